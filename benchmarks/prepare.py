@@ -1,0 +1,281 @@
+"""How long preparation takes: raw file to packed shards, ours against TRL 1.16's, in turn in one process.
+
+    PYTHONPATH=. python benchmarks/prepare.py                    # 5 rounds of ours, TRL, ours, TRL, …
+    PYTHONPATH=. python benchmarks/prepare.py --rounds 3 --rows 2000 --trl-processes 2
+
+Both turn one JSONL of questions and answers into blocks of `--max-length` tokens with completion-only labels (`bfd`):
+
+    ours    locate and digest the inputs → ingest → detect → render → tokenize → pack → Arrow shards, by the rooms that
+            the tasks call, shards in threads as the flow has them; no Prefect, no artifact store
+    TRL     `load_dataset("json")` → rename the two columns → `SFTTrainer._prepare_dataset(packing=True)`, which is all
+            that the constructor does to a data set; the trainer around it is built once, outside the clock
+
+What is fair: both start from the file and end with Arrow files on disk; both get an empty folder each round (TRL's is
+the cache of `datasets`, so nothing of an earlier round is reused); imports, loading the tokenizer and one whole round
+of each side, from which the outputs are compared, are not counted. TRL runs as its users get it, in one process
+(`dataset_num_proc=None`), while ours uses every core: so the CPU seconds of this process and its children stand beside
+the wall clock. The cores in use (CPU / wall) also tell a busy machine: with nothing else running, the floor has all.
+
+The floor is one `encode_batch` of the same texts: what no pipeline around this encoder can go below.
+
+The run ends with status 1 if the two did not make the same tokens and the same targets, counted by token id.
+"""
+
+import argparse
+import gc
+import json
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports the Hub's client
+
+import datasets
+import numpy as np
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from trl import SFTConfig, SFTTrainer
+
+from sft_core.chat import chat_template_of, render
+from sft_core.file_digests import FileDigests
+from sft_core.formats import detect
+from sft_core.inputs import locate_inputs
+from sft_core.ledger import Ledger
+from sft_core.packing import plan_blocks
+from sft_core.recipe import Recipe
+from sft_core.records import ShardRef
+from sft_core.shards import TokenRows, write_blocks
+from sft_core.sources import ingest
+from sft_core.tokens import tokenize
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARDS_AT_A_TIME = 4
+"""As in `flows/prepare_data.py`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What both sides are asked to do."""
+
+    data: Path
+    tokenizer: Path
+    prompt_column: str
+    completion_column: str
+    max_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One round of one side."""
+
+    wall_seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What came out, whatever the order: how often each token id is there, and how often as a target."""
+
+    num_blocks: int
+    num_tokens: int
+    num_targets: int
+    tokens_by_id: bytes
+    targets_by_id: bytes
+
+
+def prepare_ours(task: Task, folder: Path) -> Path:
+    """Run our rooms one after the other; returns the data set's folder."""
+    recipe = _recipe(task)
+    inputs = locate_inputs(recipe, FileDigests(folder / "digests.sqlite"))
+    template = chat_template_of(recipe.chat, inputs.template, inputs.tokenizer)
+    records = _new(folder / "records")
+    shards = (ingest(inputs.sources, records).facts or {})["shards"]
+
+    def prepare_shard(shard: ShardRef) -> tuple[str, Path]:
+        examples, rendered, tokens = (_new(folder / stage / shard.name) for stage in ("examples", "rendered", "tokens"))
+        detected = detect(recipe.formats, shard, shard.file(records), examples)
+        written = render(recipe.chat, template, shard.source, examples, detected.ledger or Ledger(), rendered)
+        tokenize(recipe.tokens, inputs.tokenizer, shard.source, rendered, written.ledger or Ledger(), tokens)
+        return shard.source, tokens / "tokens.arrow"
+
+    with ThreadPoolExecutor(SHARDS_AT_A_TIME) as threads:
+        done = list(threads.map(prepare_shard, (ShardRef(**shard) for shard in shards)))
+    rows = TokenRows.read(done, "train")
+    blocks = plan_blocks(recipe.packing, "train", rows.lengths, recipe.tokens.max_length)
+    write_blocks(folder, "train", rows, blocks, recipe.packing.target_column)
+    return folder / "train"
+
+
+def prepare_trl(task: Task, trainer: SFTTrainer, folder: Path) -> datasets.Dataset:
+    """Let TRL prepare the same file with `folder` as the cache of `datasets`."""
+    raw = datasets.load_dataset("json", data_files=str(task.data), split="train", cache_dir=str(folder))
+    raw = raw.rename_columns({task.prompt_column: "prompt", task.completion_column: "completion"})
+    return trainer._prepare_dataset(raw, trainer.processing_class, trainer.args, True, None, "train")
+
+
+def build_trainer(task: Task, tokenizer: PreTrainedTokenizerFast, processes: int | None, folder: Path) -> SFTTrainer:
+    """An `SFTTrainer` around a random Llama of one layer, with two rows in place of the data."""
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes))
+    args = SFTConfig(
+        output_dir=str(folder),
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+        max_length=task.max_length,
+        packing=True,
+        packing_strategy="bfd",
+        dataset_num_proc=processes,
+    )
+    rows = datasets.Dataset.from_list([{"prompt": "two and", "completion": " two"}] * 2)
+    return SFTTrainer(model=model, args=args, train_dataset=rows, processing_class=tokenizer)
+
+
+def timed(work: Callable[[Path], object]) -> Timing:
+    """Run `work` in an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        gc.collect()
+        wall, cpu = time.perf_counter(), _cpu_seconds()
+        work(Path(folder))
+        return Timing(time.perf_counter() - wall, _cpu_seconds() - cpu)
+
+
+def contents_of_ours(dataset: Path) -> Contents:
+    """Count what our shards hold."""
+    columns = datasets.load_from_disk(str(dataset)).with_format("numpy")
+    ids, mask = np.concatenate(list(columns["input_ids"])), np.concatenate(list(columns["loss_mask"]))
+    return _count(len(columns), ids, ids[mask == 1])
+
+
+def contents_of_trl(dataset: datasets.Dataset) -> Contents:
+    """Count what TRL's data set holds."""
+    columns = dataset.with_format("numpy")
+    ids, labels = np.concatenate(list(columns["input_ids"])), np.concatenate(list(columns["labels"]))
+    return _count(len(columns), ids, labels[labels != -100])
+
+
+def main() -> int:
+    """Compare the outputs, run the rounds, print the table."""
+    options = _options()
+    logging.disable(logging.WARNING)
+    datasets.disable_progress_bars()
+    tokenizer = AutoTokenizer.from_pretrained(options.tokenizer)
+    with tempfile.TemporaryDirectory() as scratch:
+        data = _first_rows(options.data, options.rows, Path(scratch) / "rows.jsonl")
+        task = Task(data, options.tokenizer, options.prompt_column, options.completion_column, options.max_length)
+        trainer = build_trainer(task, tokenizer, options.trl_processes, Path(scratch))
+        is_same = _compare(task, trainer)
+        texts = _texts(task, tokenizer)
+        works: dict[str, Callable[[Path], object]] = {
+            "ours": lambda folder: prepare_ours(task, folder),
+            "TRL": lambda folder: prepare_trl(task, trainer, folder),
+            "floor": lambda _: tokenizer.backend_tokenizer.encode_batch(texts),
+        }
+        timings: dict[str, list[Timing]] = {name: [] for name in works}
+        for _ in range(options.rounds):
+            for name, work in works.items():
+                timings[name].append(timed(work))
+    _print_table(timings, len(texts), options.trl_processes)
+    return 0 if is_same else 1
+
+
+def _compare(task: Task, trainer: SFTTrainer) -> bool:
+    with tempfile.TemporaryDirectory() as ours_folder, tempfile.TemporaryDirectory() as trl_folder:
+        ours = contents_of_ours(prepare_ours(task, Path(ours_folder)))
+        trl = contents_of_trl(prepare_trl(task, trainer, Path(trl_folder)))
+    for name, side in (("ours", ours), ("TRL", trl)):
+        print(f"{name:5} {side.num_tokens:,} tokens, {side.num_targets:,} targets, {side.num_blocks:,} blocks")
+    is_same = (ours.tokens_by_id, ours.targets_by_id) == (trl.tokens_by_id, trl.targets_by_id)
+    print("same tokens and same targets, each id as often" if is_same else "DIFFERENT tokens or targets")
+    return is_same
+
+
+def _print_table(timings: dict[str, list[Timing]], num_rows: int, trl_processes: int | None) -> None:
+    libraries = ", ".join(
+        f"{name} {version(name)}" for name in ("trl", "transformers", "tokenizers", "datasets", "pyarrow")
+    )
+    print(f"\n{num_rows:,} rows, {len(timings['ours'])} rounds, medians; {os.cpu_count()} cores; {libraries}")
+    print(f"TRL in {trl_processes or 1} process(es)\n")
+    print("|              | wall s | CPU s | cores | rows/s | wall s, all rounds")
+    print("| ------------ | -----: | ----: | ----: | -----: | ------------------")
+    medians = {name: _median(rounds) for name, rounds in timings.items()}
+    for name, median in medians.items():
+        all_rounds = " ".join(f"{timing.wall_seconds:.2f}" for timing in timings[name])
+        rate = num_rows / median.wall_seconds
+        cores = median.cpu_seconds / median.wall_seconds
+        columns = f"{median.wall_seconds:6.2f} | {median.cpu_seconds:5.2f} | {cores:5.2f} | {rate:6,.0f}"
+        print(f"| {name:12} | {columns} | {all_rounds}")
+    for over, under in (("TRL", "ours"), ("ours", "floor")):
+        wall = medians[over].wall_seconds / medians[under].wall_seconds
+        cpu = medians[over].cpu_seconds / medians[under].cpu_seconds
+        print(f"| {over + ' / ' + under:12} | {wall:6.2f} | {cpu:5.2f} |       |        |")
+
+
+def _median(rounds: list[Timing]) -> Timing:
+    return Timing(
+        statistics.median(timing.wall_seconds for timing in rounds),
+        statistics.median(timing.cpu_seconds for timing in rounds),
+    )
+
+
+def _recipe(task: Task) -> Recipe:
+    columns = {"prompt": task.prompt_column, "completion": task.completion_column}
+    return Recipe(
+        name="benchmark",
+        model={"init": "config", "config": {"model_type": "llama"}, "tokenizer": str(task.tokenizer)},
+        sources=[{"path": str(task.data), "columns": columns}],
+        tokens={"max_length": task.max_length},
+        packing={"packing": True, "packing_strategy": "bfd"},
+    )
+
+
+def _first_rows(data: Path, rows: int | None, target: Path) -> Path:
+    """Cut the file, outside the clock, so that both sides read the same one."""
+    if rows is None:
+        return data
+    target.write_bytes(b"".join(data.read_bytes().splitlines(keepends=True)[:rows]))
+    return target
+
+
+def _texts(task: Task, tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    rows = [json.loads(line) for line in task.data.read_bytes().splitlines()]
+    return [row[task.prompt_column] + row[task.completion_column] + tokenizer.eos_token for row in rows]
+
+
+def _count(num_blocks: int, ids: np.ndarray, targets: np.ndarray) -> Contents:
+    by_id = (np.bincount(values).tobytes() for values in (ids, targets))
+    return Contents(num_blocks, len(ids), len(targets), *by_id)
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Time our preparation of a JSONL file against TRL's.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, help="only the first rows of the file")
+    parser.add_argument("--data", type=Path, default=SHARED / "gsm8k_train.jsonl")
+    parser.add_argument("--tokenizer", type=Path, default=SHARED / "tokenizer-gpt-neox")
+    parser.add_argument("--prompt-column", default="question")
+    parser.add_argument("--completion-column", default="answer")
+    parser.add_argument("--max-length", type=int, default=1024)
+    parser.add_argument("--trl-processes", type=int, help="SFTConfig.dataset_num_proc")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Place and time: where flows run, on which server, and when."""

@@ -1,0 +1,104 @@
+"""What a run has to say at its end: to the command line, to MLflow's run page and to Prefect."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact
+from pydantic import BaseModel
+
+from flows.prepare_data import PreparedData
+from sft_core.artifact import ArtifactRef, ArtifactStore
+from sft_core.evaluation import SAMPLES_FILE
+from sft_core.recipe import Recipe
+from sft_core.training import METRICS_FILE, MODEL_FOLDER
+from tasks.caching import executed_or_cached, stage_folders
+from tasks.register_model import ModelVersion
+from tasks.tracking import TrackedRun
+
+
+class RunReport(BaseModel):
+    """One run in plain values."""
+
+    status: str
+    recipe: str
+    mlflow_run_id: str
+    tracking_uri: str
+    experiment_id: str
+    model_uri: str
+    model_dir: Path
+    is_champion: bool
+    verdict: str
+    scorecard: dict[str, float]
+    ledger: dict[str, Any]
+    rejected: Path
+    artifacts: dict[str, Path]
+    stages: dict[str, str]
+
+
+def report_run(
+    recipe: Recipe,
+    store: ArtifactStore,
+    run: TrackedRun,
+    data: PreparedData,
+    trained: ArtifactRef,
+    scorecard: ArtifactRef,
+    registered: ArtifactRef,
+) -> RunReport:
+    """Bring all points and scores into the MLflow run, describe it there and in Prefect, and sum the run up."""
+    step = store.manifest(trained).facts["global_step"]
+    scores = store.manifest(scorecard).facts["scorecard"]
+    version = ModelVersion(**store.manifest(registered).facts)
+    run.record_metrics(store.path(trained) / METRICS_FILE)
+    run.record_scorecard(scores, step, store.path(scorecard) / SAMPLES_FILE)
+    made = {"train_model": [trained], "evaluate_model": [scorecard], "register_model": [registered]}
+    report = RunReport(
+        status="completed",
+        recipe=recipe.name,
+        mlflow_run_id=run.run_id,
+        tracking_uri=run.tracker.tracking_uri,
+        experiment_id=run.tracker.experiment_id,
+        model_uri=version.uri,
+        model_dir=store.path(trained) / MODEL_FOLDER,
+        is_champion=version.is_champion,
+        verdict=version.verdict,
+        scorecard=scores,
+        ledger=data.ledger.flat(),
+        rejected=data.folder / "rejected.jsonl",
+        artifacts={**data.artifacts, **stage_folders(store, made)},
+        stages={**data.stages, **executed_or_cached(store, made)},
+    )
+    markdown = as_markdown(report)
+    run.describe(markdown)
+    create_markdown_artifact(markdown, key="sft-run", description=f"What came of {recipe.name}")
+    return report
+
+
+def as_markdown(report: RunReport) -> str:
+    """The report as people read it."""
+    ledger = report.ledger
+    measured = [name for name in report.scorecard if not name.startswith("baseline_")]
+    before = {name: report.scorecard.get(f"baseline_{name}") for name in measured}
+    scores = "\n".join(f"| {name} | {_number(before[name])} | {_number(report.scorecard[name])} |" for name in measured)
+    stages = "\n".join(f"| {stage} | {state} |" for stage, state in report.stages.items())
+    champion = "champion" if report.is_champion else "not champion"
+    return f"""## {report.recipe}
+
+Model `{report.model_uri}`, {champion}: {report.verdict}.
+
+{ledger["rows_in"]:,} rows in = {ledger["rows_trained"]:,} trained + {ledger["rows_held_out"]:,} held out +
+{ledger["rows_rejected"]:,} rejected.
+
+| score | before training | after |
+| --- | --- | --- |
+{scores}
+
+| stage | this run |
+| --- | --- |
+{stages}
+
+Weights: `{report.model_dir}`. MLflow run `{report.mlflow_run_id}`.
+"""
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"

@@ -1,0 +1,51 @@
+"""The whole story: one recipe in, one evaluated and registered model out."""
+
+from prefect import flow
+
+from flows.prepare_data import prepare_data
+from flows.run_report import RunReport, report_run
+from sft_core.inputs import locate_inputs
+from sft_core.model import locate_model
+from sft_core.recipe import Recipe
+from tasks.evaluate_model import evaluate_model
+from tasks.home import file_digests, open_store
+from tasks.provenance import RecipeText, run_key
+from tasks.register_model import register_model
+from tasks.tracking import open_tracker
+from tasks.train_model import train_model
+
+
+@flow(name="sft", flow_run_name="{recipe.name}")
+def sft(recipe: Recipe) -> RunReport:
+    """Fine-tune one model from one recipe, reusing every stage whose inputs did not change."""
+    store = open_store(recipe.runtime)
+    digests = file_digests(store)
+    inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
+
+    tracker = open_tracker(recipe.registry.experiment, store)
+    with tracker.run(recipe, run_key(recipe, [inputs, model])) as run:
+        data = prepare_data(recipe)
+        run.log_dataset(recipe.name, data.folder, data.splits, data.ledger)
+        trained = train_model(
+            recipe.training,
+            model,
+            inputs.tokenizer,
+            inputs.template,
+            data.dataset,
+            runtime=recipe.runtime,
+            run=run,
+            store=store,
+        )
+        scorecard = evaluate_model(recipe.evaluation, model, trained, data.dataset, store=store)
+        registered = register_model(
+            recipe.registry,
+            recipe.model_name,
+            trained,
+            scorecard,
+            data.dataset,
+            tracker,
+            recipe=RecipeText(recipe),
+            run=run,
+            store=store,
+        )
+        return report_run(recipe, store, run, data, trained, scorecard, registered)

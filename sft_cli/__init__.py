@@ -1,0 +1,1 @@
+"""The `sft` command: thin verbs over the flows."""

@@ -1,0 +1,90 @@
+"""What every command does around its verb: defaults, quiet, one JSON line, and errors that people can act on."""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import orjson
+import typer
+
+from deployments.embedded import configure
+from sft_core.errors import UserError
+from sft_core.recipe import Recipe
+
+MISTAKE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The options that all commands share."""
+
+    is_json: bool
+    is_debugging: bool
+    stdout: TextIO
+    """The real standard output; with `--json`, everything else is sent to standard error."""
+
+    def prepare(self, recipe: Recipe) -> None:
+        """Set the defaults that Prefect and MLflow read when they are imported, and look for the inputs before they
+        start."""
+        from sft_core.file_digests import FileDigests
+        from sft_core.inputs import locate_inputs
+
+        home = recipe.runtime.home_folder(os.environ)
+        configure(home, self.is_debugging)
+        locate_inputs(recipe, FileDigests.below(home))
+
+    def emit(self, result: dict[str, Any]) -> None:
+        """Write the one JSON line."""
+        if self.is_json:
+            self.stdout.write(orjson.dumps(result, default=str).decode() + "\n")
+            self.stdout.flush()
+
+
+@contextlib.contextmanager
+def session(is_json: bool, is_debugging: bool) -> Iterator[Session]:
+    """Run a command; turn errors into messages and exit codes."""
+    # Prefect hands a SIGTERM on to whoever listened before it. Leaving by an exception, and not by the signal, lets the
+    # flow set its final status and Prefect stop the server that it started for us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    if not is_debugging:
+        warnings.filterwarnings("ignore")
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+    current = Session(is_json, is_debugging, _take_stdout() if is_json else sys.stdout)
+    try:
+        yield current
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt:
+        _fail(current, "interrupted", INTERRUPTED)
+    except UserError as error:
+        _fail(current, str(error), MISTAKE)
+    except Exception as error:
+        _fail(
+            current,
+            f"failed: {type(error).__name__}: {error}" + ("" if is_debugging else "\n(--debug shows the traceback)"),
+            FAILURE,
+        )
+
+
+def _take_stdout() -> TextIO:
+    """Keep the real standard output for us, and send to standard error what anybody else, a subprocess too, writes to
+    it."""
+    real = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return real
+
+
+def _fail(current: Session, message: str, code: int) -> None:
+    if current.is_debugging:
+        traceback.print_exc()
+    for line in message.splitlines():
+        sys.stderr.write(f"sft: {line}\n")
+    current.emit({"status": "failed", "exit_code": code, "error": message})
+    raise typer.Exit(code)

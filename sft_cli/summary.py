@@ -1,0 +1,93 @@
+"""What people read after a run."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.prepare_data import PreparedData
+from flows.run_report import RunReport
+from sft_core.formats import describe_verdict
+from sft_core.preview import RowPreview
+
+HEADLINES = ("exact_match", "eval_loss", "eval_mean_token_accuracy")
+
+
+def show_run(console: Console, report: RunReport, home: Path) -> None:
+    """Model, score, ledger, stages, and where to look."""
+    console.print(
+        f"\n[bold]{report.recipe}[/bold]  {'champion' if report.is_champion else 'registered'}: {report.model_uri}"
+    )
+    console.print(f"  {report.verdict}", style="dim")
+    scores = Table("score", "before training", "after training", box=None, padding=(0, 2), title_justify="left")
+    for name in (name for name in HEADLINES if name in report.scorecard):
+        before = report.scorecard.get(f"baseline_{name}")
+        scores.add_row(name, "–" if before is None else f"{before:.4f}", f"{report.scorecard[name]:.4f}")
+    if scores.row_count:
+        console.print(scores)
+    show_ledger(console, report.ledger)
+    console.print(f"stages    {_stages(report.stages)}")
+    console.print(f"model     {report.model_dir}")
+    console.print(f"MLflow    run {report.mlflow_run_id}")
+    for line in _how_to_look(report, home):
+        console.print(f"          {line}")
+
+
+def show_ledger(console: Console, ledger: dict[str, Any]) -> None:
+    """The account of rows and tokens, with the reasons of rejections."""
+    console.print(
+        f"ledger    {ledger['rows_in']:,} rows in = {ledger['rows_trained']:,} trained + {ledger['rows_held_out']:,} "
+        "held out"
+        f" + {ledger['rows_rejected']:,} rejected",
+    )
+    console.print(
+        f"          {ledger['tokens_in']:,} tokens in = {ledger['tokens_trained']:,} trained + "
+        f"{ledger['tokens_held_out']:,} held out"
+        f" + {ledger['tokens_truncated']:,} cut off + {ledger['tokens_rejected']:,} rejected",
+    )
+    for reason, rows in ledger["rejected_by_reason"].items():
+        console.print(f"          rejected {rows:,} × {reason}")
+
+
+def show_data(console: Console, data: PreparedData) -> None:
+    """A prepared data set."""
+    for split, facts in data.splits.items():
+        console.print(
+            f"{split:<9} {facts['rows']:,} rows, {facts['tokens']:,} tokens in {facts['blocks']:,} blocks  digest "
+            f"{facts['digest']}"
+        )
+    show_ledger(console, data.ledger.flat())
+    console.print(f"stages    {_stages(data.stages)}")
+    console.print(f"dataset   {data.folder / 'train'}")
+    console.print(f"rejected  {data.folder / 'rejected.jsonl'}")
+
+
+def show_source(console: Console, name: str, formats: dict[str, int], rejected: int, rows: list[RowPreview]) -> None:
+    """What a source was taken for, and some of its rows with the trained part marked."""
+    console.print(f"\n[bold]{name}[/bold]  {describe_verdict(formats, rejected)}")
+    for row in rows:
+        console.print(f"  row {row.row} ({row.split}): {row.num_tokens} tokens, {row.num_trained} trained", style="dim")
+        text = "".join(f"⟦{part}⟧" if is_trained else part for part, is_trained in row.parts)
+        console.print("\n".join(f"  │ {line}" for line in text.splitlines()), markup=False, highlight=False)
+
+
+def _stages(stages: dict[str, str]) -> str:
+    """What was done and what was reused, each in one phrase."""
+    by_state = {state: [stage for stage, found in stages.items() if found == state] for state in ("executed", "cached")}
+    return "; ".join(f"{state}: {', '.join(names)}" for state, names in by_state.items() if names)
+
+
+def _how_to_look(report: RunReport, home: Path) -> list[str]:
+    """The commands that open both UIs, with the address of this run."""
+    programs = Path(sys.executable).parent
+    page = f"#/experiments/{report.experiment_id}/runs/{report.mlflow_run_id}?workflowType=machine_learning"
+    lines = [f"{report.tracking_uri}/{page}"]
+    if report.tracking_uri.startswith("sqlite"):
+        lines = [f"{programs}/mlflow ui --backend-store-uri {report.tracking_uri}", f"http://127.0.0.1:5000/{page}"]
+    server = os.environ.get("PREFECT_API_URL")
+    if server:
+        return [*lines, f"Prefect: {server.removesuffix('/api')}/runs"]
+    return [*lines, f"PREFECT_HOME={home}/prefect {programs}/prefect server start", "http://127.0.0.1:4200/runs"]

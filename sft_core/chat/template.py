@@ -1,0 +1,158 @@
+"""Render chat templates in Jinja's sandbox, and find the parts that a template itself marks as the assistant's.
+
+The environment is the one that Hugging Face templates are written for (`trim_blocks`, `lstrip_blocks`, `tojson` that
+keeps Unicode, `raise_exception`, `strftime_now`, loop controls). `{% generation %}` blocks are found by writing two
+private-use characters around their output and taking them out again: their positions are the spans, whatever the
+template does around them.
+"""
+
+import datetime
+import functools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import orjson
+from jinja2 import nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from sft_core.errors import RecipeError
+
+Span = tuple[int, int]
+"""[start, end) in characters."""
+
+_OPEN, _CLOSE = "\uf8fe", "\uf8ff"
+_MARKS = re.compile(f"([{_OPEN}{_CLOSE}])")
+
+
+class TemplateRefusedError(Exception):
+    """The template cannot render this conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """A template's source with the special tokens it may write."""
+
+    source: str
+    special_tokens: tuple[tuple[str, str], ...]
+    """For example (("bos_token", "<s>"), ("eos_token", "</s>"))."""
+    date: str | None = None
+
+    @property
+    def marks_generation(self) -> bool:
+        """Whether the template has `{% generation %}` blocks."""
+        return any(_compiled(self.source, self.date)[1])
+
+    def render(
+        self,
+        messages: Sequence[dict[str, Any]],
+        *,
+        add_generation_prompt: bool = False,
+        tools: Sequence[dict[str, Any]] | None = None,
+        kwargs: dict[str, Any] | None = None,
+    ) -> tuple[str, list[Span]]:
+        """Render a conversation.
+
+        Returns:
+            The text, and the spans of its `{% generation %}` blocks.
+
+        Raises:
+            TemplateRefusedError: if the template raises, or the conversation holds the two characters that we mark
+                spans with.
+            RecipeError: if the template asks for a date that the recipe does not give.
+        """
+        variables = {**dict(self.special_tokens), "documents": None, **(kwargs or {})}
+        try:
+            marked = _compiled(self.source, self.date)[0].render(
+                messages=list(messages),
+                tools=list(tools) if tools else None,
+                add_generation_prompt=add_generation_prompt,
+                **variables,
+            )
+        except RecipeError:
+            raise
+        except jinja2.TemplateError as error:
+            raise TemplateRefusedError(f"the chat template refuses the conversation: {error.message}") from error
+        except (TypeError, LookupError, AttributeError, ValueError, ArithmeticError) as error:
+            raise TemplateRefusedError(
+                f"the chat template fails on the conversation: {type(error).__name__}"
+            ) from error
+        if not self.marks_generation:
+            return marked, []
+        if _holds_marks([messages, tools, variables]):
+            raise TemplateRefusedError("the conversation holds U+F8FE or U+F8FF, with which spans are marked here")
+        return _take_marks_out(marked)
+
+
+def _take_marks_out(marked: str) -> tuple[str, list[Span]]:
+    """Split a rendering into its text and the spans between marks."""
+    parts: list[str] = []
+    spans: list[Span] = []
+    opened: list[int] = []
+    length = 0
+    for piece in _MARKS.split(marked):
+        if piece == _OPEN:
+            opened.append(length)
+        elif piece == _CLOSE:
+            spans.append((opened.pop(), length))
+        else:
+            parts.append(piece)
+            length += len(piece)
+    return "".join(parts), spans
+
+
+def _holds_marks(inputs: Any) -> bool:
+    return bool(_MARKS.search(orjson.dumps(inputs).decode()))
+
+
+class _Generation(Extension):
+    """Turns `{% generation %}…{% endgeneration %}` into its content between two marks."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        """Parse one block."""
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        found: list[bool] = getattr(self.environment, "generation_blocks")  # noqa: B009
+        found.append(True)
+        return nodes.CallBlock(self.call_method("_mark"), [], [], body).set_lineno(line)
+
+    def _mark(self, caller: Any) -> str:
+        return f"{_OPEN}{caller()}{_CLOSE}"
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(source: str, date: str | None) -> tuple[jinja2.Template, list[bool]]:
+    """Compile a template; the list holds one entry per generation block."""
+
+    def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
+
+    def raise_exception(message: str) -> None:
+        raise jinja2.TemplateError(message)
+
+    def strftime_now(layout: str) -> str:
+        if date is None:
+            raise RecipeError(
+                "the chat template asks for today's date; set chat.template_date (YYYY-MM-DD), so that data stays "
+                "the same"
+            )
+        return datetime.date.fromisoformat(date).strftime(layout)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
+    )
+    found: list[bool] = []
+    environment.extend(generation_blocks=found)
+    environment.filters["tojson"] = tojson
+    environment.globals.update(raise_exception=raise_exception, strftime_now=strftime_now)
+    try:
+        return environment.from_string(source), found
+    except jinja2.TemplateSyntaxError as error:
+        raise RecipeError(f"the chat template has an error in line {error.lineno}: {error.message}") from error

@@ -1,0 +1,34 @@
+"""Numbers over tokens, kept as sums and counts, so that no mean of means can arise.
+
+Adding the sums of any two parts gives the sums of the whole: what is reported does not depend on how tokens were
+batched, accumulated or spread over processes.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSums:
+    """Sums over target tokens."""
+
+    loss: float = 0.0
+    """Of -log p(target), in nats."""
+    entropy: float = 0.0
+    """Of the entropy of the predicted distribution, in nats."""
+    correct: float = 0.0
+    """Targets that are the most likely token."""
+    targets: float = 0.0
+
+    def __add__(self, other: Self) -> "TokenSums":
+        return TokenSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def means(self, prefix: str = "") -> dict[str, float]:
+        """The metrics by TRL's names; NaN where there was no target."""
+        count = self.targets or math.nan
+        return {
+            f"{prefix}loss": self.loss / count,
+            f"{prefix}entropy": self.entropy / count,
+            f"{prefix}mean_token_accuracy": self.correct / count,
+        }

@@ -1,0 +1,87 @@
+"""Turn a model reference into a model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_seed
+
+from sft_core.errors import RecipeError
+from sft_core.hub import download_snapshot
+from sft_core.model import ModelRef
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def load_model(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", seed: int) -> PreTrainedModel:
+    """Load weights, or draw them from a seed, and fit the model's special tokens to the tokenizer.
+
+    Args:
+        ref: Which model.
+        tokenizer: Its tokenizer; with `init: config` it gives the size of the vocabulary.
+        seed: For random weights: the same seed gives the same weights.
+
+    Raises:
+        RecipeError: if the model cannot be built, or has fewer embeddings than the tokenizer has ids.
+    """
+    set_seed(seed)
+    options: dict[str, Any] = {
+        "dtype": ref.dtype,
+        "attn_implementation": ref.attn_implementation,
+        "trust_remote_code": ref.trust_remote_code,
+    }
+    folder = _folder_of(ref)
+    try:
+        if ref.init == "config":
+            config = _config_of(ref, folder, tokenizer)
+            options["dtype"] = None if ref.dtype == "auto" else getattr(torch, ref.dtype)
+            model = AutoModelForCausalLM.from_config(config, **options)
+        else:
+            model = AutoModelForCausalLM.from_pretrained(folder, **options)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RecipeError(
+            f"model: cannot build a causal language model from {folder or ref.config}: {error}"
+        ) from error
+    num_embeddings = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > num_embeddings:
+        raise RecipeError(
+            f"model: {num_embeddings} embeddings are too few for the tokenizer's {len(tokenizer)} ids; they do not "
+            "belong together"
+        )
+    _adopt_special_tokens(model, tokenizer)
+    return model
+
+
+def load_trained(folder: Path) -> PreTrainedModel:
+    """Load a model folder that training wrote."""
+    return AutoModelForCausalLM.from_pretrained(folder)
+
+
+def _folder_of(ref: ModelRef) -> Path | None:
+    if ref.path is None:
+        return None
+    return Path(ref.path).expanduser() if ref.commit is None else download_snapshot(ref.path, ref.commit)
+
+
+def _config_of(ref: ModelRef, folder: Path | None, tokenizer: "PreTrainedTokenizerBase") -> Any:
+    ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    fields = {"vocab_size": len(tokenizer), **ids, **ref.config}
+    if folder is not None:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=ref.trust_remote_code, **fields)
+    return AutoConfig.for_model(**fields)
+
+
+def _adopt_special_tokens(model: PreTrainedModel, tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Let generation stop at the tokenizer's end token and pad with its padding; ids the model brought itself stay as
+    well."""
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    model.config.pad_token_id = pad
+    if model.generation_config is None or tokenizer.eos_token_id is None:
+        return
+    known = model.generation_config.eos_token_id
+    others = known if isinstance(known, list) else [] if known is None else [known]
+    ends = list(dict.fromkeys([tokenizer.eos_token_id, *others]))
+    model.config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.eos_token_id = ends[0] if len(ends) == 1 else ends
+    model.generation_config.pad_token_id = pad

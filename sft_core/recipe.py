@@ -1,0 +1,54 @@
+"""The recipe: the only configuration there is.
+
+The same frozen model stands behind the YAML file, the command line's `--set`, Prefect's parameter form and MLflow's
+parameters. A section is what one stage takes; a field keeps the name that TRL, transformers or trlX users know.
+"""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from sft_core.chat import ChatConfig
+from sft_core.evaluation import EvaluationConfig
+from sft_core.formats import FormatsConfig
+from sft_core.gates import GatesConfig
+from sft_core.model import ModelConfig
+from sft_core.packing import PackingConfig
+from sft_core.promotion import RegistryConfig
+from sft_core.runtime import RuntimeConfig
+from sft_core.section import Section
+from sft_core.sources import SourceSpec
+from sft_core.tokens import TokensConfig
+from sft_core.training import TrainingConfig
+
+
+class Recipe(Section):
+    """One model's way from files to registry."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """What runs, artifacts and the registered model are called."""
+    model: ModelConfig
+    sources: tuple[SourceSpec, ...] = Field(min_length=1)
+    formats: FormatsConfig = FormatsConfig()
+    chat: ChatConfig = ChatConfig()
+    tokens: TokensConfig = TokensConfig()
+    packing: PackingConfig = PackingConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    registry: RegistryConfig = RegistryConfig()
+    gates: GatesConfig = GatesConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        packs = self.packing.packing or self.packing.eval_packing
+        if packs and self.tokens.max_length is None:
+            raise ValueError("`packing` needs `tokens.max_length`: it is the size of a block")
+        if all(source.split == "eval" for source in self.sources):
+            raise ValueError("`sources` are all of split eval: nothing is left to train on")
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """The registered model's name."""
+        return self.registry.model_name or self.name

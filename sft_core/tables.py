@@ -1,0 +1,31 @@
+"""Arrow files between the stages: compressed by zstd, written batch by batch, read through a memory map."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+
+def write_table(path: Path, schema: pa.Schema, rows: list[dict[str, Any]]) -> None:
+    """Write rows as one Arrow IPC file; keys that the schema does not know are left out."""
+    write_arrow(path, pa.Table.from_pylist(rows, schema=schema))
+
+
+def write_arrow(path: Path, table: pa.Table) -> None:
+    """Write a table as one Arrow IPC file."""
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read what `write_table` wrote."""
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()
+
+
+def iterate_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an Arrow file as dictionaries."""
+    for batch in read_table(path).to_batches(max_chunksize=1024):
+        yield from batch.to_pylist()

@@ -1,0 +1,100 @@
+"""Which tokenizer a run uses, by content; and the tokenizer itself, loaded once per process."""
+
+import functools
+import importlib.metadata
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from sft_core.errors import RecipeError
+from sft_core.file_digests import FileDigests
+from sft_core.hub import download_snapshot, looks_like_repo, resolve_commit
+from sft_core.model import ModelConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_LOADING = threading.Lock()
+
+TOKENIZER_FILES = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer.model",
+    "*.jinja",
+    "config.json",
+]
+
+
+class TokenizerRef(BaseModel):
+    """A tokenizer's folder and the digest of its files. The versions of the libraries that run it are part of its
+    identity."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: Path
+    content_digest: str
+    commit: str | None
+    trust_remote_code: bool = False
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Content and library versions; not the folder."""
+        versions = {name: importlib.metadata.version(name) for name in ("tokenizers", "transformers", "jinja2")}
+        return {"content": self.content_digest, "trust_remote_code": self.trust_remote_code, **versions}
+
+
+def locate_tokenizer(config: ModelConfig, digests: FileDigests) -> TokenizerRef:
+    """Find the tokenizer's files (a few MB are downloaded for one on the Hub) and digest them.
+
+    Raises:
+        RecipeError: if there is no tokenizer.
+    """
+    commit, folder = None, Path(config.tokenizer_path).expanduser()
+    if not folder.is_dir():
+        if not looks_like_repo(config.tokenizer_path):
+            raise RecipeError(
+                f"model.tokenizer: expected a folder or a Hub id, found nothing at '{config.tokenizer_path}' "
+                f"({folder.absolute()})"
+            )
+        commit = resolve_commit(
+            config.tokenizer_path, config.tokenizer_revision if config.tokenizer else config.revision
+        )
+        folder = download_snapshot(config.tokenizer_path, commit, TOKENIZER_FILES)
+    files = sorted({file for pattern in TOKENIZER_FILES[:-1] for file in folder.glob(pattern)})
+    if not files:
+        raise RecipeError(f"model.tokenizer: expected a tokenizer (tokenizer.json) in '{folder}', found none")
+    return TokenizerRef(
+        folder=folder,
+        content_digest=digests.of_folder(folder, files),
+        commit=commit,
+        trust_remote_code=config.trust_remote_code,
+    )
+
+
+def load_tokenizer(ref: TokenizerRef) -> "PreTrainedTokenizerFast":
+    """Load the tokenizer that `ref` pins, once per process.
+
+    Raises:
+        RecipeError: if it is not a fast tokenizer, whose offsets our masks are made from.
+    """
+    with _LOADING:  # shards run in threads, and importing transformers from several at once fails
+        return _load(ref)
+
+
+@functools.lru_cache(maxsize=4)
+def _load(ref: TokenizerRef) -> "PreTrainedTokenizerFast":
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(ref.folder, trust_remote_code=ref.trust_remote_code)
+    if not tokenizer.is_fast:
+        raise RecipeError(
+            f"model.tokenizer: expected a fast tokenizer (tokenizer.json), found {type(tokenizer).__name__} "
+            f"in {ref.folder}"
+        )
+    return tokenizer

@@ -1,0 +1,18 @@
+"""From blocks to a model, in a process of its own: `accelerate launch -m sft_core.training plan.json`.
+
+One GPU, many GPUs and many nodes are the same code, and a trainer that crashes does not take the flow down. It needs
+`sft_core` alone and has one voice, `metrics.jsonl`: one JSON line per logging step or evaluation.
+
+    {"step": 10, "max_steps": 300, "loss": 2.31, "entropy": 2.1, "mean_token_accuracy": 0.44, "num_tokens": 20480,
+    "learning_rate": …, "grad_norm": …}
+
+What always holds: the same seed gives the same losses; padding has no loss; documents that share a block never attend
+to each other; every reported number is a sum over tokens divided by a count.
+
+Importing the room does not import torch: the verb, `sft_core.training.run.train`, is imported where it runs.
+"""
+
+from sft_core.training.config import TrainingConfig
+from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, TrainPlan, TrainResult
+
+__all__ = ["METRICS_FILE", "MODEL_FOLDER", "TrainPlan", "TrainResult", "TrainingConfig"]

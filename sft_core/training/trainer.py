@@ -1,0 +1,118 @@
+"""transformers' Trainer with our batches, our loss, and metrics that are sums over tokens divided by counts."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Subset
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from sft_core.modeling import as_token_sums, evaluate_batches, forward_at_targets, sum_over_targets
+from sft_core.training.config import TrainingConfig
+
+
+class SupervisedTrainer(Trainer):
+    """Trains on blocks.
+
+    The denominator of a step's loss is the number of targets in all its micro-batches on all processes. What is logged
+    is summed over all steps since the last line, and divided once.
+    """
+
+    loss_is_scaled_for_ga = True
+    control: TrainerControl
+
+    def __init__(self, *args: Any, metrics_path: Path, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.model_accepts_loss_kwargs = True  # makes the Trainer count the targets of a whole step
+        self.add_callback(_LogLastStep())
+        self.num_tokens = 0
+        self._metrics_path = metrics_path
+        self._window = torch.zeros(5, dtype=torch.float64, device=self.args.device)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return this micro-batch's share of the step's mean loss.
+
+        DDP averages gradients over processes, so the share is scaled by their number.
+        """
+        labels, num_tokens = inputs.pop("labels"), inputs.pop("num_tokens")
+        head = self.accelerator.unwrap_model(model).get_output_embeddings()
+        loss, sums = sum_over_targets(*forward_at_targets(model, head, inputs, labels))
+        self._window += torch.cat([sums, num_tokens.sum().double().reshape(1)])
+        return loss / num_items_in_batch.clamp(min=1) * self.accelerator.num_processes
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Write one line of `metrics.jsonl`; training metrics come from our sums."""
+        if "train_runtime" in logs:  # the Trainer's own summary: means of means
+            return
+        if "loss" in logs:
+            sums = self.accelerator.reduce(self._window.clone())
+            self._window.zero_()
+            self.num_tokens += int(sums[4])
+            logs = {**logs, **as_token_sums(sums[:4]).means(), "num_tokens": self.num_tokens}
+        super().log(logs, start_time)
+        if self.is_world_process_zero():
+            line = {"step": self.state.global_step, "max_steps": self.state.max_steps, "time": time.time(), **logs}
+            with self._metrics_path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Evaluate the loss over all held-out blocks, each exactly once."""
+        del ignore_keys
+        blocks = self.eval_dataset if eval_dataset is None else eval_dataset
+        mine = Subset(blocks, range(self.args.process_index, len(blocks), self.args.world_size))
+        batches = DataLoader(mine, batch_size=self.args.per_device_eval_batch_size, collate_fn=self.data_collator)
+        with self.compute_loss_context_manager():
+            sums = self.accelerator.reduce(evaluate_batches(self.model, batches, self.args.device))
+        metrics = as_token_sums(sums).means(f"{metric_key_prefix}_")
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+class _LogLastStep(TrainerCallback):
+    """Logs the steps since the last full window, which would otherwise be lost."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Ask for a line at the last step."""
+        if state.global_step >= state.max_steps:
+            control.should_log = True
+
+
+def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool) -> TrainingArguments:
+    """Translate the recipe's section; what the pipeline owns (reporting, saving, devices) is set here."""
+    has_cuda = torch.cuda.is_available()
+    fields = config.model_dump(
+        exclude={"loss_type", "gradient_checkpointing", "bf16", "eval_strategy", "eval_on_start"}
+    )
+    return TrainingArguments(
+        output_dir=str(work_folder),
+        bf16=wants_bf16(config),
+        activation_checkpointing=config.gradient_checkpointing,
+        eval_strategy=config.eval_strategy if has_eval else "no",
+        eval_on_start=config.eval_on_start and has_eval,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        use_cpu=not has_cuda,
+        dataloader_pin_memory=has_cuda,
+        label_names=["labels"],
+        **fields,
+    )
+
+
+def wants_bf16(config: TrainingConfig) -> bool:
+    """Whether to compute in bfloat16: as asked, else where the GPU has it."""
+    if config.bf16 is None:
+        return not config.fp16 and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return config.bf16

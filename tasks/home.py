@@ -1,0 +1,29 @@
+"""Where state lives: one folder for artifacts, locks, logs and the default databases."""
+
+import os
+from pathlib import Path
+
+from prefect.runtime import flow_run
+
+from sft_core.artifact import ArtifactStore
+from sft_core.file_digests import FileDigests
+from sft_core.runtime import RuntimeConfig
+
+
+def open_store(runtime: RuntimeConfig) -> ArtifactStore:
+    """Open the artifact store; what is made through it bears the outermost flow run's id."""
+    store = ArtifactStore(root=runtime.home_folder(os.environ), made_by=flow_run.root_flow_run_id or "")
+    store.sweep()
+    return store
+
+
+def file_digests(store: ArtifactStore) -> FileDigests:
+    """The remembered digests of input files."""
+    return FileDigests.below(store.root)
+
+
+def log_file(store: ArtifactStore, stage: str, name: str) -> Path:
+    """Where a subprocess of a stage writes what it prints."""
+    folder = store.root / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{stage}-{name}-{(store.made_by or 'none')[:8]}.log"

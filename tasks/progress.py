@@ -1,0 +1,46 @@
+"""Progress bars for people: on a terminal only, never where the output is piped."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+from tqdm import tqdm
+
+
+class TrainingProgress:
+    """A bar over optimizer steps, read from the trainer's metrics."""
+
+    def __init__(self, metrics: Path) -> None:
+        self._metrics = metrics
+        self._bar: tqdm[Any] = tqdm(desc="training", unit="step", disable=None, leave=False)
+
+    def update(self) -> None:
+        """Move the bar to the newest line."""
+        if self._bar.disable or not self._metrics.exists():
+            return
+        lines = self._metrics.read_bytes().splitlines()
+        if lines:
+            newest = orjson.loads(lines[-1])
+            self._bar.total = newest["max_steps"]
+            self._bar.n = newest["step"]
+            self._bar.set_postfix({name: f"{newest[name]:.3f}" for name in ("loss", "eval_loss") if name in newest})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+
+def each_done(futures: Iterable[Any], what: str) -> Iterator[Any]:
+    """Yield the results of futures in their order, with a bar.
+
+    Raises:
+        Exception: the first one's error, as it was raised.
+    """
+    for future in tqdm(list(futures), desc=what, unit="shard", disable=None, leave=False):
+        yield future.result()

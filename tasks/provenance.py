@@ -1,0 +1,109 @@
+"""What a run is and where it came from, in plain strings: identity, code version, environment."""
+
+import getpass
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.runtime import flow_run
+
+from sft_core.fingerprint import Placement, code_digest, digest
+from sft_core.recipe import Recipe
+from sft_core.section import Section
+
+PROJECT = Path(__file__).parent.parent
+ROOMS = ("sources", "formats", "chat", "tokens", "packing", "shards", "training", "evaluation")
+LIBRARIES = ("torch", "transformers", "accelerate", "tokenizers", "datasets", "pyarrow", "prefect", "mlflow")
+PARAM_CHARS = 6000
+
+
+class RecipeText(Placement):
+    """The resolved recipe as text, to lay beside what was made from it; what it hangs on is covered by the artifacts
+    themselves."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.yaml: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def run_key(recipe: Recipe, inputs: Any) -> str:
+    """Identify a run: the same recipe over the same bytes with the same code is the same run, resumed or reused."""
+    sections = {name: value for name, value in recipe if name not in ("runtime", "sources", "model")}
+    return digest({"recipe": sections, "inputs": inputs, "code": code_digest(ROOMS)})
+
+
+def origin_tags() -> dict[str, str]:
+    """Who, where, from which commit, and which Prefect run."""
+    tags = {
+        "mlflow.user": getpass.getuser(),
+        "mlflow.source.name": "flows.sft",
+        "mlflow.source.type": "LOCAL",
+        "sft.host": socket.gethostname(),
+        "sft.pid": str(os.getpid()),
+        **_git_tags(),
+    }
+    if flow_run.id:
+        tags |= {"prefect.flow_run_id": str(flow_run.id), "prefect.flow_run_name": str(flow_run.name)}
+    if flow_run.id and str(flow_run.ui_url).startswith("http"):  # a server inside this process has no page
+        tags["prefect.flow_run_url"] = str(flow_run.ui_url)
+    return tags
+
+
+def environment() -> dict[str, Any]:
+    """The versions that the run was made with."""
+    libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {"python": platform.python_version(), "platform": platform.platform(), "cpus": os.cpu_count(), **libraries}
+
+
+def _git_tags() -> dict[str, str]:
+    """Commit and whether the working tree differs from it; nothing outside a checkout."""
+    commit = _git("rev-parse", "HEAD")
+    return (
+        {"mlflow.source.git.commit": commit, "sft.git_dirty": str(bool(_git("status", "--porcelain"))).lower()}
+        if commit
+        else {}
+    )
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=False, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def is_owner_alive(host: str | None, pid: str | None) -> bool:
+    """Whether the process that a run names still lives; of another machine nothing is known, so it counts as alive."""
+    if host != socket.gethostname() or not pid:
+        return host is not None
+    return Path(f"/proc/{pid}").exists()
+
+
+def recipe_params(recipe: Recipe) -> dict[str, str]:
+    """The recipe as parameters `section/field`; what only places the work is left out."""
+    params: dict[str, str] = {"name": recipe.name}
+    for section_name, section in recipe:
+        if isinstance(section, Section) and section_name != "runtime":
+            params |= {f"{section_name}/{field}": str(value) for field, value in _flat(section.model_dump(mode="json"))}
+    for index, source in enumerate(recipe.sources):
+        params |= {f"sources/{index}/{field}": str(value) for field, value in source.model_dump(mode="json").items()}
+    return {name: value[:PARAM_CHARS] for name, value in params.items()}
+
+
+def _flat(fields: dict[str, Any]) -> list[tuple[str, Any]]:
+    """One level of nesting (`registry.gate`) becomes part of the name."""
+    flat: list[tuple[str, Any]] = []
+    for name, value in fields.items():
+        flat += (
+            [(f"{name}/{inner}", item) for inner, item in value.items()]
+            if isinstance(value, dict) and value
+            else [(name, value)]
+        )
+    return flat

@@ -1,0 +1,73 @@
+"""What many tests share: a small byte-level tokenizer, trained in-process, and a place to remember digests."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports the Hub's client
+
+import pytest
+from hypothesis import HealthCheck, settings
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from sft_core.file_digests import FileDigests
+from sft_core.model import ModelConfig
+from sft_core.tokenizer import TokenizerRef, load_tokenizer, locate_tokenizer
+
+settings.register_profile(
+    "sft",
+    max_examples=60,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("sft")
+
+SENTENCES = [
+    "What is the sum of two and three? The sum of two and three is five.",
+    "The quick brown fox jumps over the lazy dog, and the dog sleeps on.",
+    "system user assistant tool: 2+2=4, 10-3=7, 6*7=42.",
+    "A small model learns what the assistant says and nothing of what the user asks.",
+]
+SPECIAL_TOKENS = ["<|im_start|>", "<|im_end|>", "<|pad|>"]
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPT-2-like tokenizer of 400 tokens: no beginning token, `<|im_end|>` at the end, no chat template."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=SPECIAL_TOKENS, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    folder = tmp_path_factory.mktemp("tokenizer")
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|pad|>").save_pretrained(
+        folder
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer_ref(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TokenizerRef:
+    digests = FileDigests(tmp_path_factory.mktemp("digests") / "digests.sqlite")
+    return locate_tokenizer(model_config(tokenizer_folder), digests)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tokenizer_ref: TokenizerRef):
+    return load_tokenizer(tokenizer_ref)
+
+
+@pytest.fixture
+def file_digests(tmp_path_factory: pytest.TempPathFactory) -> FileDigests:
+    return FileDigests(tmp_path_factory.mktemp("digests") / "digests.sqlite")
+
+
+def model_config(tokenizer_folder: Path) -> ModelConfig:
+    """The `model` section of a recipe with random weights and this tokenizer."""
+    return ModelConfig(init="config", config={"model_type": "llama"}, tokenizer=str(tokenizer_folder))

@@ -1,0 +1,189 @@
+"""A project in a temporary folder and the `sft` command run on it, against one Prefect server for the session."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+OUTSIDE = ("PREFECT_", "MLFLOW_", "SFT_HOME")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command said and how it ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The JSON object on standard output, which must be all that is there."""
+        lines = self.stdout.splitlines()
+        assert len(lines) == 1, f"expected one line on stdout, found {self.stdout!r}; stderr: {self.stderr}"
+        parsed = json.loads(lines[0])
+        assert isinstance(parsed, dict)
+        return parsed
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with a recipe, its data and its state."""
+
+    folder: Path
+    prefect_url: str | None
+    code: Path = PROJECT
+    variables: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "sums.jsonl"
+
+    def environment(self) -> dict[str, str]:
+        """Nothing configured but the home and, where given, the Prefect server."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
+        server = {"PREFECT_API_URL": self.prefect_url} if self.prefect_url else {}
+        return {**clean, **server, "SFT_HOME": str(self.home), "PYTHONPATH": str(self.code), **dict(self.variables)}
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start the command in the workspace's folder."""
+        command = [sys.executable, "-m", "sft_cli.main", *arguments]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def sft(self, *arguments: str) -> Outcome:
+        """Run the command to its end."""
+        process = self.start(*arguments)
+        stdout, stderr = process.communicate(timeout=300)
+        return Outcome(process.returncode, stdout, stderr)
+
+    def ok(self, verb: str, *overrides: str, flags: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Run a verb on the recipe with `--json`; it must succeed."""
+        sets = [word for override in overrides for word in ("--set", override)]
+        outcome = self.sft(verb, "recipe.yaml", "--json", *flags, *sets)
+        assert outcome.code == 0, outcome.stderr
+        return outcome.result
+
+
+def write_rows(path: Path, rows: list[Any]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def sums(num_rows: int) -> list[dict[str, str]]:
+    """Rows that are all different."""
+    return [{"question": f"{i} plus {i % 7} is", "answer": f" {i + i % 7}"} for i in range(num_rows)]
+
+
+def write_tokenizer(folder: Path) -> None:
+    """A byte-level tokenizer without merges: every byte is a token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = {token: index for index, token in enumerate(["<pad>", "<eos>", *letters])}
+    tokenizer = Tokenizer(models.BPE(vocab=words, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>").save_pretrained(folder)
+
+
+RECIPE: dict[str, Any] = {
+    "name": "sums",
+    "model": {
+        "init": "config",
+        "tokenizer": "tokenizer",
+        "config": {
+            "model_type": "llama",
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+        },
+    },
+    "sources": [{"path": "sums.jsonl", "columns": {"prompt": "question", "completion": "answer"}, "shard_rows": 100}],
+    "formats": {"eval_fraction": 0.1},
+    "tokens": {"max_length": 128},
+    "packing": {"packing": True},
+    "training": {
+        "max_steps": 6,
+        "learning_rate": 0.003,
+        "logging_steps": 2,
+        "gradient_checkpointing": False,
+        "eval_strategy": "steps",
+        "eval_steps": 3,
+        "eval_on_start": True,
+    },
+    "evaluation": {"num_prompts": 4, "gen_kwargs": {"max_new_tokens": 4, "do_sample": False}},
+}
+
+
+def make_workspace(folder: Path, prefect_url: str | None, num_rows: int = 300, code: Path = PROJECT) -> Workspace:
+    workspace = Workspace(folder, prefect_url, code)
+    write_tokenizer(folder / "tokenizer")
+    write_rows(workspace.data, sums(num_rows))
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE), encoding="utf-8")
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prefect server on the loopback, ended by its pid."""
+    home = tmp_path_factory.mktemp("prefect-server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)},
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (home / "server.log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}/api"
+    try:
+        _wait_until_healthy(url, server, home / "server.log")
+        yield url
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_until_healthy(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(240):
+        assert server.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise TimeoutError(log.read_text())
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, prefect_url: str) -> Workspace:
+    """A fresh workspace that uses the session's Prefect server."""
+    return make_workspace(tmp_path, prefect_url)
+
+
+@pytest.fixture(scope="session")
+def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Workspace]:
+    """Make workspaces that several tests share."""
+    return lambda name, **options: make_workspace(tmp_path_factory.mktemp(name), **options)

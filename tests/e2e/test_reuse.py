@@ -1,0 +1,113 @@
+"""What is done again after a change, and what is not."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PROJECT, Workspace, make_workspace, sums, write_rows
+
+pytestmark = pytest.mark.e2e
+DATA_STAGES = ["ingest_sources", "detect_formats", "render_chats", "tokenize_chats", "pack_shards"]
+
+SHARD_STAGES = DATA_STAGES[1:4]
+
+
+def executed(result: dict[str, Any]) -> list[str]:
+    return [stage for stage, state in result["stages"].items() if state == "executed"]
+
+
+def shard_folders(result: dict[str, Any], stage: str) -> set[str]:
+    return {path.parent.name for path in Path(result["artifacts"][stage]).glob("*/manifest.json")}
+
+
+def new_shards(result: dict[str, Any], stage: str, before: dict[str, set[str]]) -> list[str]:
+    """Names of the shards whose artifacts were not there before."""
+    return sorted(name.rsplit("-", 1)[0] for name in shard_folders(result, stage) - before[stage])
+
+
+def test_changes_to_recipe_data_code_and_store_cost_what_they_must(workspace: Workspace) -> None:
+    first = workspace.ok("prepare")
+    assert executed(first) == DATA_STAGES
+    assert executed(workspace.ok("prepare")) == []
+
+    shorter = workspace.ok("prepare", "tokens.max_length=64")
+    assert executed(shorter) == ["tokenize_chats", "pack_shards"]
+
+    before = {stage: shard_folders(first, stage) for stage in SHARD_STAGES}
+    write_rows(workspace.data, sums(301))
+    longer = workspace.ok("prepare")
+    for stage in SHARD_STAGES:
+        assert len(before[stage]) == 3
+        assert new_shards(longer, stage, before) == ["sums-00003"], (
+            f"{stage}: three full shards are kept, the fourth is new"
+        )
+    assert longer["ledger"]["rows_in"] == 301
+
+    shutil.rmtree(longer["artifacts"]["tokenize_chats"])
+    rebuilt = workspace.ok("prepare")
+    assert executed(rebuilt) == ["tokenize_chats"]
+    shutil.rmtree(longer["artifacts"]["pack_shards"])
+    assert executed(workspace.ok("prepare")) == ["pack_shards"]
+    assert rebuilt["dataset_digest"] == longer["dataset_digest"]
+
+
+def test_appending_to_a_shard_that_is_not_full_redoes_only_that_shard(workspace: Workspace) -> None:
+    write_rows(workspace.data, sums(250))
+    first = workspace.ok("prepare")
+    before = {stage: shard_folders(first, stage) for stage in SHARD_STAGES}
+    write_rows(workspace.data, sums(251))
+    after = workspace.ok("prepare")
+    for stage in SHARD_STAGES:
+        assert new_shards(after, stage, before) == ["sums-00002"]
+
+
+def test_an_edit_in_the_tokens_room_redoes_tokens_and_what_follows(tmp_path: Path, prefect_url: str) -> None:
+    code = tmp_path / "code"
+    for package in ("sft_core", "tasks", "flows", "deployments", "sft_cli"):
+        shutil.copytree(PROJECT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
+    workspace = make_workspace(tmp_path, prefect_url, code=code)
+    workspace.ok("prepare")
+    tokenize = code / "sft_core" / "tokens" / "tokenize.py"
+    source = tokenize.read_text()
+
+    tokenize.write_text(
+        source.replace(
+            '"""Tokenize every row of a shard."""', '"""Turn the rows of a shard into tokens."""\n\n# a comment'
+        )
+    )
+    assert executed(workspace.ok("prepare")) == [], "words about the code are no code"
+    tokenize.write_text(source.replace("BATCH_ROWS = 512", "BATCH_ROWS = 256"))
+    assert executed(workspace.ok("prepare")) == ["tokenize_chats", "pack_shards"]
+
+
+def test_the_same_rows_in_another_folder_are_the_same_data(workspace: Workspace) -> None:
+    first = workspace.ok("prepare")
+    elsewhere = workspace.folder / "elsewhere" / "sums.jsonl"
+    elsewhere.parent.mkdir()
+    shutil.move(workspace.data, elsewhere)
+    moved = workspace.ok("prepare", f"sources.0.path={elsewhere}")
+    assert executed(moved) == []
+    assert moved["dataset_digest"] == first["dataset_digest"]
+
+
+def test_two_runs_at_once_do_the_work_once(workspace: Workspace) -> None:
+    processes = [workspace.start("prepare", "recipe.yaml", "--json") for _ in range(2)]
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    results = [json.loads(stdout) for stdout, _ in outputs]
+    assert results[0]["dataset_digest"] == results[1]["dataset_digest"]
+    for stage in DATA_STAGES:
+        assert [result["stages"][stage] for result in results].count("executed") >= 1
+    assert len(shard_folders(results[0], "tokenize_chats")) == 3
+
+
+def test_another_learning_rate_trains_anew_on_the_same_data(workspace: Workspace) -> None:
+    first = workspace.ok("run")
+    second = workspace.ok("run", "training.learning_rate=0.001")
+    assert executed(second) == ["train_model", "evaluate_model", "register_model"]
+    assert second["mlflow_run_id"] != first["mlflow_run_id"]
+    assert second["model_uri"] == "models:/sums/2"
+    assert not second["is_champion"], "slower learning is no reason for a promotion"
+    assert "champion's" in second["verdict"]

@@ -1,0 +1,56 @@
+"""Which template a run uses."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sft_core.chat import ChatConfig, TemplateRef, chat_template_of, locate_template
+from sft_core.errors import RecipeError
+from sft_core.file_digests import FileDigests
+from sft_core.tokenizer import TokenizerRef, locate_tokenizer
+
+from ...conftest import model_config
+from .templates import CHATML
+
+
+def test_a_template_can_be_bundled_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.jinja").write_text("mine")
+    assert locate_template(ChatConfig(chat_template_path="chatml")).source == CHATML
+    assert locate_template(ChatConfig(chat_template_path=str(tmp_path / "mine.jinja"))).source == "mine"
+
+
+def test_without_a_path_the_template_is_left_to_the_tokenizer() -> None:
+    assert locate_template(ChatConfig()) == TemplateRef(source=None)
+
+
+def test_a_missing_template_is_answered_with_the_bundled_names() -> None:
+    with pytest.raises(
+        RecipeError, match=r"expected a \.jinja file or a bundled name \(chatml\), found nothing at 'chatmel'"
+    ):
+        locate_template(ChatConfig(chat_template_path="chatmel"))
+
+
+def test_the_template_may_write_the_tokenizers_special_tokens(tokenizer_ref: TokenizerRef) -> None:
+    template = chat_template_of(ChatConfig(template_date="2026-05-01"), TemplateRef(source="x"), tokenizer_ref)
+    assert template is not None
+    assert template.special_tokens == (("eos_token", "<|im_end|>"), ("pad_token", "<|pad|>"))
+    assert template.date == "2026-05-01"
+
+
+def test_a_tokenizer_without_a_template_has_none(tokenizer_ref: TokenizerRef) -> None:
+    assert chat_template_of(ChatConfig(), TemplateRef(), tokenizer_ref) is None
+
+
+def test_the_tokenizers_own_template_is_used_unless_the_recipe_names_one(
+    tokenizer_folder: Path, file_digests: FileDigests, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tokenizer_folder, tmp_path / "with-template")
+    (folder / "chat_template.jinja").write_text("the tokenizer's own")
+    tokenizer = locate_tokenizer(model_config(folder), file_digests)
+    own, named = (
+        chat_template_of(ChatConfig(), TemplateRef(source=source), tokenizer) for source in (None, "the recipe's")
+    )
+    assert own is not None
+    assert named is not None
+    assert (own.source, named.source) == ("the tokenizer's own", "the recipe's")

@@ -1,0 +1,239 @@
+"""The artifact store: artifacts exist whole or not at all, and are made once."""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from sft_core.artifact import MANIFEST, ArtifactRef, ArtifactStore, plan_artifact
+from sft_core.ledger import Ledger
+from sft_core.records import StageOutcome
+
+PLAN = plan_artifact("ingest_sources", "train", {"rows": 3})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(root=tmp_path / "store", made_by="run-1")
+
+
+def write_two_files(folder: Path) -> StageOutcome:
+    (folder / "rows.txt").write_text("one\ntwo\n")
+    (folder / "more").mkdir()
+    (folder / "more" / "rows.txt").write_text("three\n")
+    return StageOutcome(ledger=Ledger(rows_in=3, rows_train=3), facts={"columns": ["text"]})
+
+
+def fail(folder: Path) -> StageOutcome:
+    (folder / "half.txt").write_text("half")
+    raise RuntimeError("out of paper")
+
+
+def never(folder: Path) -> StageOutcome:
+    raise AssertionError("the artifact exists, so it must not be made again")
+
+
+def test_what_was_built_is_found(store: ArtifactStore) -> None:
+    ref = store.build(PLAN, write_two_files)
+    manifest = store.manifest(ref)
+    assert [(file.path, file.num_bytes) for file in manifest.files] == [("more/rows.txt", 6), ("rows.txt", 8)]
+    assert (manifest.ledger, manifest.facts) == (Ledger(rows_in=3, rows_train=3), {"columns": ["text"]})
+    assert (manifest.payload, manifest.made_by) == ({"rows": 3, "stage": "ingest_sources"}, "run-1")
+
+
+def test_what_exists_is_not_made_again(store: ArtifactStore) -> None:
+    store.build(PLAN, write_two_files)
+    assert store.build(PLAN, never) == PLAN.ref
+
+
+def test_another_store_object_on_the_same_root_finds_it(store: ArtifactStore) -> None:
+    store.build(PLAN, write_two_files)
+    assert ArtifactStore(root=store.root, made_by="run-2").manifest(PLAN.ref).made_by == "run-1"
+
+
+def test_what_was_never_built_does_not_exist(store: ArtifactStore) -> None:
+    assert store.find(PLAN.ref) is None
+    with pytest.raises(FileNotFoundError, match="missing or damaged"):
+        store.manifest(PLAN.ref)
+
+
+def test_a_writer_that_fails_leaves_nothing(store: ArtifactStore) -> None:
+    with pytest.raises(RuntimeError, match="out of paper"):
+        store.build(PLAN, fail)
+    assert store.find(PLAN.ref) is None
+    assert [path for path in store.root.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+
+
+def test_a_writer_that_failed_can_be_followed_by_one_that_does_not(store: ArtifactStore) -> None:
+    with pytest.raises(RuntimeError):
+        store.build(PLAN, fail)
+    store.build(PLAN, write_two_files)
+    assert not (store.path(PLAN.ref) / "half.txt").exists()
+
+
+def test_a_folder_without_a_manifest_does_not_exist(store: ArtifactStore) -> None:
+    store.build(PLAN, write_two_files)
+    (store.path(PLAN.ref) / MANIFEST).unlink()
+    assert store.find(PLAN.ref) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"ref": null}'])
+def test_a_folder_with_a_broken_manifest_does_not_exist(store: ArtifactStore, content: str) -> None:
+    store.build(PLAN, write_two_files)
+    (store.path(PLAN.ref) / MANIFEST).write_text(content)
+    assert store.find(PLAN.ref) is None
+
+
+def test_a_folder_with_the_manifest_of_another_key_does_not_exist(store: ArtifactStore) -> None:
+    store.build(PLAN, write_two_files)
+    other = plan_artifact("ingest_sources", "train", {"rows": 4})
+    shutil.copytree(store.path(PLAN.ref), store.path(other.ref))
+    assert store.find(other.ref) is None
+
+
+def test_an_artifact_with_a_missing_file_does_not_exist(store: ArtifactStore) -> None:
+    store.build(PLAN, write_two_files)
+    (store.path(PLAN.ref) / "rows.txt").unlink()
+    assert store.find(PLAN.ref) is None
+
+
+def test_a_file_of_another_size_is_damage_and_is_rebuilt(store: ArtifactStore) -> None:
+    store.build(PLAN, write_two_files)
+    damaged = store.path(PLAN.ref) / "rows.txt"
+    damaged.write_text("one\n")
+    assert store.find(PLAN.ref) is None
+    store.build(PLAN, write_two_files)
+    assert damaged.read_text() == "one\ntwo\n"
+
+
+def test_a_store_can_be_moved(store: ArtifactStore, tmp_path: Path) -> None:
+    store.build(PLAN, write_two_files)
+    store.root.rename(tmp_path / "moved")
+    assert ArtifactStore(root=tmp_path / "moved").find(PLAN.ref) is not None
+
+
+def test_an_artifact_lies_under_its_stage_and_name(store: ArtifactStore) -> None:
+    assert PLAN.ref.folder == f"artifacts/ingest_sources/train-{PLAN.ref.key[:16]}"
+    assert store.path(PLAN.ref) == store.root / PLAN.ref.folder
+
+
+def test_the_identity_of_an_artifact_is_its_key() -> None:
+    on_it = plan_artifact("detect_formats", "train", {"upstream": PLAN.ref})
+    assert on_it.payload["upstream"] == PLAN.ref.key
+
+
+def test_the_stage_is_part_of_the_key() -> None:
+    assert plan_artifact("a", "x", {"rows": 3}).ref.key != plan_artifact("b", "x", {"rows": 3}).ref.key
+
+
+def test_the_name_is_for_people_and_not_part_of_the_key() -> None:
+    assert plan_artifact("a", "x", {"rows": 3}).ref.key == plan_artifact("a", "y", {"rows": 3}).ref.key
+
+
+def shard_plan(shard: str, max_length: int = 64) -> ArtifactRef:
+    return plan_artifact("tokenize_chats", shard, {"max_length": max_length, "shard": shard}, varying=("shard",)).ref
+
+
+def test_shards_made_with_the_same_settings_lie_in_one_folder() -> None:
+    first, second = shard_plan("train-00000"), shard_plan("train-00001")
+    assert first.group == second.group
+    assert first.key != second.key
+    assert Path(first.folder).parent == Path(second.folder).parent == Path("artifacts/tokenize_chats") / first.group
+
+
+def test_shards_made_with_other_settings_lie_in_another_folder() -> None:
+    assert shard_plan("train-00000").group != shard_plan("train-00000", max_length=32).group
+
+
+def test_a_miss_is_explained_against_the_newest_artifact_of_that_name(store: ArtifactStore) -> None:
+    for age, rows in ((20, 1), (10, 2)):
+        ref = store.build(plan_artifact("ingest_sources", "train", {"rows": rows, "code": "abc"}), write_two_files)
+        os.utime(store.path(ref) / MANIFEST, (1e9 - age, 1e9 - age))
+    assert store.explain_miss(plan_artifact("ingest_sources", "train", {"rows": 3, "code": "abc"})) == ["rows: 2 → 3"]
+
+
+def test_a_miss_without_a_forerunner_has_no_explanation(store: ArtifactStore) -> None:
+    store.build(PLAN, write_two_files)
+    assert store.explain_miss(plan_artifact("ingest_sources", "other", {"rows": 3})) == []
+
+
+def test_threads_that_want_the_same_artifact_do_the_work_once(store: ArtifactStore) -> None:
+    calls: list[int] = []
+    first_is_writing, go_on = threading.Event(), threading.Event()
+
+    def write_slowly(folder: Path) -> StageOutcome:
+        calls.append(1)
+        first_is_writing.set()
+        go_on.wait(10)
+        return write_two_files(folder)
+
+    threads = [threading.Thread(target=store.build, args=(PLAN, write_slowly)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert first_is_writing.wait(10)
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert (len(calls), store.find(PLAN.ref) is not None) == (1, True)
+
+
+BUILD = """
+import sys, time
+from pathlib import Path
+from sft_core.artifact import ArtifactStore, plan_artifact
+from sft_core.records import StageOutcome
+
+root, seconds = Path(sys.argv[1]), float(sys.argv[2])
+
+def write(folder):
+    (folder / "rows.txt").write_text("one")
+    with (root / "calls.txt").open("a") as calls:
+        calls.write("called ")
+    print("writing", flush=True)
+    time.sleep(seconds)
+    return StageOutcome()
+
+print(ArtifactStore(root=root).build(plan_artifact("ingest_sources", "train", {"rows": 3}), write).key, flush=True)
+"""
+
+
+def start_building(root: Path, seconds: float) -> "subprocess.Popen[str]":
+    """A process that builds `PLAN` in so many seconds."""
+    root.mkdir(parents=True, exist_ok=True)
+    checkout = Path(__file__).parents[2]
+    command = [sys.executable, "-c", BUILD, str(root), str(seconds)]
+    return subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_that_want_the_same_artifact_do_the_work_once(store: ArtifactStore) -> None:
+    processes = [start_building(store.root, 0.5) for _ in range(3)]
+    outputs = [process.communicate(timeout=60)[0].split() for process in processes]
+    assert [output[-1] for output in outputs] == [PLAN.ref.key] * 3
+    assert (store.root / "calls.txt").read_text() == "called "
+
+
+def test_a_process_killed_while_it_builds_leaves_no_artifact_and_no_lock(store: ArtifactStore) -> None:
+    process = start_building(store.root, 600)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert store.find(PLAN.ref) is None
+    assert not store.path(PLAN.ref).exists()
+    with (store.root / "locks" / f"{PLAN.ref.key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises if anybody holds it
+    assert store.build(PLAN, write_two_files) == PLAN.ref
+
+
+def test_a_manifest_is_json_that_people_can_read(store: ArtifactStore) -> None:
+    folder = store.path(store.build(PLAN, write_two_files))
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert manifest["payload"] == {"rows": 3, "stage": "ingest_sources"}
+    assert manifest["files"][1]["path"] == "rows.txt"

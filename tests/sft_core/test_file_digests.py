@@ -1,0 +1,77 @@
+"""Digests of files are remembered, and made again when a file changes."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sft_core.file_digests import FileDigests
+from sft_core.fingerprint import digest_file
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "data.txt"
+    path.write_text("one")
+    return path
+
+
+def overwrite_unnoticed(file: Path, content: str) -> None:
+    """Write other bytes of the same number in place, and put the time of change back: only reading could tell."""
+    stat = file.stat()
+    with file.open("r+") as opened:
+        opened.write(content)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns, file.stat().st_ino) == (
+        stat.st_size,
+        stat.st_mtime_ns,
+        stat.st_ino,
+    )
+
+
+def test_the_digest_is_that_of_the_bytes(file: Path, file_digests: FileDigests) -> None:
+    assert file_digests.of_file(file) == digest_file(file)
+
+
+def test_a_file_seen_before_is_not_read_again(file: Path, file_digests: FileDigests) -> None:
+    first = file_digests.of_file(file)
+    overwrite_unnoticed(file, "two")
+    assert file_digests.of_file(file) == first != digest_file(file)
+
+
+def test_another_process_remembers_as_well(file: Path, tmp_path: Path) -> None:
+    first = FileDigests(tmp_path / "digests.sqlite").of_file(file)
+    overwrite_unnoticed(file, "two")
+    assert FileDigests(tmp_path / "digests.sqlite").of_file(file) == first
+
+
+def test_a_changed_file_has_another_digest(file: Path, file_digests: FileDigests) -> None:
+    first = file_digests.of_file(file)
+    file.write_text("three")
+    assert file_digests.of_file(file) == digest_file(file) != first
+
+
+def test_a_file_that_another_one_took_the_place_of_has_another_digest(
+    file: Path, file_digests: FileDigests, tmp_path: Path
+) -> None:
+    first, stat = file_digests.of_file(file), file.stat()
+    other = tmp_path / "other.txt"
+    other.write_text("two")
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # same size, same time: only the inode tells
+    other.rename(file)
+    assert file_digests.of_file(file) != first
+
+
+def test_a_touched_file_keeps_its_digest(file: Path, file_digests: FileDigests) -> None:
+    first = file_digests.of_file(file)
+    os.utime(file, (1, 1))
+    assert file_digests.of_file(file) == first
+
+
+def test_a_folder_is_its_names_and_bytes_wherever_it_lies(file_digests: FileDigests, tmp_path: Path) -> None:
+    digests = []
+    for folder, name in (("a", "x.txt"), ("b", "x.txt"), ("c", "y.txt")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text("one")
+        digests.append(file_digests.of_folder(tmp_path / folder, (tmp_path / folder).glob("*")))
+    assert digests[0] == digests[1] != digests[2]

@@ -1,0 +1,127 @@
+"""A run's life in MLflow, on a sqlite file: its status, its points, and what a second attempt finds."""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sft_core.recipe import Recipe
+from tasks.provenance import recipe_params
+from tasks.tracking import TrackedRun, Tracker
+
+RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
+    folder = tmp_path_factory.mktemp("mlflow")
+    return Tracker(f"sqlite:///{folder}/mlflow.db", "sft", folder / "artifacts")
+
+
+def status(tracker: Tracker, run_id: str) -> str:
+    return str(tracker.client.get_run(run_id).info.status)
+
+
+def steps(tracker: Tracker, run_id: str, name: str) -> list[int]:
+    return [point.step for point in tracker.client.get_metric_history(run_id, name)]
+
+
+def write_lines(path: Path, *lines: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps({"time": 1.0, "max_steps": 9, **line}) + "\n" for line in lines))
+    return path
+
+
+def interrupted_run(tracker: Tracker, metrics: Path) -> TrackedRun:
+    """A run that fails after its first metrics."""
+    with suppress(RuntimeError), tracker.run(RECIPE, "resumed") as run:
+        run.record_metrics(metrics)
+        raise RuntimeError
+    return run
+
+
+def test_the_status_tells_how_the_run_ended(tracker: Tracker) -> None:
+    ends = {"FINISHED": None, "FAILED": ValueError("data"), "KILLED": KeyboardInterrupt()}
+    for expected, error in ends.items():
+        run_id = ""
+        try:
+            with tracker.run(RECIPE, f"status-{expected}") as run:
+                run_id = run.run_id
+                if error:
+                    raise error
+        except (ValueError, KeyboardInterrupt):
+            pass
+        assert status(tracker, run_id) == expected
+
+
+def test_a_finished_run_is_found_again_and_left_as_it_was(tracker: Tracker) -> None:
+    with tracker.run(RECIPE, "twice") as first:
+        pass
+    ended = tracker.client.get_run(first.run_id).info.end_time
+    with tracker.run(RECIPE, "twice") as second:
+        pass
+    assert second.run_id == first.run_id
+    assert tracker.client.get_run(first.run_id).info.end_time == ended
+
+
+def test_a_failed_run_is_resumed_without_doubled_points(tracker: Tracker, tmp_path: Path) -> None:
+    first = interrupted_run(
+        tracker, write_lines(tmp_path / "m.jsonl", {"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0})
+    )
+    with tracker.run(RECIPE, "resumed") as second:
+        lines = [{"step": step, "loss": 4.0 - step} for step in (1, 2, 3)]
+        second.record_metrics(write_lines(tmp_path / "m.jsonl", *lines))
+        second.record_metrics(tmp_path / "m.jsonl")
+    assert second.run_id == first.run_id
+    assert steps(tracker, first.run_id, "loss") == [1, 2, 3]
+    assert status(tracker, first.run_id) == "FINISHED"
+
+
+def test_a_run_whose_process_is_dead_is_resumed_and_a_living_one_is_not_touched(tracker: Tracker) -> None:
+    with tracker.run(RECIPE, "busy") as first:
+        with tracker.run(RECIPE, "busy") as beside:
+            assert beside.run_id != first.run_id, "this process lives and is at work on the first"
+        tracker.client.set_tag(first.run_id, "sft.pid", "999999999")
+        tracker.client.update_run(beside.run_id, status="RUNNING")
+        tracker.client.set_tag(beside.run_id, "sft.pid", "999999999")
+        with tracker.run(RECIPE, "busy") as after:
+            assert after.run_id in (first.run_id, beside.run_id)
+        assert tracker.client.get_run(after.run_id).data.tags["sft.pid"] == str(os.getpid())
+
+
+def test_a_line_that_is_still_being_written_waits(tracker: Tracker, tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "m.jsonl", {"step": 1, "loss": 3.0})
+    with tracker.run(RECIPE, "tail") as run:
+        with path.open("a") as file:
+            file.write('{"step": 2, "time": 2.0, "lo')
+        run.record_metrics(path)
+        assert steps(tracker, run.run_id, "loss") == [1]
+        with path.open("a") as file:
+            file.write('ss": 2.5, "max_steps": 9}\n')
+        run.record_metrics(path)
+        assert steps(tracker, run.run_id, "loss") == [1, 2]
+
+
+def test_artifacts_lie_below_the_folder_that_was_given(tracker: Tracker) -> None:
+    with tracker.run(RECIPE, "artifacts") as run:
+        uri = tracker.client.get_run(run.run_id).info.artifact_uri
+    assert "/mlflow" in uri
+    assert "/artifacts/sft/" in uri
+    assert not (Path.cwd() / "mlruns").exists()
+
+
+def test_params_are_namespaced_and_leave_out_what_only_places_the_work() -> None:
+    params = recipe_params(RECIPE)
+    assert params["training/learning_rate"] == "2e-05"
+    assert params["registry/gate/metric"] == "eval_loss"
+    assert params["sources/0/path"] == "x.jsonl"
+    assert not any(name.startswith("runtime") for name in params)
+
+
+def test_a_deleted_experiment_is_restored(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    first = Tracker(uri, "gone", tmp_path / "artifacts")
+    first.client.delete_experiment(first.experiment_id)
+    assert Tracker(uri, "gone", tmp_path / "artifacts").experiment_id == first.experiment_id
