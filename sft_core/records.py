@@ -6,7 +6,7 @@ Every stage up to packing works on one shard of rows at a time. Its table is an 
     ingest_sources    RECORDS     one JSON object a row, as it was read
     detect_formats    EXAMPLES    what the row is: a `TextExample` or a `Conversation`, as JSON
     render_chats      RENDERED    one text, and the character spans of it that the loss looks at
-    tokenize_chats    TOKENS      token ids, and one mask value a token
+    tokenize_chats    TOKENS      token ids, and one mask value a token; beside them an INDEX of what packing needs
     pack_shards       BLOCKS      what the trainer reads: one or several rows a block
 """
 
@@ -20,6 +20,13 @@ from pydantic import BaseModel, ConfigDict
 from sft_core.ledger import Ledger
 
 _ROW = [pa.field("row", pa.int64(), nullable=False), pa.field("line", pa.int64())]
+_IDENTITY = [
+    # 64 bits of a hash of the example and of its prompt: equal examples are duplicates, equal prompts must not be split
+    pa.field("example_id", pa.uint64()),
+    pa.field("prompt_id", pa.uint64()),
+]
+_IMAGES = pa.field("images", pa.large_string())
+"""A JSON list of the row's images as they were given (paths, or bytes in base64), untouched until the batch is made."""
 
 RECORDS = pa.schema([*_ROW, pa.field("record", pa.large_string(), nullable=False)])
 
@@ -28,7 +35,9 @@ EXAMPLES = pa.schema(
         *_ROW,
         pa.field("split", pa.string(), nullable=False),
         pa.field("format", pa.string(), nullable=False),
+        *_IDENTITY,
         pa.field("example", pa.large_string(), nullable=False),
+        _IMAGES,
     ]
 )
 
@@ -36,14 +45,24 @@ RENDERED = pa.schema(
     [
         *_ROW,
         pa.field("split", pa.string(), nullable=False),
+        *_IDENTITY,
+        # empty for rows that came as token ids
         pa.field("text", pa.large_string(), nullable=False),
-        # [start, end) pairs, flat: [start_0, end_0, start_1, end_1, …], in characters of `text`
+        # [start, end) pairs, flat: [start_0, end_0, start_1, end_1, …], in characters of `text`, ascending
         pa.field("spans", pa.list_(pa.int32()), nullable=False),
+        # one a span; null where every weight is 1
+        pa.field("span_weights", pa.list_(pa.float32())),
+        # [start, end) pairs, flat: what spells a special token there came from the data, and is plain text
+        pa.field("literals", pa.list_(pa.int32())),
         # False where a chat template already wrote the special tokens into the text
         pa.field("wants_special_tokens", pa.bool_(), nullable=False),
+        # of rows that came as token ids: these, and 1 where a token is a target
+        pa.field("input_ids", pa.list_(pa.int32())),
+        pa.field("loss_mask", pa.list_(pa.uint8())),
         # of held-out rows with an answer: the text to generate from, and the answer to compare with
         pa.field("prompt", pa.large_string()),
         pa.field("reference", pa.large_string()),
+        _IMAGES,
     ]
 )
 
@@ -51,16 +70,33 @@ TOKENS = pa.schema(
     [
         *_ROW,
         pa.field("split", pa.string(), nullable=False),
+        *_IDENTITY,
         pa.field("input_ids", pa.list_(pa.int32()), nullable=False),
         # 1 where the token is a target of the loss, in the place of the token itself (the shift happens in the loss)
         pa.field("loss_mask", pa.list_(pa.uint8()), nullable=False),
+        # one a token; null where the weight of every target is 1
+        pa.field("loss_weights", pa.list_(pa.float32())),
         pa.field("prompt_ids", pa.list_(pa.int32())),
         pa.field("reference", pa.large_string()),
+        _IMAGES,
     ]
 )
 
-LENGTHS = pa.schema([pa.field("split", pa.string(), nullable=False), pa.field("tokens", pa.int32(), nullable=False)])
-"""Beside each TOKENS table, in its order: all that packing needs to know."""
+INDEX = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        *_IDENTITY,
+        pa.field("tokens", pa.int32(), nullable=False),
+        # after the shift by one
+        pa.field("targets", pa.int32(), nullable=False),
+        pa.field("tokens_truncated", pa.int32()),
+        # whether the last target is a token at which generation stops
+        pa.field("ends_with_stop", pa.bool_()),
+        pa.field("has_doubled_bos", pa.bool_()),
+    ]
+)
+"""Beside each TOKENS table, in its order: all that packing and the gates need to know, without the tokens."""
 
 PROMPTS = pa.schema(
     [
@@ -74,12 +110,17 @@ PROMPTS = pa.schema(
 SEGMENTS = pa.schema(
     [
         pa.field("block", pa.int64(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
+        # position in the list of shards that the data set was packed from, which names source and file
+        pa.field("shard", pa.int32(), nullable=False),
         pa.field("row", pa.int64(), nullable=False),
+        pa.field("example_id", pa.uint64()),
+        # where in the row the segment begins; above 0 only where a row was split
+        pa.field("start", pa.int32(), nullable=False),
         pa.field("tokens", pa.int32(), nullable=False),
     ]
 )
-"""Beside the blocks of a split: which row lies where, in order. The way back from a training step to a source line."""
+"""Beside the blocks of a split: which part of which row lies where, in order. The way back from a training step to a
+source line."""
 
 IGNORED_LABEL = -100
 """What stands in `labels` where there is no target, as in TRL and transformers."""
@@ -110,7 +151,44 @@ class Conversation:
     chat_template_kwargs: dict[str, Any] | None = None
 
 
-Example = TextExample | Conversation
+@dataclass(frozen=True, slots=True)
+class TokenExample:
+    """A row that somebody has tokenized already: ids, and for each 1 if it is a target of the loss."""
+
+    input_ids: tuple[int, ...]
+    loss_mask: tuple[int, ...]
+
+
+Example = TextExample | Conversation | TokenExample
+
+
+class Selection(BaseModel):
+    """Which rows of a source take part: those whose hash, drawn with a seed, lies below a limit.
+
+    So that the choice is spread over the whole source, is the same on every machine, and stays when rows are appended.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int
+    below: int
+    """Of 2^64: a row is kept if the first 8 bytes of its hash are less than this."""
+
+
+class TransformRef(BaseModel):
+    """A function of the user's that turns one row into another, by the content of its module."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Dotted path: `package.module.function`."""
+    folder: str
+    """What is added to the import path to find it."""
+    content_digest: str
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Name and code; not the folder."""
+        return {"name": self.name, "content": self.content_digest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +214,13 @@ class ShardRef(BaseModel):
     """Of its Arrow file, below the store's root."""
     rows: int
     content_digest: str
+    file: str = ""
+    """The file that its rows were read from: what `row` and `line` count in."""
+    selection: Selection | None = None
+    """Which of its rows take part; None: all."""
+    transform: TransformRef | None = None
+    repeat: float = 1.0
+    """How often the data set gets each row; the fraction after the point is a share of the rows, chosen by hash."""
 
     @property
     def name(self) -> str:
@@ -143,8 +228,14 @@ class ShardRef(BaseModel):
         return f"{self.source}-{self.number:05d}"
 
     def fingerprint(self) -> dict[str, Any]:
-        """Source, split and content; neither path nor number."""
-        return {"source": self.source, "split": self.split, "content": self.content_digest}
+        """What decides its examples: neither where it lies nor how often they are repeated."""
+        return {
+            "source": self.source,
+            "split": self.split,
+            "content": self.content_digest,
+            "selection": self.selection.model_dump() if self.selection else None,
+            "transform": self.transform,
+        }
 
     def file(self, root: Path) -> Path:
         """The Arrow file below a store's root."""

@@ -28,6 +28,7 @@ class TokenRows:
     loss_mask: npt.NDArray[np.uint8]
     offsets: IntArray
     source: npt.NDArray[Any]
+    shard: IntArray
     row: IntArray
     prompts: pa.Table
     """Of the rows that have one, in order: `PROMPTS`."""
@@ -45,7 +46,9 @@ class TokenRows:
             shards: Source name and `tokens.arrow` of each.
             split: `train` or `eval`.
         """
-        table = pa.concat_tables([_rows_of(source, path, split) for source, path in shards])
+        table = pa.concat_tables(
+            [_rows_of(source, number, path, split) for number, (source, path) in enumerate(shards)]
+        )
         offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(table["input_ids"]).to_numpy(), dtype=np.int64)])
         answered = table.filter(pc.is_valid(table["prompt_ids"])).select(PROMPTS.names).cast(PROMPTS)
         return cls(
@@ -53,6 +56,7 @@ class TokenRows:
             loss_mask=_flat(table["loss_mask"], np.uint8),
             offsets=offsets,
             source=table["source"].to_numpy(),
+            shard=table["shard"].to_numpy(),
             row=table["row"].to_numpy(),
             prompts=answered,
         )
@@ -65,9 +69,10 @@ class TokenRows:
         return self.input_ids[positions], self.loss_mask[positions]
 
 
-def _rows_of(source: str, path: Path, split: str) -> pa.Table:
+def _rows_of(source: str, number: int, path: Path, split: str) -> pa.Table:
     table = read_table(path)
     table = table.filter(pc.equal(table["split"], split))
+    table = table.append_column("shard", pa.array([number] * len(table), pa.int64()))
     return table.append_column("source", pa.array([source] * len(table), pa.string()))
 
 

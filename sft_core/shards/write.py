@@ -108,7 +108,14 @@ def _describe(folder: Path, split: str, names: list[str], schema: pa.Schema, fin
 def _write_segments(path: Path, rows: TokenRows, blocks: Sequence[Sequence[int]]) -> None:
     flat = [row for block in blocks for row in block]
     block_numbers = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
-    columns = {"block": block_numbers, "source": rows.source[flat], "row": rows.row[flat], "tokens": rows.lengths[flat]}
+    columns = {
+        "block": block_numbers,
+        "shard": rows.shard[flat],
+        "row": rows.row[flat],
+        "example_id": np.zeros(len(flat), np.uint64),
+        "start": np.zeros(len(flat), np.int32),
+        "tokens": rows.lengths[flat],
+    }
     table = pa.table([pa.array(columns[field.name]).cast(field.type) for field in SEGMENTS], schema=SEGMENTS)
     write_arrow(path, table)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sft_core.ledger import Ledger, Rejection, count_reasons, read_rejections, write_rejections
-from sft_core.records import LENGTHS, TOKENS, StageOutcome
+from sft_core.records import INDEX, TOKENS, StageOutcome
 from sft_core.tables import read_table, write_table
 from sft_core.tokenizer import TokenizerRef
 from sft_core.tokens.config import TokensConfig
@@ -21,7 +21,7 @@ CUT_TARGETS = "truncation to `max_length` leaves no target of the loss"
 def tokenize(
     config: TokensConfig, tokenizer: TokenizerRef, source: str, rendered: Path, ledger: Ledger, folder: Path
 ) -> StageOutcome:
-    """Read a shard's rendered rows; write `tokens.arrow`, `lengths.arrow` and `rejected.jsonl` into `folder`.
+    """Read a shard's rendered rows; write `tokens.arrow`, `index.arrow` and `rejected.jsonl` into `folder`.
 
     Args:
         config: The `tokens` section.
@@ -49,9 +49,7 @@ def tokenize(
         kept.append({**row, "input_ids": tokens.input_ids, "loss_mask": tokens.loss_mask})
     _encode_prompts(encoder, kept)
     write_table(folder / "tokens.arrow", TOKENS, kept)
-    write_table(
-        folder / "lengths.arrow", LENGTHS, [{"split": row["split"], "tokens": len(row["input_ids"])} for row in kept]
-    )
+    write_table(folder / "index.arrow", INDEX, [_index_entry(row) for row in kept])
     write_rejections(folder / "rejected.jsonl", [*read_rejections(rendered / "rejected.jsonl"), *rejections])
     ledger = ledger.rejecting(rejected_splits, count_reasons(rejections), counts)
     return StageOutcome(ledger=ledger, facts={"source": source, "max_length": config.max_length})
@@ -75,6 +73,10 @@ def _encode_prompts(encoder: Encoder, rows: list[dict[str, Any]]) -> None:
         asked = [row for row in rows if row["prompt"] is not None and row["wants_special_tokens"] is wants]
         for row, ids in zip(asked, encoder.encode_prompts([row["prompt"] for row in asked], wants), strict=True):
             row["prompt_ids"] = ids
+
+
+def _index_entry(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "tokens": len(row["input_ids"]), "targets": sum(row["loss_mask"][1:])}
 
 
 def _count(counts: Counter[str], split: str, whole: MaskedTokens, tokens: MaskedTokens) -> None:

@@ -87,11 +87,12 @@ def test_a_block_that_is_larger_than_a_file_has_its_own(tmp_path: Path, monkeypa
 
 def test_every_part_of_a_block_leads_back_to_source_and_row(tmp_path: Path) -> None:
     written(tmp_path, FOUR, BLOCKS)
-    assert list(iterate_rows(tmp_path / "out" / "train-segments.arrow")) == [
-        {"block": 0, "source": "train", "row": 11, "tokens": 2},
-        {"block": 0, "source": "train", "row": 10, "tokens": 3},
-        {"block": 1, "source": "train", "row": 13, "tokens": 2},
-        {"block": 2, "source": "train", "row": 12, "tokens": 1},
+    segments = list(iterate_rows(tmp_path / "out" / "train-segments.arrow"))
+    assert [(s["block"], s["shard"], s["row"], s["tokens"]) for s in segments] == [
+        (0, 0, 11, 2),
+        (0, 0, 10, 3),
+        (1, 0, 13, 2),
+        (2, 0, 12, 1),
     ]
 
 

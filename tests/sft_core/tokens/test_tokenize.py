@@ -81,7 +81,8 @@ def test_order_holds_over_many_batches(tmp_path: Path, tokenizer_ref: TokenizerR
 def test_lengths_are_written_beside_the_tokens(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
     run(tmp_path, tokenizer_ref, [row("one two three"), row("four", split="eval")])
     expected = [{"split": tokens["split"], "tokens": len(tokens["input_ids"])} for tokens in kept(tmp_path)]
-    assert list(iterate_rows(tmp_path / "out" / "lengths.arrow")) == expected
+    found = list(iterate_rows(tmp_path / "out" / "index.arrow"))
+    assert [{name: entry[name] for name in ("split", "tokens")} for entry in found] == expected
 
 
 def test_tokens_and_targets_are_counted_by_split(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
