@@ -100,7 +100,7 @@ def prepare_ours(task: Task, folder: Path) -> Path:
 
     def prepare_shard(shard: ShardRef) -> tuple[str, Path]:
         examples, rendered, tokens = (_new(folder / stage / shard.name) for stage in ("examples", "rendered", "tokens"))
-        detected = detect(recipe.formats, shard, shard.file(records), examples)
+        detected = detect(recipe.formats, shard, shard.arrow_file(records), examples)
         written = render(recipe.chat, template, shard.source, examples, detected.ledger or Ledger(), rendered)
         tokenize(recipe.tokens, inputs.tokenizer, shard.source, rendered, written.ledger or Ledger(), tokens)
         return shard.source, tokens / "tokens.arrow"

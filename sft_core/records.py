@@ -237,6 +237,6 @@ class ShardRef(BaseModel):
             "transform": self.transform,
         }
 
-    def file(self, root: Path) -> Path:
+    def arrow_file(self, root: Path) -> Path:
         """The Arrow file below a store's root."""
         return root / self.path

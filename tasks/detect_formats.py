@@ -13,7 +13,7 @@ from tasks.caching import artifact_task
 @artifact_task(rooms=["formats"], shard="records")
 def detect_formats(config: FormatsConfig, records: ShardRef, store: ArtifactStore, folder: Path) -> StageOutcome:
     """Turn a shard's records into examples and rejections."""
-    return detect(config, records, records.file(store.root), folder)
+    return detect(config, records, records.arrow_file(store.root), folder)
 
 
 def verdicts_of(store: ArtifactStore, detected: Sequence[ArtifactRef]) -> dict[str, dict[str, int]]:
