@@ -38,6 +38,14 @@ class Rejection(BaseModel):
     """A short phrase without values of the row, so that rejections can be counted by it."""
     excerpt: str
     """The first characters of the row."""
+    file: str | None = None
+    """The file in which `row` and `line` count, where a source has several."""
+
+    @property
+    def place(self) -> str:
+        """Where it stands, in words."""
+        words = (self.source, self.file, f"row {self.row}", f"(line {self.line})" if self.line else None)
+        return " ".join(word for word in words if word)
 
     @classmethod
     def of(cls, source: str, row: dict[str, Any], stage: str, reason: str, content: str) -> Self:

@@ -2,18 +2,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.formats import FormatsConfig, detect
-from sft_core.records import ShardRef, StageOutcome
-from tasks.caching import artifact_task
+from sft_core.records import ShardRef
+from tasks.caching import sharded_task
+from tasks.workers import Work
 
 
-@artifact_task(rooms=["formats"], shard="records")
-def detect_formats(config: FormatsConfig, records: ShardRef, store: ArtifactStore, folder: Path) -> StageOutcome:
+@sharded_task(rooms=["formats"], shard="records")
+def detect_formats(config: FormatsConfig, records: ShardRef, store: ArtifactStore) -> Work:
     """Turn a shard's records into examples and rejections."""
-    return detect(config, records, records.arrow_file(store.root), folder)
+    return Work(detect, (config, records, records.arrow_file(store.root)))
 
 
 def verdicts_of(store: ArtifactStore, detected: Sequence[ArtifactRef]) -> dict[str, dict[str, int]]:
