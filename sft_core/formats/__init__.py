@@ -15,6 +15,6 @@ same way.
 
 from sft_core.formats.config import FormatsConfig
 from sft_core.formats.detect import detect
-from sft_core.formats.verdict import describe_verdict, total_verdict
+from sft_core.formats.verdict import Verdict, describe_verdict, total_verdict
 
-__all__ = ["FormatsConfig", "describe_verdict", "detect", "total_verdict"]
+__all__ = ["FormatsConfig", "Verdict", "describe_verdict", "detect", "total_verdict"]

@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from sft_core.formats.config import FormatsConfig
 from sft_core.formats.rejection import RowRejectedError
-from sft_core.formats.row_reader import ReadRow, RowReader, Transform
+from sft_core.formats.row_reader import ReadRow, RowReader
 from sft_core.formats.verdict import verdict_of
 from sft_core.ledger import Ledger, Rejection, count_reasons, write_rejections
 from sft_core.records import EXAMPLES, ShardRef, StageOutcome
 from sft_core.selection import is_selected
 from sft_core.tables import read_table, write_arrow
+from sft_core.transform import load_transform
 
 STAGE = "detect_formats"
 ROWS_AT_A_TIME = 1024
@@ -34,7 +35,7 @@ def detect(config: FormatsConfig, shard: ShardRef, records: Path, folder: Path) 
         records: Its Arrow file (`RECORDS`).
         folder: Where to write.
     """
-    reader = RowReader(config, shard.split, _transform_of(shard))
+    reader = RowReader(config, shard.split, load_transform(shard.transform) if shard.transform else None)
     examples: list[tuple[Place, ReadRow]] = []
     rejections: list[Rejection] = []
     rows_in = 0
@@ -55,15 +56,6 @@ def detect(config: FormatsConfig, shard: ShardRef, records: Path, folder: Path) 
     formats = Counter(read.format for _, read in examples)
     facts = {"source": shard.source, **verdict_of(reader.claims, formats)}
     return StageOutcome(ledger=_ledger_of(rows_in, examples, rejections), facts=facts)
-
-
-def _transform_of(shard: ShardRef) -> Transform | None:
-    if shard.transform is None:
-        return None
-    # imports the user's module, which most shards have not
-    from sft_core.transform import load_transform
-
-    return load_transform(shard.transform)
 
 
 def _iterate_records(path: Path) -> Iterator[tuple[int, int | None, str]]:

@@ -1,7 +1,6 @@
 """One row at a time: from the text of a record to an example with identity and split."""
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -16,8 +15,7 @@ from sft_core.formats.rejection import RowRejectedError
 from sft_core.formats.split import split_of
 from sft_core.ledger import Split
 from sft_core.records import Conversation, Example
-
-Transform = Callable[[Any], Any]
+from sft_core.transform import Transform, TransformFailedError
 
 
 class ReadRow(NamedTuple):
@@ -47,12 +45,13 @@ class RowReader:
             RowRejectedError: with a reason that many rows can share.
         """
         try:
-            value = decode(record)
+            fields = fields_of(decode(record), self.config.dataset_text_field)
             if self.transform is not None:
-                value = _transformed(self.transform, value)
-                if value is None:
+                changed = _transformed(self.transform, fields)
+                if changed is None:
                     return None
-            return self._read(fields_of(value, self.config.dataset_text_field))
+                fields = fields_of(changed, self.config.dataset_text_field)
+            return self._read(fields)
         except RecursionError as error:
             raise RowRejectedError(TOO_DEEP) from error
 
@@ -105,12 +104,12 @@ def example_from_row(value: Any, config: FormatsConfig) -> tuple[str, Example]:
     return claim.dialect.name, claim.dialect.convert(present)
 
 
-def _transformed(transform: Transform, value: Any) -> Any:
+def _transformed(transform: Transform, fields: Fields) -> Any:
     """Apply the user's function; what it returns is read as if it had stood in the file."""
     try:
-        changed = transform(value)
-    except Exception as error:
-        raise RowRejectedError(f"the transform failed: {type(error).__name__}") from error
+        changed = transform(fields)
+    except TransformFailedError as error:
+        raise RowRejectedError(str(error)) from error
     try:
         return orjson.loads(orjson.dumps(changed, option=orjson.OPT_SERIALIZE_NUMPY))
     except TypeError as error:

@@ -15,6 +15,7 @@ from sft_core.ledger import Rejection, read_rejections
 from sft_core.records import EXAMPLES, RECORDS, Selection, ShardRef, StageOutcome, TransformRef
 from sft_core.selection import is_selected
 from sft_core.tables import iterate_rows, read_table, write_table
+from sft_core.transform import locate_transform
 from tests.sft_core.formats.rows import ANSWER, USER
 
 
@@ -150,16 +151,18 @@ def as_text(row):
 def without_b(row):
     return None if row["words"] == "b" else {"text": row["words"]}
 
+def columns(row):
+    return " ".join(row)
+
 def a_set(row):
     return {"text": {1, 2}}
 """
 
 
 def transform(folder: Path, function: str) -> TransformRef:
-    """A function of a module of the user's in a folder of its own."""
-    name = f"rows_of_{folder.name.replace('-', '_')}"
-    (folder / f"{name}.py").write_text(MODULE)
-    return TransformRef(name=f"{name}.{function}", folder=str(folder), content_digest="d")
+    """A function of a module of the user's."""
+    (folder / "my_rows.py").write_text(MODULE)
+    return locate_transform(f"{folder}/my_rows.py:{function}")
 
 
 @pytest.mark.parametrize(
@@ -184,8 +187,15 @@ def test_a_transform_that_fails_rejects_the_row(tmp_path: Path) -> None:
     rows = [{"words": "a"}, {"oops": "b"}, {"words": 3}]
     ledger = run(tmp_path, rows, transform=transform(tmp_path, "shout")).ledger
     assert ledger is not None
-    reasons = {"the transform failed: KeyError": 1, "the transform failed: AttributeError": 1}
-    assert (ledger.rows_train, ledger.rejected_by_reason) == (1, reasons)
+    assert (ledger.rows_train, ledger.rows_rejected) == (1, 2)
+    assert sorted(reason.split()[-1] for reason in ledger.rejected_by_reason) == ["AttributeError", "KeyError"]
+
+
+def test_a_transform_gets_a_dictionary_even_for_a_bare_row(tmp_path: Path) -> None:
+    ledger = run(tmp_path, ["a", [USER, ANSWER], 3], transform=transform(tmp_path, "columns")).ledger
+    assert [orjson.loads(row["example"])["completion"] for row in examples(tmp_path)] == ["text", "messages"]
+    assert ledger is not None
+    assert ledger.rows_rejected == 1
 
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5)
