@@ -59,7 +59,7 @@ class RowReader:
         claim, present = claim_row(fields, self.config)
         self.claims[claim] += 1
         example = claim.dialect.convert(present)
-        images = encode_images(present) if "images" in present or "image" in present else None
+        images = encode_images(present)
         written = encode_example(example)
         # only objects inside messages and tools can have their keys in another order
         canonical = encode_example(example, sort_keys=True) if isinstance(example, Conversation) else written

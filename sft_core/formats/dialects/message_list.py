@@ -5,7 +5,6 @@ tool calls). Text parts are joined; a list of parts stays a list only if it has 
 `developer` too: whether it exists is for the template to say.
 """
 
-import math
 from typing import Any
 
 from sft_core.formats.dialects.dialect import Fields, kind_of
@@ -103,7 +102,7 @@ def _check_flags(message: Message, column: str) -> None:
     weight, train = message.get("weight", 1), message.get("train", True)
     if isinstance(weight, bool) or not isinstance(weight, int | float):
         raise RowRejectedError(f"`weight` of a message in `{column}` is {kind_of(weight)}, not a number")
-    if not math.isfinite(weight) or weight < 0:
+    if weight < 0:
         raise RowRejectedError(f"`weight` of a message in `{column}` is negative")
     if not isinstance(train, bool):
         raise RowRejectedError(f"`train` of a message in `{column}` is {kind_of(train)}, not a boolean")

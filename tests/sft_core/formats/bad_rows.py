@@ -147,6 +147,11 @@ KINDS: list[tuple[str, Any, str]] = [
         '{"messages": [{"role": "user", "content": "a", "weight": NaN}]}',
         "`weight` of a message in `messages` is NaN or Infinity, not a number",
     ),
+    (
+        "endless weight",
+        f'{{"messages": [{{"role": "user", "content": "a", "weight": {10**400}}}]}}',
+        "a whole number has more than 64 bits",
+    ),
     ("number for train", chat({**ANSWER, "train": 1}), "`train` of a message in `messages` is a number, not a boolean"),
     ("half a pair in a message", '{"messages": [{"role": "user", "content": "\\ud800"}]}', SURROGATE),
     ("half a pair in a key", '{"messages": [{"role": "user", "content": "a", "\\ud800": 1}]}', SURROGATE),
