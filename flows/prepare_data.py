@@ -7,6 +7,7 @@ from prefect import flow
 from pydantic import BaseModel
 
 from sft_core.artifact import ArtifactRef
+from sft_core.formats import Verdict
 from sft_core.gates import check_gates, measure_gates
 from sft_core.inputs import locate_inputs
 from sft_core.ledger import Ledger
@@ -30,8 +31,8 @@ class PreparedData(BaseModel):
     splits: dict[str, dict[str, Any]]
     """Of each split that has rows: rows, blocks, tokens, content digest."""
     ledger: Ledger
-    verdicts: dict[str, dict[str, int]]
-    """Of each source: rows by format."""
+    verdicts: dict[str, Verdict]
+    """What each source was taken for, and why."""
     artifacts: dict[str, Path]
     stages: dict[str, str]
     tokens: list[ArtifactRef]
@@ -51,7 +52,7 @@ class PreparedData(BaseModel):
             "artifacts": {stage: str(folder) for stage, folder in self.artifacts.items()},
             "stages": self.stages,
             "rejected": str(self.folder / "rejected.jsonl"),
-            "formats": self.verdicts,
+            "formats": {source: verdict["formats"] for source, verdict in self.verdicts.items()},
             "dataset": str(self.folder / "train"),
             "dataset_digest": train["digest"],
             "eval_dataset": str(self.folder / "eval") if held_out else None,

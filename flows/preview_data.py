@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flows.prepare_data import PreparedData
+from sft_core.formats import Verdict
 from sft_core.inputs import locate_inputs
 from sft_core.preview import RowPreview, preview_rows
 from sft_core.recipe import Recipe
@@ -14,7 +15,7 @@ class SourcePreview:
     """One source as it went into the data set."""
 
     name: str
-    formats: dict[str, int]
+    verdict: Verdict
     rows_rejected: int
     rows: list[RowPreview]
 
@@ -24,9 +25,9 @@ def preview_data(recipe: Recipe, data: PreparedData, rows_per_source: int) -> li
     store = open_store(recipe.runtime)
     tokenizer = locate_inputs(recipe, file_digests(store)).tokenizer
     previews = []
-    for source, formats in data.verdicts.items():
+    for source, verdict in data.verdicts.items():
         manifests = [manifest for ref in data.tokens if (manifest := store.manifest(ref)).facts["source"] == source]
         rejected = sum(manifest.ledger.rows_rejected for manifest in manifests if manifest.ledger)
         rows = preview_rows(store.path(manifests[0].ref) / "tokens.arrow", tokenizer, rows_per_source)
-        previews.append(SourcePreview(source, formats, rejected, rows))
+        previews.append(SourcePreview(source, verdict, rejected, rows))
     return previews

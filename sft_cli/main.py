@@ -91,7 +91,7 @@ def check(
         data = prepare_data(parsed)
         console = Console(soft_wrap=True, highlight=False)
         for source in preview_data(parsed, data, rows):
-            show_source(console, source.name, source.formats, source.rows_rejected, source.rows)
+            show_source(console, source.name, source.verdict, source.rows_rejected, source.rows)
         console.print()
         show_data(console, data)
         current.emit(data.as_result())

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from flows.prepare_data import PreparedData
 from flows.run_report import RunReport
-from sft_core.formats import describe_verdict
+from sft_core.formats import Verdict, describe_verdict
 from sft_core.preview import RowPreview
 
 HEADLINES = ("exact_match", "eval_loss", "eval_mean_token_accuracy")
@@ -41,7 +41,8 @@ def show_ledger(console: Console, ledger: dict[str, Any]) -> None:
     console.print(
         f"ledger    {ledger['rows_in']:,} rows in = {ledger['rows_trained']:,} trained + {ledger['rows_held_out']:,} "
         "held out"
-        f" + {ledger['rows_rejected']:,} rejected",
+        f" + {ledger['rows_rejected']:,} rejected"
+        + (f" + {ledger['rows_left_out']:,} left out" if ledger["rows_left_out"] else ""),
     )
     console.print(
         f"          {ledger['tokens_in']:,} tokens in = {ledger['tokens_trained']:,} trained + "
@@ -65,9 +66,9 @@ def show_data(console: Console, data: PreparedData) -> None:
     console.print(f"rejected  {data.folder / 'rejected.jsonl'}")
 
 
-def show_source(console: Console, name: str, formats: dict[str, int], rejected: int, rows: list[RowPreview]) -> None:
+def show_source(console: Console, name: str, verdict: Verdict, rejected: int, rows: list[RowPreview]) -> None:
     """What a source was taken for, and some of its rows with the trained part marked."""
-    console.print(f"\n[bold]{name}[/bold]  {describe_verdict(formats, rejected)}")
+    console.print(f"\n[bold]{name}[/bold]  {describe_verdict(verdict, rejected)}")
     for row in rows:
         console.print(f"  row {row.row} ({row.split}): {row.num_tokens} tokens, {row.num_trained} trained", style="dim")
         text = "".join(f"⟦{part}⟧" if is_trained else part for part, is_trained in row.parts)

@@ -23,7 +23,7 @@ class GatesConfig(Section):
     """The largest shares that are let through; beyond one, the flow stops before training."""
 
     max_rejected_fraction: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Rows rejected, of rows in. Half of the data being unusable is a mistake in the recipe, not noise."""
+    """Rows rejected, of rows in that the recipe did not leave out. Half of the data being unusable is a mistake in the recipe, not noise."""
     max_masked_fraction: float = Field(default=0.1, ge=0.0, le=1.0)
     """Rows rejected because no token of theirs is a target, of rows in: the sign of a mask that fits another template,
     or of a `max_length` shorter than the prompts."""
@@ -79,10 +79,11 @@ def measure_gates(gates: GatesConfig, audit: Audit, has_other_template: bool = F
         has_other_template: Whether the template in use is another than the model's own.
     """
     ledger, kept = audit.ledger, audit.ledger.rows_train + audit.ledger.rows_eval
+    rows_asked = ledger.rows_in - ledger.rows_left_out
     rejected = f"rows are rejected ({_reasons(ledger)})"
     measured: list[tuple[str, Finding, int, str, str]] = [
-        ("max_rejected_fraction", audit.rejected, ledger.rows_in, rejected, "mend them"),
-        ("max_masked_fraction", audit.masked, ledger.rows_in, "rows have no target of the loss", "see `sft show`"),
+        ("max_rejected_fraction", audit.rejected, rows_asked, rejected, "mend them"),
+        ("max_masked_fraction", audit.masked, rows_asked, "rows have no target of the loss", "see `sft show`"),
         ("max_truncated_fraction", audit.truncated, ledger.tokens_in, "tokens are cut off", "raise tokens.max_length"),
         ("max_unstopped_fraction", audit.unstopped, kept, "rows do not end with a token that stops", _TEACH_TO_STOP),
         ("max_doubled_bos_fraction", audit.doubled_bos, kept, "rows have two beginning tokens", "take one out"),
@@ -119,9 +120,9 @@ def check_source(source: str, ledger: Ledger, rejections: Iterable[Rejection]) -
     Raises:
         DataError: with the reasons and how many rows each has.
     """
-    if ledger.rows_in and ledger.rows_rejected == ledger.rows_in:
+    if ledger.rows_rejected and ledger.rows_rejected == ledger.rows_in - ledger.rows_left_out:
         raise DataError(
-            f"source '{source}': no usable row of {ledger.rows_in}, all are rejected "
+            f"source '{source}': no usable row of {ledger.rows_rejected}, all are rejected "
             f"({_reasons(ledger)}){_examples(rejections)}"
         )
 
