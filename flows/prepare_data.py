@@ -18,7 +18,7 @@ from tasks.home import file_digests, open_store
 from tasks.ingest_sources import ingest_sources, shards_of
 from tasks.pack_shards import pack_shards
 from tasks.render_chats import render_chats
-from tasks.row_accounts import audit_of, ledger_of, rejections_of
+from tasks.row_accounts import audit_of, check_sources, ledger_of, rejections_of
 from tasks.tokenize_chats import tokenize_chats
 from tasks.workers import shard_workers
 
@@ -69,6 +69,7 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         here: dict[str, Any] = {"store": store, "workers": workers}
         ingested = ingest_sources(inputs.sources, store=store)
         records = detect_formats(recipe.formats, shards_of(store, ingested), **here)
+        check_sources(store, records)
         rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
         tokens = tokenize_chats(recipe.tokens, inputs.tokenizer, rendered, **here)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.audit import Audit, audit_rows
+from sft_core.gates import check_source
 from sft_core.ledger import Ledger, Rejection, read_rejections
 
 
@@ -16,6 +17,19 @@ def rejections_of(store: ArtifactStore, shards: Sequence[ArtifactRef]) -> Iterat
     """All rows rejected so far, in order."""
     for ref in shards:
         yield from read_rejections(store.path(ref) / "rejected.jsonl")
+
+
+def check_sources(store: ArtifactStore, detected: Sequence[ArtifactRef]) -> None:
+    """Stop where a source has no usable row, before anything is done with the rows of the others.
+
+    Raises:
+        DataError: with the reasons of the rejections.
+    """
+    shards: dict[str, list[ArtifactRef]] = {}
+    for ref in detected:
+        shards.setdefault(store.manifest(ref).facts["source"], []).append(ref)
+    for source, refs in shards.items():
+        check_source(source, ledger_of(store, refs), rejections_of(store, refs))
 
 
 def audit_of(store: ArtifactStore, tokens: Sequence[ArtifactRef]) -> Audit:
