@@ -71,17 +71,20 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     tokenizer, template, here = unmapped(inputs.tokenizer), unmapped(inputs.template), unmapped(store)
 
     ingested = ingest_sources(inputs.sources, store=store)
-    found = detect_formats.map(unmapped(recipe.formats), shards_of(store, ingested), store=here)
+    shards = shards_of(store, ingested)
+    found = detect_formats.map(unmapped(recipe.formats), shards, store=here)
     written = render_chats.map(unmapped(recipe.chat), template, tokenizer, found, store=here)
     counted = tokenize_chats.map(unmapped(recipe.tokens), tokenizer, written, store=here)
     records, rendered, tokens = (
-        list(each_done(shards, what))
-        for shards, what in ((found, "detect"), (written, "render"), (counted, "tokenize"))
+        list(each_done(futures, what))
+        for futures, what in ((found, "detect"), (written, "render"), (counted, "tokenize"))
     )
 
     ledger = ledger_of(store, tokens)
     check_gates(recipe.gates, ledger, rejections_of(store, tokens))
-    dataset = pack_shards(recipe.packing, tokens, store=store)
+    dataset = pack_shards(
+        recipe.packing, recipe.tokens.max_length, tokens, [shard.repeat for shard in shards], store=store
+    )
 
     made = {
         "ingest_sources": [ingested],
