@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sft_core.block_plan import IntArray, offsets_of
 from sft_core.records import INDEX
@@ -58,7 +59,7 @@ class TokenRows:
             files=tuple(folder / "tokens.arrow" for _, folder in shards),
             offsets=offsets_of(np.array([len(index) for index in indices], np.int64)),
             row=table["row"].to_numpy(),
-            is_eval=pa.compute.equal(table["split"], "eval").to_numpy(),
+            is_eval=pc.equal(table["split"], "eval").to_numpy(),
             example_id=_ids(table["example_id"]),
             prompt_id=_ids(table["prompt_id"]),
             tokens=table["tokens"].to_numpy().astype(np.int64),

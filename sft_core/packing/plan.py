@@ -56,7 +56,8 @@ def wrap(tokens: IntArray, capacity: int) -> BlockPlan:
     """All tokens one after the other, cut every `capacity`; only the last block may be shorter."""
     row_offsets = offsets_of(tokens)
     block_edges = np.append(np.arange(0, row_offsets[-1], capacity), row_offsets[-1])
-    edges = np.union1d(row_offsets, block_edges)
+    edges = np.sort(np.concatenate([row_offsets, block_edges]), kind="stable")  # merges what is sorted already
+    edges = edges[np.diff(edges, prepend=-1) > 0]
     row = np.searchsorted(row_offsets, edges[:-1], side="right") - 1
     block_offsets = np.searchsorted(edges, block_edges)
     return BlockPlan(row, edges[:-1] - row_offsets[row], np.diff(edges), block_offsets, is_one_sequence=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sft_core.block_plan import BlockPlan, IntArray, offsets_of, ranges
 from sft_core.shards.columns import Columns
@@ -80,4 +81,4 @@ def _texts(values: npt.NDArray[np.uint8], lengths: IntArray) -> pa.Array:
     """Texts by their bytes; null where there are none."""
     buffers = [None, pa.py_buffer(offsets_of(lengths)), pa.py_buffer(values)]
     texts = pa.Array.from_buffers(pa.large_string(), len(lengths), buffers)
-    return pa.compute.if_else(pa.array(lengths > 0), texts, None)
+    return pc.if_else(pa.array(lengths > 0), texts, None)

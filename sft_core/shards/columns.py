@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sft_core.block_plan import BlockPlan, IntArray
 from sft_core.errors import RecipeError
@@ -69,7 +70,7 @@ def columns_of(rows: TokenRows, plan: BlockPlan, target: TargetColumn) -> Column
         if is_used[own].any():
             table = read_columns(file, TOKENS, ["loss_weights", "images"])
             is_weighted[own] = table["loss_weights"].is_valid()
-            image_bytes[own] = pa.compute.binary_length(table["images"]).fill_null(0)
+            image_bytes[own] = pc.binary_length(table["images"]).fill_null(0)
     is_shown = is_used & (image_bytes > 0)
     if is_shown.any():
         _refuse_packed_images(rows, plan, int(is_shown.argmax()))

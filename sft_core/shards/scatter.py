@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sft_core.block_plan import BlockPlan, IntArray, offsets_of, ranges
 from sft_core.records import TOKENS
@@ -98,7 +99,7 @@ class _Shard:
         """Read what is needed of a shard."""
         names = [*columns.of_tokens, *(["images"] if columns.image_bytes is not None else [])]
         table = read_columns(rows.files[number], TOKENS, names)
-        lengths = pa.compute.list_value_length(table["input_ids"]).to_numpy()
+        lengths = pc.list_value_length(table["input_ids"]).to_numpy()
         first, stop = rows.offsets[number], rows.offsets[number + 1]
         assert np.array_equal(lengths, rows.tokens[first:stop]), f"{rows.files[number]}: not what its index says"
         flat = {name: _flat(table[name], dtype, lengths) for name, dtype in columns.of_tokens.items()}

@@ -3,6 +3,7 @@ cut into shards and the blocks into files cannot be told from it."""
 
 import hashlib
 import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,18 @@ def test_wrapped_blocks_are_the_rows_joined_and_cut(tmp_path: Path) -> None:
     joined = [token for row in rows for token in row["input_ids"]]
     expected = [joined[start : start + CAPACITY] for start in range(0, len(joined), CAPACITY)]
     assert [block["input_ids"] for block in read_back(tmp_path)] == expected
+
+
+def test_memory_does_not_grow_with_the_number_of_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "FILE_BYTES", 2**18)
+    monkeypatch.setattr(write, "BATCH_BYTES", 2**16)
+    shard = [token_row([7] * 2000, [1] * 2000) for _ in range(32)]
+    peaks = []
+    for num_shards in (4, 16):
+        rows = token_rows(tmp_path / str(num_shards), *[shard] * num_shards)
+        plan = plan_blocks(PackingConfig(shuffle_dataset=True), "train", rows.tokens, None)
+        tracemalloc.start()
+        write_blocks(tmp_path / str(num_shards) / "out", "train", rows, plan, "loss_mask")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
