@@ -86,6 +86,8 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         recipe.packing, recipe.tokens.max_length, tokens, [shard.repeat for shard in shards], store=store
     )
 
+    packed = store.manifest(dataset)
+
     made = {
         "ingest_sources": [ingested],
         "detect_formats": records,
@@ -96,8 +98,8 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     return PreparedData(
         dataset=dataset,
         folder=store.path(dataset),
-        splits=store.manifest(dataset).facts["splits"],
-        ledger=ledger,
+        splits=packed.facts["splits"],
+        ledger=packed.ledger or ledger,
         verdicts=verdicts_of(store, records),
         artifacts=stage_folders(store, made),
         stages=executed_or_cached(store, made),

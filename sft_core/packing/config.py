@@ -29,3 +29,7 @@ class PackingConfig(Section):
     counted either way."""
     target_column: Literal["loss_mask", "labels"] = "loss_mask"
     """How targets are written: a mask of 0 and 1, or TRL's labels (the token id, or -100). The trainer reads both."""
+
+    def packs(self, split: str) -> bool:
+        """Whether the rows of `train` or `eval` share blocks."""
+        return self.packing if split == "train" or self.eval_packing is None else self.eval_packing

@@ -25,17 +25,21 @@ def plan_blocks(config: PackingConfig, split: str, lengths: npt.ArrayLike, capac
         ValueError: if `bfd` is given a row that is longer than a block.
     """
     tokens = np.asarray(lengths, dtype=np.int64)
-    is_packed = config.packing if split == "train" or config.eval_packing is None else config.eval_packing
-    is_shuffled = config.shuffle_dataset and split == "train"
-    if is_packed and config.packing_strategy == "wrapped":
-        assert capacity is not None, "the recipe refuses packing without max_length"
-        order = shuffled(len(tokens), config.shuffle_seed) if is_shuffled else np.arange(len(tokens))
-        plan = wrap(tokens[order], capacity).of_rows(order)
+    room = capacity if config.packs(split) else None
+    assert room is not None or not config.packs(split), "the recipe refuses packing without max_length"
+    seed = config.shuffle_seed if config.shuffle_dataset and split == "train" else None
+    if room is not None and config.packing_strategy == "wrapped":
+        order = _order(len(tokens), seed)
+        plan = wrap(tokens[order], room).of_rows(order)
     else:
-        plan = _fit(config, tokens, capacity) if is_packed else whole_rows(tokens)
-        plan = plan.in_order(shuffled(plan.num_blocks, config.shuffle_seed)) if is_shuffled else plan
-    _check(plan, tokens, capacity if is_packed else None)
+        blocks = whole_rows(tokens) if room is None else _fit(config, tokens, room)
+        plan = blocks if seed is None else blocks.in_order(_order(blocks.num_blocks, seed))
+    _check(plan, tokens, room)
     return plan
+
+
+def _order(count: int, seed: int | None) -> IntArray:
+    return np.arange(count) if seed is None else shuffled(count, seed)
 
 
 def whole_rows(tokens: IntArray) -> BlockPlan:
@@ -63,8 +67,7 @@ def wrap(tokens: IntArray, capacity: int) -> BlockPlan:
     return BlockPlan(row, edges[:-1] - row_offsets[row], np.diff(edges), block_offsets, is_one_sequence=True)
 
 
-def _fit(config: PackingConfig, tokens: IntArray, capacity: int | None) -> BlockPlan:
-    assert capacity is not None, "the recipe refuses packing without max_length"
+def _fit(config: PackingConfig, tokens: IntArray, capacity: int) -> BlockPlan:
     parts = cut(tokens, capacity) if config.packing_strategy == "bfd_split" else whole_rows(tokens)
     pieces, block_of_piece = best_fit_decreasing(parts.tokens, capacity)
     block_offsets = np.append(np.flatnonzero(np.diff(block_of_piece, prepend=-1)), len(pieces))

@@ -49,7 +49,7 @@ def write_blocks(
             block.
         split: `train` or `eval`.
         rows: All rows.
-        plan: Which piece of which of them lies where.
+        plan: Which piece of which of them lies where; at least one block.
         target_column: How targets are written.
 
     Raises:
