@@ -6,6 +6,7 @@ from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.audit import Audit, audit_rows
 from sft_core.gates import check_source
 from sft_core.ledger import Ledger, Rejection, read_rejections
+from sft_core.token_rows import TokenRows
 
 
 def ledger_of(store: ArtifactStore, shards: Sequence[ArtifactRef]) -> Ledger:
@@ -34,5 +35,5 @@ def check_sources(store: ArtifactStore, detected: Sequence[ArtifactRef]) -> None
 
 def audit_of(store: ArtifactStore, tokens: Sequence[ArtifactRef]) -> Audit:
     """What the gates measure, of all tokenized shards."""
-    indexes = [(store.manifest(ref).facts["source"], store.path(ref) / "index.arrow") for ref in tokens]
-    return audit_rows(ledger_of(store, tokens), rejections_of(store, tokens), indexes)
+    rows = TokenRows.read([(store.manifest(ref).facts["source"], store.path(ref)) for ref in tokens])
+    return audit_rows(ledger_of(store, tokens), rejections_of(store, tokens), rows)
