@@ -15,7 +15,7 @@ from sft_core.recipe import Recipe
 from tasks.caching import executed_or_cached, stage_folders
 from tasks.detect_formats import detect_formats, verdicts_of
 from tasks.home import file_digests, open_store
-from tasks.ingest_sources import ingest_sources, shards_of
+from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
 from tasks.pack_shards import ledger_of, pack_shards, rejections_of
 from tasks.progress import each_done
 from tasks.render_chats import render_chats
@@ -70,13 +70,15 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     inputs = locate_inputs(recipe, file_digests(store))
     tokenizer, template, here = unmapped(inputs.tokenizer), unmapped(inputs.template), unmapped(store)
 
-    ingested = ingest_sources(inputs.sources, store=store)
-    found = detect_formats.map(unmapped(recipe.formats), shards_of(store, ingested), store=here)
+    read = ingest_sources.map(pieces_of(inputs.sources), store=here)
+    ingested = list(each_done(read, "ingest"))
+    shards = shards_of(store, inputs.sources, ingested)
+    found = detect_formats.map(unmapped(recipe.formats), shards, store=here)
     written = render_chats.map(unmapped(recipe.chat), template, tokenizer, found, store=here)
     counted = tokenize_chats.map(unmapped(recipe.tokens), tokenizer, written, store=here)
     records, rendered, tokens = (
-        list(each_done(shards, what))
-        for shards, what in ((found, "detect"), (written, "render"), (counted, "tokenize"))
+        list(each_done(futures, what))
+        for futures, what in ((found, "detect"), (written, "render"), (counted, "tokenize"))
     )
 
     ledger = ledger_of(store, tokens)
@@ -84,7 +86,7 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     dataset = pack_shards(recipe.packing, tokens, store=store)
 
     made = {
-        "ingest_sources": [ingested],
+        "ingest_sources": ingested,
         "detect_formats": records,
         "render_chats": rendered,
         "tokenize_chats": tokens,

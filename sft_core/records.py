@@ -172,7 +172,7 @@ class Selection(BaseModel):
 
     seed: int
     below: int
-    """Of 2^64: a row is kept if the first 8 bytes of its hash are less than this."""
+    """Of 2^64: a row is kept if its draw, a number of 64 bits, is less than this (see `sft_core.selection`)."""
 
 
 class TransformRef(BaseModel):

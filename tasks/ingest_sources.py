@@ -1,21 +1,29 @@
-"""Read every source once, and cut it into shards of records."""
+"""Read a piece of a source once, and cut it into shards of records."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.records import ShardRef, StageOutcome
-from sft_core.sources import LocatedSource, ingest
+from sft_core.sources import Ingested, LocatedSource, Piece, assemble, ingest
 from tasks.caching import artifact_task
 
 
-@artifact_task(rooms=["sources"])
-def ingest_sources(sources: tuple[LocatedSource, ...], store: ArtifactStore, folder: Path) -> StageOutcome:
-    """Read the located sources of a recipe."""
+@artifact_task(rooms=["sources"], shard="piece")
+def ingest_sources(piece: Piece, store: ArtifactStore, folder: Path) -> StageOutcome:
+    """Read one piece of a recipe's sources."""
     del store
-    return ingest(sources, folder)
+    return ingest(piece, folder)
 
 
-def shards_of(store: ArtifactStore, ingested: ArtifactRef) -> list[ShardRef]:
-    """List the shards of an ingest artifact, for the stages that are mapped over them."""
-    shards = store.manifest(ingested).facts["shards"]
-    return [ShardRef(**{**shard, "path": f"{ingested.folder}/{shard['path']}"}) for shard in shards]
+def pieces_of(sources: Sequence[LocatedSource]) -> list[Piece]:
+    """List the pieces of all sources, for the task that is mapped over them."""
+    return [piece for source in sources for piece in source.pieces]
+
+
+def shards_of(
+    store: ArtifactStore, sources: Sequence[LocatedSource], ingested: Sequence[ArtifactRef]
+) -> list[ShardRef]:
+    """List the shards of ingested pieces, for the stages that are mapped over them."""
+    made = [Ingested(ref.folder, store.manifest(ref).facts) for ref in ingested]
+    return assemble(sources, made, store.root)

@@ -16,7 +16,7 @@ from sft_core.packing import plan_blocks
 from sft_core.recipe import Recipe
 from sft_core.records import ShardRef
 from sft_core.shards import TokenRows, write_blocks
-from sft_core.sources import ingest
+from sft_core.sources import ingest_all
 from sft_core.tables import read_table
 from sft_core.tokens import tokenize
 
@@ -40,7 +40,9 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
     """Prepare a recipe's train split in `folder`, which must be empty or absent."""
     folder.mkdir(parents=True, exist_ok=True)
     inputs = locate_inputs(recipe, FileDigests(folder / "digests.sqlite"))
-    done = [(shard.source, *_prepare_shard(recipe, inputs, shard, folder)) for shard in _ingest(inputs, folder)]
+    done = [
+        (shard.source, *_prepare_shard(recipe, inputs, shard, folder)) for shard in ingest_all(inputs.sources, folder)
+    ]
     rows = TokenRows.read([(source, tokens / "tokens.arrow") for source, tokens, _ in done], "train")
     blocks = plan_blocks(recipe.packing, "train", rows.lengths, recipe.tokens.max_length)
     write_blocks(folder, "train", rows, blocks, "labels")
@@ -60,21 +62,12 @@ def recipe_of(path: Path, tokenizer: Path, **sections: Any) -> Recipe:
     return Recipe(name="parity", model=model, sources=[source], **sections)
 
 
-def _ingest(inputs: DataInputs, folder: Path) -> list[ShardRef]:
-    target = folder / "records"
-    target.mkdir()
-    return [
-        ShardRef(**{**shard, "path": str(target / shard["path"])})
-        for shard in (ingest(inputs.sources, target).facts or {})["shards"]
-    ]
-
-
 def _prepare_shard(recipe: Recipe, inputs: DataInputs, shard: ShardRef, folder: Path) -> tuple[Path, Ledger]:
     examples, rendered, tokens = (folder / f"{shard.name}-{stage}" for stage in ("examples", "rendered", "tokens"))
     for target in (examples, rendered, tokens):
         target.mkdir()
     template = chat_template_of(recipe.chat, inputs.template, inputs.tokenizer)
-    detected = detect(recipe.formats, shard, Path(shard.path), examples)
+    detected = detect(recipe.formats, shard, shard.arrow_file(folder), examples)
     written = render(recipe.chat, template, shard.source, examples, detected.ledger or Ledger(), rendered)
     counted = tokenize(recipe.tokens, inputs.tokenizer, shard.source, rendered, written.ledger or Ledger(), tokens)
     return tokens, counted.ledger or Ledger()
