@@ -18,8 +18,8 @@ table can promise. What always holds:
 - A row that is JSON to the letter, but that no reader would take (half a surrogate pair, NaN), is kept for
   `detect_formats` to reject.
 
-Measured on one core with the file in memory: finding and digesting pieces 0.5 GB/s, ingesting JSON Lines 5 us a row of
-700 bytes, most of it compression.
+Measured on one core with the file in memory, rows of 700 bytes: finding and digesting pieces 0.8 GB/s; ingesting 6 us a
+row of JSON Lines, 7 of Parquet, 9 of CSV, 11 of a JSON array; the same peak of memory for 300,000 rows as for 4,000.
 """
 
 from sft_core.sources.assemble import Ingested, assemble, ingest_all

@@ -27,18 +27,23 @@ Row = tuple[int | None, Any, bytes | None]
 Convert = Callable[[Any], Any]
 BATCH_ROWS = 256
 """Small, because rows may hold images."""
-COPY_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 20
 _FILE_MAGIC = b"ARROW1"
 
 
 def read_parquet(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
     """Yield the rows of a Parquet file."""
-    return _rows(lambda source: pq.ParquetFile(source).iter_batches(batch_size=BATCH_ROWS), stream, piece, "Parquet")
+    return _rows(_parquet_batches, stream, piece, "Parquet")
 
 
 def read_arrow(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
     """Yield the rows of an Arrow IPC file, or of an Arrow IPC stream, as `datasets` saves it."""
     return _rows(_arrow_batches, stream, piece, "Arrow")
+
+
+def _parquet_batches(source: IO[bytes]) -> Iterator[pa.RecordBatch]:
+    # without a buffer, a column is read for a whole row group at once, which may be the whole file
+    yield from pq.ParquetFile(source, buffer_size=BUFFER_BYTES, pre_buffer=False).iter_batches(batch_size=BATCH_ROWS)
 
 
 def _arrow_batches(source: IO[bytes]) -> Iterator[pa.RecordBatch]:
@@ -71,7 +76,7 @@ def _seekable(stream: IO[bytes], piece: Piece) -> IO[bytes]:
     if piece.compression is None:
         return stream
     copy = tempfile.TemporaryFile()  # noqa: SIM115  # it is gone when nobody reads it any more
-    while chunk := stream.read(COPY_BYTES):
+    while chunk := stream.read(BUFFER_BYTES):
         copy.write(chunk)
     copy.seek(0)
     return copy

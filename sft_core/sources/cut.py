@@ -7,7 +7,8 @@ A row is a line that is not blank. A range begins right after the line break tha
 the last byte of its last row, its line break left out: so appending rows to a file, whether or not it ended in a line
 break, leaves the bytes of all full ranges alone, and so does a blank line at the end.
 
-Measured at 1.5 GB/s on one core with the file in memory, digests not counted (numpy over 4 MiB at a time).
+Measured on one core with the file in memory, digests not counted: 3 GB/s for lines of 700 bytes, 2 GB/s for 40;
+0.1 GB/s where every line begins with a blank (numpy over 4 MiB at a time).
 """
 
 from collections.abc import Iterator

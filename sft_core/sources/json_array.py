@@ -19,7 +19,7 @@ from sft_core.sources.row_text import parse_row
 CHUNK_BYTES = 1 << 20
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 """A whole string; or the quote of one whose end is not here yet; or a bracket; or a comma."""
-_QUOTE, _COMMA = ord('"'), ord(",")
+_QUOTE, _COMMA, _BRACE = ord('"'), ord(","), ord("}")
 _OPENING, _CLOSING = b"[{", b"]}"
 _LIST_KEY = re.compile(rb'"(\w+)"\s*:\s*\[')
 _KINDS = {b"{": "an object", b'"': "a string", b"t": "a boolean", b"f": "a boolean", b"n": "a null"}
@@ -51,37 +51,45 @@ class _Elements:
     piece: Piece
     line: int = 1
     column: int = 0
+    _buffer: bytes = b""
+    _start: int = 0
+    """Where in the buffer the next element begins."""
 
     def __iter__(self) -> Iterator[bytes]:
-        buffer = self._begin()
-        start = position = 0  # of the element, and of what was not looked at yet
-        depth = 1
-        is_first = True
+        self._buffer = self._begin()
+        depth, is_first = 1, True
+        for token in self._brackets_and_commas():
+            kind = self._buffer[token.start()]
+            depth += (kind in _OPENING) - (kind in _CLOSING)
+            if depth == 0 or (depth == 1 and kind == _COMMA):
+                is_wrong = kind == _BRACE  # as the last bracket: the parser will say so
+                content = self._buffer[self._start : token.end() if is_wrong else token.start()]
+                if content.strip() or kind == _COMMA or not is_first:
+                    yield content
+                self._advance(self._buffer[self._start : token.end()])
+                self._start, is_first = token.end(), False
+            if depth == 0:
+                self._end(self._buffer[self._start :])
+                return
+        raise self._error("found the end of the file inside the row that begins here")
+
+    def _brackets_and_commas(self) -> Iterator[re.Match[bytes]]:
+        """Find those outside of strings, reading on and dropping the elements that are done."""
+        position = 0
         while True:
-            for match in _TOKEN.finditer(buffer, position):
-                kind = buffer[match.start()]
-                if kind == _QUOTE and match.end() == match.start() + 1:
-                    position = match.start()
+            for token in _TOKEN.finditer(self._buffer, position):
+                if self._buffer[token.start()] != _QUOTE:
+                    yield token
+                elif token.end() == token.start() + 1:
+                    position = token.start()
                     break
-                position = match.end()
-                depth += (kind in _OPENING) - (kind in _CLOSING)
-                if depth == 0 or (depth == 1 and kind == _COMMA):
-                    # of a wrong last bracket, the parser will say so
-                    content = buffer[start : match.start() + (kind == ord("}"))]
-                    if not (depth == 0 and is_first and not content.strip()):
-                        yield content
-                    self._advance(buffer[start:position])
-                    start, is_first = position, False
-                if depth == 0:
-                    self._end(buffer[position:])
-                    return
             else:
-                position = max(position, len(buffer))
-            buffer, position, start = buffer[start:], position - start, 0
-            chunk = self.stream.read(max(CHUNK_BYTES, len(buffer)))
+                position = len(self._buffer)
+            rest = self._buffer[self._start :]
+            chunk = self.stream.read(max(CHUNK_BYTES, len(rest)))
             if not chunk:
-                raise self._error("found the end of the file inside the row that begins here")
-            buffer += chunk
+                return
+            self._buffer, position, self._start = rest + chunk, position - self._start, 0
 
     def _begin(self) -> bytes:
         """Read up to the bracket that opens the array; return what was read behind it."""

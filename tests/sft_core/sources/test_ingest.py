@@ -16,7 +16,7 @@ from sft_core.selection import are_selected, select_rows
 from sft_core.sources import SourceSpec, ingest, ingest_all, locate_sources
 from sft_core.tables import read_table
 
-from .files import COMPRESS, as_jsonl, as_parquet, locate, records_of, shards_of, values_of, write
+from .files import AS_FILE, COMPRESS, as_jsonl, as_parquet, locate, records_of, shards_of, values_of, write
 
 SEVEN = [{"text": f"row {number}"} for number in range(7)]
 IS_FULL = os.environ.get("SFT_TEST_FULL") == "1"
@@ -221,7 +221,7 @@ def test_the_hashes_beside_a_shard_are_those_of_its_records(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "jsonl.gz"])
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "jsonl.gz", "parquet", "stream.arrow"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
     """The peak of a process that reads 20 MB (200 MB in full size) is that of one that reads 4 MB."""
     small, large = (
@@ -231,14 +231,10 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
 
 
 def _file_of(kind: str, num_rows: int, folder: Path) -> Path:
-    text = "x" * 1000
-    line = f'{{"text": "{text}"}}'
-    content = {
-        "json": f"[{f'{line},' * num_rows}{line}]",
-        "csv": "text\n" + f"{text}\n" * num_rows,
-    }.get(kind, f"{line}\n" * num_rows)
-    compress = COMPRESS[".gz" if kind.endswith("gz") else ""]
-    return write(folder / f"{num_rows}.{kind}", compress(content.encode()))
+    rows = [{"text": f"{number:01000}"} for number in range(num_rows)]
+    ending = kind.removesuffix(".gz")
+    compress = COMPRESS[kind.removeprefix(ending)]
+    return write(folder / f"{num_rows}.{kind}", compress(AS_FILE[ending](rows)))
 
 
 def _peak_bytes(path: Path) -> int:
