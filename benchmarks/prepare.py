@@ -52,7 +52,7 @@ from sft_core.packing import choose_rows, plan_blocks
 from sft_core.recipe import Recipe
 from sft_core.records import ShardRef
 from sft_core.shards import write_blocks
-from sft_core.sources import ingest
+from sft_core.sources import ingest_all
 from sft_core.token_rows import TokenRows
 from sft_core.tokens import tokenize
 
@@ -96,18 +96,17 @@ def prepare_ours(task: Task, folder: Path) -> Path:
     recipe = _recipe(task)
     inputs = locate_inputs(recipe, FileDigests(folder / "digests.sqlite"))
     template = chat_template_of(recipe.chat, inputs.template, inputs.tokenizer)
-    records = _new(folder / "records")
-    shards = (ingest(inputs.sources, records).facts or {})["shards"]
+    shards = ingest_all(inputs.sources, folder)
 
     def prepare_shard(shard: ShardRef) -> tuple[str, Path]:
         examples, rendered, tokens = (_new(folder / stage / shard.name) for stage in ("examples", "rendered", "tokens"))
-        detected = detect(recipe.formats, shard, shard.arrow_file(records), examples)
+        detected = detect(recipe.formats, shard, shard.arrow_file(folder), examples)
         written = render(recipe.chat, template, shard.source, examples, detected.ledger or Ledger(), rendered)
         tokenize(recipe.tokens, inputs.tokenizer, shard.source, rendered, written.ledger or Ledger(), tokens)
         return shard.source, tokens
 
     with ThreadPoolExecutor(SHARDS_AT_A_TIME) as threads:
-        done = list(threads.map(prepare_shard, (ShardRef(**shard) for shard in shards)))
+        done = list(threads.map(prepare_shard, shards))
     rows = TokenRows.read(done)
     chosen = choose_rows(recipe.packing, rows, "train", [1.0] * len(done)).rows
     plan = plan_blocks(recipe.packing, "train", rows.tokens[chosen], recipe.tokens.max_length).of_rows(chosen)

@@ -12,11 +12,11 @@ from sft_core.gates import check_gates, measure_gates
 from sft_core.inputs import locate_inputs
 from sft_core.ledger import Ledger
 from sft_core.recipe import Recipe
-from tasks.accounts import audit_of, check_sources, ledger_of, rejections_of
+from tasks.accounts import ShardFiles, audit_of, check_sources, ledger_of, rejections_of
 from tasks.caching import executed_or_cached, stage_folders
 from tasks.detect_formats import detect_formats, verdicts_of
 from tasks.home import file_digests, open_store
-from tasks.ingest_sources import ingest_sources, shards_of
+from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
 from tasks.pack_shards import pack_shards
 from tasks.render_chats import render_chats
 from tasks.tokenize_chats import tokenize_chats
@@ -67,24 +67,23 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     inputs = locate_inputs(recipe, file_digests(store))
     with shard_workers(recipe.runtime) as workers:
         here: dict[str, Any] = {"store": store, "workers": workers}
-        ingested = ingest_sources(inputs.sources, store=store)
-        shards = shards_of(store, ingested)
+        ingested = ingest_sources(pieces_of(inputs.sources), **here)
+        shards = shards_of(store, inputs.sources, ingested)
+        files, repeats = ShardFiles.of(shards), [shard.repeat for shard in shards]
         records = detect_formats(recipe.formats, shards, **here)
-        check_sources(store, records)
+        check_sources(store, records, files)
         rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
         tokens = tokenize_chats(recipe.tokens, inputs.tokenizer, rendered, **here)
 
     ledger = ledger_of(store, tokens)
-    gates = measure_gates(recipe.gates, audit_of(store, tokens))
-    check_gates(gates, ledger, rejections_of(store, tokens))
-    dataset = pack_shards(
-        recipe.packing, recipe.tokens.max_length, tokens, [shard.repeat for shard in shards], store=store
-    )
+    gates = measure_gates(recipe.gates, audit_of(store, tokens, files))
+    check_gates(gates, ledger, rejections_of(store, tokens, files))
+    dataset = pack_shards(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
 
     packed = store.manifest(dataset)
 
     made = {
-        "ingest_sources": [ingested],
+        "ingest_sources": ingested,
         "detect_formats": records,
         "render_chats": rendered,
         "tokenize_chats": tokens,

@@ -1,23 +1,27 @@
-"""Digests of files, remembered by path, size, time of change and inode, so that a second run does not read 100 GB
-again."""
+"""What was computed from a file, above all its digest, remembered by its path, size, time of change and inode, so that
+a second run does not read 100 GB again."""
 
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from sft_core.fingerprint import digest, digest_file
 
 
 class FileDigests:
-    """A small sqlite file with one line per file seen."""
+    """A small sqlite file with one line per file and kind of result."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         with closing(self._connect()) as connection, connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, stamp TEXT, digest TEXT)")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS results "
+                "(path TEXT, what TEXT, stamp TEXT, value TEXT, PRIMARY KEY (path, what))"
+            )
 
     @classmethod
     def below(cls, home: Path) -> Self:
@@ -26,21 +30,34 @@ class FileDigests:
 
     def of_file(self, path: Path) -> str:
         """Digest one file's bytes, reading it only if it changed since the last time."""
-        path = path.resolve()
-        stat = path.stat()
-        stamp = f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}"
-        with closing(self._connect()) as connection, connection:
-            query = "SELECT digest FROM digests WHERE path = ? AND stamp = ?"
-            known = connection.execute(query, (str(path), stamp)).fetchone()
-            if known:
-                return str(known[0])
-            found = digest_file(path)
-            connection.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", (str(path), stamp, found))
-            return found
+        return str(self.remember(path, "digest", lambda: digest_file(path)))
 
     def of_folder(self, folder: Path, files: Iterable[Path]) -> str:
         """Digest some files of a folder, by their names in it and their bytes."""
         return digest({file.relative_to(folder).as_posix(): self.of_file(file) for file in sorted(files)})
 
+    def remember(self, path: Path, what: str, compute: Callable[[], Any]) -> Any:
+        """Return what was computed from a file's bytes, computing it only if the file changed since the last time.
+
+        Args:
+            path: The file.
+            what: Names the computation with all its parameters, and the version of its code if that can change.
+            compute: Gives a JSON value.
+        """
+        key, stamp = (str(path.resolve()), what), file_stamp(path)
+        with closing(self._connect()) as connection, connection:
+            query = "SELECT value FROM results WHERE path = ? AND what = ? AND stamp = ?"
+            known = connection.execute(query, (*key, stamp)).fetchone()
+            if known is None:
+                known = (json.dumps(compute()),)
+                connection.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", (*key, stamp, *known))
+            return json.loads(known[0])
+
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=60)
+
+
+def file_stamp(path: Path) -> str:
+    """Tell without reading it whether a file is still the same: size, time of change and inode."""
+    stat = path.stat()
+    return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}"

@@ -115,7 +115,7 @@ def _code_digest(rooms: tuple[str, ...], root: Path) -> str:
             continue
         tree = ast.parse(file.read_text(encoding="utf-8"))
         pending.extend(imported for module in _imports(tree, root.name) for imported in _module_files(module, root))
-        trees[name] = ast.unparse(_without_docstrings(tree))
+        trees[name] = code_text(tree)
     return digest(trees)
 
 
@@ -143,6 +143,11 @@ def _module_files(module: str, root: Path) -> list[Path]:
     if path.is_dir():
         return sorted(path.rglob("*.py"))
     return [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else []
+
+
+def code_text(tree: ast.Module) -> str:
+    """Write a module's code in one spelling: without comments, docstrings and layout. Changes the tree."""
+    return ast.unparse(_without_docstrings(tree))
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

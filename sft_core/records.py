@@ -172,7 +172,7 @@ class Selection(BaseModel):
 
     seed: int
     below: int
-    """Of 2^64: a row is kept if the first 8 bytes of its hash are less than this."""
+    """Of 2^64: a row is kept if its draw, a number of 64 bits, is less than this (see `sft_core.selection`)."""
 
 
 class TransformRef(BaseModel):
@@ -210,6 +210,7 @@ class ShardRef(BaseModel):
     split: Literal["train", "eval"] | None
     """The split that the recipe gives to the whole source; None lets each row's content decide."""
     number: int
+    """Among the shards of its file: a file that grows renames no other file's shards."""
     path: str
     """Of its Arrow file, below the store's root."""
     rows: int

@@ -1,5 +1,6 @@
 """Arrow files between the stages: compressed by zstd, written batch by batch, read through a memory map."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,16 @@ def write_table(path: Path, schema: pa.Schema, rows: list[dict[str, Any]]) -> No
 
 def write_arrow(path: Path, table: pa.Table) -> None:
     """Write a table as one Arrow IPC file."""
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as writer:
+    with arrow_writer(path, table.schema) as writer:
         writer.write_table(table)
+
+
+@contextlib.contextmanager
+def arrow_writer(path: Path, schema: pa.Schema) -> Iterator[pa.ipc.RecordBatchFileWriter]:
+    """Open an Arrow IPC file to write batches or tables to."""
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema, options=options) as writer:
+        yield writer
 
 
 def read_table(path: Path) -> pa.Table:

@@ -1,12 +1,29 @@
 """The accounts of all shards put together: ledger, rejections, and what the gates measure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.audit import Audit, audit_rows
+from sft_core.fingerprint import Placement
 from sft_core.gates import check_source
 from sft_core.ledger import Ledger, Rejection, read_rejections
+from sft_core.records import ShardRef
 from sft_core.token_rows import TokenRows
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFiles(Placement):
+    """[shards] the file that each shard was read from, by its name: for people who look for a row. Renaming a file
+    changes no data set, so names are in no key."""
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, shards: Iterable[ShardRef]) -> Self:
+        """Of the shards that a recipe's sources were cut into, in order."""
+        return cls(tuple(shard.file for shard in shards))
 
 
 def ledger_of(store: ArtifactStore, shards: Sequence[ArtifactRef]) -> Ledger:
@@ -14,26 +31,28 @@ def ledger_of(store: ArtifactStore, shards: Sequence[ArtifactRef]) -> Ledger:
     return Ledger.total(manifest.ledger for ref in shards if (manifest := store.manifest(ref)).ledger)
 
 
-def rejections_of(store: ArtifactStore, shards: Sequence[ArtifactRef]) -> Iterator[Rejection]:
-    """All rows rejected so far, in order."""
-    for ref in shards:
-        yield from read_rejections(store.path(ref) / "rejected.jsonl")
+def rejections_of(store: ArtifactStore, shards: Sequence[ArtifactRef], files: ShardFiles) -> Iterator[Rejection]:
+    """All rows rejected so far, in order, with the names of their files."""
+    for ref, file in zip(shards, files.names, strict=True):
+        for rejection in read_rejections(store.path(ref) / "rejected.jsonl"):
+            yield rejection.model_copy(update={"file": file})
 
 
-def check_sources(store: ArtifactStore, detected: Sequence[ArtifactRef]) -> None:
+def check_sources(store: ArtifactStore, detected: Sequence[ArtifactRef], files: ShardFiles) -> None:
     """Stop where a source has no usable row, before anything is done with the rows of the others.
 
     Raises:
         DataError: with the reasons of the rejections.
     """
-    shards: dict[str, list[ArtifactRef]] = {}
-    for ref in detected:
-        shards.setdefault(store.manifest(ref).facts["source"], []).append(ref)
-    for source, refs in shards.items():
-        check_source(source, ledger_of(store, refs), rejections_of(store, refs))
+    shards: dict[str, list[tuple[ArtifactRef, str]]] = {}
+    for ref, file in zip(detected, files.names, strict=True):
+        shards.setdefault(store.manifest(ref).facts["source"], []).append((ref, file))
+    for source, pairs in shards.items():
+        refs, names = [ref for ref, _ in pairs], tuple(name for _, name in pairs)
+        check_source(source, ledger_of(store, refs), rejections_of(store, refs, ShardFiles(names)))
 
 
-def audit_of(store: ArtifactStore, tokens: Sequence[ArtifactRef]) -> Audit:
+def audit_of(store: ArtifactStore, tokens: Sequence[ArtifactRef], files: ShardFiles) -> Audit:
     """What the gates measure, of all tokenized shards."""
     rows = TokenRows.read([(store.manifest(ref).facts["source"], store.path(ref)) for ref in tokens])
-    return audit_rows(ledger_of(store, tokens), rejections_of(store, tokens), rows)
+    return audit_rows(ledger_of(store, tokens), rejections_of(store, tokens, files), rows)

@@ -17,6 +17,7 @@ are 245 shards and four such stages.
 import functools
 import importlib.metadata
 import inspect
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from typing import Any, cast
 from prefect import Task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
-from prefect.logging import get_run_logger
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_logger, get_run_logger
 from prefect.results import get_result_store
 
 from sft_core.artifact import ArtifactRef, ArtifactStore, Plan, plan_artifact
@@ -103,7 +105,7 @@ def sharded_task(
             missing = [(item, plan) for item, plan in planned if store.find(plan.ref) is None]
             if missing:
                 _log_miss(store, missing[0][1])
-                get_run_logger().info("%d of %d shards are to be made", len(missing), len(planned))
+                _logger().info("%d of %d shards are to be made", len(missing), len(planned))
             works = [(plan, work_on(**{**inputs, shard: item})) for item, plan in missing]
             with ShardProgress(stage.name, len(planned) - len(missing), len(planned)) as progress:
                 workers.build(store, works, progress.advance)
@@ -189,9 +191,17 @@ class ManifestPolicy(CachePolicy):
 def _log_miss(store: ArtifactStore, plan: Plan) -> None:
     changes = store.explain_miss(plan)
     if changes:
-        get_run_logger().info(
+        _logger().info(
             "%s is made anew; changed: %s", plan.ref.folder, "; ".join(change[:200] for change in changes[:5])
         )
+
+
+def _logger() -> logging.Logger | logging.LoggerAdapter[Any]:
+    """The run's own logger; outside a run, as when a task's function is called by itself, the program's."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return get_logger(__name__)
 
 
 def executed_or_cached(store: ArtifactStore, refs: Mapping[str, Sequence[ArtifactRef]]) -> dict[str, str]:

@@ -1,21 +1,28 @@
-"""Read every source once, and cut it into shards of records."""
+"""Read a piece of a source once, and cut it into shards of records."""
 
-from pathlib import Path
+from collections.abc import Sequence
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.records import ShardRef, StageOutcome
-from sft_core.sources import LocatedSource, ingest
-from tasks.caching import artifact_task
+from sft_core.records import ShardRef
+from sft_core.sources import Ingested, LocatedSource, Piece, assemble, ingest
+from tasks.caching import sharded_task
+from tasks.workers import Work
 
 
-@artifact_task(rooms=["sources"])
-def ingest_sources(sources: tuple[LocatedSource, ...], store: ArtifactStore, folder: Path) -> StageOutcome:
-    """Read the located sources of a recipe."""
-    del store
-    return ingest(sources, folder)
+@sharded_task(rooms=["sources"], shard="piece")
+def ingest_sources(piece: Piece, store: ArtifactStore) -> Work:
+    """Read one piece of a recipe's sources."""
+    return Work(ingest, (piece,))
 
 
-def shards_of(store: ArtifactStore, ingested: ArtifactRef) -> list[ShardRef]:
-    """List the shards of an ingest artifact, for the stages that are mapped over them."""
-    shards = store.manifest(ingested).facts["shards"]
-    return [ShardRef(**{**shard, "path": f"{ingested.folder}/{shard['path']}"}) for shard in shards]
+def pieces_of(sources: Sequence[LocatedSource]) -> list[Piece]:
+    """List the pieces of all sources, for the task that is mapped over them."""
+    return [piece for source in sources for piece in source.pieces]
+
+
+def shards_of(
+    store: ArtifactStore, sources: Sequence[LocatedSource], ingested: Sequence[ArtifactRef]
+) -> list[ShardRef]:
+    """List the shards of ingested pieces, for the stages that are mapped over them."""
+    made = [Ingested(ref.folder, store.manifest(ref).facts) for ref in ingested]
+    return assemble(sources, made, store.root)

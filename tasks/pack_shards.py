@@ -18,7 +18,7 @@ from sft_core.packing import (
 from sft_core.records import StageOutcome
 from sft_core.shards import write_blocks, write_prompts
 from sft_core.token_rows import TokenRows
-from tasks.accounts import ledger_of, rejections_of
+from tasks.accounts import ShardFiles, ledger_of, rejections_of
 from tasks.caching import artifact_task
 
 SPLITS = ("train", "eval")
@@ -30,6 +30,7 @@ def pack_shards(
     capacity: int | None,
     tokens: Sequence[ArtifactRef],
     repeats: Sequence[float],
+    files: ShardFiles,
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
@@ -40,6 +41,7 @@ def pack_shards(
         capacity: Tokens a block can hold: `tokens.max_length`.
         tokens: The token shards, in order.
         repeats: [shards] how often the data set gets each train row of a shard.
+        files: What the shards were read from.
         store: Where the shards are.
         folder: Where to write.
     """
@@ -52,11 +54,14 @@ def pack_shards(
             for split, choice in choices.items()
             if choice.num_rows
         },
-        "shards": [{"source": m.facts["source"], "file": m.facts.get("file", "")} for m in manifests],
+        "shards": [
+            {"source": manifest.facts["source"], "file": file}
+            for manifest, file in zip(manifests, files.names, strict=True)
+        ],
     }
     write_prompts(folder / "prompts.arrow", rows, choices["eval"].distinct)
     left_out = (rejection for choice in choices.values() for rejection in rejections_of_choice(rows, choice))
-    write_rejections(folder / "rejected.jsonl", itertools.chain(rejections_of(store, tokens), left_out))
+    write_rejections(folder / "rejected.jsonl", itertools.chain(rejections_of(store, tokens, files), left_out))
     return StageOutcome(ledger=without_left_out(ledger_of(store, tokens), rows, choices), facts=facts)
 
 

@@ -12,7 +12,7 @@ from sft_core.formats.row_reader import ReadRow, RowReader
 from sft_core.formats.verdict import verdict_of
 from sft_core.ledger import Ledger, Rejection, count_reasons, write_rejections
 from sft_core.records import EXAMPLES, ShardRef, StageOutcome
-from sft_core.selection import is_selected
+from sft_core.selection import select_rows
 from sft_core.tables import read_table, write_arrow
 from sft_core.transform import load_transform
 
@@ -38,11 +38,8 @@ def detect(config: FormatsConfig, shard: ShardRef, records: Path, folder: Path) 
     reader = RowReader(config, shard.split, load_transform(shard.transform) if shard.transform else None)
     examples: list[tuple[Place, ReadRow]] = []
     rejections: list[Rejection] = []
-    rows_in = 0
-    for row, line, record in _iterate_records(records):
-        rows_in += 1
-        if shard.selection is not None and not is_selected(shard.selection, row, record):
-            continue
+    table = read_table(records)
+    for row, line, record in _iterate(select_rows(shard.selection, table)):
         try:
             read = reader.read(record)
         except RowRejectedError as error:
@@ -55,11 +52,11 @@ def detect(config: FormatsConfig, shard: ShardRef, records: Path, folder: Path) 
     write_rejections(folder / "rejected.jsonl", rejections)
     formats = Counter(read.format for _, read in examples)
     facts = {"source": shard.source, **verdict_of(reader.claims, formats)}
-    return StageOutcome(ledger=_ledger_of(rows_in, examples, rejections), facts=facts)
+    return StageOutcome(ledger=_ledger_of(len(table), examples, rejections), facts=facts)
 
 
-def _iterate_records(path: Path) -> Iterator[tuple[int, int | None, str]]:
-    for batch in read_table(path).to_batches(max_chunksize=ROWS_AT_A_TIME):
+def _iterate(records: pa.Table) -> Iterator[tuple[int, int | None, str]]:
+    for batch in records.to_batches(max_chunksize=ROWS_AT_A_TIME):
         yield from zip(*(batch[name].to_pylist() for name in ("row", "line", "record")), strict=True)
 
 

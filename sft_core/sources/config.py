@@ -1,4 +1,4 @@
-"""Which files a run reads, and what their columns are called."""
+"""Which files a run reads, what their columns are called, and how much of them takes part."""
 
 import re
 from pathlib import Path
@@ -7,27 +7,41 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from sft_core.section import Section
-
-FileFormat = Literal["jsonl", "json", "csv", "parquet", "txt"]
+from sft_core.sources.file_kind import FileFormat
 
 
 class SourceSpec(Section):
-    """One source of rows: a file, or several by a glob."""
+    """One source of rows: a file, a folder, or several files by a glob."""
 
     path: str = Field(min_length=1)
-    """A file, a glob (`data/*.jsonl.gz`), or `hf://datasets/<org>/<name>[@revision]/<file or glob>`. Relative to the
-    working directory."""
+    """A file, a glob (`data/**/*.jsonl.gz`), a folder (all data files below it, in order of name), a folder written by
+    `datasets.save_to_disk`, or `hf://datasets/<org>/<name>[@revision]/<file or glob>`. Relative to the working
+    directory."""
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """What the source is called in the ledger and in every trace; by default the file's name without its endings."""
     file_format: FileFormat | None = None
-    """By default told by the file's ending (`.gz` may follow it)."""
+    """By default told by each file's ending (`.gz`, `.bz2`, `.xz` or `.zst` may follow it)."""
     columns: dict[str, str] = {}
     """Our name of a column → the file's name of it, for example `{prompt: question, completion: answer}`. Others are
     kept as they are."""
     split: Literal["train", "eval"] | None = None
     """`eval` keeps the whole source out of training. Without it, `formats.eval_fraction` decides row by row."""
+    fraction: float | None = Field(default=None, gt=0, le=1)
+    """Share of the rows that takes part, drawn over the whole source with `seed`, never its first rows. A row stays
+    drawn when others are appended. By default all."""
+    max_rows: int | None = Field(default=None, ge=1)
+    """At most so many rows take part, drawn in the same way. By default all."""
+    repeat: float = Field(default=1.0, gt=0)
+    """How often each row is in the data set, for mixing sources: 2 doubles this one, 2.5 doubles it and adds a half of
+    its rows once more."""
+    seed: int = 42
+    """Of the draws for `fraction`, `max_rows` and the part of `repeat` after the point."""
+    transform: str | None = None
+    """A function of yours that is given each row as a dictionary and returns a dictionary, a string (taken as the
+    column `text`) or None (the row is left out, and counted): `package.module.function` or
+    `path/to/file.py:function`."""
     shard_rows: int = Field(default=4096, ge=1)
-    """Rows a shard: the grain of the cache. Appending to a file costs its last shard and the new ones."""
+    """Rows a shard: the grain of the cache. Appending to a JSON Lines file costs its last shard and the new ones."""
 
     @field_validator("columns")
     @classmethod

@@ -1,122 +1,95 @@
-"""Cut sources into shards of records, each with a digest of its content."""
+"""Read one piece and write its rows as shards of records, each with a digest of its content."""
 
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
+import numpy as np
+import pyarrow as pa
 
 from sft_core.errors import DataError
+from sft_core.file_digests import file_stamp
 from sft_core.fingerprint import digest_bytes
 from sft_core.ledger import Ledger
 from sft_core.records import RECORDS, StageOutcome
-from sft_core.sources.config import SourceSpec
-from sft_core.sources.locate import LocatedSource
-from sft_core.sources.readers import read_rows
-from sft_core.tables import write_table
+from sft_core.selection import hashes_of, row_digest
+from sft_core.sources.pieces import Piece
+from sft_core.sources.readers import Row, read_rows
+from sft_core.sources.row_text import dump_row, rename_columns
+from sft_core.tables import arrow_writer
 
-Record = dict[str, Any]
+Record = tuple[int, int | None, bytes]
+"""Row, line, JSON text."""
+BATCH_ROWS = 1024
+BATCH_BYTES = 1 << 23
+MAX_COLUMNS_SEEN = 200
 
 
-def ingest(sources: tuple[LocatedSource, ...], folder: Path) -> StageOutcome:
-    """Read sources and write one Arrow file per shard into `folder`.
+def ingest(piece: Piece, folder: Path) -> StageOutcome:
+    """Read a piece and write `records-<number>.arrow` (`RECORDS`) for each `shard_rows` rows into `folder`.
 
-    The facts list the shards (`shards`: source, split, number, path in the folder, rows, content digest) and, per
-    source, the files with the rows that each gave (`files`), so that a row number leads back to a file.
+    Beside each lies `records-<number>.npy`, the 64-bit hashes of its rows, from which a selection is drawn.
+
+    The facts are `shards` (number in the piece, path in the folder, rows, content digest), `rows` and `columns_seen`
+    (names that the file gave; of very many the first, and always those that are mapped).
 
     Raises:
-        DataError: if a file is broken, a source has no rows, or a mapped column is in no row of its source.
+        DataError: if the file is broken, or is not the one that was digested.
     """
-    shards: list[dict[str, Any]] = []
-    files: dict[str, list[dict[str, Any]]] = {}
-    for source in sources:
-        rows_by_file: list[dict[str, Any]] = []
-        records = _rename(_records(source, rows_by_file), source)
-        for number, shard in enumerate(_cut(records, source.spec.shard_rows)):
-            path = f"{source.name}-{number:05d}.arrow"
-            write_table(folder / path, RECORDS, shard)
-            shards.append(_describe(source, number, path, shard))
-        files[source.name] = rows_by_file
-        if sum(file["rows"] for file in rows_by_file) == 0:
-            raise DataError(f"source '{source.name}': no row in {', '.join(file['path'] for file in rows_by_file)}")
-    rows_in = sum(shard["rows"] for shard in shards)
-    return StageOutcome(facts={"shards": shards, "files": files, "rows_in": rows_in}, ledger=Ledger())
+    columns_seen: set[str] = set()
+    records = _records(piece, columns_seen)
+    shards = [_write_shard(shard, number, folder) for number, shard in enumerate(_cut(records, piece.shard_rows))]
+    rows = sum(shard["rows"] for shard in shards)
+    if file_stamp(piece.path) != piece.stamp or (piece.range and rows != piece.range.rows):
+        raise DataError(f"{piece.path}: the file changed while it was being read; run again when nobody writes to it")
+    facts = {"shards": shards, "rows": rows, "columns_seen": sorted(columns_seen)}
+    return StageOutcome(facts=facts, ledger=Ledger())
 
 
-def _describe(source: LocatedSource, number: int, path: str, shard: list[Record]) -> dict[str, Any]:
-    return {
-        "source": source.name,
-        "split": source.spec.split,
-        "number": number,
-        "path": path,
-        "rows": len(shard),
-        "content_digest": _content_digest(shard),
-    }
-
-
-def _content_digest(shard: list[Record]) -> str:
-    """Over row numbers and contents; a row's number is part of what it is, because traces name it."""
-    return digest_bytes(
-        part for row in shard for part in (b"%d %d " % (row["row"], len(row["record"])), row["record"].encode("utf-8"))
-    )
-
-
-def _cut(records: Iterable[Record], shard_rows: int) -> Iterator[list[Record]]:
-    iterator = iter(records)
-    while shard := list(itertools.islice(iterator, shard_rows)):
-        yield shard
-
-
-def _records(source: LocatedSource, rows_by_file: list[dict[str, Any]]) -> Iterator[tuple[int, int | None, Any]]:
-    """Number the rows of all files of a source from 0, and note how many each file gave."""
-    row_number = 0
-    for file in source.files:
-        entry = {"path": str(file.path), "digest": file.digest, "first_row": row_number, "rows": 0}
-        rows_by_file.append(entry)
-        for line, value in read_rows(file):
-            yield row_number, line, value
-            row_number += 1
-            entry["rows"] = row_number - int(entry["first_row"])  # type: ignore[call-overload]
-
-
-def _rename(rows: Iterable[tuple[int, int | None, Any]], source: LocatedSource) -> Iterator[Record]:
-    """Give mapped columns our names; a row that lacks one keeps what it has, and is rejected where its format is
-    told."""
-    spec = source.spec
-    ours = {theirs: name for name, theirs in spec.columns.items()}
-    missing = set(ours)
-    seen: set[str] = set()
-    for row, line, value in rows:
+def _records(piece: Piece, columns_seen: set[str]) -> Iterator[Record]:
+    mapped = frozenset(piece.columns.values())
+    rows: Iterable[Row] = itertools.islice(read_rows(piece), piece.range.rows if piece.range else None)
+    for row, (line, value, text) in enumerate(rows, piece.first_row):
         if isinstance(value, dict):
-            missing -= value.keys()
-            seen |= value.keys() if missing else set()
-            if ours:
-                value = {
-                    **{k: v for k, v in value.items() if k not in spec.columns and k not in ours},
-                    **_renamed(value, ours),
-                }
-        yield {"row": row, "line": line, "record": _to_json(value, row, source)}
-    if missing:
-        raise DataError(_missing_columns(spec, missing, seen))
+            if not columns_seen.issuperset(value):
+                room = MAX_COLUMNS_SEEN - len(columns_seen)
+                columns_seen |= mapped.intersection(value) | set(itertools.islice(value, max(room, 0)))
+            if mapped:
+                text = dump_row(rename_columns(value, piece.columns)) or text
+        text = text or dump_row(value)
+        assert text is not None
+        yield row, line, text
 
 
-def _to_json(value: Any, row: int, source: LocatedSource) -> str:
-    try:
-        return orjson.dumps(value, default=str).decode()
-    except orjson.JSONEncodeError as error:
-        raise DataError(f"source '{source.name}', row {row}: cannot be kept as JSON: {error}") from error
+def _cut(records: Iterator[Record], shard_rows: int) -> Iterator[Iterator[Record]]:
+    """Group records lazily; each group is to be used up before the next one."""
+    for first in records:
+        yield itertools.chain([first], itertools.islice(records, shard_rows - 1))
 
 
-def _renamed(value: dict[str, Any], ours: dict[str, str]) -> dict[str, Any]:
-    return {ours.get(key, key): item for key, item in value.items() if key in ours}
+def _write_shard(records: Iterator[Record], number: int, folder: Path) -> dict[str, Any]:
+    path = folder / f"records-{number:05d}.arrow"
+    digests: list[bytes] = []
+    with arrow_writer(path, RECORDS) as writer:
+        for batch in _batches(records):
+            digests += [row_digest(row, text) for row, _, text in batch]
+            columns = zip(*batch, strict=True)
+            arrays = [pa.array(values, field.type) for values, field in zip(columns, RECORDS, strict=True)]
+            writer.write_batch(pa.record_batch(arrays, schema=RECORDS))
+    np.save(path.with_suffix(".npy"), hashes_of(digests))
+    return {"number": number, "path": path.name, "rows": len(digests), "content_digest": digest_bytes(digests)}
 
 
-def _missing_columns(spec: SourceSpec, missing: set[str], seen: set[str]) -> str:
-    asked = ", ".join(f"'{name}'" for name in sorted(missing))
-    found = ", ".join(f"'{name}'" for name in sorted(seen))
-    return (
-        f"source '{spec.source_name}' ({spec.path}): expected a column {asked} as `columns` says, found only "
-        f"{found or 'no column'}; "
-        f"correct `sources.*.columns`"
-    )
+def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Group records so that neither many nor long ones fill the memory."""
+    batch: list[Record] = []
+    num_bytes = 0
+    for record in records:
+        batch.append(record)
+        num_bytes += len(record[2])
+        if len(batch) == BATCH_ROWS or num_bytes >= BATCH_BYTES:
+            yield batch
+            batch, num_bytes = [], 0
+    if batch:
+        yield batch

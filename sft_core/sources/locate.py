@@ -1,34 +1,18 @@
-"""From a recipe's paths to files with digests: the last look at where data lies; from here on only its content
+"""From a recipe's paths to pieces with digests: the last look at where data lies; from here on only its content
 counts."""
 
-import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sft_core.errors import DataError, RecipeError
 from sft_core.file_digests import FileDigests
-from sft_core.hub import download_data_files
-from sft_core.sources.config import FileFormat, SourceSpec
-
-ENDINGS: dict[str, FileFormat] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".txt": "txt",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """One file to read."""
-
-    path: Path
-    digest: str
-    file_format: FileFormat
-    is_gzipped: bool
+from sft_core.records import TransformRef
+from sft_core.sources.config import SourceSpec
+from sft_core.sources.file_kind import compression_of, format_of, known_endings
+from sft_core.sources.find import find_files
+from sft_core.sources.pieces import Piece, cut_file
+from sft_core.transform import locate_transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +21,12 @@ class LocatedSource:
     lie."""
 
     spec: SourceSpec
-    files: tuple[SourceFile, ...]
+    files: tuple[Path, ...]
+    pieces: tuple[Piece, ...]
+    """Of all files, in order."""
     commit: str | None = None
     """Of a Hub data set."""
+    transform: TransformRef | None = None
 
     @property
     def name(self) -> str:
@@ -47,54 +34,48 @@ class LocatedSource:
         return self.spec.source_name
 
     def fingerprint(self) -> dict[str, Any]:
-        """All but the path."""
-        spec = self.spec.model_dump(exclude={"path", "name", "file_format"})
-        files = [[file.digest, file.file_format] for file in self.files]
-        return {**spec, "name": self.name, "files": files}
+        """All but the paths."""
+        spec = self.spec.model_dump(exclude={"path", "name", "file_format", "transform"})
+        return {**spec, "name": self.name, "transform": self.transform, "pieces": self.pieces}
 
 
 def locate_sources(specs: tuple[SourceSpec, ...], digests: FileDigests) -> tuple[LocatedSource, ...]:
-    """Find each source's files and digest them.
+    """Find each source's files, cut them into pieces and digest those.
 
     Raises:
-        DataError: if a path matches no file, or a file is empty.
-        RecipeError: if two sources have one name, or a file's format cannot be told.
+        DataError: if a path matches no file, a file is empty, or a source is seen to have no rows.
+        RecipeError: if a format cannot be told from a name, two sources share a name, or a transform does not exist.
     """
-    located = tuple(_locate(spec, digests) for spec in specs)
-    names = [source.name for source in located]
+    names = [spec.source_name for spec in specs]
     for name in names:
         if names.count(name) > 1:
             raise RecipeError(f"sources: {names.count(name)} sources are called '{name}'; give each its own `name`")
-    return located
+    return tuple(_locate(spec, digests) for spec in specs)
 
 
 def _locate(spec: SourceSpec, digests: FileDigests) -> LocatedSource:
-    commit, paths = download_data_files(spec.path) if spec.path.startswith("hf://") else (None, _local_files(spec.path))
-    for path in paths:
+    transform = locate_transform(spec.transform) if spec.transform else None
+    found = find_files(spec)
+    for path in found.paths:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty; expected at least one row")
-    files = tuple(_describe(path, spec, digests) for path in paths)
-    return LocatedSource(spec, files, commit)
+    pieces = tuple(piece for path in found.paths for piece in _cut(path, found.root, spec, digests))
+    if not pieces:
+        raise no_row_error(spec.source_name, found.paths)
+    return LocatedSource(spec, found.paths, pieces, found.commit, transform)
 
 
-def _local_files(pattern: str) -> list[Path]:
-    path = Path(pattern).expanduser()
-    if path.is_file():
-        return [path]
-    found = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())  # noqa: PTH207
-    if not found:
-        what = "a folder; name the files in it, for example with a glob" if path.is_dir() else "nothing there"
-        raise DataError(f"sources: expected a file at '{pattern}', found {what} (looked for {path.absolute()})")
-    return found
+def no_row_error(source: str, paths: tuple[Path, ...]) -> DataError:
+    """Say that a source has no rows, and where they were looked for."""
+    named = ", ".join(str(path) for path in paths[:5])
+    return DataError(f"source '{source}': no row in {named}{', …' if len(paths) > 5 else ''}")
 
 
-def _describe(path: Path, spec: SourceSpec, digests: FileDigests) -> SourceFile:
-    is_gzipped = path.suffix == ".gz"
-    ending = Path(path.stem).suffix if is_gzipped else path.suffix
-    file_format = spec.file_format or ENDINGS.get(ending.lower())
+def _cut(path: Path, root: Path, spec: SourceSpec, digests: FileDigests) -> tuple[Piece, ...]:
+    file_format = spec.file_format or format_of(path)
     if file_format is None:
         raise RecipeError(
-            f"sources: cannot tell the format of '{path}' from its ending; expected one of "
-            f"{', '.join(sorted(ENDINGS))} (or with .gz), or set `file_format`"
+            f"sources: cannot tell the format of '{path}' from its ending; expected one of {known_endings()}, or set "
+            "`file_format`"
         )
-    return SourceFile(path, digests.of_file(path), file_format, is_gzipped)
+    return cut_file(path, path.relative_to(root).as_posix(), spec, file_format, compression_of(path), digests)

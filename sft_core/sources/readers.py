@@ -1,125 +1,95 @@
-"""One reader per file format: a stream of (line number or None, row), never the whole file at once where the format
-allows it.
+"""One reader per file format: a stream of (line or None, value, JSON text), never the whole file at once.
 
-A row that is a JSON object comes out as its fields. What the file as a whole breaks (text that is not JSON, a broken
+A row that is a JSON object comes out as its fields. What breaks the file as a whole (text that is not JSON, a broken
 archive) is a `DataError` with file and line; what is wrong with one row only is for `detect_formats` to reject, with
 its row number.
+
+A new format is a function here and its line in `READERS`, and its ending in `file_kind.py`.
 """
 
 import csv
-import gzip
 import io
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, cast
 
-import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from sft_core.errors import DataError
-from sft_core.sources.config import FileFormat
-from sft_core.sources.locate import SourceFile
+from sft_core.sources.columnar import read_arrow, read_parquet
+from sft_core.sources.file_kind import FileFormat
+from sft_core.sources.json_array import read_json_array
+from sft_core.sources.pieces import Piece
+from sft_core.sources.row_text import parse_row
+from sft_core.sources.streams import open_piece, open_text
 
-Row = tuple[int | None, Any]
-BATCH_ROWS = 1024
+Row = tuple[int | None, Any, bytes | None]
+"""Line from 1 where the file has lines, the value, and its JSON text where there is one already."""
+MAX_FIELD_CHARS = 1 << 30
 
 
-def read_rows(file: SourceFile) -> Iterator[Row]:
-    """Yield (line from 1 or None, value) for each row of a file.
+def read_rows(piece: Piece) -> Iterator[Row]:
+    """Yield the rows of a piece, and for a part of a file what follows it as well.
 
     Raises:
         DataError: naming file and line, if the file is not what its format says.
     """
-    try:
-        with gzip.open(file.path) if file.is_gzipped else file.path.open("rb") as stream:
-            yield from READERS[file.file_format](cast(IO[bytes], stream), file)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{file.path}: expected a whole gzip file, found: {error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file.path}: expected UTF-8, found byte {error.object[error.start]:#04x}; convert the file to UTF-8"
-        ) from error
+    reader = READERS[piece.file_format]
+    with (open_piece if piece.file_format in BINARY_FORMATS else open_text)(piece) as stream:
+        yield from reader(cast(IO[bytes], stream), piece)
 
 
-def _read_jsonl(stream: IO[bytes], file: SourceFile) -> Iterator[Row]:
-    for number, line in enumerate(stream, start=1):
-        content = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+def _read_jsonl(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
+    for line, content in enumerate(stream, piece.first_line):
+        # without its line break, or a half line would be blamed on the next one
+        if text := content.strip():
+            yield line, parse_row(text, piece, line), text
+
+
+def _read_txt(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
+    for line, content in enumerate(stream, piece.first_line):
         if content.strip():
-            # without its line break, or a half line would be blamed on the next one
-            yield number, _parse(content.rstrip(), file, number)
+            yield line, {"text": content.rstrip(b"\r\n").decode("utf-8")}, None
 
 
-def _read_json(stream: IO[bytes], file: SourceFile) -> Iterator[Row]:
-    content = stream.read().removeprefix(b"\xef\xbb\xbf")
-    rows = _parse(content, file, 1)
-    if not isinstance(rows, list):
-        found = f"an {_json_type(rows)}" if isinstance(rows, dict) else f"a {_json_type(rows)}"
-        raise DataError(
-            f"{file.path}: expected a JSON array of rows, found {found}; for one object a line use the ending .jsonl"
-        )
-    for row in rows:
-        yield None, row
+def _read_csv(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
+    return _read_delimited(stream, piece, ",")
 
 
-def _parse(content: bytes, file: SourceFile, first_line: int) -> Any:
+def _read_tsv(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
+    return _read_delimited(stream, piece, "\t")
+
+
+def _read_delimited(stream: IO[bytes], piece: Piece, delimiter: str) -> Iterator[Row]:
+    csv.field_size_limit(MAX_FIELD_CHARS)
+    text = io.TextIOWrapper(cast(io.BufferedReader, stream), encoding="utf-8", newline="")
+    reader = csv.reader(text, strict=True, delimiter=delimiter)
     try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        line = first_line + error.lineno - 1
+        names = next(filter(None, reader), [])
+        _check_header(names, piece)
+        for fields in filter(None, reader):
+            if len(fields) != len(names):
+                raise DataError(
+                    f"{piece.path}, line {reader.line_num}: expected {len(names)} columns as in the header, found "
+                    f"{len(fields)}"
+                )
+            yield reader.line_num, dict(zip(names, fields, strict=True)), None
+    except csv.Error as error:
         raise DataError(
-            f"{file.path}, line {line}: expected JSON, found an error at column {error.colno}: {error.msg}"
+            f"{piece.path}, line {reader.line_num}: expected {piece.file_format.upper()}, found: {error}"
         ) from error
 
 
-def _json_type(value: Any) -> str:
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
-    return names.get(type(value), "null")
-
-
-def _read_csv(stream: IO[bytes], file: SourceFile) -> Iterator[Row]:
-    reader = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), strict=True)
-    csv.field_size_limit(1 << 30)
-    try:
-        _check_header(reader.fieldnames or (), file)
-        for row in reader:
-            if None in row or None in row.values():
-                width = len(reader.fieldnames or ())
-                raise DataError(
-                    f"{file.path}, line {reader.line_num}: expected {width} columns as in the header, found another "
-                    "number"
-                )
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise DataError(f"{file.path}, line {reader.reader.line_num}: expected CSV, found: {error}") from error
-
-
-def _check_header(names: Sequence[str], file: SourceFile) -> None:
+def _check_header(names: Sequence[str], piece: Piece) -> None:
     doubled = sorted({name for name in names if list(names).count(name) > 1})
     if doubled:
-        raise DataError(f"{file.path}, line 1: expected a name of its own for each column, found {doubled} twice")
+        raise DataError(f"{piece.path}, line 1: expected a name of its own for each column, found {doubled} twice")
 
 
-def _read_parquet(stream: IO[bytes], file: SourceFile) -> Iterator[Row]:
-    try:
-        for batch in pq.ParquetFile(stream).iter_batches(batch_size=BATCH_ROWS):
-            for row in batch.to_pylist():
-                yield None, row
-    except pa.ArrowException as error:
-        raise DataError(f"{file.path}: expected a Parquet file, found: {error}") from error
-
-
-def _read_txt(stream: IO[bytes], file: SourceFile) -> Iterator[Row]:
-    for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig"), start=1):
-        text = line.rstrip("\r\n")
-        if text.strip():
-            yield number, {"text": text}
-
-
-READERS: dict[FileFormat, Callable[[IO[bytes], SourceFile], Iterator[Row]]] = {
+READERS: dict[FileFormat, Callable[[IO[bytes], Piece], Iterator[Row]]] = {
     "jsonl": _read_jsonl,
-    "json": _read_json,
+    "json": read_json_array,
     "csv": _read_csv,
-    "parquet": _read_parquet,
+    "tsv": _read_tsv,
+    "parquet": read_parquet,
+    "arrow": read_arrow,
     "txt": _read_txt,
 }
+BINARY_FORMATS: tuple[FileFormat, ...] = ("parquet", "arrow")

@@ -34,7 +34,7 @@ def mistake(outcome: Outcome) -> str:
         ("tokens.max_length=-5", "found -5"),
         ("training.learning_rate=fast", "training.learning_rate: input should be a valid number"),
         ("sources.0.path=nowhere.jsonl", "expected a file at 'nowhere.jsonl', found nothing there"),
-        ("sources.0.path=.", "a folder; name the files in it"),
+        ("sources.0.path=recipe.yaml", "cannot tell the format of 'recipe.yaml' from its ending"),
         ("model.tokenizer=./nowhere", "model.tokenizer: expected a folder or a Hub id"),
         (
             "chat.chat_template_path=nowhere.jinja",

@@ -16,7 +16,7 @@ from sft_core.packing import choose_rows, plan_blocks
 from sft_core.recipe import Recipe
 from sft_core.records import ShardRef
 from sft_core.shards import write_blocks
-from sft_core.sources import ingest
+from sft_core.sources import ingest_all
 from sft_core.tables import read_table
 from sft_core.token_rows import TokenRows
 from sft_core.tokens import tokenize
@@ -42,7 +42,9 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
     """Prepare a recipe's train split in `folder`, which must be empty or absent."""
     folder.mkdir(parents=True, exist_ok=True)
     inputs = locate_inputs(recipe, FileDigests(folder / "digests.sqlite"))
-    done = [(shard.source, *_prepare_shard(recipe, inputs, shard, folder)) for shard in _ingest(inputs, folder)]
+    done = [
+        (shard.source, *_prepare_shard(recipe, inputs, shard, folder)) for shard in ingest_all(inputs.sources, folder)
+    ]
     rows = TokenRows.read([(source, tokens) for source, tokens, _ in done])
     chosen = choose_rows(recipe.packing, rows, "train", [1.0] * len(done)).rows
     plan = plan_blocks(recipe.packing, "train", rows.tokens[chosen], recipe.tokens.max_length).of_rows(chosen)
@@ -64,21 +66,12 @@ def recipe_of(path: Path, tokenizer: Path, **sections: Any) -> Recipe:
     return Recipe(name="parity", model=model, sources=[source], **sections)
 
 
-def _ingest(inputs: DataInputs, folder: Path) -> list[ShardRef]:
-    target = folder / "records"
-    target.mkdir()
-    return [
-        ShardRef(**{**shard, "path": str(target / shard["path"])})
-        for shard in (ingest(inputs.sources, target).facts or {})["shards"]
-    ]
-
-
 def _prepare_shard(recipe: Recipe, inputs: DataInputs, shard: ShardRef, folder: Path) -> tuple[Path, Ledger]:
     examples, rendered, tokens = (folder / f"{shard.name}-{stage}" for stage in ("examples", "rendered", "tokens"))
     for target in (examples, rendered, tokens):
         target.mkdir()
     template = chat_template_of(recipe.chat, inputs.template, inputs.tokenizer)
-    detected = detect(recipe.formats, shard, Path(shard.path), examples)
+    detected = detect(recipe.formats, shard, shard.arrow_file(folder), examples)
     written = render(recipe.chat, template, shard.source, examples, detected.ledger or Ledger(), rendered)
     counted = tokenize(recipe.tokens, inputs.tokenizer, shard.source, rendered, written.ledger or Ledger(), tokens)
     return tokens, counted.ledger or Ledger()

@@ -75,3 +75,24 @@ def test_a_folder_is_its_names_and_bytes_wherever_it_lies(file_digests: FileDige
         (tmp_path / folder / name).write_text("one")
         digests.append(file_digests.of_folder(tmp_path / folder, (tmp_path / folder).glob("*")))
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_what_was_computed_from_a_file_is_remembered_by_name(file: Path, file_digests: FileDigests) -> None:
+    calls: list[str] = []
+
+    def length() -> dict[str, list[int]]:
+        calls.append(file.read_text())
+        return {"length": [len(calls[-1])]}
+
+    for what in ("length", "length", "length of another kind"):
+        assert file_digests.remember(file, what, length) == {"length": [3]}
+    assert calls == ["one", "one"]
+    file.write_text("three")
+    assert file_digests.remember(file, "length", length) == {"length": [5]}
+
+
+def test_what_could_not_be_computed_is_not_remembered(file: Path, file_digests: FileDigests) -> None:
+    with pytest.raises(ZeroDivisionError):
+        file_digests.remember(file, "ratio", lambda: 1 / 0)
+    assert file_digests.remember(file, "ratio", lambda: None) is None
+    assert file_digests.remember(file, "ratio", lambda: 1 / 0) is None

@@ -12,6 +12,7 @@ from sft_core.ledger import Ledger, write_rejections
 from sft_core.packing import PackingConfig
 from sft_core.records import INDEX, TOKENS, StageOutcome
 from sft_core.tables import iterate_rows, write_table
+from tasks.accounts import ShardFiles
 from tasks.caching import Stage
 from tasks.pack_shards import pack_shards
 
@@ -35,8 +36,7 @@ def tokenized(store: ArtifactStore, number: int, rows: list[Row]) -> ArtifactRef
         counted = [{**r, "tokens": len(r["input_ids"]), "targets": len(r["input_ids"]) - 1} for r in rows]
         write_table(folder / "index.arrow", INDEX, counted)
         write_rejections(folder / "rejected.jsonl", [])
-        facts = {"source": f"s{number}", "max_length": 8, **({"file": "b.jsonl"} if number else {})}
-        return StageOutcome(ledger=_ledger(counted), facts=facts)
+        return StageOutcome(ledger=_ledger(counted), facts={"source": f"s{number}"})
 
     rendered = ArtifactRef(stage="render_chats", name=f"s-0000{number}", key=str(number) * 32, group="b")
     return store.build(STAGE.plan({"rendered": rendered}), write)
@@ -54,7 +54,8 @@ def _ledger(rows: list[Row]) -> Ledger:
 def packed(root: Path, config: PackingConfig, *repeats: float) -> tuple[Path, Manifest]:
     store = ArtifactStore(root=root)
     refs = [tokenized(store, number, rows) for number, rows in enumerate([FIRST, SECOND])]
-    made = pack_shards.fn(config, 8, refs, list(repeats) or [1.0, 1.0], store=store)
+    files = ShardFiles(("a.jsonl", "b.jsonl"))
+    made = pack_shards.fn(config, 8, refs, list(repeats) or [1.0, 1.0], files=files, store=store)
     return store.path(made), store.manifest(made)
 
 
@@ -68,7 +69,7 @@ def test_the_facts_tell_what_was_packed(tmp_path: Path) -> None:
             "train": {"rows": 4, "blocks": 2, "tokens": 10, "targets": 6, "duplicates": 2, **common},
             "eval": {"rows": 1, "blocks": 1, "tokens": 3, "targets": 2, "duplicates": 0, **common},
         },
-        "shards": [{"source": "s0", "file": ""}, {"source": "s1", "file": "b.jsonl"}],
+        "shards": [{"source": "s0", "file": "a.jsonl"}, {"source": "s1", "file": "b.jsonl"}],
     }
 
 

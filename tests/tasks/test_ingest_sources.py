@@ -1,0 +1,34 @@
+"""The task that is mapped over pieces: what was read once is not read again."""
+
+from pathlib import Path
+
+from sft_core.artifact import ArtifactStore
+from sft_core.file_digests import FileDigests
+from sft_core.records import ShardRef
+from sft_core.sources import SourceSpec, locate_sources
+from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
+from tasks.workers import ShardWorkers
+
+
+def run(path: Path, store: ArtifactStore) -> list[ShardRef]:
+    sources = locate_sources((SourceSpec(path=str(path), shard_rows=2),), FileDigests.below(store.root))
+    return shards_of(store, sources, ingest_sources.fn(pieces_of(sources), store=store, workers=ShardWorkers(1)))
+
+
+def test_appended_rows_are_ingested_alone(tmp_path: Path) -> None:
+    path, store = tmp_path / "sums.jsonl", ArtifactStore(root=tmp_path / "home")
+    path.write_text('{"a": 1}\n{"a": 2}\n{"a": 3}\n{"a": 4}\n')
+    before = run(path, store)
+    made = {file: file.stat().st_mtime_ns for file in store.root.rglob("manifest.json")}
+    with path.open("a") as file:
+        file.write('{"a": 5}\n')
+    after = run(path, store)
+    assert (len(made), len(list(store.root.rglob("manifest.json")))) == (2, 3)
+    assert {file: file.stat().st_mtime_ns for file in made} == made
+    assert after[:2] == before
+    assert [(shard.name, shard.rows, shard.file) for shard in after] == [
+        ("sums-00000", 2, "sums.jsonl"),
+        ("sums-00001", 2, "sums.jsonl"),
+        ("sums-00002", 1, "sums.jsonl"),
+    ]
+    assert all(shard.arrow_file(store.root).is_file() for shard in after)
