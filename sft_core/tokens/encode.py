@@ -116,10 +116,10 @@ class Encoder:
         bodies, use = self._encode_bodies(rows, threads)
         return self.frame.around(bodies, rows), use
 
-    def encode_prompts(self, rows: TextRows, threads: int = 1) -> MaskedRows:
+    def encode_prompts(self, rows: TextRows, threads: int = 1) -> tuple[MaskedRows, EngineUse]:
         """Encode texts to generate from: as in training, without an end token that the text has not itself."""
-        bodies, _ = self._encode_bodies(rows, threads)
-        return self.frame.around(bodies, rows, is_open=True)
+        bodies, use = self._encode_bodies(rows, threads)
+        return self.frame.around(bodies, rows, is_open=True), use
 
     def _encode_bodies(self, rows: TextRows, threads: int) -> tuple[MaskedRows, EngineUse]:
         everything = np.arange(len(rows.texts))
@@ -165,13 +165,26 @@ def _with_whole_offsets(value: Any) -> Any:
     return [_with_whole_offsets(item) for item in value] if isinstance(value, list) else value
 
 
-def encoder_of(tokenizer: TokenizerRef | FrozenTokenizer) -> Encoder:
-    """Make the encoder of a tokenizer, once per process. A frozen one needs `tokenizers` alone."""
-    with _MAKING:
-        return _encoder_of(tokenizer)
+def encoder_of(tokenizer: TokenizerRef | FrozenTokenizer, eos_token: str | None = None) -> Encoder:
+    """Make the encoder of a tokenizer, once per process. A frozen one needs `tokenizers` alone.
+
+    Args:
+        tokenizer: Which one.
+        eos_token: Another end token of plain text than its own.
+
+    Raises:
+        RecipeError: if the vocabulary has no such token.
+    """
+    with _MAKING:  # shards run in threads
+        return _encoder_of(tokenizer) if eos_token is None else _encoder_ending_with(tokenizer, eos_token)
 
 
 @functools.lru_cache(maxsize=4)
 def _encoder_of(tokenizer: TokenizerRef | FrozenTokenizer) -> Encoder:
-    frozen = tokenizer.contents()
-    return Encoder.of(Tokenizer.from_str(frozen.description), frozen.bos_token_id, frozen.eos_token_id)
+    contents = tokenizer.contents()
+    return Encoder.of(Tokenizer.from_str(contents.description), contents.bos_token_id, contents.eos_token_id)
+
+
+@functools.lru_cache(maxsize=4)
+def _encoder_ending_with(tokenizer: TokenizerRef | FrozenTokenizer, eos_token: str) -> Encoder:
+    return _encoder_of(tokenizer).ending_with(eos_token)

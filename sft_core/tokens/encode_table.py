@@ -19,7 +19,7 @@ class WholeRows:
     has_unequal_mask: Bools
     """[rows] whether a row came with more or fewer mask values than ids; it has no tokens here."""
     has_unknown_ids: Bools
-    """[rows] whether a row came with an id that the vocabulary has not."""
+    """[rows] whether a row came with an id that the vocabulary has not; it has no tokens here."""
     engine: EngineUse
 
 
@@ -45,13 +45,18 @@ def encode_table(encoder: Encoder, table: pa.Table, with_literals: bool, threads
         rows = MaskedRows.interleaved(parts)
     is_unknown = (rows.input_ids < 0) | (rows.input_ids >= encoder.vocabulary_size)
     has_unknown_ids = np.diff(np.concatenate([[0], np.cumsum(is_unknown)])[rows.offsets]) > 0
+    if has_unknown_ids.any():
+        rows = rows.gather(np.arange(len(rows)), lengths=np.where(has_unknown_ids, 0, rows.lengths))
     return WholeRows(rows, has_unequal_mask, has_unknown_ids, engine)
 
 
 def encode_prompts(
     encoder: Encoder, table: pa.Table, with_literals: bool, threads: int
-) -> dict[int, npt.NDArray[np.int32]]:
-    """Encode the prompts of held-out rows with an answer: number of the row → the ids to generate from."""
+) -> tuple[dict[int, npt.NDArray[np.int32]], EngineUse]:
+    """Encode the prompts of held-out rows with an answer: number of the row → the ids to generate from.
+
+    A literal of the row is one of its prompt as far as both begin alike.
+    """
     numbers = np.flatnonzero(table["prompt"].is_valid().to_numpy())
     asked = table.take(numbers)
     prompts = asked["prompt"].to_pylist()
@@ -61,8 +66,9 @@ def encode_prompts(
         for row, flat in rows.literals.items()
         if (shared := _num_shared(rows.texts[row], prompts[row]))
     }
-    encoded = encoder.encode_prompts(TextRows(prompts, Spans.none(), rows.wants_special_tokens, literals), threads)
-    return dict(zip(numbers.tolist(), np.split(encoded.input_ids, encoded.offsets[1:-1]), strict=False))
+    texts = TextRows(prompts, Spans.none(), rows.wants_special_tokens, literals)
+    encoded, engine = encoder.encode_prompts(texts, threads)
+    return dict(zip(numbers.tolist(), np.split(encoded.input_ids, encoded.offsets[1:-1]), strict=False)), engine
 
 
 def _num_shared(text: str, prompt: str) -> int:

@@ -31,8 +31,10 @@ class Frame:
     @classmethod
     def of(cls, backend: Tokenizer, bos_token_id: int | None, eos_token_id: int | None) -> "Frame":
         """Find out what a tokenizer writes, from one text that has tokens."""
-        texts = (text for text in ("a", *backend.get_vocab()) if backend.encode(text, add_special_tokens=False).ids)
-        encoding = backend.encode(next(texts, ""))
+        has_tokens = backend.encode("a", add_special_tokens=False).ids
+        texts = ["a"] if has_tokens else backend.get_vocab()
+        text = next((text for text in texts if backend.encode(text, add_special_tokens=False).ids), "")
+        encoding = backend.encode(text)
         inner = [at for at, sequence in enumerate(encoding.sequence_ids) if sequence is not None] or [0]
         before, behind = encoding.ids[: inner[0]], encoding.ids[inner[-1] + 1 :]
         if behind and behind[-1] == eos_token_id:

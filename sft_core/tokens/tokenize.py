@@ -60,9 +60,7 @@ def tokenize(
     Raises:
         RecipeError: if `eos_token` is not in the vocabulary.
     """
-    encoder = encoder_of(tokenizer)
-    if config.eos_token is not None:
-        encoder = encoder.ending_with(config.eos_token)
+    encoder = encoder_of(tokenizer, config.eos_token)
     table = read_table(rendered / "rendered.arrow").combine_chunks()
     splits = np.array(table["split"].to_pylist(), object)
     with_literals = not config.allow_special_tokens_in_content
@@ -74,14 +72,19 @@ def tokenize(
     kept, kept_table = cut.gather(np.flatnonzero(is_kept)), table.filter(pa.array(is_kept))
 
     audit = RowAudit.of(encoder, kept)
-    prompts = encode_prompts(encoder, kept_table, with_literals, threads)
+    prompts, prompts_engine = encode_prompts(encoder, kept_table, with_literals, threads)
     write_arrow(folder / "tokens.arrow", tokens_table(kept_table, kept.rows, prompts))
     write_arrow(folder / "index.arrow", index_table(kept_table, audit.columns()))
     rejections = _rejections(source, table, reasons)
     write_rejections(folder / "rejected.jsonl", [*read_rejections(rendered / "rejected.jsonl"), *rejections])
     counts = {"tokens_in": len(whole.rows.input_ids), **_token_counts(audit, splits[is_kept])}
     counts["tokens_rejected"] = int(whole.rows.lengths[~is_kept].sum())
-    facts = {"source": source, "max_length": config.max_length, **asdict(whole.engine), "audit": audit.counts()}
+    facts = {
+        "source": source,
+        "max_length": config.max_length,
+        "encoder": asdict(whole.engine) | {"reason": whole.engine.reason or prompts_engine.reason},
+        "audit": audit.counts(),
+    }
     return StageOutcome(ledger.rejecting(splits[~is_kept], count_reasons(rejections), counts), facts)
 
 

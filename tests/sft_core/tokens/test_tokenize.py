@@ -244,7 +244,7 @@ def test_a_row_that_does_not_learn_its_end_token_is_known(tmp_path: Path, tokeni
 def test_the_engine_is_a_fact(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
     facts = run(tmp_path, tokenizer_ref, [row("2+2=4"), row("a\u0378")]).facts
     assert facts is not None
-    assert (facts["engine"], facts["reason"], facts["rows_by_tokenizers"]) == ("tiktoken", None, 1)
+    assert facts["encoder"] == {"engine": "tiktoken", "reason": None, "rows_by_tokenizers": 1}
 
 
 def test_what_a_row_is_known_by_goes_with_it(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
@@ -298,6 +298,11 @@ def test_ids_outside_the_vocabulary_are_rejected(tmp_path: Path, tokenizer_ref: 
     assert reasons(outcome) == {UNKNOWN_IDS: 2}
     rejection = read_rejections(tmp_path / "out" / "rejected.jsonl")[1]
     assert (rejection.row, rejection.excerpt) == (10, f"{size - 1} {size}")
+
+
+def test_unknown_ids_of_a_long_row_are_seen_before_it_is_cut(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    outcome = run(tmp_path, tokenizer_ref, [ids_of([5, 6, 10**6], [1, 1, 1])], max_length=2, keep_end_token=True)
+    assert reasons(outcome) == {UNKNOWN_IDS: 1}
 
 
 def test_a_mask_of_another_length_is_rejected(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
