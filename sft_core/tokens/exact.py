@@ -81,12 +81,13 @@ class _Respelled:
             else token
             for token in description["added_tokens"]
         ]
-        backend = Tokenizer.from_str(orjson.dumps({**description, "added_tokens": []}).decode())
+        special = tuple(token["content"] for token in description["added_tokens"] if token["special"])
+        model = _respelled_model(description["model"], special, character)
+        backend = Tokenizer.from_str(orjson.dumps({**description, "model": model, "added_tokens": []}).decode())
         ids = np.arange(max(backend.get_vocab().values(), default=0) + len(respelled) + 1, dtype=np.int32)
         for token, original in zip(respelled, description["added_tokens"], strict=True):
             backend.add_tokens([_added_token(token)])
             ids[backend.token_to_id(token["content"])] = original["id"]
-        special = tuple(token["content"] for token in description["added_tokens"] if token["special"])
         return cls(backend, special, character, ids)
 
     def rewrite(self, text: str, literals: Sequence[int], spans: Spans, row: int) -> str:
@@ -109,6 +110,19 @@ class _Respelled:
     def ids_of(self, encoding: Encoding) -> list[int]:
         """The original tokenizer's ids."""
         return list(self.ids[encoding.ids].tolist())
+
+
+def _respelled_model(model: dict[str, Any], special: Sequence[str], character: str) -> dict[str, Any]:
+    """The model without the special tokens among its words, where it could find them in plain text by itself.
+
+    A BPE comes to its tokens by merges, of which special tokens have none.
+    """
+    if model["type"] == "BPE":
+        return model
+    names = {content: f"{character}{content}{character}" for content in special if content != model.get("unk_token")}
+    if isinstance(model["vocab"], dict):
+        return {**model, "vocab": {names.get(word, word): number for word, number in model["vocab"].items()}}
+    return {**model, "vocab": [[names.get(word, word), score] for word, score in model["vocab"]]}
 
 
 def _added_token(token: Mapping[str, Any]) -> AddedToken:

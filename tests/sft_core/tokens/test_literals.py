@@ -70,6 +70,23 @@ def test_a_tokenizer_that_marks_the_start_of_a_text_does_so_once() -> None:
     assert [backend.id_to_token(token) for token in ids] == ["▁a", "b", "<", "s", ">", "a", "<s>", "a"]
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        models.Unigram([("<unk>", 0.0), ("a", -1.0), ("<", -2.0), ("s", -2.0), (">", -2.0), ("<s>", 0.0)], unk_id=0),
+        models.WordLevel({"<unk>": 0, "a": 1, "<s>": 5}, unk_token="<unk>"),
+    ],
+    ids=["unigram", "words"],
+)
+def test_a_model_that_knows_the_special_token_as_a_word_does_not_find_it(model: models.Model) -> None:
+    backend = Tokenizer(model)
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.add_special_tokens(["<unk>", "<s>"])
+    row = encode(Encoder.of(backend, None, None), "a <s> a <s>", [8, 11], [2, 5])
+    assert row.input_ids.count(5) == 1
+    assert (row.input_ids[-1], row.loss_mask[-1], sum(row.loss_mask)) == (5, 1, 1)
+
+
 def test_the_beginning_of_a_prompt_is_that_of_its_row(chat: Encoder) -> None:
     text = f"{USER}what is {END}?{USER}"
     literal = [text.index(END), text.index(END) + len(END)]
