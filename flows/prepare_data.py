@@ -73,7 +73,7 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         records = detect_formats(recipe.formats, shards, **here)
         check_sources(store, records, files)
         rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
-        tokens = tokenize_chats(recipe.tokens, inputs.tokenizer, rendered, **here)
+        tokens = tokenize_chats(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
 
     ledger = ledger_of(store, tokens)
     gates = measure_gates(recipe.gates, audit_of(store, tokens, files))

@@ -52,3 +52,13 @@ class Recipe(Section):
     def model_name(self) -> str:
         """The registered model's name."""
         return self.registry.model_name or self.name
+
+    @property
+    def row_limits(self) -> dict[str, int | None]:
+        """Split → tokens that its rows may have before they are packed; None where packing cuts longer ones itself."""
+        packing = self.packing
+        cuts_itself = packing.packing_strategy in ("bfd_split", "wrapped")
+        return {
+            split: None if cuts_itself and packing.packs(split) else self.tokens.max_length
+            for split in ("train", "eval")
+        }

@@ -1,11 +1,20 @@
-"""Which tokenizer a run uses, by content; and the tokenizer itself, loaded once per process."""
+"""Which tokenizer a run uses, by content; and the tokenizer itself, loaded once per process.
+
+Loading it as users get it needs `transformers`, whose import costs a process 1.5 s and 150 MB. So a run loads it once
+and freezes what encoding needs in one file, which `tokenizers` alone can read:
+
+    locate_tokenizer → TokenizerRef → freeze_tokenizer → FrozenTokenizer      for processes that only encode
+                                    → load_tokenizer   → the tokenizer        for templates and for the trainer
+"""
 
 import functools
 import importlib.metadata
 import threading
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict
 
 from sft_core.errors import RecipeError
@@ -32,6 +41,16 @@ TOKENIZER_FILES = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class TokenizerContents:
+    """All that encoding needs."""
+
+    description: str
+    """A `tokenizer.json` as `transformers` made it, which may differ from the file in the tokenizer's folder."""
+    bos_token_id: int | None
+    eos_token_id: int | None
+
+
 class TokenizerRef(BaseModel):
     """A tokenizer's folder and the digest of its files. The versions of the libraries that run it are part of its
     identity."""
@@ -45,8 +64,43 @@ class TokenizerRef(BaseModel):
 
     def fingerprint(self) -> dict[str, Any]:
         """Content and library versions; not the folder."""
-        versions = {name: importlib.metadata.version(name) for name in ("tokenizers", "transformers", "jinja2")}
+        libraries = ("tokenizers", "tiktoken", "transformers", "jinja2")
+        versions = {name: importlib.metadata.version(name) for name in libraries}
         return {"content": self.content_digest, "trust_remote_code": self.trust_remote_code, **versions}
+
+    def contents(self) -> TokenizerContents:
+        """Load it with `transformers`, and take what encoding needs."""
+        tokenizer = load_tokenizer(self)
+        return TokenizerContents(tokenizer.backend_tokenizer.to_str(), tokenizer.bos_token_id, tokenizer.eos_token_id)
+
+
+class FrozenTokenizer(BaseModel):
+    """What encoding needs of a tokenizer, in one file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ref: TokenizerRef
+    file: Path
+
+    def fingerprint(self) -> dict[str, Any]:
+        """That of the tokenizer it was made from; not the file."""
+        return self.ref.fingerprint()
+
+    def contents(self) -> TokenizerContents:
+        """Read the file."""
+        return TokenizerContents(**orjson.loads(self.file.read_bytes()))
+
+
+def freeze_tokenizer(ref: TokenizerRef, folder: Path) -> FrozenTokenizer:
+    """Write what encoding needs into a file of `folder`, named by content."""
+    versions = importlib.metadata.version("tokenizers"), importlib.metadata.version("transformers")
+    file = folder / f"tokenizer-{ref.content_digest}-{'-'.join(versions)}.json"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(f".{threading.get_ident()}.partial")
+        partial.write_bytes(orjson.dumps(asdict(ref.contents())))
+        partial.replace(file)  # so that a run beside this one finds a whole file or none
+    return FrozenTokenizer(ref=ref, file=file)
 
 
 def locate_tokenizer(config: ModelConfig, digests: FileDigests) -> TokenizerRef:

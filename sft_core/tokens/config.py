@@ -1,16 +1,37 @@
 """How text becomes token ids, and how long a row may be."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sft_core.section import Section
 
 
 class TokensConfig(Section):
-    """Length and truncation."""
+    """Length, truncation and special tokens."""
 
     max_length: int | None = Field(default=1024, ge=1)
     """Tokens a row may have, and the capacity of a packed block. None: no limit (packing needs one)."""
-    truncation_mode: Literal["keep_start"] = "keep_start"
-    """What a longer row keeps. Each cut is counted in the ledger."""
+    truncation_mode: Literal["keep_start", "keep_end", "drop"] = "keep_start"
+    """What a longer row keeps: its first or its last `max_length` tokens, or nothing (`drop` rejects the row). Each cut
+    is counted in the ledger."""
+    keep_end_token: bool = False
+    """Whether a row that loses its end to `keep_start` gets it back: where the last token kept is a target, it is
+    replaced by the end token that the row learned to stop with, so that cut rows do not teach the model to go on
+    forever. Off, as in TRL: the row is then not the first tokens of what was written."""
+    eos_token: str | None = None
+    """The end token of plain text, which must be in the vocabulary. None: the tokenizer's own. Conversations end as
+    their chat template says."""
+    allow_special_tokens_in_content: bool = False
+    """Whether text in the data that spells a special token (`<|im_end|>` in a question about templates) becomes that
+    token, as in TRL. Off: it is plain text, and only the chat template writes special tokens. Rows of plain text have
+    no template and are not concerned."""
+
+    @model_validator(mode="after")
+    def _end_token_needs_a_cut_end(self) -> Self:
+        if self.keep_end_token and self.truncation_mode != "keep_start":
+            raise ValueError(
+                f"keep_end_token gives rows back the end that `truncation_mode: keep_start` cuts off, found "
+                f"'{self.truncation_mode}', which cuts none: leave one of the two out"
+            )
+        return self

@@ -1,129 +1,160 @@
-"""The kernel: texts and character spans in, token ids and loss masks out, a batch at a time.
+"""The encoder of a tokenizer: texts and character spans in, token ids and loss masks out, a shard at a time.
 
-A character span becomes a token mask through the offsets of the encoding:
+Two engines do the work: `tiktoken` where it provably makes the same tokens (`fast`, `byte_bpe`), `tokenizers` for all
+other tokenizers and rows (`exact`). Some rows of every shard are encoded by both; if one of them differs, the whole
+shard is encoded by `tokenizers`, and its facts say so.
 
-    text     "2+2=4"        span [4, 5)
-    tokens   2 + 2 = 4 <e>
-    mask     0 0 0 0 1 1    the end token belongs to a span that reaches the end of the text
+Neither engine writes the tokens around a text: that is done here, in one way for every tokenizer, so that a beginning
+and an end token are there exactly once:
 
-A token that reaches over the start of a span is a target: it holds the span's first characters, and nothing else
-predicts them.
+    "2+2=" + "4", span [4, 5)     →   <s> 2 + 2 = 4 </s>      mask   0 0 0 0 0 1 1
 """
 
 import functools
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from tokenizers import Encoding, Tokenizer
+import numpy as np
+import orjson
+from tokenizers import Tokenizer
 
-from sft_core.tokenizer import TokenizerRef, load_tokenizer
+from sft_core.errors import RecipeError
+from sft_core.tokenizer import FrozenTokenizer, TokenizerRef
+from sft_core.tokens.byte_bpe import NotProvenError
+from sft_core.tokens.exact import ExactEncoder
+from sft_core.tokens.fast import FastEncoder
+from sft_core.tokens.frame import Frame
+from sft_core.tokens.masks import mark, ranges_by_bytes
+from sft_core.tokens.rows import Bools, Ints, MaskedRows, TextRows
+
+_MAKING = threading.Lock()
+CHECKED_EVERY = 256
+"""Of the rows that `tiktoken` encodes, each of these is encoded by `tokenizers` as well: about 2 % of the time."""
 
 
 @dataclass(frozen=True, slots=True)
+class EngineUse:
+    """Which engine encoded some rows."""
+
+    engine: str
+    """`tiktoken` or `tokenizers`."""
+    reason: str | None
+    """Why not `tiktoken`."""
+    rows_by_tokenizers: int
+    """Rows that `tokenizers` encoded, all or some."""
+
+
+@dataclass(frozen=True)
 class Encoder:
-    """A tokenizer as the masks need it: exact offsets, no truncation, no padding."""
+    """A tokenizer as the masks need it: exact, without truncation or padding."""
 
-    backend: Tokenizer
-    bos_token_id: int | None
-    eos_token_id: int | None
+    exact: ExactEncoder
+    fast: FastEncoder | None
+    slow_because: str | None
+    """Why there is no fast encoder."""
+    frame: Frame
 
-    def encode(
-        self, texts: Sequence[str], spans: Sequence[list[int]], wants_special_tokens: bool
-    ) -> list["MaskedTokens"]:
-        """Encode a batch of texts.
-
-        Args:
-            texts: [rows]
-            spans: [rows] flat lists of [start, end) pairs in characters.
-            wants_special_tokens: True for plain text, which gets the tokenizer's special tokens and one end token;
-                False for text that a chat template rendered, which has them already.
-        """
-        encodings = self.backend.encode_batch(list(texts), add_special_tokens=wants_special_tokens)
-        rows = zip(encodings, texts, spans, strict=True)
-        if not wants_special_tokens:
-            return [MaskedTokens(encoding.ids, _mask(encoding, flat)) for encoding, _, flat in rows]
-        return [
-            self._with_end(encoding, _mask(encoding, flat), bool(flat) and flat[-1] == len(text))
-            for encoding, text, flat in rows
-        ]
-
-    def encode_prompts(self, prompts: Sequence[str], wants_special_tokens: bool) -> list[list[int]]:
-        """Encode texts to generate from: as in training, without an end token that the tokenizer appends by itself."""
-        encodings = self.backend.encode_batch(list(prompts), add_special_tokens=wants_special_tokens)
-        return [encoding.ids[slice(*self._own_ends(encoding))] for encoding in encodings]
-
-    def _with_end(self, encoding: Encoding, mask: list[int], end_is_target: bool) -> "MaskedTokens":
-        """Exactly one beginning token where the tokenizer writes one, exactly one end token always.
-
-        An end token that the text itself ends with is the row's own, unless the row wants to learn to stop and the
-        token belongs to the prompt (a prompt that ends with one, before an empty completion).
-        """
-        start, stop = self._own_ends(encoding)
-        ids, mask = encoding.ids[start:stop], mask[start:stop]
-        if self.eos_token_id is None:
-            return MaskedTokens(ids, mask)
-        if ids and ids[-1] == self.eos_token_id and mask[-1] >= int(end_is_target):
-            return MaskedTokens(ids, mask)
-        return MaskedTokens([*ids, self.eos_token_id], [*mask, int(end_is_target)])
-
-    def _own_ends(self, encoding: Encoding) -> tuple[int, int]:
-        """Leave out a beginning token that the text has as well, and an end token that is not from the text."""
-        ids = encoding.ids
-        doubled = len(ids) > 1 and ids[0] == ids[1] == self.bos_token_id and encoding.token_to_chars(0) is None
-        appended = bool(ids) and ids[-1] == self.eos_token_id and encoding.token_to_chars(len(ids) - 1) is None
-        return int(doubled), len(ids) - int(appended and len(ids) > 1)
-
-
-@dataclass(frozen=True, slots=True)
-class MaskedTokens:
-    """Token ids [tokens] and, for each, 1 if it is a target of the loss."""
-
-    input_ids: list[int]
-    loss_mask: list[int]
+    @classmethod
+    def of(cls, backend: Tokenizer, bos_token_id: int | None, eos_token_id: int | None) -> "Encoder":
+        """Make the encoder of a tokenizer, and find out whether `tiktoken` can do its work."""
+        description = {**orjson.loads(backend.to_str()), "truncation": None, "padding": None}
+        for part in ("pre_tokenizer", "post_processor"):
+            description[part] = _with_whole_offsets(description[part])
+        backend = Tokenizer.from_str(orjson.dumps(description).decode())
+        frame = Frame.of(backend, bos_token_id, eos_token_id)
+        try:
+            return cls(ExactEncoder(backend), FastEncoder.of(description), None, frame)
+        except NotProvenError as error:
+            return cls(ExactEncoder(backend), None, str(error), frame)
 
     @property
-    def num_targets(self) -> int:
-        """Targets after the shift by one: nothing predicts the first token."""
-        return sum(self.loss_mask[1:])
+    def backend(self) -> Tokenizer:
+        """The tokenizer itself."""
+        return self.exact.backend
 
-    def cut(self, max_length: int | None) -> "MaskedTokens":
-        """Keep the start."""
-        return MaskedTokens(self.input_ids[:max_length], self.loss_mask[:max_length])
+    @cached_property
+    def vocabulary_size(self) -> int:
+        """Ids are below it; added tokens included."""
+        return max(self.backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
+    @cached_property
+    def is_stop(self) -> Bools:
+        """[ids] whether generation can stop at a token: the end token and all special tokens."""
+        special = [token for token, added in self.backend.get_added_tokens_decoder().items() if added.special]
+        ids = special if self.frame.eos_token_id is None else [*special, self.frame.eos_token_id]
+        return np.isin(np.arange(self.vocabulary_size), ids)
 
-def _mask(encoding: Encoding, flat_spans: list[int]) -> list[int]:
-    mask = [0] * len(encoding.ids)
-    for start, end in zip(flat_spans[::2], flat_spans[1::2], strict=True):
-        first, stop = _token_range(encoding, start, end)
-        mask[first:stop] = [1] * (stop - first)
-    return mask
+    @cached_property
+    def is_blank(self) -> Bools:
+        """[ids] whether a token is nothing but white space."""
+        texts = self.backend.decode_batch([[token] for token in range(self.vocabulary_size)], skip_special_tokens=False)
+        return np.array([not text.strip() for text in texts], np.bool_)
 
+    def ending_with(self, token: str) -> "Encoder":
+        """The same encoder with another end token of plain text.
 
-def _token_range(encoding: Encoding, start: int, end: int) -> tuple[int, int]:
-    """Tokens [first, stop) that hold a character of [start, end); empty if none does."""
-    first = next((token for char in range(start, end) if (token := encoding.char_to_token(char)) is not None), None)
-    if first is None:
-        return 0, 0
-    last = next(token for char in range(end - 1, start - 1, -1) if (token := encoding.char_to_token(char)) is not None)
-    stop = last + 1  # a character of several tokens (an emoji) is found at its first one
-    while stop < len(encoding.ids) and (chars := encoding.token_to_chars(stop)) is not None and chars[0] < end:
-        stop += 1
-    return first, stop
+        Raises:
+            RecipeError: if the vocabulary has no such token.
+        """
+        token_id = self.backend.token_to_id(token)
+        if token_id is None:
+            raise RecipeError(
+                f"tokens.eos_token: expected a token of the vocabulary, found '{token}', which it has not; write it as "
+                "the tokenizer does, or leave it out for the tokenizer's own end token"
+            )
+        return replace(self, frame=replace(self.frame, eos_token_id=token_id))
 
+    def encode(self, rows: TextRows, threads: int = 1) -> tuple[MaskedRows, EngineUse]:
+        """Encode texts with what is learned of them.
 
-def encoder_of(ref: TokenizerRef) -> Encoder:
-    """Make the encoder of a tokenizer, once per process."""
-    return _encoder(ref)
+        Args:
+            rows: Texts, spans, and which of them get special tokens.
+            threads: How many work on them; the result is the same.
+        """
+        bodies, use = self._encode_bodies(rows, threads)
+        return self.frame.around(bodies, rows), use
 
+    def encode_prompts(self, rows: TextRows, threads: int = 1) -> tuple[MaskedRows, EngineUse]:
+        """Encode texts to generate from: as in training, without an end token that the text has not itself."""
+        bodies, use = self._encode_bodies(rows, threads)
+        return self.frame.around(bodies, rows, is_open=True), use
 
-@functools.lru_cache(maxsize=4)
-def _encoder(ref: TokenizerRef) -> Encoder:
-    tokenizer = load_tokenizer(ref)
-    description = _with_whole_offsets(json.loads(tokenizer.backend_tokenizer.to_str()))
-    backend = Tokenizer.from_str(json.dumps({**description, "truncation": None, "padding": None}))
-    return Encoder(backend, tokenizer.bos_token_id, tokenizer.eos_token_id)
+    def _encode_bodies(self, rows: TextRows, threads: int) -> tuple[MaskedRows, EngineUse]:
+        everything = np.arange(len(rows.texts))
+        if self.fast is None:
+            return self._by_tokenizers(rows, everything), EngineUse("tokenizers", self.slow_because, len(everything))
+        is_fast = self.fast.can_encode(rows.texts)
+        is_fast[list(rows.literals)] = False
+        numbers, quick = self._by_tiktoken(self.fast, rows, np.flatnonzero(is_fast), threads)
+        others = np.setdiff1d(everything, numbers)
+        if (row := self._differing_row(rows, numbers, quick)) is not None:
+            reason = f"tiktoken and tokenizers encode text {row} of the shard differently"
+            return self._by_tokenizers(rows, everything), EngineUse("tokenizers", reason, len(everything))
+        bodies = MaskedRows.interleaved([(numbers, quick), (others, self._by_tokenizers(rows, others))])
+        return bodies, EngineUse("tiktoken", None, len(others))
+
+    def _by_tiktoken(self, fast: FastEncoder, rows: TextRows, numbers: Ints, threads: int) -> tuple[Ints, MaskedRows]:
+        """Encode some rows; returns those whose tokens are right."""
+        texts = [rows.texts[number] for number in numbers.tolist()]
+        tokens, is_right = fast.encode(texts, threads)
+        spans = rows.spans.of_rows(numbers)
+        spans = spans.where(is_right[spans.row])
+        ranges = ranges_by_bytes(texts, tokens.text_starts, tokens.ends, spans)
+        masked = mark(tokens.input_ids, tokens.offsets, ranges, spans.weight)
+        return numbers[is_right], masked if is_right.all() else masked.gather(np.flatnonzero(is_right))
+
+    def _by_tokenizers(self, rows: TextRows, numbers: Ints) -> MaskedRows:
+        texts = [rows.texts[number] for number in numbers.tolist()]
+        literals = {at: rows.literals[row] for at, row in enumerate(numbers.tolist()) if row in rows.literals}
+        return self.exact.encode(texts, rows.spans.of_rows(numbers), literals)
+
+    def _differing_row(self, rows: TextRows, numbers: Ints, quick: MaskedRows) -> int | None:
+        """The first of some chosen rows whose tokens or masks are not those of `tokenizers`."""
+        chosen = np.arange(0, len(numbers), CHECKED_EVERY)
+        exact = self._by_tokenizers(rows, numbers[chosen])
+        return next((int(numbers[row]) for at, row in enumerate(chosen.tolist()) if quick[row] != exact[at]), None)
 
 
 def _with_whole_offsets(value: Any) -> Any:
@@ -132,3 +163,28 @@ def _with_whole_offsets(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: False if key == "trim_offsets" else _with_whole_offsets(item) for key, item in value.items()}
     return [_with_whole_offsets(item) for item in value] if isinstance(value, list) else value
+
+
+def encoder_of(tokenizer: TokenizerRef | FrozenTokenizer, eos_token: str | None = None) -> Encoder:
+    """Make the encoder of a tokenizer, once per process. A frozen one needs `tokenizers` alone.
+
+    Args:
+        tokenizer: Which one.
+        eos_token: Another end token of plain text than its own.
+
+    Raises:
+        RecipeError: if the vocabulary has no such token.
+    """
+    with _MAKING:  # shards run in threads
+        return _encoder_of(tokenizer) if eos_token is None else _encoder_ending_with(tokenizer, eos_token)
+
+
+@functools.lru_cache(maxsize=4)
+def _encoder_of(tokenizer: TokenizerRef | FrozenTokenizer) -> Encoder:
+    contents = tokenizer.contents()
+    return Encoder.of(Tokenizer.from_str(contents.description), contents.bos_token_id, contents.eos_token_id)
+
+
+@functools.lru_cache(maxsize=4)
+def _encoder_ending_with(tokenizer: TokenizerRef | FrozenTokenizer, eos_token: str) -> Encoder:
+    return _encoder_of(tokenizer).ending_with(eos_token)

@@ -1,25 +1,48 @@
 """Tokenize every row of a shard."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
 from sft_core.ledger import Ledger, Rejection, count_reasons, read_rejections, write_rejections
-from sft_core.records import INDEX, TOKENS, StageOutcome
-from sft_core.tables import read_table, write_table
-from sft_core.tokenizer import TokenizerRef
+from sft_core.records import StageOutcome
+from sft_core.tables import read_table, write_arrow
+from sft_core.tokenizer import FrozenTokenizer, TokenizerRef
+from sft_core.tokens.arrow_rows import index_table, tokens_table
+from sft_core.tokens.audit import RowAudit
 from sft_core.tokens.config import TokensConfig
-from sft_core.tokens.encode import Encoder, MaskedTokens, encoder_of
+from sft_core.tokens.encode import encoder_of
+from sft_core.tokens.encode_table import WholeRows, encode_prompts, encode_table
+from sft_core.tokens.rows import Bools, Ints
+from sft_core.tokens.truncate import Cut, cut_rows
 
 STAGE = "tokenize_chats"
-BATCH_ROWS = 512
+UNEQUAL_MASK = "`input_ids` and the mask of its targets are not equally long"
+UNKNOWN_IDS = "a token id is not in the tokenizer's vocabulary"
 NO_TARGET = "no token is a target of the loss"
+TOO_LONG = "longer than `max_length`, and `truncation_mode` is drop"
 CUT_TARGETS = "truncation to `max_length` leaves no target of the loss"
+NO_LIMIT = np.iinfo(np.int64).max
+EXCERPT_IDS = 50
+
+Texts = npt.NDArray[np.object_]
 
 
 def tokenize(
-    config: TokensConfig, tokenizer: TokenizerRef, source: str, rendered: Path, ledger: Ledger, folder: Path
+    config: TokensConfig,
+    tokenizer: TokenizerRef | FrozenTokenizer,
+    source: str,
+    rendered: Path,
+    ledger: Ledger,
+    folder: Path,
+    *,
+    limits: Mapping[str, int | None] | None = None,
+    threads: int = 1,
 ) -> StageOutcome:
     """Read a shard's rendered rows; write `tokens.arrow`, `index.arrow` and `rejected.jsonl` into `folder`.
 
@@ -30,58 +53,80 @@ def tokenize(
         rendered: Folder with `rendered.arrow` and the `rejected.jsonl` so far.
         ledger: The shard's ledger so far.
         folder: Where to write.
+        limits: Split → tokens that its rows may have here; None where longer rows are cut into blocks later. By
+            default `max_length` for every split.
+        threads: How many encode; the result is the same.
+
+    Raises:
+        RecipeError: if `eos_token` is not in the vocabulary.
     """
-    encoder = encoder_of(tokenizer)
-    kept: list[dict[str, Any]] = []
-    rejections: list[Rejection] = []
-    rejected_splits: list[str] = []
-    counts: Counter[str] = Counter()
-    for row, whole in _encode_rows(encoder, rendered / "rendered.arrow"):
-        tokens = whole.cut(config.max_length)
-        counts["tokens_in"] += len(whole.input_ids)
-        if tokens.num_targets == 0:
-            reason = CUT_TARGETS if whole.num_targets else NO_TARGET
-            counts["tokens_rejected"] += len(whole.input_ids)
-            rejections.append(Rejection.of(source, row, STAGE, reason, row["text"]))
-            rejected_splits.append(row["split"])
-            continue
-        _count(counts, row["split"], whole, tokens)
-        kept.append({**row, "input_ids": tokens.input_ids, "loss_mask": tokens.loss_mask})
-    _encode_prompts(encoder, kept)
-    write_table(folder / "tokens.arrow", TOKENS, kept)
-    write_table(folder / "index.arrow", INDEX, [_index_entry(row) for row in kept])
+    encoder = encoder_of(tokenizer, config.eos_token)
+    table = read_table(rendered / "rendered.arrow").combine_chunks()
+    splits = np.array(table["split"].to_pylist(), object)
+    with_literals = not config.allow_special_tokens_in_content
+
+    whole = encode_table(encoder, table, with_literals, threads)
+    cut = cut_rows(config, whole.rows, _row_limits(config, splits, limits), encoder.is_stop)
+    reasons = _reasons(whole, cut, (cut.num_tokens > 0) & (config.truncation_mode == "drop"))
+    is_kept = reasons == ""
+    kept, kept_table = cut.gather(np.flatnonzero(is_kept)), table.filter(pa.array(is_kept))
+
+    audit = RowAudit.of(encoder, kept)
+    prompts, prompts_engine = encode_prompts(encoder, kept_table, with_literals, threads)
+    write_arrow(folder / "tokens.arrow", tokens_table(kept_table, kept.rows, prompts))
+    write_arrow(folder / "index.arrow", index_table(kept_table, audit.columns()))
+    rejections = _rejections(source, table, reasons)
     write_rejections(folder / "rejected.jsonl", [*read_rejections(rendered / "rejected.jsonl"), *rejections])
-    ledger = ledger.rejecting(rejected_splits, count_reasons(rejections), counts)
-    return StageOutcome(ledger=ledger, facts={"source": source, "max_length": config.max_length})
+    counts = {"tokens_in": len(whole.rows.input_ids), **_token_counts(audit, splits[is_kept])}
+    counts["tokens_rejected"] = int(whole.rows.lengths[~is_kept].sum())
+    facts = {
+        "source": source,
+        "max_length": config.max_length,
+        "encoder": asdict(whole.engine) | {"reason": whole.engine.reason or prompts_engine.reason},
+        "audit": audit.counts(),
+    }
+    return StageOutcome(ledger.rejecting(splits[~is_kept], count_reasons(rejections), counts), facts)
 
 
-def _encode_rows(encoder: Encoder, path: Path) -> Iterator[tuple[dict[str, Any], MaskedTokens]]:
-    """Yield each rendered row with its tokens, in order; rows of one kind that stand together are encoded together."""
-    for batch in read_table(path).to_batches(max_chunksize=BATCH_ROWS):
-        rows = batch.to_pylist()
-        encoded: dict[int, MaskedTokens] = {}
-        for wants in (False, True):
-            indices = [index for index, row in enumerate(rows) if row["wants_special_tokens"] is wants]
-            texts, spans = [rows[i]["text"] for i in indices], [rows[i]["spans"] for i in indices]
-            encoded.update(zip(indices, encoder.encode(texts, spans, wants), strict=True))
-        yield from ((row, encoded[index]) for index, row in enumerate(rows))
+def _row_limits(config: TokensConfig, splits: Texts, limits: Mapping[str, int | None] | None) -> Ints:
+    limits = dict.fromkeys(("train", "eval"), config.max_length) if limits is None else limits
+    by_split = {split: NO_LIMIT if limit is None else limit for split, limit in limits.items()}
+    return np.array([by_split[split] for split in splits], np.int64)
 
 
-def _encode_prompts(encoder: Encoder, rows: list[dict[str, Any]]) -> None:
-    """Give held-out rows with an answer the token ids to generate from."""
-    for wants in (False, True):
-        asked = [row for row in rows if row["prompt"] is not None and row["wants_special_tokens"] is wants]
-        for row, ids in zip(asked, encoder.encode_prompts([row["prompt"] for row in asked], wants), strict=True):
-            row["prompt_ids"] = ids
+def _reasons(whole: WholeRows, cut: Cut, is_too_long: Bools) -> Texts:
+    """[rows] why a row is rejected; empty where it is not. The first reason that holds is given."""
+    holds = {
+        UNEQUAL_MASK: whole.has_unequal_mask,
+        UNKNOWN_IDS: whole.has_unknown_ids,
+        NO_TARGET: whole.rows.num_targets == 0,
+        TOO_LONG: is_too_long,
+        CUT_TARGETS: cut.rows.num_targets == 0,
+    }
+    return np.select(list(holds.values()), [np.array(reason, object) for reason in holds], np.array("", object))
 
 
-def _index_entry(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "tokens": len(row["input_ids"]), "targets": sum(row["loss_mask"][1:])}
+def _rejections(source: str, table: pa.Table, reasons: Texts) -> list[Rejection]:
+    is_rejected = reasons != ""
+    rows = table.filter(pa.array(is_rejected)).select(["row", "line", "text", "input_ids"]).to_pylist()
+    return [
+        Rejection.of(source, row, STAGE, reason, _excerpt(row))
+        for row, reason in zip(rows, reasons[is_rejected], strict=True)
+    ]
 
 
-def _count(counts: Counter[str], split: str, whole: MaskedTokens, tokens: MaskedTokens) -> None:
-    cut = len(whole.input_ids) - len(tokens.input_ids)
-    counts[f"tokens_{split}"] += len(tokens.input_ids)
-    counts[f"targets_{split}"] += tokens.num_targets
-    counts["tokens_truncated"] += cut
-    counts["rows_truncated"] += int(cut > 0)
+def _excerpt(row: dict[str, Any]) -> str:
+    return row["text"] if row["input_ids"] is None else " ".join(map(str, row["input_ids"][:EXCERPT_IDS]))
+
+
+def _token_counts(audit: RowAudit, splits: Texts) -> dict[str, int]:
+    counts = {
+        f"{name}_{split}": int(values[splits == split].sum())
+        for name, values in (("tokens", audit.tokens), ("targets", audit.targets))
+        for split in ("train", "eval")
+    }
+    return {
+        **counts,
+        "tokens_truncated": int(audit.tokens_truncated.sum()),
+        "rows_truncated": int((audit.tokens_truncated > 0).sum()),
+    }

@@ -4,6 +4,7 @@
     question → prompt, answer → completion   completion               SFTConfig()
     the same                                 all                      completion_only_loss=False
     the same, cut to 96 tokens               completion               max_length=96
+    the same, cut at the start               completion, all          truncation_mode="keep_end"
     [user] → [assistant], ChatML             completion               SFTConfig()
     two problems a conversation, ChatML      what the assistant says  assistant_only_loss=True
     [user, assistant], ChatML                all                      SFTConfig()
@@ -83,6 +84,33 @@ def test_truncated_prompt_completion_keeps_the_same_rows_and_accounts_for_the_ot
     assert dropped_by_trl, "96 tokens are meant to be too few for some prompts"
     assert [rejection.row for rejection in ours.rejections] == dropped_by_trl
     assert ours.ledger.rows_in == len(rows) == ours.ledger.rows_train + ours.ledger.rows_rejected
+
+
+@pytest.mark.parametrize("completion_only_loss", [True, False])
+def test_prompt_completion_cut_at_the_start(
+    completion_only_loss: bool,
+    gsm8k_rows: Rows,
+    tokenizer: PreTrainedTokenizerFast,
+    tokenizer_folder: Path,
+    tmp_path: Path,
+) -> None:
+    rows = as_prompt_completion(gsm8k_rows)
+    sections = {
+        "tokens": {"max_length": 96, "truncation_mode": "keep_end"},
+        "chat": {"completion_only_loss": completion_only_loss},
+    }
+    ours = prepare(recipe_of(written(rows, tmp_path), tokenizer_folder, **sections), tmp_path / "ours")
+    theirs = trl_rows(
+        rows,
+        tokenizer,
+        tmp_path,
+        max_length=96,
+        truncation_mode="keep_end",
+        completion_only_loss=completion_only_loss,
+    )
+    assert len(ours.rows) == len(rows)
+    assert ours.ledger.rows_truncated > 0
+    assert_same_labels(ours, theirs)
 
 
 def test_conversational_prompt_completion(

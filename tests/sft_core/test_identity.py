@@ -133,7 +133,7 @@ def test_weights_beside_the_tokenizer_keep_its_key(
 
 
 def test_versions_of_the_tokenizer_libraries_are_in_the_key(tokenizer_ref: TokenizerRef) -> None:
-    assert {"tokenizers", "transformers", "jinja2"} <= tokenizer_ref.fingerprint().keys()
+    assert {"tokenizers", "tiktoken", "transformers", "jinja2"} <= tokenizer_ref.fingerprint().keys()
 
 
 def test_a_template_counts_by_its_text_not_by_its_path(tmp_path: Path) -> None:

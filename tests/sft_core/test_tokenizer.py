@@ -1,12 +1,14 @@
 """Which tokenizer a run uses."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from sft_core.errors import RecipeError
 from sft_core.file_digests import FileDigests
-from sft_core.tokenizer import TokenizerRef, load_tokenizer, locate_tokenizer
+from sft_core.tokenizer import FrozenTokenizer, TokenizerRef, freeze_tokenizer, load_tokenizer, locate_tokenizer
 
 from ..conftest import model_config
 
@@ -31,3 +33,31 @@ def test_a_path_to_nothing_is_an_error_that_names_it(file_digests: FileDigests) 
 def test_a_folder_without_a_tokenizer_is_an_error(tmp_path: Path, file_digests: FileDigests) -> None:
     with pytest.raises(RecipeError, match=r"expected a tokenizer \(tokenizer.json\) in"):
         locate_tokenizer(model_config(tmp_path), file_digests)
+
+
+def test_a_frozen_tokenizer_holds_what_encoding_needs(tokenizer_ref: TokenizerRef, tmp_path: Path) -> None:
+    frozen = freeze_tokenizer(tokenizer_ref, tmp_path)
+    assert frozen.contents() == tokenizer_ref.contents()
+    assert frozen.fingerprint() == tokenizer_ref.fingerprint()
+    assert FrozenTokenizer.model_validate_json(frozen.model_dump_json()) == frozen
+
+
+def test_a_tokenizer_is_frozen_once(tokenizer_ref: TokenizerRef, tmp_path: Path) -> None:
+    written = freeze_tokenizer(tokenizer_ref, tmp_path).file.stat().st_mtime_ns
+    assert freeze_tokenizer(tokenizer_ref, tmp_path).file.stat().st_mtime_ns == written
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_frozen_tokenizer_needs_no_transformers(tokenizer_ref: TokenizerRef, tmp_path: Path) -> None:
+    frozen = freeze_tokenizer(tokenizer_ref, tmp_path)
+    script = """
+import sys
+from sft_core.tokenizer import FrozenTokenizer
+from sft_core.tokens import TextRows, encoder_of
+encoder = encoder_of(FrozenTokenizer.model_validate_json(sys.argv[1]))
+print(encoder.encode(TextRows.of(["two"], [[0, 3]], True))[0][0].input_ids, "transformers" in sys.modules)
+"""
+    command = [sys.executable, "-c", script, frozen.model_dump_json()]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    ids = load_tokenizer(tokenizer_ref)("two<|im_end|>")["input_ids"]
+    assert printed.strip() == f"{ids} False"

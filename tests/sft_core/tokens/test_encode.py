@@ -7,7 +7,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from sft_core.chat.template import ChatTemplate
 from sft_core.tokenizer import TokenizerRef
-from sft_core.tokens import Encoder, MaskedTokens, encoder_of
+from sft_core.tokens import Encoder, MaskedTokens, TextRows, encoder_of
 
 from ..chat.templates import CHATML
 
@@ -15,7 +15,12 @@ BOS, EOS = 10, 11
 VOCABULARY = {**{letter: number for number, letter in enumerate("abcdef")}, "bc": 6, "<s>": BOS, "</s>": EOS}
 
 
-def letters(template: str | None = None, bos: int | None = BOS, eos: int | None = EOS) -> Encoder:
+def letters(
+    template: str | None = None,
+    bos: int | None = BOS,
+    eos: int | None = EOS,
+    normalizer: normalizers.Normalizer | None = None,
+) -> Encoder:
     """One token a letter, but `bc` is one; `template` is what the tokenizer writes around a text by itself."""
     backend = Tokenizer(models.BPE(VOCABULARY, [("b", "c")]))
     backend.add_special_tokens(["<s>", "</s>"])
@@ -24,11 +29,17 @@ def letters(template: str | None = None, bos: int | None = BOS, eos: int | None 
         backend.post_processor = processors.TemplateProcessing(
             single=template, special_tokens=[("<s>", BOS), ("</s>", EOS)]
         )
-    return Encoder(backend, bos, eos)
+    if normalizer:
+        backend.normalizer = normalizer
+    return Encoder.of(backend, bos, eos)
 
 
 def encode(encoder: Encoder, text: str, spans: list[int], wants_special_tokens: bool = True) -> MaskedTokens:
-    return encoder.encode([text], [spans], wants_special_tokens)[0]
+    return encoder.encode(TextRows.of([text], [spans], wants_special_tokens))[0][0]
+
+
+def prompt_ids(encoder: Encoder, text: str, wants_special_tokens: bool = True) -> list[int]:
+    return encoder.encode_prompts(TextRows.of([text], [[]], wants_special_tokens))[0][0].input_ids
 
 
 def learned(encoder: Encoder, text: str, spans: list[int], wants_special_tokens: bool = True) -> str:
@@ -127,37 +138,36 @@ def test_a_rendered_conversation_gets_no_special_tokens(template: str | None) ->
     ],
 )
 def test_a_prompt_is_left_open(template: str | None, wants_special_tokens: bool, expected: list[int]) -> None:
-    assert letters(template).encode_prompts(["ad"], wants_special_tokens) == [expected]
+    assert prompt_ids(letters(template), "ad", wants_special_tokens) == expected
 
 
 def test_a_prompt_that_brings_its_own_beginning_has_one() -> None:
-    assert letters("<s> $A </s>").encode_prompts(["<s>ad"], True) == [[BOS, 0, 3]]
+    assert prompt_ids(letters("<s> $A </s>"), "<s>ad") == [BOS, 0, 3]
 
 
 @pytest.mark.parametrize("template", [None, "$A </s>"])
 def test_an_end_token_that_the_prompt_itself_has_stays(template: str | None) -> None:
-    assert letters(template).encode_prompts(["ad</s>"], True) == [[0, 3, EOS]]
+    assert prompt_ids(letters(template), "ad</s>") == [0, 3, EOS]
 
 
 def test_rows_of_a_batch_do_not_touch_each_other() -> None:
-    together = letters().encode(["a", "def", ""], [[0, 1], [1, 2], []], True)
-    assert together == [encode(letters(), text, spans) for text, spans in (("a", [0, 1]), ("def", [1, 2]), ("", []))]
+    rows = [("a", [0, 1]), ("def", [1, 2]), ("", [])]
+    together, _ = letters().encode(TextRows.of(*zip(*rows, strict=True), True))
+    assert list(together) == [encode(letters(), text, spans) for text, spans in rows]
 
 
 def test_no_rows_are_no_tokens() -> None:
-    assert letters().encode([], [], True) == []
+    assert len(letters().encode(TextRows.of([], [], True))[0]) == 0
 
 
 def test_characters_that_the_tokenizer_drops_shift_nothing() -> None:
-    encoder = letters()
-    encoder.backend.normalizer = normalizers.Replace("x", "")
+    encoder = letters(normalizer=normalizers.Replace("x", ""))
     assert encode(encoder, "xaxdxexfx", [4, 9]) == MaskedTokens([0, 3, 4, 5, EOS], [0, 0, 1, 1, 1])
     assert encode(encoder, "axd", [1, 2], False) == MaskedTokens([0, 3], [0, 0])
 
 
 def test_a_normalizer_that_lowers_letters_shifts_nothing() -> None:
-    encoder = letters()
-    encoder.backend.normalizer = normalizers.Lowercase()
+    encoder = letters(normalizer=normalizers.Lowercase())
     assert encode(encoder, "ADef", [1, 2], False) == MaskedTokens([0, 3, 4, 5], [0, 1, 0, 0])
 
 
@@ -196,25 +206,13 @@ def test_truncation_and_padding_of_the_tokenizer_do_not_reach_the_encoder(byte_l
     assert (byte_level.backend.truncation, byte_level.backend.padding) == (None, None)
 
 
-@pytest.mark.parametrize(
-    ("loss_mask", "num_targets"), [([1, 1, 1], 2), ([1, 0, 0], 0), ([0, 0, 1], 1), ([1], 0), ([], 0)]
-)
-def test_nothing_predicts_the_first_token(loss_mask: list[int], num_targets: int) -> None:
-    assert MaskedTokens(list(range(len(loss_mask))), loss_mask).num_targets == num_targets
-
-
-@pytest.mark.parametrize(("max_length", "kept"), [(2, 2), (3, 3), (9, 3), (None, 3)])
-def test_a_cut_keeps_the_start(max_length: int | None, kept: int) -> None:
-    assert MaskedTokens([7, 8, 9], [0, 1, 1]).cut(max_length) == MaskedTokens([7, 8, 9][:kept], [0, 1, 1][:kept])
-
-
 def test_a_metaspace_tokenizer_keeps_spaces_in_its_offsets() -> None:
     words = {"▁a": 0, "▁d": 1, "<unk>": 2, "</s>": 3}
     backend = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(), pre_tokenizers.Split(Regex("▁[a-z]"), "isolated")]
     )
-    assert encode(Encoder(backend, None, 3), "a d", [1, 3]) == MaskedTokens([0, 1, 3], [0, 1, 1])
+    assert encode(Encoder.of(backend, None, 3), "a d", [1, 3]) == MaskedTokens([0, 1, 3], [0, 1, 1])
 
 
 ANY_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\uf8fe\uf8ff"), max_size=25)

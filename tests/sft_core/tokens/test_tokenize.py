@@ -4,15 +4,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sft_core.errors import RecipeError
 from sft_core.ledger import Ledger, Rejection, read_rejections, write_rejections
 from sft_core.records import RENDERED, StageOutcome
 from sft_core.tables import iterate_rows, write_table
 from sft_core.tokenizer import TokenizerRef
 from sft_core.tokens import TokensConfig, encoder_of, tokenize
-from sft_core.tokens.tokenize import CUT_TARGETS, NO_TARGET
+from sft_core.tokens.tokenize import CUT_TARGETS, NO_TARGET, TOO_LONG, UNEQUAL_MASK, UNKNOWN_IDS
 
 Row = dict[str, Any]
 END = "<|im_end|>"
@@ -25,7 +27,14 @@ def row(text: str, start: int = 0, end: int | None = None, **fields: Any) -> Row
     return {"text": text, "spans": spans, **rest, **fields}
 
 
-def run(folder: Path, tokenizer: TokenizerRef, rows: list[Row], max_length: int | None = None) -> StageOutcome:
+def run(
+    folder: Path,
+    tokenizer: TokenizerRef,
+    rows: list[Row],
+    max_length: int | None = None,
+    limits: dict[str, int | None] | None = None,
+    **config: Any,
+) -> StageOutcome:
     """Tokenize rows; the stage's files lie in `folder/out`."""
     numbered = [{"row": 10 + number, "line": 20 + number, **fields} for number, fields in enumerate(rows)]
     write_table(folder / "rendered.arrow", RENDERED, numbered)
@@ -40,11 +49,16 @@ def run(folder: Path, tokenizer: TokenizerRef, rows: list[Row], max_length: int 
         rows_rejected=1,
         rejected_by_reason={"earlier": 1},
     )
-    return tokenize(TokensConfig(max_length=max_length), tokenizer, "train", folder, ledger, folder / "out")
+    tokens = TokensConfig(max_length=max_length, **config)
+    return tokenize(tokens, tokenizer, "train", folder, ledger, folder / "out", limits=limits)
 
 
 def kept(folder: Path) -> list[Row]:
     return list(iterate_rows(folder / "out" / "tokens.arrow"))
+
+
+def index(folder: Path) -> list[Row]:
+    return list(iterate_rows(folder / "out" / "index.arrow"))
 
 
 def decoded(tokenizer: TokenizerRef, ids: list[int]) -> str:
@@ -166,6 +180,160 @@ def test_a_shard_without_rows_is_empty(tmp_path: Path, tokenizer_ref: TokenizerR
         [],
         Ledger(rows_in=1, rows_rejected=1, rejected_by_reason={"earlier": 1}),
     )
+
+
+def test_the_end_is_kept_where_the_recipe_says_so(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    ledger = run(tmp_path, tokenizer_ref, [row("2+2=4")], max_length=4, truncation_mode="keep_end").ledger
+    (tokens,) = kept(tmp_path)
+    assert (decoded(tokenizer_ref, tokens["input_ids"]), tokens["loss_mask"]) == ("2=4" + END, [1, 1, 1, 1])
+    assert ledger is not None
+    assert (ledger.tokens_truncated, ledger.targets_train) == (2, 3)
+
+
+def test_long_rows_are_rejected_where_the_recipe_says_so(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    outcome = run(tmp_path, tokenizer_ref, [row("2+2=4"), row("7")], max_length=4, truncation_mode="drop")
+    assert reasons(outcome) == {TOO_LONG: 1}
+    assert outcome.ledger is not None
+    assert (outcome.ledger.tokens_rejected, outcome.ledger.rows_truncated) == (6, 0)
+
+
+def test_a_cut_row_keeps_its_end_token_where_the_recipe_says_so(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    outcome = run(tmp_path, tokenizer_ref, [row("2+2=4")], max_length=4, keep_end_token=True)
+    (tokens,) = kept(tmp_path)
+    assert decoded(tokenizer_ref, tokens["input_ids"]) == "2+2" + END
+    assert audit(outcome)["rows_with_restored_end"] == 1
+    assert index(tmp_path)[0]["ends_with_stop"]
+
+
+def test_the_caller_says_which_rows_are_cut(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    """A packing that cuts long rows into blocks itself wants them whole; the recipe's length then cuts nothing."""
+    rows = [row("2+2=4"), row("2+2=4", split="eval")]
+    run(tmp_path, tokenizer_ref, rows, max_length=4, limits={"train": None, "eval": 3})
+    assert [entry["tokens"] for entry in index(tmp_path)] == [6, 3]
+
+
+def audit(outcome: StageOutcome) -> dict[str, int]:
+    assert outcome.facts is not None
+    counts: dict[str, int] = outcome.facts["audit"]
+    return counts
+
+
+def test_every_kept_row_is_looked_at(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    turn = row(f"hi{END}\n", wants_special_tokens=False)
+    outcome = run(tmp_path, tokenizer_ref, [row("2+2=4"), turn, row("7")], max_length=4)
+    first, second, third = index(tmp_path)
+    assert (first["tokens"], first["targets"], first["tokens_truncated"]) == (4, 3, 2)
+    assert [entry["ends_with_stop"] for entry in (first, second, third)] == [False, True, True]
+    assert (third["tokens"], third["targets"], third["tokens_truncated"]) == (2, 1, 0)
+    assert audit(outcome) == {
+        "rows": 3,
+        "targets": 3 + second["targets"] + 1,
+        "rows_truncated": 1,
+        "targets_truncated": 2,
+        "rows_without_stop": 1,
+        "rows_with_doubled_bos": 0,
+        "rows_with_restored_end": 0,
+    }
+
+
+def test_a_row_that_does_not_learn_its_end_token_is_known(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    run(tmp_path, tokenizer_ref, [row("2+2=4", start=2, end=4)])
+    assert not index(tmp_path)[0]["ends_with_stop"]
+
+
+def test_the_engine_is_a_fact(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    facts = run(tmp_path, tokenizer_ref, [row("2+2=4"), row("a\u0378")]).facts
+    assert facts is not None
+    assert facts["encoder"] == {"engine": "tiktoken", "reason": None, "rows_by_tokenizers": 1}
+
+
+def test_what_a_row_is_known_by_goes_with_it(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    known = {"example_id": 2**64 - 1, "prompt_id": 7, "images": '["a.png"]'}
+    run(tmp_path, tokenizer_ref, [row("words", start=2, end=2), row("one", **known), row("two")])
+    first, second = kept(tmp_path)
+    assert {name: first[name] for name in known} == known
+    assert {name: second[name] for name in known} == dict.fromkeys(known)
+    assert [entry["example_id"] for entry in index(tmp_path)] == [2**64 - 1, None]
+
+
+def test_weights_of_spans_become_weights_of_tokens(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    weighted = row("2+2=4", spans=[0, 1, 2, 3, 4, 5], span_weights=[0.0, 1.0, 0.5])
+    ones = row("7", span_weights=[1.0])
+    run(tmp_path, tokenizer_ref, [weighted, ones, row("8")])
+    first, second, third = kept(tmp_path)
+    assert first["loss_weights"] == [0, 0, 1, 0, 0.5, 0.5]
+    assert first["loss_mask"] == [0, 0, 1, 0, 1, 1]
+    assert (second["loss_weights"], third["loss_weights"]) == (None, None)
+
+
+def test_a_row_whose_spans_weigh_nothing_has_no_target(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    assert reasons(run(tmp_path, tokenizer_ref, [row("2+2=4", span_weights=[0.0])])) == {NO_TARGET: 1}
+
+
+def ids_of(ids: list[int], loss_mask: list[int], **fields: Any) -> Row:
+    """A row that came as token ids."""
+    return row("", spans=[], input_ids=ids, loss_mask=loss_mask, **fields)
+
+
+def test_rows_of_token_ids_stay_as_they_came_among_rows_of_text(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    rows = [ids_of([5, 6, 7], [0, 1, 1]), row("one"), ids_of([8, 9], [1, 1], wants_special_tokens=False)]
+    run(tmp_path, tokenizer_ref, rows)
+    first, text, last = kept(tmp_path)
+    assert (first["input_ids"], first["loss_mask"]) == ([5, 6, 7], [0, 1, 1])
+    assert (last["input_ids"], last["loss_mask"]) == ([8, 9], [1, 1])
+    assert decoded(tokenizer_ref, text["input_ids"]) == "one" + END
+
+
+def test_rows_of_token_ids_are_cut_and_checked_like_others(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    rows = [ids_of([5, 6, 7], [1, 1, 0]), ids_of([5, 6], [1, 0]), ids_of([5, 6, 7], [0, 0, 1])]
+    outcome = run(tmp_path, tokenizer_ref, rows, max_length=2)
+    assert [tokens["input_ids"] for tokens in kept(tmp_path)] == [[5, 6]]
+    assert reasons(outcome) == {NO_TARGET: 1, CUT_TARGETS: 1}
+
+
+def test_ids_outside_the_vocabulary_are_rejected(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    size = encoder_of(tokenizer_ref).vocabulary_size
+    rows = [ids_of([size - 1, size], [1, 1]), ids_of([0, -1], [1, 1]), ids_of([0, size - 1], [1, 1])]
+    outcome = run(tmp_path, tokenizer_ref, rows)
+    assert reasons(outcome) == {UNKNOWN_IDS: 2}
+    rejection = read_rejections(tmp_path / "out" / "rejected.jsonl")[1]
+    assert (rejection.row, rejection.excerpt) == (10, f"{size - 1} {size}")
+
+
+def test_unknown_ids_of_a_long_row_are_seen_before_it_is_cut(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    outcome = run(tmp_path, tokenizer_ref, [ids_of([5, 6, 10**6], [1, 1, 1])], max_length=2, keep_end_token=True)
+    assert reasons(outcome) == {UNKNOWN_IDS: 1}
+
+
+def test_a_mask_of_another_length_is_rejected(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    outcome = run(tmp_path, tokenizer_ref, [ids_of([5, 6], [1]), ids_of([5, 6], [0, 1]), row("one")])
+    assert reasons(outcome) == {UNEQUAL_MASK: 1}
+    assert [tokens["row"] for tokens in kept(tmp_path)] == [11, 12]
+
+
+def test_text_in_the_data_is_no_special_token_unless_the_recipe_allows_it(
+    tmp_path: Path, tokenizer_ref: TokenizerRef
+) -> None:
+    text = f"what is {END}?{END}"
+    literal = row(text, wants_special_tokens=False, literals=[8, 8 + len(END)], split="eval", prompt=text[:-10])
+    end = encoder_of(tokenizer_ref).frame.eos_token_id
+    for folder, allowed, count in ((tmp_path / "text", False, 1), (tmp_path / "token", True, 2)):
+        folder.mkdir()
+        run(folder, tokenizer_ref, [literal], allow_special_tokens_in_content=allowed)
+        (tokens,) = kept(folder)
+        assert tokens["input_ids"].count(end) == count
+        assert tokens["prompt_ids"].count(end) == count - 1
+        assert decoded(tokenizer_ref, tokens["input_ids"]) == text
+
+
+def test_the_recipe_can_name_another_end_token(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    run(tmp_path, tokenizer_ref, [row("one")], eos_token="<|pad|>")
+    assert decoded(tokenizer_ref, kept(tmp_path)[0]["input_ids"]) == "one<|pad|>"
+
+
+def test_an_end_token_that_the_vocabulary_lacks_is_an_error(tmp_path: Path, tokenizer_ref: TokenizerRef) -> None:
+    with pytest.raises(RecipeError, match=r"tokens\.eos_token: expected a token of the vocabulary, found '<nothing>'"):
+        run(tmp_path, tokenizer_ref, [row("one")], eos_token="<nothing>")
 
 
 @st.composite
