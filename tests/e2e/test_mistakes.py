@@ -38,7 +38,7 @@ def mistake(outcome: Outcome) -> str:
         ("model.tokenizer=./nowhere", "model.tokenizer: expected a folder or a Hub id"),
         (
             "chat.chat_template_path=nowhere.jinja",
-            "chat.chat_template_path: expected a .jinja file or a bundled name (chatml)",
+            "chat.chat_template_path: expected a .jinja file, a bundled name (chatml, gemma, ",
         ),
     ],
 )

@@ -1,0 +1,199 @@
+"""What is known about one template: how it lays out each sequence of roles, learnt once from probes.
+
+A conversation of plain contents is predicted from the layout of its roles. Where the prediction is the rendering,
+character for character, the place of every content and every turn in it is known: nothing is guessed, and nothing has
+to be rendered again.
+"""
+
+import functools
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from sft_core.chat.layout import Layout, Turn, close_in, layout_of, probe, spacious_probe, start_in, tail
+from sft_core.chat.template import ChatTemplate, Span, TemplateRefusedError
+from sft_core.records import Conversation, Message
+
+MAX_LAYOUTS = 4096
+"""How many are remembered: real data has some dozens of sequences of roles."""
+_PLAIN = {"role", "content", "weight", "train"}
+ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What decides a layout: the roles, and what the template gets besides messages."""
+
+    roles: tuple[str, ...]
+    settings: bytes
+    """Tools and arguments as JSON."""
+
+    @classmethod
+    def of(cls, conversation: Conversation) -> "Shape | None":
+        """None if a message has more than a text, of which a template may do anything."""
+        messages = conversation.messages
+        if not all(message.keys() <= _PLAIN and isinstance(message.get("content"), str) for message in messages):
+            return None
+        return cls.like(conversation, tuple([message["role"] for message in messages]))
+
+    @classmethod
+    def like(cls, conversation: Conversation, roles: tuple[str, ...]) -> "Shape":
+        """These roles in the setting of a conversation."""
+        settings = (conversation.tools, conversation.chat_template_kwargs)
+        return cls(roles, orjson.dumps(settings) if any(settings) else b"")
+
+
+class Grammar:
+    """A template with what has been learnt about it; make it by `grammar_of`."""
+
+    def __init__(self, template: ChatTemplate) -> None:
+        self.template = template
+        names = [token for _, token in template.special_tokens]
+        self.specials = tuple(dict.fromkeys([*names, *template.special_texts]))
+        self._layouts: dict[Shape, Layout | None] = {}
+        self._turns: dict[tuple[Shape, int], Turn | None] = {}
+
+    def render(
+        self, conversation: Conversation, messages: Sequence[Message], *, add_generation_prompt: bool = False
+    ) -> str:
+        """Render these messages in the setting of a conversation.
+
+        Raises:
+            TemplateRefusedError: if the template does.
+        """
+        text, _ = self.template.render(
+            messages,
+            add_generation_prompt=add_generation_prompt,
+            tools=conversation.tools,
+            kwargs=conversation.chat_template_kwargs,
+        )
+        return text
+
+    def fit(self, conversation: Conversation, text: str) -> "Fit | None":
+        """Predict a rendering; None if the prediction is not the text."""
+        shape = Shape.of(conversation)
+        layout = self.layout(conversation, shape) if shape else None
+        if shape is None or layout is None:
+            return None
+        pieces = layout.pieces([message["content"] for message in conversation.messages])
+        return Fit(self, conversation, shape, layout, pieces, text) if "".join(pieces) == text else None
+
+    def layout(self, conversation: Conversation, shape: Shape) -> Layout | None:
+        """How the template lays out these roles; None if it refuses the probe."""
+        if shape not in self._layouts:
+            if len(self._layouts) >= MAX_LAYOUTS:
+                self._layouts.clear()
+                self._turns.clear()
+            self._layouts[shape] = self._learn_layout(conversation, shape.roles)
+        return self._layouts[shape]
+
+    def turn(self, conversation: Conversation, shape: Shape, index: int) -> Turn | None:
+        """What the template writes around one content of a layout; None if that cannot be told."""
+        key = (shape, index)
+        if key not in self._turns:
+            layout = self.layout(conversation, shape)
+            self._turns[key] = self._learn_turn(conversation, shape.roles, layout, index) if layout else None
+        return self._turns[key]
+
+    def end_of_conversations(self, conversation: Conversation) -> str:
+        """What follows the last content of a conversation that ends with the assistant: its `close`, and perhaps
+        more."""
+        layout = self.layout(conversation, Shape.like(conversation, ("user", ASSISTANT)))
+        return layout.literals[-1] if layout else ""
+
+    def usual_turn(self, conversation: Conversation, *, is_last: bool) -> Turn | None:
+        """The assistant's turn in the plainest conversation: as the last one, or as one before."""
+        roles = ("user", ASSISTANT) if is_last else ("user", ASSISTANT, "user", ASSISTANT)
+        return self.turn(conversation, Shape.like(conversation, roles), 1)
+
+    def generation_prompt(self, conversation: Conversation) -> str | None:
+        """What is written for the assistant to go on from, after a user's turn has ended."""
+        question = probe(["user"])
+        try:
+            ended = self.render(conversation, question)
+            prompt = self.render(conversation, question, add_generation_prompt=True)
+        except TemplateRefusedError:
+            return None
+        return prompt[len(ended) :] if prompt.startswith(ended) else None
+
+    def _learn_layout(self, conversation: Conversation, roles: Sequence[str]) -> Layout | None:
+        try:
+            rendered = self.render(conversation, probe(roles))
+        except TemplateRefusedError:
+            return None
+        try:
+            return layout_of(rendered, self.render(conversation, spacious_probe(roles)))
+        except TemplateRefusedError:
+            return layout_of(rendered, None)
+
+    def _learn_turn(self, conversation: Conversation, roles: Sequence[str], layout: Layout, index: int) -> Turn | None:
+        if layout.contents.count(index) != 1:
+            return None
+        place = layout.contents.index(index)
+        messages = probe(roles)
+        start = self._start(conversation, messages, layout.literals[place], index)
+        close = self.close(conversation, messages, layout.literals[place + 1], index)
+        return None if start is None or close is None else Turn(start[0], close, start[1])
+
+    def _start(
+        self, conversation: Conversation, messages: Sequence[Message], head: str, index: int
+    ) -> tuple[str, str] | None:
+        if messages[index]["role"] != ASSISTANT:
+            return "", ""  # nobody generates this turn, so all that is written before its content is header
+        found = None
+        try:
+            prompt = tail(self.render(conversation, messages[:index], add_generation_prompt=True), None)
+            found = None if prompt is None else start_in(head, prompt)
+        except TemplateRefusedError:
+            pass
+        if found is None and index == 0:  # many templates cannot render a prompt of no messages
+            prompt = self.generation_prompt(conversation)
+            found = start_in(head[max(head.rfind(prompt), 0) :], prompt) if prompt else None
+        return found
+
+    def close(self, conversation: Conversation, messages: Sequence[Message], after: str, index: int) -> str | None:
+        """Which part of the text after a content, whose place a mark holds, belongs to its turn."""
+        through = messages[: index + 1]
+        try:
+            alone = tail(self.render(conversation, through), index)
+            prompt = tail(self.render(conversation, through, add_generation_prompt=True), index)
+        except TemplateRefusedError:
+            return None
+        return None if alone is None or prompt is None else close_in(after, alone, prompt, self.specials)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A conversation whose rendering was predicted."""
+
+    grammar: Grammar
+    conversation: Conversation
+    shape: Shape
+    layout: Layout
+    pieces: list[str]
+    """Literals and contents in turn."""
+    text: str
+
+    def spans(self, indices: Sequence[int]) -> list[Span] | None:
+        """Where these turns lie; None if that cannot be told of one of them."""
+        ends = list(itertools.accumulate(map(len, self.pieces)))
+        spans = [self._span(ends, index) for index in indices]
+        return [span for span in spans if span] if all(spans) else None
+
+    def _span(self, ends: list[int], index: int) -> Span | None:
+        turn = self.grammar.turn(self.conversation, self.shape, index)
+        if turn is None:
+            return None
+        place = 2 * self.layout.contents.index(index)
+        start, end = ends[place] - len(turn.lead), ends[place + 1] + len(turn.close)
+        if turn.promise and self.text.startswith(turn.promise, start):
+            start += len(turn.promise)
+        return start, end
+
+
+@functools.lru_cache(maxsize=16)
+def grammar_of(template: ChatTemplate) -> Grammar:
+    """What this process has learnt about a template, kept from shard to shard."""
+    return Grammar(template)
