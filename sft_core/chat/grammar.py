@@ -8,7 +8,7 @@ to be rendered again.
 import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -18,8 +18,8 @@ from sft_core.records import Conversation, Message
 
 MAX_LAYOUTS = 4096
 """How many are remembered: real data has some dozens of sequences of roles."""
-_PLAIN = {"role", "content", "weight", "train"}
 ASSISTANT = "assistant"
+_PLAIN = {"role", "content", "weight", "train"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Shape:
 
     roles: tuple[str, ...]
     settings: bytes
-    """Tools and arguments as JSON."""
+    """Tools and arguments as JSON; empty if there are none."""
 
     @classmethod
     def of(cls, conversation: Conversation) -> "Shape | None":
@@ -44,6 +44,11 @@ class Shape:
         settings = (conversation.tools, conversation.chat_template_kwargs)
         return cls(roles, orjson.dumps(settings) if any(settings) else b"")
 
+    def setting(self) -> Conversation:
+        """A conversation of this setting that has no messages yet."""
+        tools, kwargs = orjson.loads(self.settings) if self.settings else (None, None)
+        return Conversation((), None, tools, kwargs)
+
 
 class Grammar:
     """A template with what has been learnt about it; make it by `grammar_of`."""
@@ -52,13 +57,13 @@ class Grammar:
         self.template = template
         names = [token for _, token in template.special_tokens]
         self.specials = tuple(dict.fromkeys([*names, *template.special_texts]))
-        self._layouts: dict[Shape, Layout | None] = {}
-        self._turns: dict[tuple[Shape, int], Turn | None] = {}
+        self.layout = functools.lru_cache(MAX_LAYOUTS)(self._learn_layout)
+        """Shape → how the template lays it out; None if it refuses the probe."""
+        self.turn = functools.lru_cache(8 * MAX_LAYOUTS)(self._learn_turn)
+        """Shape, position of a message → what stands around its content; None if that cannot be told."""
 
-    def render(
-        self, conversation: Conversation, messages: Sequence[Message], *, add_generation_prompt: bool = False
-    ) -> str:
-        """Render these messages in the setting of a conversation.
+    def render(self, setting: Conversation, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
+        """Render these messages in the setting of a conversation: with its tools and arguments.
 
         Raises:
             TemplateRefusedError: if the template does.
@@ -66,102 +71,84 @@ class Grammar:
         text, _ = self.template.render(
             messages,
             add_generation_prompt=add_generation_prompt,
-            tools=conversation.tools,
-            kwargs=conversation.chat_template_kwargs,
+            tools=setting.tools,
+            kwargs=setting.chat_template_kwargs,
         )
         return text
 
     def fit(self, conversation: Conversation, text: str) -> "Fit | None":
         """Predict a rendering; None if the prediction is not the text."""
         shape = Shape.of(conversation)
-        layout = self.layout(conversation, shape) if shape else None
+        layout = self.layout(shape) if shape else None
         if shape is None or layout is None:
             return None
         pieces = layout.pieces([message["content"] for message in conversation.messages])
-        return Fit(self, conversation, shape, layout, pieces, text) if "".join(pieces) == text else None
+        return Fit(self, shape, layout, pieces, text) if "".join(pieces) == text else None
 
-    def layout(self, conversation: Conversation, shape: Shape) -> Layout | None:
-        """How the template lays out these roles; None if it refuses the probe."""
-        if shape not in self._layouts:
-            if len(self._layouts) >= MAX_LAYOUTS:
-                self._layouts.clear()
-                self._turns.clear()
-            self._layouts[shape] = self._learn_layout(conversation, shape.roles)
-        return self._layouts[shape]
+    def usual_turn(self, setting: Conversation, *, is_last: bool) -> tuple[Turn, str] | None:
+        """The assistant's turn in the plainest conversation, as the last one or as one before; and all that follows
+        its content where it is the last one. None if that cannot be told."""
+        # tools change what stands before turns and not the turns; many rows have tools of their own
+        setting = replace(setting, tools=None)
+        short, long = (Shape.like(setting, ("user", ASSISTANT) * times) for times in (1, 2))
+        layout, turn = self.layout(short), self.turn(short if is_last else long, 1)
+        return (turn, layout.literals[-1]) if layout and turn else None
 
-    def turn(self, conversation: Conversation, shape: Shape, index: int) -> Turn | None:
-        """What the template writes around one content of a layout; None if that cannot be told."""
-        key = (shape, index)
-        if key not in self._turns:
-            layout = self.layout(conversation, shape)
-            self._turns[key] = self._learn_turn(conversation, shape.roles, layout, index) if layout else None
-        return self._turns[key]
-
-    def end_of_conversations(self, conversation: Conversation) -> str:
-        """What follows the last content of a conversation that ends with the assistant: its `close`, and perhaps
-        more."""
-        layout = self.layout(conversation, Shape.like(conversation, ("user", ASSISTANT)))
-        return layout.literals[-1] if layout else ""
-
-    def usual_turn(self, conversation: Conversation, *, is_last: bool) -> Turn | None:
-        """The assistant's turn in the plainest conversation: as the last one, or as one before."""
-        roles = ("user", ASSISTANT) if is_last else ("user", ASSISTANT, "user", ASSISTANT)
-        return self.turn(conversation, Shape.like(conversation, roles), 1)
-
-    def generation_prompt(self, conversation: Conversation) -> str | None:
+    def generation_prompt(self, setting: Conversation) -> str | None:
         """What is written for the assistant to go on from, after a user's turn has ended."""
         question = probe(["user"])
         try:
-            ended = self.render(conversation, question)
-            prompt = self.render(conversation, question, add_generation_prompt=True)
+            ended = self.render(setting, question)
+            prompt = self.render(setting, question, add_generation_prompt=True)
         except TemplateRefusedError:
             return None
         return prompt[len(ended) :] if prompt.startswith(ended) else None
 
-    def _learn_layout(self, conversation: Conversation, roles: Sequence[str]) -> Layout | None:
+    def close(self, setting: Conversation, messages: Sequence[Message], after: str, index: int) -> str | None:
+        """Which part of the text after a content, whose place a mark holds, belongs to its turn."""
+        through = messages[: index + 1]
         try:
-            rendered = self.render(conversation, probe(roles))
+            alone = tail(self.render(setting, through), index)
+            prompt = tail(self.render(setting, through, add_generation_prompt=True), index)
+        except TemplateRefusedError:
+            return None
+        return None if alone is None or prompt is None else close_in(after, alone, prompt, self.specials)
+
+    def _learn_layout(self, shape: Shape) -> Layout | None:
+        setting = shape.setting()
+        try:
+            rendered = self.render(setting, probe(shape.roles))
         except TemplateRefusedError:
             return None
         try:
-            return layout_of(rendered, self.render(conversation, spacious_probe(roles)))
+            return layout_of(rendered, self.render(setting, spacious_probe(shape.roles)))
         except TemplateRefusedError:
             return layout_of(rendered, None)
 
-    def _learn_turn(self, conversation: Conversation, roles: Sequence[str], layout: Layout, index: int) -> Turn | None:
-        if layout.contents.count(index) != 1:
+    def _learn_turn(self, shape: Shape, index: int) -> Turn | None:
+        layout = self.layout(shape)
+        if layout is None or layout.contents.count(index) != 1:
             return None
-        place = layout.contents.index(index)
-        messages = probe(roles)
-        start = self._start(conversation, messages, layout.literals[place], index)
-        close = self.close(conversation, messages, layout.literals[place + 1], index)
+        place, setting, messages = layout.contents.index(index), shape.setting(), probe(shape.roles)
+        start = self._start(setting, messages, layout.literals[place], index)
+        close = self.close(setting, messages, layout.literals[place + 1], index)
         return None if start is None or close is None else Turn(start[0], close, start[1])
 
     def _start(
-        self, conversation: Conversation, messages: Sequence[Message], head: str, index: int
+        self, setting: Conversation, messages: Sequence[Message], head: str, index: int
     ) -> tuple[str, str] | None:
         if messages[index]["role"] != ASSISTANT:
             return "", ""  # nobody generates this turn, so all that is written before its content is header
         found = None
         try:
-            prompt = tail(self.render(conversation, messages[:index], add_generation_prompt=True), None)
+            prompt = tail(self.render(setting, messages[:index], add_generation_prompt=True), None)
             found = None if prompt is None else start_in(head, prompt)
         except TemplateRefusedError:
             pass
         if found is None and index == 0:  # many templates cannot render a prompt of no messages
-            prompt = self.generation_prompt(conversation)
+            prompt = self.generation_prompt(setting)
             found = start_in(head[max(head.rfind(prompt), 0) :], prompt) if prompt else None
         return found
-
-    def close(self, conversation: Conversation, messages: Sequence[Message], after: str, index: int) -> str | None:
-        """Which part of the text after a content, whose place a mark holds, belongs to its turn."""
-        through = messages[: index + 1]
-        try:
-            alone = tail(self.render(conversation, through), index)
-            prompt = tail(self.render(conversation, through, add_generation_prompt=True), index)
-        except TemplateRefusedError:
-            return None
-        return None if alone is None or prompt is None else close_in(after, alone, prompt, self.specials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +156,6 @@ class Fit:
     """A conversation whose rendering was predicted."""
 
     grammar: Grammar
-    conversation: Conversation
     shape: Shape
     layout: Layout
     pieces: list[str]
@@ -183,7 +169,7 @@ class Fit:
         return [span for span in spans if span] if all(spans) else None
 
     def _span(self, ends: list[int], index: int) -> Span | None:
-        turn = self.grammar.turn(self.conversation, self.shape, index)
+        turn = self.grammar.turn(self.shape, index)
         if turn is None:
             return None
         place = 2 * self.layout.contents.index(index)

@@ -5,6 +5,8 @@ beginnings of the whole, else the span would be a guess. What a template is know
 empty thinking block, an end token of the whole) or to promise in the generation prompt only is allowed for.
 """
 
+from collections.abc import Iterator
+
 from sft_core.chat.grammar import ASSISTANT, Grammar
 from sft_core.chat.layout import Turn, mark, split_at_marks, without_line_break, words_of
 from sft_core.chat.template import Span, TemplateRefusedError
@@ -38,24 +40,27 @@ def holds_words(said: str, message: Message) -> bool:
 def _spoken(grammar: Grammar, conversation: Conversation, text: str, index: int) -> Span | None:
     """The assistant's turn."""
     is_last = index == len(conversation.messages) - 1
-    last, here = (grammar.usual_turn(conversation, is_last=flag) for flag in (True, is_last))
     through = text if is_last else grammar.render(conversation, conversation.messages[: index + 1])
     before = _prompt(grammar, conversation, through, index)
-    start, start_alone = _end_of(before, here, text), _end_of(before, last, through)
+    last, here = (grammar.usual_turn(conversation, is_last=flag) for flag in (True, is_last))
+    start, start_alone = (_end_of(before, turn and turn[0], whole) for turn, whole in ((here, text), (last, through)))
     if start is None or start_alone is None:
         return None
-    said = _said_here(through[start_alone:], last, here, grammar.end_of_conversations(conversation))
-    if said is None:
-        said = without_line_break(through[start_alone:], grammar.specials)
-    return (start, start + len(said)) if text.startswith(said, start) else None
+    alone = through[start_alone:]
+    for said in (*_as_here(alone, last, here), without_line_break(alone, grammar.specials)):
+        if text.startswith(said, start):
+            return start, start + len(said)
+    return None
 
 
-def _said_here(said: str, last: Turn | None, here: Turn | None, ending: str) -> str | None:
-    """A turn as it should stand in the middle of a conversation, from how it stands at the end of one."""
-    if last is None or here is None or not said.endswith(ending):
-        return None
-    body = said[: len(said) - len(ending)]
-    return f"{here.lead}{body[len(last.lead) :]}{here.close}" if body.startswith(last.lead) else body + here.close
+def _as_here(alone: str, last: tuple[Turn, str] | None, here: tuple[Turn, str] | None) -> Iterator[str]:
+    """A turn as it may stand in the middle of a conversation, from how it stands at the end of one."""
+    if last is None or here is None or not alone.endswith(last[1]):
+        return
+    body = alone[: len(alone) - len(last[1])]
+    if body.startswith(last[0].lead):
+        yield f"{here[0].lead}{body[len(last[0].lead) :]}{here[0].close}"
+    yield body + here[0].close
 
 
 def _prompt(grammar: Grammar, conversation: Conversation, through: str, index: int) -> str:

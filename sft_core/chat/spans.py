@@ -61,7 +61,8 @@ def turn_spans(rendering: Rendering, indices: Sequence[int]) -> list[tuple[int, 
     """
     messages = rendering.conversation.messages
     if rendering.grammar.template.marks_generation and all(messages[index]["role"] == ASSISTANT for index in indices):
-        return [pair for pair in marked_turns(rendering.marked, rendering.text, messages) if pair[0] in indices]
+        wanted = set(indices)
+        return [pair for pair in marked_turns(rendering.marked, rendering.text, messages) if pair[0] in wanted]
     return list(zip(indices, _unmarked_spans(rendering, indices), strict=True))
 
 
