@@ -84,6 +84,8 @@ def _end_of(prompt: str, turn: Turn | None, text: str) -> int | None:
 
 def shared_length(text: str, other: str) -> int:
     """How many characters two texts have in common at their beginnings."""
+    if text.startswith(other):
+        return len(other)
     different = (index for index, (a, b) in enumerate(zip(text, other, strict=False)) if a != b)
     return next(different, min(len(text), len(other)))
 

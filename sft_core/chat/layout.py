@@ -124,11 +124,13 @@ def start_in(head: str, prompt: str) -> tuple[str, str] | None:
         prompt: From the content before to the end of the generation prompt.
 
     Returns:
-        The rest of the head (`Turn.lead`), and the rest of the prompt (`Turn.promise`), one of which is empty.
+        The rest of the head (`Turn.lead`), and the rest of the prompt (`Turn.promise`): one is empty, or the prompt's
+        is white space (`<think>⏎` is asked, `<think></think>` is written). None if the two are different.
     """
-    if head.startswith(prompt):
-        return head[len(prompt) :], ""
-    return ("", prompt[len(head) :]) if prompt.startswith(head) else None
+    if prompt.startswith(head):
+        return "", prompt[len(head) :]
+    asked = prompt if head.startswith(prompt) else prompt.rstrip()
+    return (head[len(asked) :], prompt[len(asked) :]) if head.startswith(asked) else None
 
 
 def close_in(after: str, alone: str, prompt: str, specials: Sequence[str]) -> str | None:

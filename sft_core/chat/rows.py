@@ -93,17 +93,18 @@ def _weighted_spans(config: ChatConfig, rendering: Rendering) -> list[WeightedSp
     """What lies in the completion and in the turns to learn, as far as the loss is restricted to them."""
     conversation = rendering.conversation
     spans: list[WeightedSpan] = [(0, len(rendering.text), 1.0)]
+    first = 0
     if conversation.completion_index is None:
         if config.completion_only_loss:
             raise TemplateRefusedError(
                 "`completion_only_loss` needs a prompt and a completion, and the row has one list of messages"
             )
     elif config.completion_only_loss is not False:
-        spans = [(*completion_span(rendering), 1.0)]
+        spans, first = [(*completion_span(rendering), 1.0)], conversation.completion_index
     weights = turn_weights(config, conversation.messages)
     if weights is None:
         return spans
-    turns = turn_spans(rendering, list(weights))
+    turns = turn_spans(rendering, [index for index in weights if index >= first])
     return intersect(spans, [(start, end, weights[index]) for index, (start, end) in turns])
 
 

@@ -1,6 +1,7 @@
 """Where in a rendered conversation the loss belongs: turns by what is known best, completions, and both together."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -80,16 +81,18 @@ def _unmarked_spans(rendering: Rendering, indices: Sequence[int]) -> list[Span]:
 def completion_span(rendering: Rendering) -> Span:
     """Find the completion of a prompt-completion conversation: all from where its first message begins to be said.
 
-    Where the assistant's turn cannot be told, it is all after what the text shares with the rendered prompt, as in TRL.
+    Where that cannot be told, it is all after what the text shares with the rendered prompt, as in TRL.
     """
     text, index = rendering.text, rendering.conversation.completion_index
     assert index is not None
-    if rendering.fit and rendering.conversation.messages[index]["role"] == ASSISTANT:
-        spans = rendering.fit.spans([index])
-        if spans:
-            return spans[0][0], len(text)
+    is_spoken = rendering.conversation.messages[index]["role"] == ASSISTANT
+    if is_spoken and rendering.fit and (spans := rendering.fit.spans([index])):
+        return spans[0][0], len(text)
     prompt = rendering.prompt(index)
-    return len(prompt) if text.startswith(prompt) else shared_length(prompt, text), len(text)
+    if is_spoken and not text.startswith(prompt):
+        with suppress(TemplateRefusedError):
+            return incremental_span(rendering.grammar, rendering.conversation, text, index)[0], len(text)
+    return shared_length(prompt, text), len(text)
 
 
 def intersect(spans: Sequence[WeightedSpan], others: Sequence[WeightedSpan]) -> list[WeightedSpan]:

@@ -131,6 +131,13 @@ GLM = """{{- '[gMASK]<sop>' }}
 {%- if add_generation_prompt %}{{- '<|assistant|>' }}{% endif %}"""
 """GLM 4's way: a turn ends where the next one's header begins."""
 
+OPENING = """{%- for message in messages %}
+    {{- '<|' + message.role + '|>' + ('<think></think>' if message.role == 'assistant' else '') + message.content }}
+    {{- eos_token }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|assistant|><think>\\n' }}{% endif %}"""
+"""Nemotron's way: the prompt opens thoughts with a line break, a turn without thoughts closes them at once."""
+
 ALTERNATING = """{%- for message in messages %}
     {%- if (message.role == 'user') != (loop.index0 % 2 == 0) %}
         {{- raise_exception('roles must alternate') }}

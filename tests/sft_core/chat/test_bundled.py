@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from sft_core.chat.choose import BUNDLED
 from sft_core.chat.grammar import Grammar
@@ -50,6 +51,16 @@ def learned(
 def prompt(family: str, *messages: Message, **kwargs: Any) -> str:
     template = ChatTemplate((BUNDLED / f"{family}.jinja").read_text(), TOKENS)
     return template.render(messages, add_generation_prompt=True, kwargs=kwargs)[0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("add_generation_prompt", [False, True])
+def test_transformers_renders_the_same(family: str, add_generation_prompt: bool) -> None:
+    source, messages = (BUNDLED / f"{family}.jinja").read_text(), [SYSTEM, ASK, ANSWER, MORE, LAST]
+    theirs, _ = render_jinja_template(
+        [messages], chat_template=source, add_generation_prompt=add_generation_prompt, **dict(TOKENS)
+    )
+    assert ChatTemplate(source, TOKENS).render(messages, add_generation_prompt=add_generation_prompt)[0] == theirs[0]
 
 
 CHATML_QUESTION = "<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n"

@@ -45,7 +45,7 @@ BUNDLED_GRAMMARS = {
 }
 OTHERS = [
     *("ALTERNATING", "BRACKETS", "DEEPSEEK", "DEFAULT_SYSTEM", "FORGETFUL_THINKING", "GLM", "LATE_SYSTEM", "LLAMA2"),
-    *("PLAIN_CHATML", "PROMISING", "RETURNING", "SEPARATED", "STRIPPING"),
+    *("OPENING", "PLAIN_CHATML", "PROMISING", "RETURNING", "SEPARATED", "STRIPPING"),
 ]
 OTHER_GRAMMARS = {name: Grammar(ChatTemplate(getattr(templates, name), TOKENS, None, SPECIALS)) for name in OTHERS}
 GRAMMARS = {**BUNDLED_GRAMMARS, **OTHER_GRAMMARS}
@@ -100,6 +100,7 @@ def said(source: str, *contents: str, first: str = "user") -> list[str]:
         (templates.GLM, ["\n4", "\n6"]),
         (templates.LATE_SYSTEM, [" 4</s>", " 6</s>"]),
         (templates.LLAMA2, [" 4 </s>", " 6 </s>"]),
+        (templates.OPENING, ["</think>4</s>", "</think>6</s>"]),
         (templates.PLAIN_CHATML, ["4<|im_end|>", "6<|im_end|>"]),
         (templates.PROMISING, ["4;", "6;"]),
         (templates.RETURNING, ["<|message|>4<|end|>", "<|message|>6<|return|>"]),

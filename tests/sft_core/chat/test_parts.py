@@ -14,6 +14,8 @@ READER = """{%- for message in messages %}
         {%- for part in message.content %}{{- part.text if part.type == 'text' else '<image>' }}{% endfor %}
     {%- endif %}
 {%- endfor %}"""
+ONLY_PARTS = "{% for message in messages %}{% for part in message.content %}{{ part.text }}{% endfor %}{% endfor %}"
+"""Writes nothing of a text, character for character."""
 PRINTER = "{% for message in messages %}{{ message.content }}{% endfor %}"
 """Would print the list as Python writes it."""
 TEXTS = {"role": "user", "content": [{"type": "text", "text": "2+"}, {"type": "text", "text": "2?"}]}
@@ -22,7 +24,13 @@ PLAIN = {"role": "user", "content": "2+2?"}
 
 
 def test_a_template_that_reads_parts_gets_them() -> None:
-    assert with_readable_contents(Grammar(ChatTemplate(READER, ())), (TEXTS, IMAGE)) == (TEXTS, IMAGE)
+    assert with_readable_contents(Grammar(ChatTemplate(READER, ())), (TEXTS, IMAGE, PLAIN)) == (TEXTS, IMAGE, PLAIN)
+
+
+def test_a_text_becomes_a_part_for_a_template_that_reads_only_parts() -> None:
+    part = {"role": "user", "content": [{"type": "text", "text": "2+2?"}]}
+    call = {"role": "assistant", "content": None}
+    assert with_readable_contents(Grammar(ChatTemplate(ONLY_PARTS, ())), (PLAIN, IMAGE, call)) == (part, IMAGE, call)
 
 
 @pytest.mark.parametrize("source", [PLAIN_CHATML, PRINTER])

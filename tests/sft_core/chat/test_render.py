@@ -142,6 +142,11 @@ def test_a_row_whose_earlier_turns_are_rewritten_is_rejected_only_where_spans_ne
     assert learned(tmp_path / "b", thinking, FORGETFUL_THINKING) == ["<u>2+2?</u><a>4</a><u>3+3?</u><a>6</a>"]
 
 
+def test_of_a_completion_only_its_own_turns_have_to_be_told(tmp_path: Path) -> None:
+    thinking = Conversation((USER, {"role": "assistant", "content": "<think>hm</think>4"}, MORE, LAST), 3)
+    assert learned(tmp_path, thinking, FORGETFUL_THINKING, assistant_only_loss=True) == ["6</a>"]
+
+
 def test_a_row_that_the_template_raises_on_is_rejected_with_its_words(tmp_path: Path) -> None:
     system = Conversation(({"role": "system", "content": "s"}, USER, ANSWER))
     assert refusal(tmp_path, system, BRACKETS) == "the chat template refuses the conversation: no role system"

@@ -15,6 +15,7 @@ from .templates import (
     FORGETFUL_THINKING,
     LOOP_CONTROLS,
     MARKED_THINKING,
+    MARKLESS_END,
     PLAIN_CHATML,
     PROMISING,
     SEPARATED,
@@ -133,6 +134,12 @@ def test_the_completion_is_all_after_the_prompt(completion_index: int, expected:
 def test_the_completion_starts_where_it_differs_from_what_the_prompt_promised() -> None:
     assert completed(PROMISING, talk("2+2?", "4", completion_index=1)) == "4;"
     assert completed(PROMISING, talk("2+2?", "<thought>", completion_index=1)) == "<thought>;"
+    named = ({"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "<thought>", "name": "Ann"})
+    assert completed(PROMISING, Conversation(named, 1)) == "<thought>;"
+
+
+def test_a_completion_that_cannot_be_told_is_what_the_prompt_does_not_share() -> None:
+    assert completed(MARKLESS_END, talk("2+2?", "4", completion_index=1)) == "\na: 4<|im_end|>"
 
 
 def weighing(*spans: tuple[int, int], weight: float = 1.0) -> list[WeightedSpan]:
