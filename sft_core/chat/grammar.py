@@ -31,15 +31,7 @@ class Shape:
     """Tools and arguments as JSON; empty if there are none."""
 
     @classmethod
-    def of(cls, conversation: Conversation) -> "Shape | None":
-        """None if a message has more than a text, of which a template may do anything."""
-        messages = conversation.messages
-        if not all(message.keys() <= _PLAIN and isinstance(message.get("content"), str) for message in messages):
-            return None
-        return cls.like(conversation, tuple([message["role"] for message in messages]))
-
-    @classmethod
-    def like(cls, conversation: Conversation, roles: tuple[str, ...]) -> "Shape":
+    def of(cls, conversation: Conversation, roles: tuple[str, ...]) -> "Shape":
         """These roles in the setting of a conversation."""
         settings = (conversation.tools, conversation.chat_template_kwargs)
         return cls(roles, orjson.dumps(settings) if any(settings) else b"")
@@ -56,7 +48,10 @@ class Grammar:
     def __init__(self, template: ChatTemplate) -> None:
         self.template = template
         names = [token for _, token in template.special_tokens]
+        self.writes_calls = "tool_calls" in template.source
+        """A template that never mentions calls of tools leaves them out without a word."""
         self.specials = tuple(dict.fromkeys([*names, *template.special_texts]))
+        self._reads_any = functools.lru_cache(MAX_LAYOUTS)(lambda keys: any(key in template.source for key in keys))
         self.layout = functools.lru_cache(MAX_LAYOUTS)(self._learn_layout)
         """Shape → how the template lays it out; None if it refuses the probe."""
         self.turn = functools.lru_cache(8 * MAX_LAYOUTS)(self._learn_turn)
@@ -78,19 +73,26 @@ class Grammar:
 
     def fit(self, conversation: Conversation, text: str) -> "Fit | None":
         """Predict a rendering; None if the prediction is not the text."""
-        shape = Shape.of(conversation)
-        layout = self.layout(shape) if shape else None
-        if shape is None or layout is None:
+        if not all(map(self._is_plain, conversation.messages)):
+            return None
+        shape = Shape.of(conversation, tuple([message["role"] for message in conversation.messages]))
+        layout = self.layout(shape)
+        if layout is None:
             return None
         pieces = layout.pieces([message["content"] for message in conversation.messages])
         return Fit(self, shape, layout, pieces, text) if "".join(pieces) == text else None
+
+    def _is_plain(self, message: Message) -> bool:
+        """Whether a message has one text, and nothing else that the template could do anything with."""
+        more = message.keys() - _PLAIN
+        return isinstance(message.get("content"), str) and not (more and self._reads_any(frozenset(more)))
 
     def usual_turn(self, setting: Conversation, *, is_last: bool) -> tuple[Turn, str] | None:
         """The assistant's turn in the plainest conversation, as the last one or as one before; and all that follows
         its content where it is the last one. None if that cannot be told."""
         # tools change what stands before turns and not the turns; many rows have tools of their own
         setting = replace(setting, tools=None)
-        short, long = (Shape.like(setting, ("user", ASSISTANT) * times) for times in (1, 2))
+        short, long = (Shape.of(setting, ("user", ASSISTANT) * times) for times in (1, 2))
         layout, turn = self.layout(short), self.turn(short if is_last else long, 1)
         return (turn, layout.literals[-1]) if layout and turn else None
 

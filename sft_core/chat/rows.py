@@ -76,6 +76,8 @@ def _render_conversation(
     config: ChatConfig, grammar: Grammar, specials: SpecialTexts | None, fields: dict[str, Any], is_held_out: bool
 ) -> RenderedRow:
     fields["messages"] = with_readable_contents(grammar, tuple(fields["messages"]))
+    if not grammar.writes_calls and any(message.get("tool_calls") for message in fields["messages"]):
+        raise TemplateRefusedError("a message calls tools, and the chat template does not write such calls")
     rendering = Rendering.of(grammar, Conversation(**fields))
     spans = _weighted_spans(config, rendering)
     prompt, reference = _question_and_answer(rendering) if is_held_out else (None, None)

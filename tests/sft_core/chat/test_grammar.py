@@ -153,6 +153,15 @@ def test_a_conversation_of_known_roles_is_rendered_once(family: str) -> None:
     assert CountedTemplate.renderings == 1
 
 
+def test_what_the_template_never_mentions_does_not_matter() -> None:
+    grammar = GRAMMARS["PLAIN_CHATML"]
+    for key, is_predicted in (("id", True), ("weight", True), ("message", False)):  # "message" stands in the source
+        messages = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b", key: 1})
+        rendering = Rendering.of(grammar, Conversation(messages))
+        assert (rendering.fit is not None) == is_predicted
+        assert [rendering.text[slice(*span)] for _, span in turn_spans(rendering, [1])] == ["b<|im_end|>"]
+
+
 def test_tools_and_arguments_have_layouts_of_their_own() -> None:
     source = "{{ tools | tojson if tools }}{{ tone }}{% for m in messages %}<{{ m.content }}>{% endfor %}"
     grammar = Grammar(ChatTemplate(source, TOKENS))

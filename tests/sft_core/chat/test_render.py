@@ -152,6 +152,13 @@ def test_a_row_that_the_template_raises_on_is_rejected_with_its_words(tmp_path: 
     assert refusal(tmp_path, system, BRACKETS) == "the chat template refuses the conversation: no role system"
 
 
+@pytest.mark.parametrize("content", [None, "", "Let me see."])
+def test_calls_of_tools_that_the_template_would_leave_out_are_refused(tmp_path: Path, content: str | None) -> None:
+    call = {"role": "assistant", "content": content, "tool_calls": [{"function": {"name": "add", "arguments": {}}}]}
+    reason = "a message calls tools, and the chat template does not write such calls"
+    assert refusal(tmp_path, Conversation((USER, call))) == reason
+
+
 def test_rejections_are_added_to_the_earlier_ones_and_the_ledger_moves_the_rows(tmp_path: Path) -> None:
     outcome = run(tmp_path, [CHAT, TEXT, QA], assistant_only_loss=True)
     reason = "`assistant_only_loss` needs a conversation, and the row is plain text"
