@@ -45,8 +45,8 @@ class Rejection(BaseModel):
     @property
     def place(self) -> str:
         """Where it stands, in words."""
-        words = (self.source, self.file, f"row {self.row}", f"(line {self.line})" if self.line else None)
-        return " ".join(word for word in words if word)
+        within = " ".join(word for word in (self.file, f"line {self.line}" if self.line else None) if word)
+        return f"{self.source} row {self.row}" + (f" ({within})" if within else "")
 
     @classmethod
     def of(cls, source: str, row: dict[str, Any], stage: str, reason: str, content: str) -> Self:

@@ -3,14 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict
 
 from sft_core.chat.config import ChatConfig
 from sft_core.chat.template import ChatTemplate
 from sft_core.errors import RecipeError
+from sft_core.hub import download_snapshot, looks_like_repo, resolve_commit
 from sft_core.tokenizer import TokenizerRef, load_tokenizer
 
 BUNDLED = Path(__file__).parent / "templates"
+TEMPLATE_SUFFIXES = (".jinja", ".j2")
+TEMPLATE_FILES = ["chat_template.jinja", "chat_template.json", "tokenizer_config.json"]
+"""Where tokenizers keep their template, the newest way first."""
 
 
 class TemplateRef(BaseModel):
@@ -29,19 +34,37 @@ def locate_template(config: ChatConfig) -> TemplateRef:
     """Read the template that the recipe names.
 
     Raises:
-        RecipeError: if there is no such file.
+        RecipeError: if there is no such file, and no such tokenizer that has one.
     """
-    if config.chat_template_path is None:
+    name = config.chat_template_path
+    if name is None:
         return TemplateRef()
-    candidates = [Path(config.chat_template_path).expanduser(), BUNDLED / f"{config.chat_template_path}.jinja"]
-    for path in candidates:
-        if path.is_file():
-            return TemplateRef(source=path.read_text(encoding="utf-8"))
-    bundled = ", ".join(sorted(path.stem for path in BUNDLED.glob("*.jinja")))
+    path = Path(name).expanduser()
+    for file in (path, BUNDLED / f"{name}.jinja"):
+        if file.is_file():
+            return TemplateRef(source=file.read_text(encoding="utf-8"))
+    if path.is_dir():
+        return TemplateRef(source=_template_in(path, name))
+    if "/" in name and looks_like_repo(name) and path.suffix not in TEMPLATE_SUFFIXES:
+        folder = download_snapshot(name, resolve_commit(name, None), TEMPLATE_FILES)
+        return TemplateRef(source=_template_in(folder, name))
+    bundled = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.jinja")))
     raise RecipeError(
-        f"chat.chat_template_path: expected a .jinja file or a bundled name ({bundled}), found nothing at "
-        f"'{config.chat_template_path}'"
+        f"chat.chat_template_path: expected a .jinja file, a bundled name ({bundled}), or a tokenizer's folder or Hub "
+        f"id (org/name), found nothing at '{name}'"
     )
+
+
+def _template_in(folder: Path, name: str) -> str:
+    """The template of a tokenizer's folder."""
+    for file in (folder / file for file in TEMPLATE_FILES):
+        if not file.is_file():
+            continue
+        text = file.read_text(encoding="utf-8")
+        template = text if file.suffix == ".jinja" else _default_variant(orjson.loads(text).get("chat_template"))
+        if template:
+            return template
+    raise RecipeError(f"chat.chat_template_path: expected a tokenizer with a chat template at '{name}', found none")
 
 
 def chat_template_of(config: ChatConfig, template: TemplateRef, tokenizer: TokenizerRef) -> ChatTemplate | None:
@@ -51,9 +74,12 @@ def chat_template_of(config: ChatConfig, template: TemplateRef, tokenizer: Token
     if source is None:
         return None
     tokens = {name: str(token) for name, token in loaded.special_tokens_map.items() if isinstance(token, str)}
-    return ChatTemplate(source, tuple(sorted(tokens.items())), config.template_date)
+    specials = sorted({token.content for token in loaded.added_tokens_decoder.values() if token.special})
+    return ChatTemplate(source, tuple(sorted(tokens.items())), config.template_date, tuple(specials))
 
 
 def _default_variant(chat_template: Any) -> str | None:
     """Some tokenizers have several templates by name."""
+    if isinstance(chat_template, list):  # as their files write them
+        chat_template = {variant["name"]: variant["template"] for variant in chat_template}
     return chat_template.get("default") if isinstance(chat_template, dict) else chat_template

@@ -1,77 +1,101 @@
-"""Where in a rendered conversation the loss belongs."""
+"""Where in a rendered conversation the loss belongs: turns by what is known best, completions, and both together."""
 
-from sft_core.chat.template import ChatTemplate, Span, TemplateRefusedError
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from sft_core.chat.generation_marks import marked_turns
+from sft_core.chat.grammar import ASSISTANT, Fit, Grammar
+from sft_core.chat.incremental import incremental_span, shared_length
+from sft_core.chat.template import Span, TemplateRefusedError
 from sft_core.records import Conversation
 
-
-def render_conversation(template: ChatTemplate, conversation: Conversation) -> tuple[str, list[Span]]:
-    """Render a whole conversation; the spans are those that the template marks itself."""
-    return template.render(conversation.messages, tools=conversation.tools, kwargs=conversation.chat_template_kwargs)
+WeightedSpan = tuple[int, int, float]
 
 
-def render_prompt(template: ChatTemplate, conversation: Conversation, num_messages: int) -> str:
-    """Render the first messages as they stand when the assistant is about to speak."""
-    text, _ = template.render(
-        conversation.messages[:num_messages],
-        add_generation_prompt=True,
-        tools=conversation.tools,
-        kwargs=conversation.chat_template_kwargs,
-    )
-    return text
+@dataclass(frozen=True)
+class Rendering:
+    """A conversation with the text that the template made of it."""
+
+    grammar: Grammar
+    conversation: Conversation
+    text: str
+    marked: list[Span]
+    """What the template marks by `{% generation %}` blocks."""
+
+    @classmethod
+    def of(cls, grammar: Grammar, conversation: Conversation) -> "Rendering":
+        """Render it, once.
+
+        Raises:
+            TemplateRefusedError: if the template refuses it.
+        """
+        text, marked = grammar.template.render(
+            conversation.messages, tools=conversation.tools, kwargs=conversation.chat_template_kwargs
+        )
+        return cls(grammar, conversation, text, marked)
+
+    @cached_property
+    def fit(self) -> Fit | None:
+        """The prediction, where it came true."""
+        return self.grammar.fit(self.conversation, self.text)
+
+    def prompt(self, num_messages: int) -> str:
+        """The first messages as they stand when the assistant is about to speak."""
+        messages = self.conversation.messages[:num_messages]
+        return self.grammar.render(self.conversation, messages, add_generation_prompt=True)
 
 
-def completion_span(template: ChatTemplate, conversation: Conversation, text: str) -> Span:
-    """Find the completion of a prompt-completion conversation: all after what it shares with the rendered prompt.
+def turn_spans(rendering: Rendering, indices: Sequence[int]) -> list[tuple[int, Span]]:
+    """Find turns: what is said in each, and the token that ends it.
 
-    As in TRL, where the completion's rendering does not begin as the prompt promised (a template that adds an empty
-    thinking block to the generation prompt only), the completion starts at the first character that differs.
-    """
-    assert conversation.completion_index is not None
-    prompt = render_prompt(template, conversation, conversation.completion_index)
-    if text.startswith(prompt):
-        return len(prompt), len(text)
-    shared = next(
-        (i for i, (a, b) in enumerate(zip(prompt, text, strict=False)) if a != b), min(len(prompt), len(text))
-    )
-    return shared, len(text)
+    By the template's own marks where it has them and only the assistant is asked for; else by prediction; else by
+    rendering the beginnings of the conversation.
 
-
-def assistant_spans(template: ChatTemplate, conversation: Conversation, text: str, marked: list[Span]) -> list[Span]:
-    """Find what the assistant says, with the token that ends each turn.
-
-    A template with `{% generation %}` blocks says it itself. For any other, turn by turn: from where the prompt before
-    the turn ends to where the conversation up to and with the turn ends. Both renderings must be beginnings of the
-    whole, else the spans would be guesses.
+    Returns:
+        (position of the message, span) in order of the text; a template's marks may leave turns out.
 
     Raises:
-        TemplateRefusedError: if the template renders earlier turns differently once later ones follow.
+        TemplateRefusedError: if a turn cannot be told exactly.
     """
-    if template.marks_generation:
-        return marked
-    spans = []
-    for index, message in enumerate(conversation.messages):
-        if message["role"] != "assistant":
-            continue
-        before = render_prompt(template, conversation, index)
-        through, _ = template.render(
-            conversation.messages[: index + 1], tools=conversation.tools, kwargs=conversation.chat_template_kwargs
-        )
-        if not (text.startswith(through) and through.startswith(before)):
-            raise TemplateRefusedError(
-                "the chat template rewrites earlier turns, so the assistant's part cannot be told exactly"
-            )
-        spans.append((len(before), max(len(before), _end_of_turn(template, through))))
+    messages = rendering.conversation.messages
+    if rendering.grammar.template.marks_generation and all(messages[index]["role"] == ASSISTANT for index in indices):
+        wanted = set(indices)
+        return [pair for pair in marked_turns(rendering.marked, rendering.text, messages) if pair[0] in wanted]
+    return list(zip(indices, _unmarked_spans(rendering, indices), strict=True))
+
+
+def _unmarked_spans(rendering: Rendering, indices: Sequence[int]) -> list[Span]:
+    spans = rendering.fit.spans(indices) if rendering.fit else None
+    if spans is None:
+        spans = [
+            incremental_span(rendering.grammar, rendering.conversation, rendering.text, index) for index in indices
+        ]
+    if any(end > start for (_, end), (start, _) in pairwise(spans)):
+        raise TemplateRefusedError("the chat template writes turns in another order than they came")
     return spans
 
 
-def _end_of_turn(template: ChatTemplate, through: str) -> int:
-    """Where the last turn of a rendering ends: behind its end token, before the line break that many templates put
-    between turns."""
-    words = through.rstrip()
-    return len(words) if words.endswith(tuple(token for _, token in template.special_tokens)) else len(through)
+def completion_span(rendering: Rendering) -> Span:
+    """Find the completion of a prompt-completion conversation: all from where its first message begins to be said.
+
+    Where that cannot be told, it is all after what the text shares with the rendered prompt, as in TRL.
+    """
+    text, index = rendering.text, rendering.conversation.completion_index
+    assert index is not None
+    is_spoken = rendering.conversation.messages[index]["role"] == ASSISTANT
+    if is_spoken and rendering.fit and (spans := rendering.fit.spans([index])):
+        return spans[0][0], len(text)
+    prompt = rendering.prompt(index)
+    if is_spoken and not text.startswith(prompt):
+        with suppress(TemplateRefusedError):
+            return incremental_span(rendering.grammar, rendering.conversation, text, index)[0], len(text)
+    return shared_length(prompt, text), len(text)
 
 
-def intersect(spans: list[Span], others: list[Span]) -> list[Span]:
-    """Characters that lie in both lists of spans."""
-    pairs = ((max(a, c), min(b, d)) for a, b in spans for c, d in others)
-    return sorted((start, end) for start, end in pairs if start < end)
+def intersect(spans: Sequence[WeightedSpan], others: Sequence[WeightedSpan]) -> list[WeightedSpan]:
+    """Characters that lie in both lists of spans, with the product of the weights."""
+    pairs = ((max(a, c), min(b, d), v * w) for a, b, v in spans for c, d, w in others)
+    return sorted((start, end, weight) for start, end, weight in pairs if start < end)

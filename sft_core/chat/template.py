@@ -42,6 +42,9 @@ class ChatTemplate:
     special_tokens: tuple[tuple[str, str], ...]
     """For example (("bos_token", "<s>"), ("eos_token", "</s>"))."""
     date: str | None = None
+    """The day that the recipe gives to templates which ask for today's date."""
+    special_texts: tuple[str, ...] = ()
+    """Every special token of the tokenizer as it is spelled: what data must not be able to forge."""
 
     @property
     def marks_generation(self) -> bool:
@@ -66,7 +69,7 @@ class ChatTemplate:
                 spans with.
             RecipeError: if the template asks for a date that the recipe does not give.
         """
-        variables = {**dict(self.special_tokens), "documents": None, **(kwargs or {})}
+        variables = {**dict(self.special_tokens), "documents": None, **_date_string(self.date), **(kwargs or {})}
         try:
             marked = _compiled(self.source, self.date)[0].render(
                 messages=list(messages),
@@ -87,6 +90,11 @@ class ChatTemplate:
         if _holds_marks([messages, tools, variables]):
             raise TemplateRefusedError("the conversation holds U+F8FE or U+F8FF, with which spans are marked here")
         return _take_marks_out(marked)
+
+
+def _date_string(date: str | None) -> dict[str, str]:
+    """The date as Llama 3's templates take it; without one they fall back on theirs."""
+    return {} if date is None else {"date_string": datetime.date.fromisoformat(date).strftime("%d %b %Y")}
 
 
 def _take_marks_out(marked: str) -> tuple[str, list[Span]]:

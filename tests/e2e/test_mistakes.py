@@ -38,7 +38,7 @@ def mistake(outcome: Outcome) -> str:
         ("model.tokenizer=./nowhere", "model.tokenizer: expected a folder or a Hub id"),
         (
             "chat.chat_template_path=nowhere.jinja",
-            "chat.chat_template_path: expected a .jinja file or a bundled name (chatml)",
+            "chat.chat_template_path: expected a .jinja file, a bundled name (chatml, gemma, ",
         ),
     ],
 )
@@ -78,9 +78,9 @@ def test_a_column_that_is_not_there_is_told_with_those_that_are(workspace: Works
 def test_no_trainable_row_left_is_told_with_the_reasons(workspace: Workspace) -> None:
     write_rows(workspace.data, [{"question": "a", "answer": None}, {"question": 3, "answer": "b"}])
     message = mistake(workspace.sft("run", "recipe.yaml", "--json"))
-    assert "no trainable row is left of 2" in message
+    assert "source 'sums': no usable row of 2, all are rejected" in message
     assert "1 × `completion` is null, needed for prompt_completion" in message
-    assert "sums row 0 (line 1)" in message
+    assert "sums row 0 (sums.jsonl line 1)" in message
 
 
 def test_a_gate_stops_the_run_with_share_and_limit(workspace: Workspace) -> None:

@@ -71,6 +71,7 @@ def test_an_edit_in_the_tokens_room_redoes_tokens_and_what_follows(tmp_path: Pat
     workspace.ok("prepare")
     tokenize = code / "sft_core" / "tokens" / "tokenize.py"
     source = tokenize.read_text()
+    assert "EXCERPT_IDS = 50" in source
 
     tokenize.write_text(
         source.replace(
@@ -78,7 +79,7 @@ def test_an_edit_in_the_tokens_room_redoes_tokens_and_what_follows(tmp_path: Pat
         )
     )
     assert executed(workspace.ok("prepare")) == [], "words about the code are no code"
-    tokenize.write_text(source.replace("BATCH_ROWS = 512", "BATCH_ROWS = 256"))
+    tokenize.write_text(source.replace("EXCERPT_IDS = 50", "EXCERPT_IDS = 40"))
     assert executed(workspace.ok("prepare")) == ["tokenize_chats", "pack_shards"]
 
 

@@ -20,14 +20,42 @@ def test_a_template_can_be_bundled_or_a_file(tmp_path: Path) -> None:
     assert locate_template(ChatConfig(chat_template_path=str(tmp_path / "mine.jinja"))).source == "mine"
 
 
+def test_a_template_may_be_that_of_another_tokenizer(tmp_path: Path) -> None:
+    for folder, name, content in (
+        ("new", "chat_template.jinja", "new way"),
+        ("old", "tokenizer_config.json", '{"chat_template": "old way"}'),
+        (
+            "many",
+            "tokenizer_config.json",
+            '{"chat_template": [{"name": "tool_use", "template": "x"}, {"name": "default", "template": "by name"}]}',
+        ),
+    ):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text(content)
+    sources = [
+        locate_template(ChatConfig(chat_template_path=str(tmp_path / name))).source for name in ("new", "old", "many")
+    ]
+    assert sources == ["new way", "old way", "by name"]
+
+
+def test_a_tokenizer_without_a_template_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(RecipeError, match="expected a tokenizer with a chat template at"):
+        locate_template(ChatConfig(chat_template_path=str(tmp_path)))
+
+
+def test_a_tokenizer_of_the_hub_is_looked_for_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(RecipeError, match="found neither for 'nobody/nothing'"):
+        locate_template(ChatConfig(chat_template_path="nobody/nothing"))
+
+
 def test_without_a_path_the_template_is_left_to_the_tokenizer() -> None:
     assert locate_template(ChatConfig()) == TemplateRef(source=None)
 
 
 def test_a_missing_template_is_answered_with_the_bundled_names() -> None:
-    with pytest.raises(
-        RecipeError, match=r"expected a \.jinja file or a bundled name \(chatml\), found nothing at 'chatmel'"
-    ):
+    with pytest.raises(RecipeError, match=r"a bundled name \(chatml, gemma, .*\), .*, found nothing at 'chatmel'"):
         locate_template(ChatConfig(chat_template_path="chatmel"))
 
 
@@ -36,6 +64,7 @@ def test_the_template_may_write_the_tokenizers_special_tokens(tokenizer_ref: Tok
     assert template is not None
     assert template.special_tokens == (("eos_token", "<|im_end|>"), ("pad_token", "<|pad|>"))
     assert template.date == "2026-05-01"
+    assert template.special_texts == ("<|im_end|>", "<|im_start|>", "<|pad|>")
 
 
 def test_a_tokenizer_without_a_template_has_none(tokenizer_ref: TokenizerRef) -> None:

@@ -9,8 +9,8 @@ import pytest
 from sft_core.chat import ChatConfig, ChatTemplate, render
 from sft_core.errors import RecipeError
 from sft_core.ledger import Ledger, Rejection, read_rejections, write_rejections
-from sft_core.records import EXAMPLES, Conversation, Example, StageOutcome, TextExample
-from sft_core.tables import iterate_rows, write_table
+from sft_core.records import EXAMPLES, RENDERED, Conversation, Example, StageOutcome, TextExample, TokenExample
+from sft_core.tables import iterate_rows, read_table, write_table
 
 from .templates import BRACKETS, CHATML, FORGETFUL_THINKING, PLAIN_CHATML, PROMISING
 
@@ -31,7 +31,15 @@ def run(
 ) -> StageOutcome:
     """Render examples; the stage's files lie in `folder/out`."""
     rows = [
-        {"row": 10 + number, "line": None, "split": split, "format": "any", "example": orjson.dumps(example).decode()}
+        {
+            "row": 10 + number,
+            "line": None,
+            "split": split,
+            "format": "any",
+            "example": orjson.dumps(example).decode(),
+            "example_id": 2**63 + number,
+            "images": '["a.png"]' if number % 2 else None,
+        }
         for number, example in enumerate(examples)
     ]
     write_table(folder / "examples.arrow", EXAMPLES, rows)
@@ -40,7 +48,7 @@ def run(
     (folder / "out").mkdir()
     split_rows = {f"rows_{split}": len(rows)}
     ledger = Ledger(rows_in=len(rows) + 1, **split_rows, rows_rejected=1, rejected_by_reason={"earlier": 1})
-    template = None if source is None else ChatTemplate(source, END)
+    template = None if source is None else ChatTemplate(source, END, None, ("<|im_end|>", "<|im_start|>"))
     return render(ChatConfig(**config), template, "train", folder, ledger, folder / "out")
 
 
@@ -88,6 +96,11 @@ AFTER_FIRST = WHOLE_CHAT[WHOLE_CHAT.index("4") :]
         (CHAT_QA, {"assistant_only_loss": True, "completion_only_loss": False}, ["4<|im_end|>", "6<|im_end|>"]),
         (LATE, {}, [AFTER_FIRST]),
         (LATE, {"assistant_only_loss": True}, ["4<|im_end|>", "6<|im_end|>"]),
+        (CHAT, {"train_on": "all"}, ["4<|im_end|>", "6<|im_end|>"]),
+        (CHAT, {"train_on": "last"}, ["6<|im_end|>"]),
+        (CHAT, {"train_on_roles": ("user",)}, ["2+2?<|im_end|>", "3+3?<|im_end|>"]),
+        (LATE, {"train_on_roles": ("user", "assistant")}, ["4<|im_end|>", "3+3?<|im_end|>", "6<|im_end|>"]),
+        (LATE, {"train_on_roles": ("user",), "train_on": "last"}, ["3+3?<|im_end|>"]),
     ],
 )
 @pytest.mark.parametrize("source", [CHATML, PLAIN_CHATML], ids=["marked", "unmarked"])
@@ -102,6 +115,7 @@ def test_the_loss_looks_at_what_the_recipe_says(
     [
         (TEXT, {"assistant_only_loss": True}, "`assistant_only_loss` needs a conversation, and the row is plain text"),
         (QA, {"assistant_only_loss": True}, "`assistant_only_loss` needs a conversation, and the row is plain text"),
+        (QA, {"train_on": "last"}, "`train_on` needs a conversation, and the row is plain text"),
         (
             TEXT,
             {"completion_only_loss": True},
@@ -128,9 +142,21 @@ def test_a_row_whose_earlier_turns_are_rewritten_is_rejected_only_where_spans_ne
     assert learned(tmp_path / "b", thinking, FORGETFUL_THINKING) == ["<u>2+2?</u><a>4</a><u>3+3?</u><a>6</a>"]
 
 
+def test_of_a_completion_only_its_own_turns_have_to_be_told(tmp_path: Path) -> None:
+    thinking = Conversation((USER, {"role": "assistant", "content": "<think>hm</think>4"}, MORE, LAST), 3)
+    assert learned(tmp_path, thinking, FORGETFUL_THINKING, assistant_only_loss=True) == ["6</a>"]
+
+
 def test_a_row_that_the_template_raises_on_is_rejected_with_its_words(tmp_path: Path) -> None:
     system = Conversation(({"role": "system", "content": "s"}, USER, ANSWER))
     assert refusal(tmp_path, system, BRACKETS) == "the chat template refuses the conversation: no role system"
+
+
+@pytest.mark.parametrize("content", [None, "", "Let me see."])
+def test_calls_of_tools_that_the_template_would_leave_out_are_refused(tmp_path: Path, content: str | None) -> None:
+    call = {"role": "assistant", "content": content, "tool_calls": [{"function": {"name": "add", "arguments": {}}}]}
+    reason = "a message calls tools, and the chat template does not write such calls"
+    assert refusal(tmp_path, Conversation((USER, call))) == reason
 
 
 def test_rejections_are_added_to_the_earlier_ones_and_the_ledger_moves_the_rows(tmp_path: Path) -> None:
@@ -168,6 +194,56 @@ def test_rows_keep_their_numbers_and_splits(tmp_path: Path) -> None:
         (10, None, "eval"),
         (11, None, "eval"),
     ]
+
+
+def test_what_came_with_the_examples_stands_beside_the_text(tmp_path: Path) -> None:
+    run(tmp_path, [TEXT, Conversation(({"role": "user"},)), QA, CHAT])
+    assert read_table(tmp_path / "out" / "rendered.arrow").schema == RENDERED
+    assert [(row["row"], row["example_id"], row["prompt_id"], row["images"]) for row in rendered(tmp_path)] == [
+        (10, 2**63, None, None),
+        (12, 2**63 + 2, None, None),
+        (13, 2**63 + 3, None, '["a.png"]'),
+    ]
+
+
+def test_a_shard_of_no_kept_rows_is_a_table_of_none(tmp_path: Path) -> None:
+    run(tmp_path, [TEXT], assistant_only_loss=True)
+    table = read_table(tmp_path / "out" / "rendered.arrow")
+    assert (table.num_rows, table.schema) == (0, RENDERED)
+
+
+@pytest.mark.parametrize("config", [{}, {"assistant_only_loss": True}, {"completion_only_loss": True}])
+def test_token_ids_are_passed_on_with_the_mask_that_they_came_with(tmp_path: Path, config: dict[str, Any]) -> None:
+    run(tmp_path, [TokenExample((5, 6, 7), (0, 1, 1))], **config)
+    (row,) = rendered(tmp_path)
+    assert (row["input_ids"], row["loss_mask"], row["text"], row["spans"]) == ([5, 6, 7], [0, 1, 1], "", [])
+
+
+def test_weights_stand_beside_their_spans_where_they_are_not_all_1(tmp_path: Path) -> None:
+    half, context = Conversation((USER, {**ANSWER, "weight": 0.5}, MORE, LAST)), {**LAST, "train": False}
+    run(tmp_path, [half, Conversation((USER, ANSWER, MORE, context)), CHAT])
+    rows = rendered(tmp_path)
+    assert [row["span_weights"] for row in rows] == [[0.5, 1.0], None, None]
+    assert [len(row["spans"]) for row in rows] == [4, 2, 2]
+    assert {row["text"] for row in rows} == {WHOLE_CHAT}
+
+
+def test_a_completion_is_cut_by_the_turns_that_weights_leave(tmp_path: Path) -> None:
+    late = Conversation((USER, ANSWER, MORE, {**LAST, "weight": 2}), 1)
+    run(tmp_path, [late, Conversation((USER, {**ANSWER, "weight": 3}, MORE, LAST), 3)])
+    assert [row["span_weights"] for row in rendered(tmp_path)] == [[1.0, 2.0], None]
+
+
+def test_special_tokens_that_the_data_spells_are_literals(tmp_path: Path) -> None:
+    forged = Conversation(({"role": "user", "content": "a<|im_end|>"}, ANSWER))
+    run(tmp_path, [forged, CHAT, TextExample("", "a<|im_end|>", has_prompt=False)])
+    start = len("<|im_start|>user\na")
+    assert [row["literals"] for row in rendered(tmp_path)] == [[start, start + len("<|im_end|>")], None, None]
+
+
+def test_contents_in_parts_are_read(tmp_path: Path) -> None:
+    parts = {"role": "user", "content": [{"type": "text", "text": "2+"}, {"type": "text", "text": "2?"}]}
+    assert learned(tmp_path, Conversation((parts, ANSWER, MORE, LAST))) == [WHOLE_CHAT]
 
 
 def question_and_answer(

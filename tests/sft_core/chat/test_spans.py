@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_core.chat.spans import assistant_spans, completion_span, intersect, render_conversation, render_prompt
-from sft_core.chat.template import ChatTemplate, Span, TemplateRefusedError
+from sft_core.chat.grammar import Grammar
+from sft_core.chat.spans import Rendering, WeightedSpan, completion_span, intersect, turn_spans
+from sft_core.chat.template import ChatTemplate, TemplateRefusedError
 from sft_core.records import Conversation
 
 from .templates import (
@@ -14,6 +15,7 @@ from .templates import (
     FORGETFUL_THINKING,
     LOOP_CONTROLS,
     MARKED_THINKING,
+    MARKLESS_END,
     PLAIN_CHATML,
     PROMISING,
     SEPARATED,
@@ -30,29 +32,27 @@ def talk(*contents: str, completion_index: int | None = None) -> Conversation:
     return Conversation(tuple(messages), completion_index)
 
 
+def rendering_of(source: str, conversation: Conversation) -> Rendering:
+    return Rendering.of(Grammar(ChatTemplate(source, END)), conversation)
+
+
 def said(source: str, conversation: Conversation) -> list[str]:
     """What the assistant says, cut out of the rendering."""
-    template = ChatTemplate(source, END)
-    text, marked = render_conversation(template, conversation)
-    spans = assistant_spans(template, conversation, text, marked)
-    assert all(0 <= start <= end <= len(text) for start, end in spans)
-    return [text[start:end] for start, end in spans]
+    rendering = rendering_of(source, conversation)
+    turns = [index for index, message in enumerate(conversation.messages) if message["role"] == "assistant"]
+    return [rendering.text[slice(*span)] for _, span in turn_spans(rendering, turns)]
 
 
 def completed(source: str, conversation: Conversation) -> str:
-    template = ChatTemplate(source, END)
-    text, _ = render_conversation(template, conversation)
-    start, end = completion_span(template, conversation, text)
-    return text[start:end]
+    rendering = rendering_of(source, conversation)
+    return rendering.text[slice(*completion_span(rendering))]
 
 
 TALK = talk("2+2?", "4", "3+3?", "6")
 
 
 def test_the_prompt_ends_where_the_assistant_is_about_to_speak() -> None:
-    assert (
-        render_prompt(ChatTemplate(CHATML, END), TALK, 1) == "<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n"
-    )
+    assert rendering_of(CHATML, TALK).prompt(1) == "<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n"
 
 
 @pytest.mark.parametrize("source", [CHATML, PLAIN_CHATML], ids=["marked", "unmarked"])
@@ -120,9 +120,9 @@ def test_a_template_that_could_rewrite_earlier_turns_but_does_not_is_fine() -> N
     assert said(FORGETFUL_THINKING, TALK) == ["4</a>", "6</a>"]
 
 
-def test_a_generation_prompt_that_no_finished_turn_begins_with_is_refused() -> None:
-    with pytest.raises(TemplateRefusedError, match="the chat template rewrites earlier turns"):
-        said(PROMISING, TALK)
+def test_what_only_the_generation_prompt_ends_with_is_part_of_no_turn() -> None:
+    assert said(PROMISING, TALK) == ["4;", "6;"]
+    assert said(PROMISING, talk("2+2?", "<think></think>4")) == ["4;"]
 
 
 @pytest.mark.parametrize(("completion_index", "expected"), [(1, "4;u:3+3?;a:6;"), (3, "6;")])
@@ -133,14 +133,17 @@ def test_the_completion_is_all_after_the_prompt(completion_index: int, expected:
 
 def test_the_completion_starts_where_it_differs_from_what_the_prompt_promised() -> None:
     assert completed(PROMISING, talk("2+2?", "4", completion_index=1)) == "4;"
-    assert (
-        completed(PROMISING, talk("2+2?", "<thought>", completion_index=1)) == "ought>;"
-    )  # it shares `<th` with `<think>`
+    assert completed(PROMISING, talk("2+2?", "<thought>", completion_index=1)) == "<thought>;"
+    named = ({"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "<thought>", "name": "Ann"})
+    assert completed(PROMISING, Conversation(named, 1)) == "<thought>;"
 
 
-SPANS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=4).map(
-    lambda pairs: [(a, a + b) for a, b in pairs]
-)
+def test_a_completion_that_cannot_be_told_is_what_the_prompt_does_not_share() -> None:
+    assert completed(MARKLESS_END, talk("2+2?", "4", completion_index=1)) == "\na: 4<|im_end|>"
+
+
+def weighing(*spans: tuple[int, int], weight: float = 1.0) -> list[WeightedSpan]:
+    return [(start, end, weight) for start, end in spans]
 
 
 @pytest.mark.parametrize(
@@ -153,13 +156,27 @@ SPANS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=4).m
         ([(0, 5), (7, 9)], [(4, 8)], [(4, 5), (7, 8)]),
     ],
 )
-def test_the_intersection_holds_what_lies_in_both(spans: list[Span], others: list[Span], expected: list[Span]) -> None:
-    assert intersect(spans, others) == intersect(others, spans) == expected
+def test_the_intersection_holds_what_lies_in_both(
+    spans: list[tuple[int, int]], others: list[tuple[int, int]], expected: list[tuple[int, int]]
+) -> None:
+    assert intersect(weighing(*spans), weighing(*others)) == weighing(*expected)
+    assert intersect(weighing(*others), weighing(*spans)) == weighing(*expected)
+
+
+def test_weights_of_an_intersection_are_multiplied() -> None:
+    assert intersect([(0, 5, 0.5)], [(1, 3, 1.0), (4, 9, 0.5)]) == [(1, 3, 0.5), (4, 5, 0.25)]
+
+
+SPANS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=4).map(
+    lambda pairs: weighing(*((a, a + b) for a, b in pairs))
+)
 
 
 @given(SPANS, SPANS)
-def test_the_intersection_holds_every_character_that_lies_in_both(spans: list[Span], others: list[Span]) -> None:
-    def characters(pairs: list[Span]) -> set[int]:
-        return {character for start, end in pairs for character in range(start, end)}
+def test_the_intersection_holds_every_character_that_lies_in_both(
+    spans: list[WeightedSpan], others: list[WeightedSpan]
+) -> None:
+    def characters(pairs: list[WeightedSpan]) -> set[int]:
+        return {character for start, end, _ in pairs for character in range(start, end)}
 
     assert characters(intersect(spans, others)) == characters(spans) & characters(others)

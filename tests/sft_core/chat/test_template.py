@@ -168,6 +168,13 @@ def test_a_template_that_asks_for_the_date_gets_that_of_the_recipe() -> None:
     assert ChatTemplate(DATED, (), "2026-05-01").render(QUESTION)[0] == "01 May 2026: 2+2?"
 
 
+def test_the_date_is_also_given_as_llama_3_takes_it() -> None:
+    source = "{{ date_string if date_string is defined else 'none' }}"
+    assert ChatTemplate(source, ()).render(QUESTION)[0] == "none"
+    assert ChatTemplate(source, (), "2026-05-01").render(QUESTION)[0] == "01 May 2026"
+    assert ChatTemplate(source, (), "2026-05-01").render(QUESTION, kwargs={"date_string": "now"})[0] == "now"
+
+
 def test_a_template_that_could_ask_for_the_date_but_does_not_needs_none() -> None:
     assert ChatTemplate("{% if False %}{{ strftime_now('%Y') }}{% endif %}x", ()).render(QUESTION)[0] == "x"
 
