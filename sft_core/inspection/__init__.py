@@ -8,8 +8,9 @@ rejected or left out, and nothing else; every token of a row is shown as what th
 """
 
 from sft_core.inspection.display import Gap, label, shortened
+from sft_core.inspection.figures import Figures, SourceFigures, figures_of
 from sft_core.inspection.gate import GateVerdict
-from sft_core.inspection.lineage import Lineage, ShardLineage, find_dataset, lineage_of
+from sft_core.inspection.lineage import Lineage, ShardLineage, find_artifact, find_dataset, lineage_of
 from sft_core.inspection.pieces import TokenPiece
 from sft_core.inspection.report import REPORT_FILE, write_report
 from sft_core.inspection.rows import (
@@ -25,6 +26,7 @@ from sft_core.inspection.trace import Place, RowTrace, SegmentTrace, trace_block
 
 __all__ = [
     "REPORT_FILE",
+    "Figures",
     "Gap",
     "GateVerdict",
     "Lineage",
@@ -34,7 +36,10 @@ __all__ = [
     "RowView",
     "SegmentTrace",
     "ShardLineage",
+    "SourceFigures",
     "TokenPiece",
+    "figures_of",
+    "find_artifact",
     "find_dataset",
     "first_rows",
     "label",

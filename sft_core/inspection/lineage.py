@@ -107,7 +107,16 @@ def find_dataset(folder: Path) -> tuple[ArtifactStore, ArtifactRef, Manifest]:
     key = manifest.payload.get("inputs", {}).get("dataset")
     if key is None:
         raise RecipeError(f"{folder}: `{manifest.ref.stage}` comes before packing; name what was made from its output")
-    return store, _Folders(store.root).manifest(DATASET_STAGE, key).ref, manifest
+    return store, find_artifact(store, DATASET_STAGE, key).ref, manifest
+
+
+def find_artifact(store: ArtifactStore, stage: str, key: str) -> Manifest:
+    """Find an artifact by its stage and key.
+
+    Raises:
+        RecipeError: if the store has none.
+    """
+    return _Folders(store.root).manifest(stage, key)
 
 
 def read_columns(path: Path, names: list[str] | None = None) -> pa.Table:
