@@ -15,10 +15,14 @@ from sft_core.training import TrainingConfig, num_steps, steps_per_epoch
 
 STATES = {"adamw_torch": 2, "adamw_torch_fused": 2, "rmsprop": 1, "adagrad": 1, "adafactor": 0, "sgd": 0}
 """Numbers that an optimizer keeps beside each parameter; Adafactor's are one a row and one a column."""
-HIDDEN_PER_LAYER, INTERMEDIATE_PER_LAYER = 12, 4
-"""Vectors that one layer keeps of each token for the backward pass: norms, queries, keys, values and their outputs in
-the width of the model; gate, up, their product and its activation in the width of the feed-forward part. Fused
-attention keeps no matrix of scores."""
+HIDDEN_BYTES = {2: 34, 4: 40}
+"""Bytes that one layer keeps of each token for the backward pass, by the model's width and by the bytes of the
+arithmetic. Norms and the residual stream stay in float32, so half the arithmetic is not half the memory."""
+INTERMEDIATE_VECTORS = 4
+"""The same in the width of the feed-forward part: gate, its activation, up, and their product.
+
+Both were counted from the tensors that PyTorch keeps for Llama and Qwen2 with fused attention, which keeps no matrix of
+scores; models without gates and with dropout (GPT-2) keep about half as much again."""
 MODEL_COPIES = 2
 """In the store, and where MLflow keeps its artifacts."""
 
@@ -137,15 +141,15 @@ def _memory(training: TrainingConfig, data: DataSize, model: ModelShape) -> Memo
     weights = model.num_parameters * model.bytes_per_parameter
     width = 2 if _is_half(training) else model.bytes_per_parameter
     tokens = min(training.per_device_train_batch_size, data.train_blocks) * data.longest_block
-    layer = (HIDDEN_PER_LAYER * model.hidden_size + INTERMEDIATE_PER_LAYER * model.intermediate_size) * tokens * width
-    kept = model.hidden_size * tokens * width * model.num_layers
+    layer = tokens * (HIDDEN_BYTES[width] * model.hidden_size + INTERMEDIATE_VECTORS * model.intermediate_size * width)
+    inputs = tokens * model.hidden_size * model.bytes_per_parameter * model.num_layers
     targets = tokens * data.train_targets / max(data.train_tokens, 1)
     return Memory(
         weights=weights,
         gradients=weights,
         optimizer=STATES[training.optim] * weights,
         low_precision_weights=model.num_parameters * 2 if width < model.bytes_per_parameter else 0,
-        activations=layer + kept if training.gradient_checkpointing else layer * model.num_layers,
+        activations=layer + inputs if training.gradient_checkpointing else layer * model.num_layers,
         # as they come out and their gradient, and both again in float32 for the loss
         logits=round(targets * model.vocab_size * (2 * width + 8)),
     )
@@ -164,7 +168,7 @@ def _assumptions(training: TrainingConfig) -> tuple[str, ...]:
     again = "computed again in the backward pass" if training.gradient_checkpointing else "kept for the backward pass"
     return (
         f"{arithmetic} arithmetic, fused attention, a whole copy of the model on each device",
-        f"activations of a full batch of the longest blocks, {again}",
+        f"activations of a full batch of the longest blocks of a Llama-like model, {again}",
         "logits only at targets, at their average share",
         "without the GPU's own context and fragmentation (about 1 to 2 GB more)",
     )

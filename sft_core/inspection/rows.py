@@ -79,18 +79,28 @@ def random_rows(table: RowTable, num_rows: int, seed: int) -> list[int]:
 
 
 def worst_rows(table: RowTable, rows_each: int) -> dict[int, str]:
-    """Choose the rows that are worth a look first: position in the table → why."""
-    chosen: dict[int, str] = {}
+    """Choose the rows that are worth a look first, one of each kind in turn: position in the table → why."""
     rankings = (
         ("most tokens cut off", -table.tokens_truncated, table.tokens_truncated > 0),
         ("fewest trained tokens", table.targets, np.ones(len(table), bool)),
         ("longest that is whole", -table.tokens, table.tokens_truncated == 0),
     )
-    for why, order, is_candidate in rankings:
-        ranked = np.argsort(order, kind="stable")
-        fresh = [int(row) for row in ranked[: rows_each * 8] if is_candidate[row] and int(row) not in chosen]
-        chosen |= dict.fromkeys(fresh[:rows_each], why)
+    ranked = {
+        why: _lowest(order, np.flatnonzero(is_candidate), rows_each * len(rankings))
+        for why, order, is_candidate in rankings
+    }
+    chosen: dict[int, str] = {}
+    for _ in range(rows_each):
+        for why, rows in ranked.items():
+            fresh = next((row for row in rows if row not in chosen), None)
+            if fresh is not None:
+                chosen[fresh] = why
     return chosen
+
+
+def _lowest(order: npt.NDArray[np.int64], candidates: npt.NDArray[np.int64], num_rows: int) -> list[int]:
+    ranked: list[int] = candidates[np.argsort(order[candidates], kind="stable")[:num_rows]].tolist()
+    return ranked
 
 
 def first_rows(lineage: Lineage, table: RowTable, num_rows: int) -> dict[str, list[int]]:

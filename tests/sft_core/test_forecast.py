@@ -1,6 +1,8 @@
 """What a training will take, with numbers that can be checked by hand."""
 
 import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from sft_core.evaluation import EvaluationConfig
 from sft_core.forecast import DataSize, Forecast, forecast
@@ -63,10 +65,10 @@ def test_weights_gradients_and_states_are_counted_by_the_parameter() -> None:
 
 def test_activations_and_logits_grow_with_the_batch() -> None:
     one, four = (ask(per_device_train_batch_size=size, gradient_checkpointing=False).memory for size in (1, 4))
-    assert one.activations == 2 * 128 * (12 * 10 + 4 * 40) * 2
+    assert one.activations == 2 * 128 * (34 * 10 + 4 * 40 * 2)
     assert one.logits == 128 // 2 * 1_000 * (2 * 2 + 8)
     assert (four.activations, four.logits) == (4 * one.activations, 4 * one.logits)
-    assert ask(per_device_train_batch_size=1).memory.activations == 128 * ((12 * 10 + 4 * 40) + 2 * 10) * 2
+    assert ask(per_device_train_batch_size=1).memory.activations == 128 * ((34 * 10 + 4 * 40 * 2) + 2 * 10 * 4)
 
 
 def test_evaluation_is_told_as_well() -> None:
@@ -79,3 +81,36 @@ def test_evaluation_is_told_as_well() -> None:
 def test_the_total_is_the_sum() -> None:
     memory = ask().memory
     assert memory.total == sum(getattr(memory, name) for name in memory.__slots__)
+
+
+def kept_for_backward(num_layers: int, tokens: int) -> int:
+    """Bytes of all tensors that PyTorch keeps for the backward pass of a small Llama, weights aside."""
+    config = AutoConfig.for_model(
+        "llama",
+        hidden_size=256,
+        intermediate_size=688,
+        num_hidden_layers=num_layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        vocab_size=64,
+    )
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").train()
+    weights = {parameter.data_ptr() for parameter in model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.data_ptr() not in weights:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(input_ids=torch.ones(1, tokens, dtype=torch.long), use_cache=False)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def test_the_estimate_of_activations_is_what_a_real_layer_keeps() -> None:
+    real = kept_for_backward(4, tokens=128) - kept_for_backward(3, tokens=128)
+    shape = ModelShape(0, 1, hidden_size=256, intermediate_size=688, vocab_size=64, bytes_per_parameter=4)
+    config = TrainingConfig(bf16=False, per_device_train_batch_size=1, gradient_checkpointing=False)
+    told = forecast(config, EvaluationConfig(), 1, DATA, shape).memory.activations
+    assert told == pytest.approx(real, rel=0.1)
