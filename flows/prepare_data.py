@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, unmapped
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect import flow
 from pydantic import BaseModel
 
 from sft_core.artifact import ArtifactRef
-from sft_core.gates import check_gates
+from sft_core.formats import Verdict
+from sft_core.gates import check_gates, measure_gates
 from sft_core.inputs import locate_inputs
 from sft_core.ledger import Ledger
 from sft_core.recipe import Recipe
@@ -16,14 +16,11 @@ from tasks.caching import executed_or_cached, stage_folders
 from tasks.detect_formats import detect_formats, verdicts_of
 from tasks.home import file_digests, open_store
 from tasks.ingest_sources import ingest_sources, shards_of
-from tasks.pack_shards import ledger_of, pack_shards, rejections_of
-from tasks.progress import each_done
+from tasks.pack_shards import pack_shards
 from tasks.render_chats import render_chats
+from tasks.row_accounts import audit_of, ledger_of, rejections_of
 from tasks.tokenize_chats import tokenize_chats
-
-SHARDS_AT_A_TIME = 4
-"""More would only queue: the encoder already uses every core for one shard."""
-RUNNER: Any = ThreadPoolTaskRunner(max_workers=SHARDS_AT_A_TIME)
+from tasks.workers import shard_workers
 
 
 class PreparedData(BaseModel):
@@ -34,8 +31,8 @@ class PreparedData(BaseModel):
     splits: dict[str, dict[str, Any]]
     """Of each split that has rows: rows, blocks, tokens, content digest."""
     ledger: Ledger
-    verdicts: dict[str, dict[str, int]]
-    """Of each source: rows by format."""
+    verdicts: dict[str, Verdict]
+    """What each source was taken for, and why."""
     artifacts: dict[str, Path]
     stages: dict[str, str]
     tokens: list[ArtifactRef]
@@ -55,7 +52,7 @@ class PreparedData(BaseModel):
             "artifacts": {stage: str(folder) for stage, folder in self.artifacts.items()},
             "stages": self.stages,
             "rejected": str(self.folder / "rejected.jsonl"),
-            "formats": self.verdicts,
+            "formats": {source: verdict["formats"] for source, verdict in self.verdicts.items()},
             "dataset": str(self.folder / "train"),
             "dataset_digest": train["digest"],
             "eval_dataset": str(self.folder / "eval") if held_out else None,
@@ -63,24 +60,21 @@ class PreparedData(BaseModel):
         }
 
 
-@flow(name="prepare-data", flow_run_name="{recipe.name}", task_runner=RUNNER)
+@flow(name="prepare-data", flow_run_name="{recipe.name}")
 def prepare_data(recipe: Recipe) -> PreparedData:
     """Read, understand, render, tokenize and pack the sources of a recipe, doing again only what changed."""
     store = open_store(recipe.runtime)
     inputs = locate_inputs(recipe, file_digests(store))
-    tokenizer, template, here = unmapped(inputs.tokenizer), unmapped(inputs.template), unmapped(store)
-
-    ingested = ingest_sources(inputs.sources, store=store)
-    found = detect_formats.map(unmapped(recipe.formats), shards_of(store, ingested), store=here)
-    written = render_chats.map(unmapped(recipe.chat), template, tokenizer, found, store=here)
-    counted = tokenize_chats.map(unmapped(recipe.tokens), tokenizer, written, store=here)
-    records, rendered, tokens = (
-        list(each_done(shards, what))
-        for shards, what in ((found, "detect"), (written, "render"), (counted, "tokenize"))
-    )
+    with shard_workers(recipe.runtime) as workers:
+        here: dict[str, Any] = {"store": store, "workers": workers}
+        ingested = ingest_sources(inputs.sources, store=store)
+        records = detect_formats(recipe.formats, shards_of(store, ingested), **here)
+        rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
+        tokens = tokenize_chats(recipe.tokens, inputs.tokenizer, rendered, **here)
 
     ledger = ledger_of(store, tokens)
-    check_gates(recipe.gates, ledger, rejections_of(store, tokens))
+    gates = measure_gates(recipe.gates, audit_of(store, tokens))
+    check_gates(gates, ledger, rejections_of(store, tokens))
     dataset = pack_shards(recipe.packing, tokens, store=store)
 
     made = {

@@ -86,7 +86,7 @@ def as_markdown(report: RunReport) -> str:
 Model `{report.model_uri}`, {champion}: {report.verdict}.
 
 {ledger["rows_in"]:,} rows in = {ledger["rows_trained"]:,} trained + {ledger["rows_held_out"]:,} held out +
-{ledger["rows_rejected"]:,} rejected.
+{ledger["rows_rejected"]:,} rejected + {ledger["rows_left_out"]:,} left out.
 
 | score | before training | after |
 | --- | --- | --- |

@@ -105,7 +105,7 @@ def check(
 
         data = prepare_data(parsed)
         console = Console(soft_wrap=True, highlight=False)
-        show_sources(console, open_prepared(parsed, data), rows)
+        show_sources(console, open_prepared(parsed, data), data.verdicts, rows)
         console.print()
         show_data(console, data)
         told = forecast_run(parsed, data)

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from flows.open_data import OpenData
 from sft_core.errors import RecipeError
-from sft_core.formats import describe_verdict
+from sft_core.formats import Verdict, describe_verdict
 from sft_core.inspection import (
     Gap,
     RowTable,
@@ -54,12 +54,12 @@ def show_rows(console: Console, views: list[RowView]) -> None:
         _print_tokens(console, view)
 
 
-def show_sources(console: Console, data: OpenData, rows_each: int) -> None:
+def show_sources(console: Console, data: OpenData, verdicts: dict[str, Verdict], rows_each: int) -> None:
     """Print what each source was taken for, and its first rows."""
     table = RowTable.read(data.lineage)
     chosen = first_rows(data.lineage, table, rows_each)
     for source in figures_of(data.lineage, table).sources:
-        verdict = describe_verdict(source.formats, source.rows_rejected)
+        verdict = describe_verdict(verdicts[source.name], source.rows_rejected)
         console.print(f"\n[bold]{source.name}[/bold]  {verdict}")
         for view in _view(data, table, chosen[source.name], {}):
             console.print(_header(view))

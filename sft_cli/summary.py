@@ -39,7 +39,8 @@ def show_ledger(console: Console, ledger: dict[str, Any]) -> None:
     console.print(
         f"ledger    {ledger['rows_in']:,} rows in = {ledger['rows_trained']:,} trained + {ledger['rows_held_out']:,} "
         "held out"
-        f" + {ledger['rows_rejected']:,} rejected",
+        f" + {ledger['rows_rejected']:,} rejected"
+        + (f" + {ledger['rows_left_out']:,} left out" if ledger["rows_left_out"] else ""),
     )
     console.print(
         f"          {ledger['tokens_in']:,} tokens in = {ledger['tokens_trained']:,} trained + "

@@ -1,29 +1,107 @@
-"""Limits that data must keep before a GPU is touched."""
+"""Limits that data must keep before a GPU is touched, measured on every row.
+
+Each gate compares one share with one limit of the recipe. All are measured and reported, whatever they say; the flow
+stops at the first that is crossed, and names the rows that crossed it.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from pydantic import Field
 
+from sft_core.audit import WORST_ROWS, Audit, Finding
 from sft_core.errors import DataError, GateError
 from sft_core.ledger import Ledger, Rejection
 from sft_core.section import Section
 
-WORST_ROWS = 3
+_TEACH_TO_STOP = "set tokens.keep_end_token, raise tokens.max_length, or use a template that ends its turns"
+_NO_LEAK = "take them out of one side"
 
 
 class GatesConfig(Section):
     """The largest shares that are let through; beyond one, the flow stops before training."""
 
     max_rejected_fraction: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Rows rejected, of rows in."""
-    max_truncated_fraction: float = Field(default=1.0, ge=0.0, le=1.0)
-    """Tokens cut off, of tokens in."""
+    """Rows rejected, of rows in that the recipe did not leave out. Half of the data being unusable is a mistake in the recipe, not noise."""
+    max_masked_fraction: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Rows rejected because no token of theirs is a target, of rows in: the sign of a mask that fits another template,
+    or of a `max_length` shorter than the prompts."""
+    max_truncated_fraction: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Tokens cut off by `tokens.max_length`, of tokens in."""
+    max_unstopped_fraction: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Rows whose last target is no token that ends a turn or a text, of rows kept: such rows teach a model never to
+    stop."""
+    max_doubled_bos_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Rows that begin with two beginning tokens, of rows kept: no prompt begins so when the model is used."""
+    max_overlap_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Rows trained on whose prompt is held out as well, of rows trained on: scores on such prompts mean nothing."""
+    allow_other_template: bool = True
+    """Whether the chat template may be another than the one that lies with the model. It is saved with the trained
+    model either way."""
 
 
-def check_gates(gates: GatesConfig, ledger: Ledger, rejections: list[Rejection]) -> None:
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What one gate measured."""
+
+    name: str
+    """The recipe's field."""
+    value: float
+    limit: float
+    what: str
+    """The share in words."""
+    remedy: str
+    worst: tuple[str, ...] = ()
+    """Rows concerned, as `source row N (line M)`."""
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether the limit is kept."""
+        return self.value <= self.limit
+
+    @property
+    def message(self) -> str:
+        """Share, limit, rows, and what to change."""
+        rows = f"; for example {', '.join(self.worst)}" if self.worst else ""
+        return (
+            f"gates.{self.name}: {self.value:.1%} of {self.what}, at most {self.limit:.1%} are allowed{rows}; "
+            f"{self.remedy}, or raise the gate"
+        )
+
+
+def measure_gates(gates: GatesConfig, audit: Audit, has_other_template: bool = False) -> list[GateResult]:
+    """Measure every gate.
+
+    Args:
+        gates: The limits.
+        audit: What was counted over all rows.
+        has_other_template: Whether the template in use is another than the model's own.
+    """
+    ledger, kept = audit.ledger, audit.ledger.rows_train + audit.ledger.rows_eval
+    rows_asked = ledger.rows_in - ledger.rows_left_out
+    rejected = f"rows are rejected ({_reasons(ledger)})"
+    measured: list[tuple[str, Finding, int, str, str]] = [
+        ("max_rejected_fraction", audit.rejected, rows_asked, rejected, "mend them"),
+        ("max_masked_fraction", audit.masked, rows_asked, "rows have no target of the loss", "see `sft show`"),
+        ("max_truncated_fraction", audit.truncated, ledger.tokens_in, "tokens are cut off", "raise tokens.max_length"),
+        ("max_unstopped_fraction", audit.unstopped, kept, "rows do not end with a token that stops", _TEACH_TO_STOP),
+        ("max_doubled_bos_fraction", audit.doubled_bos, kept, "rows have two beginning tokens", "take one out"),
+        ("max_overlap_fraction", audit.overlapping, ledger.rows_train, "trained prompts are held out too", _NO_LEAK),
+    ]
+    results = [
+        GateResult(name, found.count / max(total, 1), getattr(gates, name), f"{total:,} {what}", remedy, found.worst)
+        for name, found, total, what, remedy in measured
+    ]
+    return [*results, _template_gate(gates, has_other_template)]
+
+
+def check_gates(results: Sequence[GateResult], ledger: Ledger, rejections: Iterable[Rejection]) -> None:
     """Stop if the data is not fit to train on.
 
     Raises:
         DataError: if no row is left to train on.
-        GateError: if a limit is crossed; the message has the share, the limit and the first rows concerned.
+        GateError: if a limit is crossed; the message has the share, the limit and the worst rows.
     """
     if ledger.rows_train == 0:
         held_out = f"{ledger.rows_eval} held out, " if ledger.rows_eval else ""
@@ -31,26 +109,39 @@ def check_gates(gates: GatesConfig, ledger: Ledger, rejections: list[Rejection])
             f"no trainable row is left of {ledger.rows_in}: {held_out}{ledger.rows_rejected} rejected "
             f"({_reasons(ledger)}){_examples(rejections)}"
         )
-    rejected = ledger.rows_rejected / ledger.rows_in
-    if rejected > gates.max_rejected_fraction:
-        raise GateError(
-            f"gates.max_rejected_fraction: {rejected:.1%} of {ledger.rows_in} rows are rejected, at most "
-            f"{gates.max_rejected_fraction:.1%} are allowed ({_reasons(ledger)}){_examples(rejections)}"
+    for result in results:
+        if not result.is_passed:
+            raise GateError(result.message)
+
+
+def check_source(source: str, ledger: Ledger, rejections: Iterable[Rejection]) -> None:
+    """Stop at a source of which no row is usable, before anything is done with the others.
+
+    Raises:
+        DataError: with the reasons and how many rows each has.
+    """
+    if ledger.rows_rejected and ledger.rows_rejected == ledger.rows_in - ledger.rows_left_out:
+        raise DataError(
+            f"source '{source}': no usable row of {ledger.rows_rejected}, all are rejected "
+            f"({_reasons(ledger)}){_examples(rejections)}"
         )
-    truncated = ledger.tokens_truncated / max(ledger.tokens_in, 1)
-    if truncated > gates.max_truncated_fraction:
-        raise GateError(
-            f"gates.max_truncated_fraction: {truncated:.1%} of {ledger.tokens_in} tokens are cut off by "
-            f"tokens.max_length, at most {gates.max_truncated_fraction:.1%} are allowed; raise tokens.max_length or "
-            "the gate"
-        )
+
+
+def _template_gate(gates: GatesConfig, has_other_template: bool) -> GateResult:
+    return GateResult(
+        "allow_other_template",
+        float(has_other_template),
+        float(gates.allow_other_template),
+        "chat templates differ from the one that lies with the model",
+        "leave chat.chat_template_path out",
+    )
 
 
 def _reasons(ledger: Ledger) -> str:
     counted = sorted(ledger.rejected_by_reason.items(), key=lambda item: -item[1])
-    return "; ".join(f"{count} × {reason}" for reason, count in counted) or "none"
+    return "; ".join(f"{count:,} × {reason}" for reason, count in counted) or "none"
 
 
-def _examples(rejections: list[Rejection]) -> str:
-    shown = [f"{r.source} row {r.row}" + (f" (line {r.line})" if r.line else "") for r in rejections[:WORST_ROWS]]
+def _examples(rejections: Iterable[Rejection]) -> str:
+    shown = [rejection.place for rejection in itertools.islice(rejections, WORST_ROWS)]
     return f"; for example {', '.join(shown)}" if shown else ""

@@ -1,9 +1,10 @@
-"""The ledger: every row that enters is trained, held out, or rejected with a reason; every token likewise.
+"""The ledger: every row that enters is trained, held out, rejected with a reason, or left out because the recipe asks
+for it; every token likewise.
 
 Each shard carries its ledger through the stages. A stage may only move rows from `rows_train` or `rows_eval` to
 `rows_rejected`, so the sum holds at every stage and at the end:
 
-    rows_in 100 = rows_train 89 + rows_eval 10 + rows_rejected 1
+    rows_in 100 = rows_train 69 + rows_eval 10 + rows_rejected 1 + rows_left_out 20
     tokens_in 5000 = tokens_train 4300 + tokens_eval 500 + tokens_truncated 180 + tokens_rejected 20
 
 The sums are checked when a ledger is made, which is before a manifest can be written.
@@ -38,6 +39,14 @@ class Rejection(BaseModel):
     """A short phrase without values of the row, so that rejections can be counted by it."""
     excerpt: str
     """The first characters of the row."""
+    file: str | None = None
+    """The file in which `row` and `line` count, where a source has several."""
+
+    @property
+    def place(self) -> str:
+        """Where it stands, in words."""
+        words = (self.source, self.file, f"row {self.row}", f"(line {self.line})" if self.line else None)
+        return " ".join(word for word in words if word)
 
     @classmethod
     def of(cls, source: str, row: dict[str, Any], stage: str, reason: str, content: str) -> Self:
@@ -55,6 +64,8 @@ class Ledger(BaseModel):
     rows_train: int = 0
     rows_eval: int = 0
     rows_rejected: int = 0
+    rows_left_out: int = 0
+    """By the recipe itself: a source of which only a share is taken, a transform that returns None."""
     rejected_by_reason: dict[str, int] = {}
     tokens_in: int = 0
     tokens_train: int = 0
@@ -68,7 +79,7 @@ class Ledger(BaseModel):
 
     @model_validator(mode="after")
     def _sums_hold(self) -> Self:
-        rows_out = self.rows_train + self.rows_eval + self.rows_rejected
+        rows_out = self.rows_train + self.rows_eval + self.rows_rejected + self.rows_left_out
         tokens_out = self.tokens_train + self.tokens_eval + self.tokens_truncated + self.tokens_rejected
         assert self.rows_in == rows_out, f"ledger: {self.rows_in} rows in, {rows_out} accounted for"
         assert self.tokens_in == tokens_out, f"ledger: {self.tokens_in} tokens in, {tokens_out} accounted for"
@@ -105,12 +116,13 @@ class Ledger(BaseModel):
         return Ledger(**{**self.model_dump(), **moved, **(tokens or {})})
 
     def flat(self) -> dict[str, Any]:
-        """The row account in the words of the reports: in, trained, held out, rejected; then tokens."""
+        """The row account in the words of the reports: in, trained, held out, rejected, left out; then tokens."""
         return {
             "rows_in": self.rows_in,
             "rows_trained": self.rows_train,
             "rows_held_out": self.rows_eval,
             "rows_rejected": self.rows_rejected,
+            "rows_left_out": self.rows_left_out,
             "rejected_by_reason": self.rejected_by_reason,
             "tokens_in": self.tokens_in,
             "tokens_trained": self.tokens_train,

@@ -14,21 +14,23 @@ class TokenSums:
     """Sums over target tokens."""
 
     loss: float = 0.0
-    """Of -log p(target), in nats."""
+    """Of weight × -log p(target), in nats."""
     entropy: float = 0.0
     """Of the entropy of the predicted distribution, in nats."""
     correct: float = 0.0
     """Targets that are the most likely token."""
     targets: float = 0.0
+    weight: float = 0.0
+    """Of the targets' weights; where the data gives none, each is 1."""
 
     def __add__(self, other: Self) -> "TokenSums":
         return TokenSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def means(self, prefix: str = "") -> dict[str, float]:
-        """The metrics by TRL's names; NaN where there was no target."""
+        """The metrics by TRL's names; NaN where there was no target. The loss is the weighted mean that is trained."""
         count = self.targets or math.nan
         return {
-            f"{prefix}loss": self.loss / count,
+            f"{prefix}loss": self.loss / (self.weight or math.nan),
             f"{prefix}entropy": self.entropy / count,
             f"{prefix}mean_token_accuracy": self.correct / count,
         }

@@ -14,6 +14,8 @@ class RuntimeConfig(Section, Placement):
 
     home: str | None = None
     """Folder of all state: artifacts, Prefect's and MLflow's default databases. By default `$SFT_HOME`, else `.sft`."""
+    num_workers: int | None = Field(default=None, ge=1)
+    """Processes that prepare shards side by side; by default one per core. The result is the same for any number."""
     num_processes: int = Field(default=1, ge=1)
     """Training processes on this machine, one per GPU."""
 

@@ -2,12 +2,16 @@
 
 A stage is a function that fills a folder. `artifact_task` makes a Prefect task of it whose key is a digest of the
 stage's name, the code of its rooms and the canonical form of its arguments; arguments that only place the work
-(`Placement`: the store, the runtime, the MLflow run) are left out by their type. The manifest decides whether the work
-is done:
+(`Placement`: the store, the runtime, the MLflow run) are left out by their type. `sharded_task` does the same for a
+function that says what is to be done for one shard: the task takes all shards, each has an artifact and a key of its
+own, and those that are missing are made side by side. The manifests decide whether the work is done:
 
-- no valid manifest: the policy gives Prefect no key, so the task runs, whatever Prefect remembers;
-- a valid manifest: the policy (re)writes Prefect's record of it and gives the key, so the task run ends as `Cached` in
-  the UI, even if Prefect's own database or storage was new, and even if the artifact was made without Prefect.
+- a manifest is missing: the policy gives Prefect no key, so the task runs, whatever Prefect remembers;
+- all are valid: the policy (re)writes Prefect's record of them and gives the key, so the task run ends as `Cached` in
+  the UI, even if Prefect's own database or storage was new, and even if the artifacts were made without Prefect.
+
+One task run for all shards of a stage, because each task run costs Prefect 5 to 150 ms and ten events: a million rows
+are 245 shards and four such stages.
 """
 
 import functools
@@ -26,16 +30,18 @@ from prefect.logging import get_run_logger
 from prefect.results import get_result_store
 
 from sft_core.artifact import ArtifactRef, ArtifactStore, Plan, plan_artifact
-from sft_core.fingerprint import Placement, code_digest
+from sft_core.fingerprint import Placement, code_digest, digest
 from sft_core.records import StageOutcome
+from tasks.progress import ShardProgress
+from tasks.workers import ShardWorkers, Work
 
-WriteStage = Callable[..., StageOutcome]
 ArtifactTask = Task[..., ArtifactRef]
+ShardedTask = Task[..., list[ArtifactRef]]
 
 
 def artifact_task(
-    rooms: Sequence[str], shard: str | None = None, libraries: Sequence[str] = ()
-) -> Callable[[WriteStage], ArtifactTask]:
+    rooms: Sequence[str], libraries: Sequence[str] = ()
+) -> Callable[[Callable[..., StageOutcome]], ArtifactTask]:
     """Turn a function that fills a folder into a cached Prefect task that returns an `ArtifactRef`.
 
     The function takes its inputs, `store` and `folder`, writes files into `folder` and returns a `StageOutcome`. The
@@ -43,17 +49,14 @@ def artifact_task(
 
     Args:
         rooms: The parts of `sft_core` whose code decides what is written.
-        shard: Of a task that is mapped over shards: the parameter that holds the shard.
         libraries: Packages whose version can change what is written (the tokenizer's own are part of its identity).
     """
 
-    def decorate(write: WriteStage) -> ArtifactTask:
-        stage = Stage(write.__name__, tuple(rooms), shard, tuple(libraries))
+    def decorate(write: Callable[..., StageOutcome]) -> ArtifactTask:
+        stage = Stage(write.__name__, tuple(rooms), None, tuple(libraries))
         signature = inspect.signature(write)
-        inputs_only = signature.replace(
-            parameters=[parameter for name, parameter in signature.parameters.items() if name != "folder"],
-            return_annotation=ArtifactRef,
-        )
+        kept = [parameter for name, parameter in signature.parameters.items() if name != "folder"]
+        inputs_only = signature.replace(parameters=kept, return_annotation=ArtifactRef)
 
         @functools.wraps(write)
         def build(*args: Any, **kwargs: Any) -> ArtifactRef:
@@ -64,16 +67,60 @@ def artifact_task(
                 _log_miss(store, plan)
             return store.build(plan, lambda folder: write(**inputs, folder=folder))
 
-        build.__signature__ = inputs_only  # type: ignore[attr-defined]
-        build.__annotations__ = {name: p.annotation for name, p in inputs_only.parameters.items()} | {
-            "return": ArtifactRef
-        }
-        options: dict[str, Any] = {"name": stage.name, "cache_policy": ManifestPolicy(stage), "persist_result": True}
-        if shard is not None:
-            options["task_run_name"] = f"{stage.name} {{{shard}.name}}"
-        return cast(ArtifactTask, Task(build, result_serializer="json", **options))
+        return cast(ArtifactTask, _as_task(build, stage, inputs_only))
 
     return decorate
+
+
+def sharded_task(
+    rooms: Sequence[str], shard: str, libraries: Sequence[str] = ()
+) -> Callable[[Callable[..., Work]], ShardedTask]:
+    """Turn a function that says what to do for one shard into a cached Prefect task over all shards.
+
+    The function takes its inputs, one of them a shard, and `store`; it returns the `Work` that fills the shard's
+    folder. The task takes a sequence in that shard's place, and `workers`; it returns one `ArtifactRef` a shard.
+
+    Args:
+        rooms: The parts of `sft_core` whose code decides what is written.
+        shard: The parameter that holds the shard.
+        libraries: Packages whose version can change what is written.
+    """
+
+    def decorate(work_on: Callable[..., Work]) -> ShardedTask:
+        stage = Stage(work_on.__name__, tuple(rooms), shard, tuple(libraries))
+        signature = inspect.signature(work_on)
+        workers_too = inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, annotation=ShardWorkers)
+        inputs_only = signature.replace(
+            parameters=[*signature.parameters.values(), workers_too], return_annotation=list[ArtifactRef]
+        )
+
+        @functools.wraps(work_on)
+        def build(*args: Any, **kwargs: Any) -> list[ArtifactRef]:
+            inputs = inputs_only.bind(*args, **kwargs).arguments
+            workers: ShardWorkers = inputs.pop("workers")
+            store: ArtifactStore = inputs["store"]
+            planned = list(zip(inputs[shard], stage.plans(inputs), strict=True))
+            missing = [(item, plan) for item, plan in planned if store.find(plan.ref) is None]
+            if missing:
+                _log_miss(store, missing[0][1])
+                get_run_logger().info("%d of %d shards are to be made", len(missing), len(planned))
+            works = [(plan, work_on(**{**inputs, shard: item})) for item, plan in missing]
+            with ShardProgress(stage.name, len(planned) - len(missing), len(planned)) as progress:
+                workers.build(store, works, progress.advance)
+            return [plan.ref for _, plan in planned]
+
+        return cast(ShardedTask, _as_task(build, stage, inputs_only))
+
+    return decorate
+
+
+def _as_task(build: Callable[..., Any], stage: "Stage", signature: inspect.Signature) -> Task[..., Any]:
+    """A Prefect task with the name and the policy of a stage, whose signature is what callers pass."""
+    build.__signature__ = signature  # type: ignore[attr-defined]
+    annotations = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    build.__annotations__ = {**annotations, "return": signature.return_annotation}
+    policy = ManifestPolicy(stage)
+    return Task(build, name=stage.name, cache_policy=policy, persist_result=True, result_serializer="json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +132,14 @@ class Stage:
     shard: str | None
     libraries: tuple[str, ...]
 
+    def plans(self, inputs: Mapping[str, Any]) -> list[Plan]:
+        """Name the artifacts of all shards, where the stage has shards, else its one artifact."""
+        if self.shard is None:
+            return [self.plan(inputs)]
+        return [self.plan({**inputs, self.shard: item}) for item in inputs[self.shard]]
+
     def plan(self, inputs: Mapping[str, Any]) -> Plan:
-        """Name the artifact that the stage makes from its inputs."""
+        """Name the artifact that the stage makes from its inputs, of which the shard, where it has one, is one."""
         identity = {name: value for name, value in inputs.items() if not isinstance(value, Placement)}
         payload = {
             "code": code_digest(self.rooms),
@@ -111,7 +164,7 @@ def _name_of(values: Any) -> str:
 
 
 class ManifestPolicy(CachePolicy):
-    """Prefect's view on the store: a key if and only if the artifact exists."""
+    """Prefect's view on the store: a key if and only if all artifacts of the stage exist."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__()
@@ -120,17 +173,17 @@ class ManifestPolicy(CachePolicy):
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str | None:
-        """Return the artifact's key if its manifest is valid, having made sure that Prefect's record says the same."""
+        """Return a key if all manifests are valid, having made sure that Prefect's record says the same."""
         del task_ctx, flow_parameters, kwargs
         store: ArtifactStore = inputs["store"]
-        plan = self.stage.plan(inputs)
-        if store.find(plan.ref) is None:
+        refs = [plan.ref for plan in self.stage.plans(inputs)]
+        if any(store.find(ref) is None for ref in refs):
             return None
+        key = refs[0].key if self.stage.shard is None else digest([self.stage.name, refs])
         results = get_result_store()
-        results.persist_result_record(
-            results.create_result_record(plan.ref, key=plan.ref.key), results.generate_default_holder()
-        )
-        return plan.ref.key
+        record = results.create_result_record(refs[0] if self.stage.shard is None else refs, key=key)
+        results.persist_result_record(record, results.generate_default_holder())
+        return key
 
 
 def _log_miss(store: ArtifactStore, plan: Plan) -> None:
@@ -150,5 +203,5 @@ def executed_or_cached(store: ArtifactStore, refs: Mapping[str, Sequence[Artifac
 
 
 def stage_folders(store: ArtifactStore, refs: Mapping[str, Sequence[ArtifactRef]]) -> dict[str, Path]:
-    """The folder of each stage: its artifact's, or the one that holds the artifacts of all its shards."""
+    """The folder of each stage: its artifact's, or the one that holds the artifacts of its shards."""
     return {stage: store.path(made[0]).parent if made[0].group else store.path(made[0]) for stage, made in refs.items()}

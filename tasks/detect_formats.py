@@ -1,25 +1,25 @@
 """Tell what each row of a shard is."""
 
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.formats import FormatsConfig, detect
-from sft_core.records import ShardRef, StageOutcome
-from tasks.caching import artifact_task
+from sft_core.formats import FormatsConfig, Verdict, detect, total_verdict
+from sft_core.records import ShardRef
+from tasks.caching import sharded_task
+from tasks.workers import Work
 
 
-@artifact_task(rooms=["formats"], shard="records")
-def detect_formats(config: FormatsConfig, records: ShardRef, store: ArtifactStore, folder: Path) -> StageOutcome:
+@sharded_task(rooms=["formats"], shard="records")
+def detect_formats(config: FormatsConfig, records: ShardRef, store: ArtifactStore) -> Work:
     """Turn a shard's records into examples and rejections."""
-    return detect(config, records, records.arrow_file(store.root), folder)
+    return Work(detect, (config, records, records.arrow_file(store.root)))
 
 
-def verdicts_of(store: ArtifactStore, detected: Sequence[ArtifactRef]) -> dict[str, dict[str, int]]:
-    """Count each source's rows by format, over all its shards."""
-    verdicts: dict[str, Counter[str]] = {}
+def verdicts_of(store: ArtifactStore, detected: Sequence[ArtifactRef]) -> dict[str, Verdict]:
+    """What each source was taken for and why, over all its shards."""
+    facts_by_source: dict[str, list[dict[str, Any]]] = {}
     for ref in detected:
         facts = store.manifest(ref).facts
-        verdicts.setdefault(facts["source"], Counter()).update(facts["formats"])
-    return {source: dict(formats) for source, formats in verdicts.items()}
+        facts_by_source.setdefault(facts["source"], []).append(facts)
+    return {source: total_verdict(facts) for source, facts in facts_by_source.items()}

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.ledger import Ledger, Rejection, read_rejections, write_rejections
+from sft_core.ledger import write_rejections
 from sft_core.packing import PackingConfig, plan_blocks
 from sft_core.records import StageOutcome
 from sft_core.shards import TokenRows, write_blocks, write_prompts
 from tasks.caching import artifact_task
+from tasks.row_accounts import ledger_of, rejections_of
 
 SPLITS = ("train", "eval")
 
@@ -36,13 +37,3 @@ def pack_shards(
             write_prompts(folder / "prompts.arrow", rows)
     write_rejections(folder / "rejected.jsonl", rejections_of(store, tokens))
     return StageOutcome(ledger=ledger_of(store, tokens), facts=facts)
-
-
-def ledger_of(store: ArtifactStore, tokens: Sequence[ArtifactRef]) -> Ledger:
-    """The account of all shards."""
-    return Ledger.total(manifest.ledger for ref in tokens if (manifest := store.manifest(ref)).ledger)
-
-
-def rejections_of(store: ArtifactStore, tokens: Sequence[ArtifactRef]) -> list[Rejection]:
-    """All rejected rows, in order."""
-    return [rejection for ref in tokens for rejection in read_rejections(store.path(ref) / "rejected.jsonl")]

@@ -1,6 +1,5 @@
 """Progress bars for people: on a terminal only, never where the output is piped."""
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,11 +35,23 @@ class TrainingProgress:
         self._bar.close()
 
 
-def each_done(futures: Iterable[Any], what: str) -> Iterator[Any]:
-    """Yield the results of futures in their order, with a bar.
+class ShardProgress:
+    """A bar over the shards of a stage."""
 
-    Raises:
-        Exception: the first one's error, as it was raised.
-    """
-    for future in tqdm(list(futures), desc=what, unit="shard", disable=None, leave=False):
-        yield future.result()
+    def __init__(self, stage: str, num_done: int, num_shards: int) -> None:
+        is_idle = True if num_done == num_shards else None
+        self._bar: tqdm[Any] = tqdm(
+            desc=stage, initial=num_done, total=num_shards, unit="shard", disable=is_idle, leave=False
+        )
+
+    def advance(self) -> None:
+        """One more shard is done."""
+        self._bar.update()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()

@@ -6,7 +6,17 @@ from pydantic import Field
 
 from sft_core.section import Section
 
-DatasetFormat = Literal["auto", "messages", "prompt_completion", "alpaca", "text"]
+DatasetFormat = Literal[
+    "auto",
+    "messages",
+    "prompt_completion",
+    "text",
+    "sharegpt",
+    "alpaca",
+    "question_answer",
+    "trlx",
+    "tokenized",
+]
 
 
 class FormatsConfig(Section):

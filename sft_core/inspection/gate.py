@@ -10,3 +10,5 @@ class GateVerdict(Section):
     value: float
     limit: float
     passed: bool
+    what: str = ""
+    """The share in words."""

@@ -53,7 +53,8 @@ class Lineage:
     @property
     def max_length(self) -> int | None:
         """Tokens a row may have, and a block can hold."""
-        limit: int | None = self.manifest.facts["max_length"]
+        known = self.manifest.facts.get("max_length") or self.manifest.payload["inputs"].get("capacity")
+        limit: int | None = known
         return limit
 
     def segments(self, split: str) -> pa.Table:
@@ -133,7 +134,7 @@ class _Folders:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._listed: dict[str, dict[str, Path]] = {}
-        self._ingested: dict[tuple[str, str], tuple[Path, dict[str, Any]]] | None = None
+        self._ingested: dict[str, tuple[Path, dict[str, Any]]] | None = None
 
     def manifest(self, stage: str, key: str) -> Manifest:
         manifest = _read_manifest(self.folder(stage, key) / MANIFEST)
@@ -149,12 +150,12 @@ class _Folders:
             self._listed[stage] = {path.parent.name[-FOLDER_KEY_DIGITS:]: path.parent for path in manifests}
         return self._listed[stage].get(key[:FOLDER_KEY_DIGITS], self._root / "missing")
 
-    def records(self, source: str, content_digest: str) -> tuple[Path, dict[str, Any]]:
+    def records(self, content_digest: str) -> tuple[Path, dict[str, Any]]:
         """The Arrow file of a shard's records, and what its ingest artifact says about it."""
         if self._ingested is None:
             found = sorted(_ingested_shards(self._root), key=lambda entry: entry[0])
-            self._ingested = {(shard["source"], shard["content_digest"]): (path, shard) for _, path, shard in found}
-        return self._ingested.get((source, content_digest), (self._root / "missing", {}))
+            self._ingested = {shard["content_digest"]: (path, shard) for _, path, shard in found}
+        return self._ingested.get(content_digest, (self._root / "missing", {}))
 
 
 def _follow(folders: _Folders, key: str, named: dict[str, Any]) -> ShardLineage:
@@ -162,7 +163,7 @@ def _follow(folders: _Folders, key: str, named: dict[str, Any]) -> ShardLineage:
     rendered = folders.manifest("render_chats", tokens.payload["shard"])
     examples = folders.manifest("detect_formats", rendered.payload["shard"])
     shard = examples.payload["shard"]
-    records, described = folders.records(shard["source"], shard["content"])
+    records, described = folders.records(shard["content"])
     return ShardLineage(
         source=named.get("source") or shard["source"],
         file=named.get("file") or described.get("file", ""),
@@ -183,7 +184,7 @@ def _ingested_shards(root: Path) -> Iterator[tuple[float, Path, dict[str, Any]]]
             continue
         files: dict[str, list[dict[str, Any]]] = manifest.facts.get("files", {})
         for shard in manifest.facts["shards"]:
-            only = files.get(shard["source"], [])
+            only = files.get(shard.get("source", ""), [])
             file = shard.get("file") or (only[0]["path"] if len(only) == 1 else "")
             yield manifest.made_at, path.parent / shard["path"], {**shard, "file": file}
 

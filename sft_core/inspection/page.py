@@ -197,7 +197,7 @@ def _gates(gates: Sequence[GateVerdict]) -> str:
         return paragraph("The recipe sets no limits that were reported.")
     rows = [
         [
-            f"<code>{escaped(gate.name)}</code>",
+            f'<code>{escaped(gate.name)}</code><div class="note">{escaped(gate.what)}</div>',
             f"{gate.value:.4g}",
             f"{gate.limit:.4g}",
             '<span class="pass">✓ passed</span>' if gate.passed else '<span class="fail">✗ failed</span>',

@@ -220,7 +220,7 @@ def _rejection(path: Path, shard: ShardLineage, row: int) -> dict[str, Any] | No
             if mark in line:
                 rejection: dict[str, Any] = orjson.loads(line)
                 is_ours = rejection["source"] == shard.source and rejection["row"] == row
-                if is_ours and rejection.get("file", shard.file) == shard.file:
+                if is_ours and rejection.get("file") in (None, "", shard.file):
                     return rejection
     return None
 

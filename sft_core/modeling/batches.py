@@ -36,7 +36,8 @@ class Blocks(Dataset[Block]):
         return len(self._table)
 
     def __getitem__(self, index: int) -> Block:
-        """Return one block: `input_ids` [tokens], `seq_lengths` [documents], `labels` [tokens]."""
+        """Return one block: `input_ids` [tokens], `seq_lengths` [documents], `labels` [tokens], and `loss_weights`
+        [tokens] where the data has weights."""
         block = self._table[int(index)]
         if "loss_mask" in block:
             block["labels"] = np.where(block.pop("loss_mask") == 1, block["input_ids"], IGNORED_LABEL)
@@ -45,8 +46,8 @@ class Blocks(Dataset[Block]):
 
 @dataclass(frozen=True, slots=True)
 class Collator:
-    """Pads blocks into a batch: `input_ids`, `position_ids` and `labels`, each [blocks, tokens] int64, and
-    `num_tokens` [blocks]."""
+    """Pads blocks into a batch: `input_ids`, `position_ids` and `labels`, each [blocks, tokens] int64, `num_tokens`
+    [blocks], and `loss_weights` [blocks, tokens] float32 where the data has weights."""
 
     pad_token_id: int
 
@@ -59,12 +60,14 @@ class Collator:
             "position_ids": [_positions(block["seq_lengths"], width, is_packed) for block in blocks],
             "labels": [_padded(_own_targets(block), width, IGNORED_LABEL) for block in blocks],
         }
+        if "loss_weights" in blocks[0]:
+            columns["loss_weights"] = [_padded(block["loss_weights"], width, 0, np.float32) for block in blocks]
         num_tokens = torch.tensor([len(block["input_ids"]) for block in blocks])
         return {**{name: torch.from_numpy(np.stack(rows)) for name, rows in columns.items()}, "num_tokens": num_tokens}
 
 
-def _padded(values: Any, width: int, fill: int) -> Any:
-    return np.concatenate([values, np.full(width - len(values), fill)]).astype(np.int64)
+def _padded(values: Any, width: int, fill: int, dtype: type[np.generic] = np.int64) -> Any:
+    return np.concatenate([values, np.full(width - len(values), fill)]).astype(dtype)
 
 
 def _positions(seq_lengths: Sequence[int], width: int, is_packed: bool) -> Any:

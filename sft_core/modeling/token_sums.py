@@ -43,28 +43,36 @@ def forward_at_targets(
     return logits, targets[predicts]
 
 
-def sum_over_targets(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def weights_at_targets(loss_weights: Tensor | None, labels: Tensor) -> Tensor | None:
+    """The weights [targets] of the tokens that are targets, where the data has weights [blocks, tokens]."""
+    return None if loss_weights is None else loss_weights[:, 1:][labels[:, 1:] != IGNORED_LABEL]
+
+
+def sum_over_targets(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Sum loss, entropy and hits over targets.
 
-    With z the logits in front of a target y and p = softmax(z): the loss is −log p_y, the entropy −Σ p log p
+    With z the logits in front of a target y and p = softmax(z): the loss is −w log p_y, the entropy −Σ p log p
     = logsumexp(z) − Σ p·z, and a hit is argmax z = y (of equal logits the lowest id). All in float32.
 
     Args:
         logits: [targets, vocabulary]
         targets: [targets]
+        weights: [targets] w of each; None where all are 1.
 
     Returns:
         The summed loss, a scalar with gradient (a zero that is connected to the graph if there is no target), and the
-        detached sums [4]: loss, entropy, hits, targets.
+        detached sums [5]: loss, entropy, hits, targets, weight.
     """
     logits = logits.float()
     log_total = torch.logsumexp(logits, dim=-1)
-    loss = (log_total - logits.gather(-1, targets[:, None]).squeeze(-1)).sum()
+    losses = log_total - logits.gather(-1, targets[:, None]).squeeze(-1)
+    loss = losses.sum() if weights is None else (losses * weights).sum()
     with torch.no_grad():
         entropy = log_total.sum(dtype=torch.float64) - _expected_logits(logits, log_total)
         hits = (logits.argmax(-1) == targets).sum()
         count = torch.tensor(len(targets), device=logits.device)
-        sums = torch.stack([part.double() for part in (loss.detach(), entropy, hits, count)])
+        weight = count if weights is None else weights.sum(dtype=torch.float64)
+        sums = torch.stack([part.double() for part in (loss.detach(), entropy, hits, count, weight)])
     return loss, sums
 
 
@@ -77,20 +85,22 @@ def _expected_logits(logits: Tensor, log_total: Tensor) -> Tensor:
 
 
 def as_token_sums(sums: Tensor) -> TokenSums:
-    """Bring sums [4] from the device."""
+    """Bring sums [5] from the device."""
     return TokenSums(*sums.tolist())
 
 
 @torch.no_grad()
 def evaluate_batches(model: "PreTrainedModel", batches: Iterable[dict[str, Tensor]], device: torch.device) -> Tensor:
-    """Sum loss, entropy and hits over batches, [4] in float64; the model is in evaluation mode meanwhile."""
+    """Sum loss, entropy, hits, targets and weight over batches, [5] in float64; meanwhile the model is in evaluation
+    mode."""
     head = model.get_output_embeddings()
     was_training = model.training
     model.eval()
-    total = torch.zeros(4, dtype=torch.float64, device=device)
+    total = torch.zeros(5, dtype=torch.float64, device=device)
     for batch in batches:
         inputs = {name: tensor.to(device) for name, tensor in batch.items()}
         labels, _ = inputs.pop("labels"), inputs.pop("num_tokens")
-        total += sum_over_targets(*forward_at_targets(model, head, inputs, labels))[1]
+        weights = weights_at_targets(inputs.pop("loss_weights", None), labels)
+        total += sum_over_targets(*forward_at_targets(model, head, inputs, labels), weights)[1]
     model.train(was_training)
     return total

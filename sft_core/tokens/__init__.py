@@ -10,6 +10,6 @@ exactly one end token.
 
 from sft_core.tokens.config import TokensConfig
 from sft_core.tokens.encode import Encoder, MaskedTokens, encoder_of
-from sft_core.tokens.tokenize import tokenize
+from sft_core.tokens.tokenize import CUT_TARGETS, NO_TARGET, tokenize
 
-__all__ = ["Encoder", "MaskedTokens", "TokensConfig", "encoder_of", "tokenize"]
+__all__ = ["CUT_TARGETS", "NO_TARGET", "Encoder", "MaskedTokens", "TokensConfig", "encoder_of", "tokenize"]

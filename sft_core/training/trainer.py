@@ -9,15 +9,22 @@ import torch
 from torch.utils.data import DataLoader, Subset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from sft_core.modeling import as_token_sums, evaluate_batches, forward_at_targets, sum_over_targets
+from sft_core.modeling import (
+    as_token_sums,
+    evaluate_batches,
+    forward_at_targets,
+    sum_over_targets,
+    weights_at_targets,
+)
 from sft_core.training.config import TrainingConfig
 
 
 class SupervisedTrainer(Trainer):
     """Trains on blocks.
 
-    The denominator of a step's loss is the number of targets in all its micro-batches on all processes. What is logged
-    is summed over all steps since the last line, and divided once.
+    The denominator of a step's loss is the number of targets in all its micro-batches on all processes, or the sum of
+    their weights where the data has weights. What is logged is summed over all steps since the last line, and divided
+    once.
     """
 
     loss_is_scaled_for_ga = True
@@ -29,7 +36,7 @@ class SupervisedTrainer(Trainer):
         self.add_callback(_LogLastStep())
         self.num_tokens = 0
         self._metrics_path = metrics_path
-        self._window = torch.zeros(5, dtype=torch.float64, device=self.args.device)
+        self._window = torch.zeros(6, dtype=torch.float64, device=self.args.device)
 
     def compute_loss(
         self,
@@ -44,9 +51,19 @@ class SupervisedTrainer(Trainer):
         """
         labels, num_tokens = inputs.pop("labels"), inputs.pop("num_tokens")
         head = self.accelerator.unwrap_model(model).get_output_embeddings()
-        loss, sums = sum_over_targets(*forward_at_targets(model, head, inputs, labels))
+        weights = weights_at_targets(inputs.pop("loss_weights", None), labels)
+        loss, sums = sum_over_targets(*forward_at_targets(model, head, inputs, labels), weights)
         self._window += torch.cat([sums, num_tokens.sum().double().reshape(1)])
-        return loss / num_items_in_batch.clamp(min=1) * self.accelerator.num_processes
+        denominator = torch.where(num_items_in_batch > 0, num_items_in_batch, 1)  # of a step without any target
+        return loss / denominator * self.accelerator.num_processes
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
+        """Sum the weights of a step's targets over micro-batches and processes; without weights, count the targets."""
+        if not batch_samples or "loss_weights" not in batch_samples[0]:
+            return super()._get_num_items_in_batch(batch_samples, device)
+        weights = (weights_at_targets(batch["loss_weights"], batch["labels"]) for batch in batch_samples)
+        total = torch.stack([part.double().sum() for part in weights if part is not None]).sum()
+        return self.accelerator.reduce(total.to(device))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write one line of `metrics.jsonl`; training metrics come from our sums."""
@@ -55,8 +72,8 @@ class SupervisedTrainer(Trainer):
         if "loss" in logs:
             sums = self.accelerator.reduce(self._window.clone())
             self._window.zero_()
-            self.num_tokens += int(sums[4])
-            logs = {**logs, **as_token_sums(sums[:4]).means(), "num_tokens": self.num_tokens}
+            self.num_tokens += int(sums[5])
+            logs = {**logs, **as_token_sums(sums[:5]).means(), "num_tokens": self.num_tokens}
         super().log(logs, start_time)
         if self.is_world_process_zero():
             line = {"step": self.state.global_step, "max_steps": self.state.max_steps, "time": time.time(), **logs}

@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from sft_cli.main import app
+from sft_core.formats.dialects import DIALECTS
 from sft_core.recipe_file import load_recipe
 
 PROJECT = Path(__file__).parents[2]
@@ -64,6 +65,13 @@ def test_every_command_and_option_is_documented() -> None:
 def test_every_recipe_is_valid_and_opens_with_the_command_that_runs_it(recipe: Path) -> None:
     assert load_recipe(recipe).name == recipe.stem
     assert f"sft run recipes/{recipe.name}" in "".join(recipe.read_text().splitlines(keepends=True)[:4])
+
+
+def test_every_format_and_its_columns_are_documented() -> None:
+    page = (PROJECT / "docs" / "formats.md").read_text()
+    for dialect in DIALECTS:
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| `{dialect.name}` |"))
+        assert {f"`{name}`" for columns in dialect.columns for name in columns} <= set(re.findall("`[^`]+`", line))
 
 
 def test_every_field_of_the_recipe_has_a_meaning() -> None:

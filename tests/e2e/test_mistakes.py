@@ -86,7 +86,8 @@ def test_no_trainable_row_left_is_told_with_the_reasons(workspace: Workspace) ->
 def test_a_gate_stops_the_run_with_share_and_limit(workspace: Workspace) -> None:
     write_rows(workspace.data, [*sums(3), {"question": "a", "answer": None}])
     message = mistake(workspace.sft("run", "recipe.yaml", "--json", "--set", "gates.max_rejected_fraction=0.1"))
-    assert "25.0% of 4 rows are rejected, at most 10.0% are allowed" in message
+    assert "25.0% of 4 rows are rejected (1 × `completion` is null" in message
+    assert "at most 10.0% are allowed" in message
 
 
 def test_one_bad_row_among_good_ones_is_rejected_with_source_row_and_reason(workspace: Workspace) -> None:

@@ -17,6 +17,7 @@ def rejection(row: int, reason: str = "`text` is empty", excerpt: str = "{}") ->
     [
         ({"rows_in": 3, "rows_train": 2}, "3 rows in, 2 accounted for"),
         ({"rows_in": 1, "rows_train": 1, "rows_eval": 1}, "1 rows in, 2 accounted for"),
+        ({"rows_in": 3, "rows_train": 1, "rows_left_out": 1}, "3 rows in, 2 accounted for"),
         ({"rows_in": 1, "rows_rejected": 1}, "rejections without a reason"),
         ({"tokens_in": 9, "tokens_train": 5, "tokens_truncated": 3}, "9 tokens in, 8 accounted for"),
     ],
@@ -61,6 +62,13 @@ def test_flat_speaks_the_words_of_the_reports() -> None:
     flat = Ledger(rows_in=4, rows_train=2, rows_eval=1, rows_rejected=1, rejected_by_reason={"a": 1}).flat()
     assert (flat["rows_in"], flat["rows_trained"], flat["rows_held_out"], flat["rows_rejected"]) == (4, 2, 1, 1)
     assert flat["rejected_by_reason"] == {"a": 1}
+
+
+def test_rows_left_out_are_part_of_every_sum() -> None:
+    ledger = Ledger(rows_in=5, rows_train=2, rows_left_out=3)
+    assert Ledger.total([ledger, ledger]).rows_left_out == 6
+    assert ledger.rejecting(["train"], {"a": 1}).rows_left_out == 3
+    assert ledger.flat()["rows_left_out"] == 3
 
 
 def test_rejections_are_read_as_they_were_written(tmp_path: Path) -> None:

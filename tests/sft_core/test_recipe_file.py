@@ -84,7 +84,7 @@ def test_an_unknown_key_in_the_list_of_sources_says_what_was_perhaps_meant(file:
 
 
 def test_every_mistake_has_its_line(file: Path) -> None:
-    lines = mistake(file, "tokens: {max_length: 0}\nformats: {dataset_format: sharegpt}\nmodle: 1").split("\n")
+    lines = mistake(file, "tokens: {max_length: 0}\nformats: {dataset_format: vicuna}\nmodle: 1").split("\n")
     assert [line.split(": ")[1] for line in lines] == ["formats.dataset_format", "tokens.max_length", "modle"]
     assert lines[1] == f"{file}: tokens.max_length: input should be greater than or equal to 1; found 0"
 

@@ -52,7 +52,7 @@ def test_shards_of_one_setting_share_a_folder_and_another_setting_has_its_own() 
 
 
 def test_the_tasks_take_all_inputs_but_the_folder() -> None:
-    assert list(tokenize_chats.fn.__signature__.parameters) == ["config", "tokenizer", "rendered", "store"]
+    assert list(tokenize_chats.fn.__signature__.parameters) == ["config", "tokenizer", "rendered", "store", "workers"]
     assert "folder" not in train_model.fn.__signature__.parameters
 
 

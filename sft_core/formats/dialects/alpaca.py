@@ -1,41 +1,38 @@
 """Alpaca rows: `instruction`, `output`, and perhaps `input`, `system` and `history`, read as a conversation with one
-last answer.
+last answer. Dolly's names `context` and `response` are taken for `input` and `output`.
 
 {"instruction": "Add", "input": "2 and 3", "output": "5"}  →  user "Add\\n2 and 3", assistant "5" (the completion)
 """
 
 from typing import Any
 
-from sft_core.formats.dialects.dialect import Dialect, Fields, RowRejectedError, text_of
+from sft_core.formats.dialects.conversation_columns import conversation_of
+from sft_core.formats.dialects.dialect import Dialect, Fields, optional_text_of, text_of
+from sft_core.formats.rejection import RowRejectedError
 from sft_core.records import Conversation, Message
+
+ANSWERS = ("output", "response", "completion", "answer")
 
 
 def _convert(fields: Fields) -> Conversation:
-    request = "\n".join(part for part in (text_of(fields, "instruction"), _optional_text(fields, "input")) if part)
+    parts = (text_of(fields, "instruction"), optional_text_of(fields, "input", "context"))
+    request = "\n".join(part for part in parts if part.strip())
     if not request:
         raise RowRejectedError("`instruction` is empty")
-    system = _optional_text(fields, "system")
-    prompt = [
-        *([_message("system", system)] if system else []),
-        *(message for turn in _history(fields) for message in turn),
-        _message("user", request),
-    ]
-    return Conversation((*prompt, _message("assistant", text_of(fields, "output"))), len(prompt))
+    prompt = (*_history(fields), _message("user", request))
+    answer = _message("assistant", optional_text_of(fields, *ANSWERS))
+    return conversation_of(fields, (*prompt, answer), len(prompt))
 
 
-def _history(fields: Fields) -> list[tuple[Message, Message]]:
+def _history(fields: Fields) -> list[Message]:
     turns: Any = fields.get("history") or []
     if not isinstance(turns, list) or not all(_is_turn(turn) for turn in turns):
         raise RowRejectedError("`history` is not a list of [request, answer] pairs of text")
-    return [(_message("user", request), _message("assistant", answer)) for request, answer in turns]
+    return [_message(role, text) for turn in turns for role, text in zip(("user", "assistant"), turn, strict=True)]
 
 
 def _is_turn(turn: Any) -> bool:
     return isinstance(turn, list) and len(turn) == 2 and all(isinstance(text, str) for text in turn)
-
-
-def _optional_text(fields: Fields, column: str) -> str:
-    return "" if fields.get(column) is None else text_of(fields, column)
 
 
 def _message(role: str, content: str) -> Message:
@@ -43,5 +40,8 @@ def _message(role: str, content: str) -> Message:
 
 
 ALPACA = Dialect(
-    "alpaca", "Alpaca: `instruction`, `output`, perhaps `input`", frozenset({"instruction", "output"}), _convert
+    "alpaca",
+    "Alpaca: `instruction`, `output`, perhaps `input`",
+    tuple(("instruction", answer) for answer in ANSWERS),
+    _convert,
 )

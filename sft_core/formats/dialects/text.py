@@ -1,14 +1,15 @@
-"""Plain language modelling: one column of text, all of it learned."""
+"""Plain language modelling: one column of text, all of it learned. A row that is a bare string is the same."""
 
-from sft_core.formats.dialects.dialect import Dialect, Fields, RowRejectedError, text_of
+from sft_core.formats.dialects.dialect import Dialect, Fields, text_of
+from sft_core.formats.rejection import RowRejectedError
 from sft_core.records import TextExample
 
 
 def _convert(fields: Fields) -> TextExample:
     text = text_of(fields, "text")
-    if not text:
+    if not text or text.isspace():
         raise RowRejectedError("`text` is empty")
     return TextExample(prompt="", completion=text, has_prompt=False)
 
 
-TEXT = Dialect("text", "language modelling: `text`", frozenset({"text"}), _convert)
+TEXT = Dialect("text", "language modelling: `text`", (("text",),), _convert)

@@ -1,28 +1,51 @@
-"""Detection over a shard: every row comes out as an example or as a rejection."""
+"""Detection over a shard: every row comes out as an example, as a rejection, or is left out as the recipe says."""
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_core.formats import FormatsConfig, detect
 from sft_core.ledger import Rejection, read_rejections
-from sft_core.records import RECORDS, ShardRef, StageOutcome
-from sft_core.tables import iterate_rows, write_table
+from sft_core.records import EXAMPLES, RECORDS, Selection, ShardRef, StageOutcome, TransformRef
+from sft_core.selection import is_selected
+from sft_core.tables import iterate_rows, read_table, write_table
+from sft_core.transform import locate_transform
+from tests.sft_core.formats.rows import ANSWER, USER
 
 
-def run(folder: Path, rows: list[Any], split: Literal["train", "eval"] | None = None, **config: Any) -> StageOutcome:
-    """Detect the format of rows; the stage's files lie in `folder`."""
-    records = [
-        {"row": 10 + number, "line": 20 + number, "record": orjson.dumps(row).decode()}
-        for number, row in enumerate(rows)
-    ]
-    write_table(folder / "records.arrow", RECORDS, records)
-    shard = ShardRef(source="train", split=split, number=0, path="records.arrow", rows=len(rows), content_digest="d")
+def detect_records(
+    folder: Path,
+    records: list[str],
+    split: Literal["train", "eval"] | None = None,
+    selection: Selection | None = None,
+    transform: TransformRef | None = None,
+    **config: Any,
+) -> StageOutcome:
+    """Detect the format of records given as text; the stage's files lie in `folder`."""
+    rows = [{"row": 10 + number, "line": 20 + number, "record": record} for number, record in enumerate(records)]
+    write_table(folder / "records.arrow", RECORDS, rows)
+    shard = ShardRef(
+        source="train",
+        split=split,
+        number=0,
+        path="records.arrow",
+        rows=len(rows),
+        content_digest="d",
+        selection=selection,
+        transform=transform,
+    )
     return detect(FormatsConfig(**config), shard, folder / "records.arrow", folder)
+
+
+def run(folder: Path, rows: list[Any], **options: Any) -> StageOutcome:
+    """Detect the format of rows."""
+    return detect_records(folder, [orjson.dumps(row).decode() for row in rows], **options)
 
 
 def examples(folder: Path) -> list[dict[str, Any]]:
@@ -32,7 +55,8 @@ def examples(folder: Path) -> list[dict[str, Any]]:
 def test_rows_of_several_formats_may_stand_in_one_source(tmp_path: Path) -> None:
     rows = [{"text": "a"}, {"prompt": "b", "completion": "c"}, {"text": "d"}, {"oops": 1}]
     outcome = run(tmp_path, rows)
-    assert outcome.facts == {"source": "train", "formats": {"text": 2, "prompt_completion": 1}}
+    assert outcome.facts is not None
+    assert (outcome.facts["source"], outcome.facts["formats"]) == ("train", {"text": 2, "prompt_completion": 1})
     assert [(row["row"], row["line"], row["format"]) for row in examples(tmp_path)] == [
         (10, 20, "text"),
         (11, 21, "prompt_completion"),
@@ -55,12 +79,6 @@ def test_a_rejection_leads_back_to_its_row(tmp_path: Path) -> None:
     )
 
 
-def test_rows_that_are_no_objects_are_rejected(tmp_path: Path) -> None:
-    outcome = run(tmp_path, [1, "text", None, [{"text": "a"}], True])
-    assert outcome.ledger is not None
-    assert outcome.ledger.rejected_by_reason == {"the row is not an object of columns": 5}
-
-
 def test_the_split_of_a_source_holds_for_all_its_rows(tmp_path: Path) -> None:
     ledger = run(tmp_path, [{"text": str(number)} for number in range(20)], split="eval").ledger
     assert ledger is not None
@@ -80,42 +98,123 @@ def test_examples_survive_as_they_were(tmp_path: Path) -> None:
     assert (example["messages"], example["tools"], example["completion_index"]) == (messages, [{"name": "add"}], None)
 
 
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=5)
+def test_the_table_has_its_columns_even_without_rows(tmp_path: Path) -> None:
+    run(tmp_path, [])
+    assert read_table(tmp_path / "examples.arrow").schema == EXAMPLES
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"images": ["a.jpg", {"bytes": "aGk=", "path": None}]}, ["a.jpg", {"bytes": "aGk=", "path": None}]),
+        ({"image": "a.jpg"}, ["a.jpg"]),
+        ({"image": {"bytes": "aGk="}}, [{"bytes": "aGk="}]),
+        ({"images": []}, None),
+        ({"images": None}, None),
+        ({}, None),
+    ],
 )
+def test_images_pass_through_untouched(tmp_path: Path, columns: dict[str, Any], expected: Any) -> None:
+    run(tmp_path, [{"messages": [USER, ANSWER], **columns}])
+    images = examples(tmp_path)[0]["images"]
+    assert (None if images is None else orjson.loads(images)) == expected
+
+
+def test_every_example_has_its_identity(tmp_path: Path) -> None:
+    run(tmp_path, [{"text": "a"}, {"messages": [USER, ANSWER]}, {"text": "a", "id": 3}])
+    first, other, again = ((row["example_id"], row["prompt_id"]) for row in examples(tmp_path))
+    assert first == again
+    assert not set(first) & set(other)
+
+
+HALF = Selection(seed=7, below=2**63)
+
+
+def test_rows_that_are_not_selected_are_left_out_and_counted(tmp_path: Path) -> None:
+    rows = [{"text": str(number)} for number in range(100)] + [{"oops": number} for number in range(100)]
+    ledger = run(tmp_path, rows, selection=HALF).ledger
+    assert ledger is not None
+    selected = [10 + n for n, row in enumerate(rows) if is_selected(HALF, 10 + n, orjson.dumps(row).decode())]
+    kept = [row["row"] for row in examples(tmp_path)]
+    assert kept == [row for row in selected if row < 110]
+    assert ledger.rows_left_out == 200 - len(selected)
+    assert (ledger.rows_in, ledger.rows_train + ledger.rows_rejected) == (200, len(selected))
+
+
+MODULE = """
+def shout(row):
+    return {"text": row["words"].upper()}
+
+def as_text(row):
+    return row["words"]
+
+def without_b(row):
+    return None if row["words"] == "b" else {"text": row["words"]}
+
+def columns(row):
+    return " ".join(row)
+
+def a_set(row):
+    return {"text": {1, 2}}
+"""
+
+
+def transform(folder: Path, function: str) -> TransformRef:
+    """A function of a module of the user's."""
+    (folder / "my_rows.py").write_text(MODULE)
+    return locate_transform(f"{folder}/my_rows.py:{function}")
+
+
+@pytest.mark.parametrize(
+    ("function", "texts", "left_out", "rejected"),
+    [
+        ("shout", ["A", "B"], 0, {}),
+        ("as_text", ["a", "b"], 0, {}),
+        ("without_b", ["a"], 1, {}),
+        ("a_set", [], 0, {"the transform returned what cannot be kept as JSON: Type is not JSON serializable: set": 2}),
+    ],
+)
+def test_rows_are_what_the_transform_makes_of_them(
+    tmp_path: Path, function: str, texts: list[str], left_out: int, rejected: dict[str, int]
+) -> None:
+    ledger = run(tmp_path, [{"words": "a"}, {"words": "b"}], transform=transform(tmp_path, function)).ledger
+    assert ledger is not None
+    assert [orjson.loads(row["example"])["completion"] for row in examples(tmp_path)] == texts
+    assert (ledger.rows_in, ledger.rows_left_out, ledger.rejected_by_reason) == (2, left_out, rejected)
+
+
+def test_a_transform_that_fails_rejects_the_row(tmp_path: Path) -> None:
+    rows = [{"words": "a"}, {"oops": "b"}, {"words": 3}]
+    ledger = run(tmp_path, rows, transform=transform(tmp_path, "shout")).ledger
+    assert ledger is not None
+    assert (ledger.rows_train, ledger.rows_rejected) == (1, 2)
+    assert sorted(reason.split()[-1] for reason in ledger.rejected_by_reason) == ["AttributeError", "KeyError"]
+
+
+def test_a_transform_gets_a_dictionary_even_for_a_bare_row(tmp_path: Path) -> None:
+    ledger = run(tmp_path, ["a", [USER, ANSWER], 3], transform=transform(tmp_path, "columns")).ledger
+    assert [orjson.loads(row["example"])["completion"] for row in examples(tmp_path)] == ["text", "messages"]
+    assert ledger is not None
+    assert ledger.rows_rejected == 1
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5)
+SURROGATES = st.text(st.characters(categories=["Cs", "L", "Cc"]), max_size=4)
 COLUMNS = [
-    "text",
-    "prompt",
-    "completion",
-    "messages",
-    "instruction",
-    "output",
-    "input",
-    "history",
-    "system",
-    "tools",
-    "chat_template_kwargs",
+    *("text", "prompt", "completion", "messages", "conversations", "instruction", "output", "input", "history"),
+    *("system", "tools", "chat_template_kwargs", "question", "answer", "samples", "images"),
+    *("input_ids", "labels", "completion_mask", "assistant_masks", "attention_mask"),
 ]
-MESSAGES = st.lists(
-    st.dictionaries(
-        st.sampled_from(["role", "content", "tool_calls", "name"]),
-        SCALARS | st.sampled_from(["user", "assistant"]),
-        max_size=3,
-    )
-    | SCALARS,
-    max_size=3,
-)
+KEYS = ["role", "content", "from", "value", "tool_calls", "function_call", "name", "weight", "train", "type", "text"]
+WORDS = st.sampled_from(["user", "assistant", "gpt", "function_call", "text", "[]", "{}", '[{"role": "user"}]', "[{"])
+MESSAGES = st.lists(st.dictionaries(st.sampled_from(KEYS), SCALARS | WORDS, max_size=4) | SCALARS, max_size=3)
 JSON = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=5,
+    SCALARS | SURROGATES | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | SURROGATES, inner, max_size=3),
+    max_leaves=6,
 )
 ROWS = st.lists(
-    JSON | st.dictionaries(st.sampled_from(COLUMNS), JSON | MESSAGES | st.text(min_size=1, max_size=9), max_size=5),
+    JSON | st.dictionaries(st.sampled_from(COLUMNS), JSON | MESSAGES | st.lists(st.integers(-100, 9)), max_size=5),
     max_size=12,
 )
 
@@ -123,11 +222,11 @@ ROWS = st.lists(
 @given(rows=ROWS, eval_fraction=st.sampled_from([0.0, 0.5]))
 def test_every_row_of_any_json_is_an_example_or_a_rejection(rows: list[Any], eval_fraction: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        outcome = run(Path(folder), rows, eval_fraction=eval_fraction)
+        records = [json.dumps(row) for row in rows]
+        outcome = detect_records(Path(folder), records, eval_fraction=eval_fraction)
         kept, rejected = examples(Path(folder)), read_rejections(Path(folder) / "rejected.jsonl")
-    assert sorted([row["row"] for row in kept] + [rejection.row for rejection in rejected]) == list(
-        range(10, 10 + len(rows))
-    )
+    places = [row["row"] for row in kept] + [rejection.row for rejection in rejected]
+    assert sorted(places) == list(range(10, 10 + len(rows)))
     assert outcome.ledger is not None
     splits = [row["split"] for row in kept]
     assert (outcome.ledger.rows_train, outcome.ledger.rows_eval) == (splits.count("train"), splits.count("eval"))

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from sft_core.formats.split import answer_index, split_of
+from sft_core.formats.identity import prompt_id_of
+from sft_core.formats.split import split_of
 from sft_core.records import Conversation, Example, TextExample
 
 
@@ -16,11 +17,15 @@ def asked(question: str, answer: str = "yes") -> TextExample:
     return TextExample(question, answer, has_prompt=True)
 
 
+def split(example: Example, fraction: float, seed: int) -> str:
+    return split_of(prompt_id_of(example, None), fraction, seed)
+
+
 EXAMPLES = [asked(f"question {number}") for number in range(2000)]
 
 
 def held_out(examples: list[TextExample], seed: int = 42, fraction: float = 0.1) -> set[str]:
-    return {example.prompt for example in examples if split_of(example, fraction, seed) == "eval"}
+    return {example.prompt for example in examples if split(example, fraction, seed) == "eval"}
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5, 0.9])
@@ -52,7 +57,7 @@ def test_another_seed_holds_out_other_rows() -> None:
 
 def splits(examples: list[Example]) -> set[str]:
     """The splits of examples under many seeds: one split per seed if they always lie on one side."""
-    return {"".join(split_of(example, 0.5, seed)[0] for seed in range(64)) for example in examples}
+    return {"".join(split(example, 0.5, seed)[0] for seed in range(64)) for example in examples}
 
 
 def test_rows_that_share_a_prompt_lie_on_one_side() -> None:
@@ -85,15 +90,3 @@ def test_completions_of_one_conversational_prompt_lie_on_one_side() -> None:
 )
 def test_rows_without_a_prompt_are_split_by_what_they_say(examples: list[Example]) -> None:
     assert len(splits(examples)) == 6
-
-
-@pytest.mark.parametrize(
-    ("roles", "completion_index", "expected"),
-    [("ua", None, 1), ("uaua", None, 3), ("uau", None, 1), ("u", None, 1), ("uaua", 1, 1), ("su", None, 2)],
-)
-def test_the_answer_is_the_completion_or_the_last_thing_the_assistant_says(
-    roles: str, completion_index: int | None, expected: int
-) -> None:
-    names = {"u": "user", "a": "assistant", "s": "system"}
-    conversation = Conversation(tuple(said(names[role], "x") for role in roles), completion_index)
-    assert answer_index(conversation) == expected

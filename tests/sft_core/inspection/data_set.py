@@ -1,29 +1,22 @@
-"""A small data set, made by the real stages in this process: two sources, an emoji, long rows, rows that are
-rejected."""
+"""A small data set, made by the command itself: two sources, an emoji, a long row, a row that is rejected."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import yaml
 from transformers import PreTrainedTokenizerFast
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.chat import ChatConfig, locate_template
-from sft_core.file_digests import FileDigests
-from sft_core.formats import FormatsConfig
-from sft_core.inspection import Lineage, RowTable, ShardLineage, lineage_of
-from sft_core.packing import PackingConfig
-from sft_core.sources import SourceSpec, locate_sources
+from sft_core.gates import GatesConfig
+from sft_core.inspection import Lineage, RowTable, ShardLineage, find_dataset, lineage_of
 from sft_core.tables import iterate_rows, read_table, write_arrow
-from sft_core.tokenizer import TokenizerRef, load_tokenizer
-from sft_core.tokens import TokensConfig
-from tasks.detect_formats import detect_formats
-from tasks.ingest_sources import ingest_sources, shards_of
-from tasks.pack_shards import pack_shards
-from tasks.render_chats import render_chats
-from tasks.tokenize_chats import tokenize_chats
 
+PROJECT = Path(__file__).parents[3]
 MAX_LENGTH = 64
 LONG_ROW, EMOJI_ROW, REJECTED_ROW = 3, 5, 7
 
@@ -56,6 +49,38 @@ class Prepared:
     table: RowTable
 
 
+def prepare(folder: Path, tokenizer_folder: Path, tokenizer: PreTrainedTokenizerFast) -> Prepared:
+    """Run `sft prepare` in a folder."""
+    for name, rows in (("sums", sums()), ("chats", chats())):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recipe = {
+        "name": "small",
+        "model": {"init": "config", "config": {"model_type": "llama"}, "tokenizer": str(tokenizer_folder)},
+        "sources": [{"path": str(folder / f"{name}.jsonl"), "shard_rows": 16} for name in ("sums", "chats")],
+        "formats": {"eval_fraction": 0.2},
+        "chat": {"chat_template_path": "chatml"},
+        "tokens": {"max_length": MAX_LENGTH},
+        "packing": {"packing": True},
+        "gates": {name: 1 for name in GatesConfig.model_fields if name.endswith("_fraction")},
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    outside = ("PREFECT_", "MLFLOW_", "SFT_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
+    done = subprocess.run(
+        [sys.executable, "-m", "sft_cli.main", "prepare", "recipe.yaml", "--json"],
+        cwd=folder,
+        env={**clean, "SFT_HOME": str(folder / "home"), "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    store, dataset, _ = find_dataset(Path(json.loads(done.stdout)["artifacts"]["pack_shards"]))
+    lineage = lineage_of(store, dataset)
+    for shard in lineage.shards:
+        count_truncation(shard, tokenizer)
+    return Prepared(folder, store, dataset, lineage, RowTable.read(lineage))
+
+
 def count_truncation(shard: ShardLineage, tokenizer: PreTrainedTokenizerFast) -> None:
     """Fill in how many tokens each row lost, where the index leaves it open."""
     path = shard.tokens / "index.arrow"
@@ -71,23 +96,3 @@ def count_truncation(shard: ShardLineage, tokenizer: PreTrainedTokenizerFast) ->
     ]
     place = index.schema.get_field_index("tokens_truncated")
     write_arrow(path, index.set_column(place, index.schema.field(place), pa.array(lost, pa.int32())))
-
-
-def prepare(folder: Path, tokenizer_ref: TokenizerRef) -> Prepared:
-    """Run every stage up to packing."""
-    for name, rows in (("sums", sums()), ("chats", chats())):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    specs = tuple(SourceSpec(path=str(folder / f"{name}.jsonl"), shard_rows=16) for name in ("sums", "chats"))
-    store = ArtifactStore(root=folder / "home")
-    ingested = ingest_sources.fn(locate_sources(specs, FileDigests(folder / "digests.sqlite")), store=store)
-    chat = ChatConfig(chat_template_path="chatml")
-    tokens = []
-    for shard in shards_of(store, ingested):
-        examples = detect_formats.fn(FormatsConfig(eval_fraction=0.2), shard, store=store)
-        rendered = render_chats.fn(chat, locate_template(chat), tokenizer_ref, examples, store=store)
-        tokens.append(tokenize_chats.fn(TokensConfig(max_length=MAX_LENGTH), tokenizer_ref, rendered, store=store))
-    dataset = pack_shards.fn(PackingConfig(packing=True), tokens, store=store)
-    lineage = lineage_of(store, dataset)
-    for shard in lineage.shards:
-        count_truncation(shard, load_tokenizer(tokenizer_ref))
-    return Prepared(folder, store, dataset, lineage, RowTable.read(lineage))

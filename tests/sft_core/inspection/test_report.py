@@ -74,7 +74,7 @@ def test_the_page_says_where_every_row_went(html: str) -> None:
     text = " ".join("".join(read(html).text).split())
     assert "52 rows in" in text
     assert "rejected 1 " in text
-    assert "1 × `completion` is null, needed for prompt_completion (detect_formats)" in text
+    assert "1 × `completion` is null" in text
     assert "sums, row 7, line 8" in text
     assert '{"prompt":"<b>Nobody</b> answers","completion":null}' in text
     assert "prompt_completion 39" in text

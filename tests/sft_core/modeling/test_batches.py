@@ -44,3 +44,10 @@ def test_blocks_read_masks_and_labels_alike(tmp_path: Path, column: str, values:
     table = pa.table({"input_ids": [[5, 6, 7]], "seq_lengths": [[3]], column: values})
     Dataset(table).save_to_disk(str(tmp_path / "data"))
     assert Blocks(tmp_path / "data")[0]["labels"].tolist() == [-100, 6, 7]
+
+
+def test_weights_are_padded_with_zeros() -> None:
+    weighted = {**a_block([1, 2], [2], [1, 2]), "loss_weights": np.array([0.0, 0.5], np.float32)}
+    full = {**a_block([1, 2, 3], [3], [1, 2, 3]), "loss_weights": np.ones(3, np.float32)}
+    assert Collator(pad_token_id=9)([weighted, full])["loss_weights"].tolist() == [[0.0, 0.5, 0.0], [1.0, 1.0, 1.0]]
+    assert "loss_weights" not in Collator(pad_token_id=9)([a_block([1, 2], [2], [1, 2])])

@@ -7,7 +7,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 
 from sft_core.metrics import TokenSums
-from sft_core.modeling import as_token_sums, forward_at_targets, sum_over_targets
+from sft_core.modeling import as_token_sums, forward_at_targets, sum_over_targets, weights_at_targets
 
 LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [5.0, 0.0, 0.0]])
 TARGETS = torch.tensor([0, 2, 1])
@@ -26,7 +26,22 @@ def test_sums_equal_a_brute_force_computation() -> None:
     assert found.loss == pytest.approx(expected_loss, rel=1e-6)
     assert loss.item() == pytest.approx(expected_loss, rel=1e-6)
     assert found.entropy == pytest.approx(expected_entropy, rel=1e-6)
-    assert (found.correct, found.targets) == (hits, 3)
+    assert (found.correct, found.targets, found.weight) == (hits, 3, 3)
+
+
+def test_a_weight_scales_the_loss_of_its_target_and_nothing_else() -> None:
+    plain, sums = sum_over_targets(LOGITS, TARGETS)
+    first, _ = sum_over_targets(LOGITS[:1], TARGETS[:1])
+    weighted, weighted_sums = sum_over_targets(LOGITS, TARGETS, torch.tensor([3.0, 1.0, 1.0]))
+    assert weighted.item() == pytest.approx((plain + 2 * first).item(), rel=1e-6)
+    assert weighted_sums[1:4].tolist() == sums[1:4].tolist()
+    assert weighted_sums[4].item() == 5.0
+
+
+def test_weights_are_taken_at_the_targets_after_the_shift() -> None:
+    labels = torch.tensor([[1, 2, -100, 4]])
+    assert weights_at_targets(torch.tensor([[9.0, 0.5, 0.0, 2.0]]), labels).tolist() == [0.5, 2.0]
+    assert weights_at_targets(None, labels) is None
 
 
 def test_without_targets_the_loss_is_a_zero_with_a_gradient() -> None:
@@ -35,7 +50,7 @@ def test_without_targets_the_loss_is_a_zero_with_a_gradient() -> None:
     loss.backward()
     assert loss.item() == 0.0
     assert logits.grad is not None
-    assert sums.tolist() == [0.0, 0.0, 0.0, 0.0]
+    assert sums.tolist() == [0.0] * 5
 
 
 def test_logits_at_targets_equal_those_of_the_whole_and_the_first_label_is_never_a_target() -> None:
@@ -52,7 +67,7 @@ def test_logits_at_targets_equal_those_of_the_whole_and_the_first_label_is_never
 
 
 def test_means_do_not_depend_on_how_tokens_were_batched() -> None:
-    parts = [TokenSums(3.0, 1.0, 1, 2), TokenSums(10.0, 4.0, 0, 8)]
+    parts = [TokenSums(3.0, 1.0, 1, 2, 2), TokenSums(10.0, 4.0, 0, 8, 8)]
     assert (parts[0] + parts[1]).means("eval_") == {
         "eval_loss": 1.3,
         "eval_entropy": 0.5,

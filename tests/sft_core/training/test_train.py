@@ -158,6 +158,40 @@ def test_batch_size_times_accumulation_does_not_change_the_numbers(tmp_path: Pat
             assert a[name] == pytest.approx(b[name], rel=1e-5), name
 
 
+def test_weights_of_tokens_reach_the_loss_whatever_the_micro_batches_are(
+    tmp_path: Path, tokenizer_folder: Path
+) -> None:
+    """A weight of 0 leaves a token out: the same numbers as with a mask that leaves it out, and the weights' own
+    denominator."""
+    blocks = write_blocks(tmp_path / "plain", 1)
+    random = np.random.default_rng(3)
+    for block in blocks:
+        block["loss_weights"] = random.choice([0.0, 0.5, 2.0], len(block["input_ids"])).tolist()
+    Dataset.from_list(blocks).save_to_disk(str(tmp_path / "train"))
+    whole = run(tmp_path, tokenizer_folder, "whole", max_steps=2, per_device_train_batch_size=13)[1]
+    split = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
+    parts = run(tmp_path, tokenizer_folder, "parts", max_steps=2, **split)[1]
+    assert [line["loss"] for line in parts] == pytest.approx([line["loss"] for line in whole], rel=1e-5)
+    assert [line["grad_norm"] for line in parts] == pytest.approx([line["grad_norm"] for line in whole], rel=1e-4)
+    assert whole[0]["loss"] == pytest.approx(weighted_brute_force(fresh_model(tokenizer_folder), blocks), rel=1e-5)
+
+
+def weighted_brute_force(model: torch.nn.Module, blocks: list[dict]) -> float:
+    """Σ w·loss / Σ w over all targets, document by document."""
+    total = weight = 0.0
+    for block in blocks:
+        start = 0
+        for length in block["seq_lengths"]:
+            ids = torch.tensor(block["input_ids"][start : start + length])
+            with torch.no_grad():
+                log_p = torch.log_softmax(model(ids[None]).logits[0].double(), -1)
+            for position in range(1, length):
+                w = block["loss_mask"][start + position] * block["loss_weights"][start + position]
+                total, weight = total - w * log_p[position - 1, ids[position]].item(), weight + w
+            start += length
+    return total / weight
+
+
 def test_eval_loss_does_not_depend_on_the_batch_size(tmp_path: Path, tokenizer_folder: Path) -> None:
     options = {"max_steps": 1, "eval_on_start": True, "eval_strategy": "steps", "eval_steps": 1}
     losses = [

@@ -1,0 +1,201 @@
+"""What `sft prepare` costs as rows grow: seconds, memory of the whole process tree, bytes in the store.
+
+    PYTHONPATH=. python benchmarks/scale.py --rows 10000 100000 1000000    # one line a size
+    PYTHONPATH=. python benchmarks/scale.py --rows 1000000 --append 10000  # then append, and compare with a cold run
+    PYTHONPATH=. python benchmarks/scale.py --rows 200000 --trl            # and TRL 1.16 on the same file
+
+The command runs as people run it, Prefect included, against a Prefect server that this script starts on the loopback
+(its process is not counted; with `--embedded` there is none, and the one inside the command is). Memory is the
+proportional set size (PSS) of the command and all its children, sampled five times a second: pages that processes
+share are counted once. Time is the wall clock from the start of the command, Python's start and Prefect's included.
+TRL is timed in a process of its own around `load_dataset` and `SFTTrainer._prepare_dataset`, imports excluded.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from benchmarks.distinct_rows import write_rows
+
+TOKENIZER = Path(__file__).parents[2] / "shared" / "data" / "tokenizer-gpt-neox"
+PROJECT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one command."""
+
+    seconds: float
+    peak_mb: float
+    result: dict[str, Any]
+
+
+def main() -> None:
+    """Print a line a size."""
+    options = _options()
+    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch, _prefect(Path(scratch), options.embedded) as url:
+        print("| rows | seconds | rows/s | peak MB | source MB | store MB | store / source |")
+        print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for num_rows in options.rows:
+            _measure(Path(scratch) / str(num_rows), num_rows, url, options)
+
+
+def _measure(folder: Path, num_rows: int, url: str | None, options: argparse.Namespace) -> None:
+    folder.mkdir()
+    data = folder / "rows.jsonl"
+    write_rows(data, num_rows, options.turns)
+    recipe = _write_recipe(folder, data, options.turns)
+    cold = _prepare(recipe, folder / "home", url)
+    source, store = data.stat().st_size / 1e6, _megabytes(folder / "home" / "artifacts")
+    print(
+        f"| {num_rows:,} | {cold.seconds:.1f} | {num_rows / cold.seconds:,.0f} | {cold.peak_mb:,.0f} | {source:,.1f} | "
+        f"{store:,.1f} | {store / source:.2f} |",
+        flush=True,
+    )
+    if options.append:
+        _append(folder, data, recipe, num_rows, url, options)
+    if options.trl:
+        seconds = _trl(data, folder / "trl", options.turns)
+        print(f"\nTRL {seconds:.1f} s, ours {cold.seconds:.1f} s: {seconds / cold.seconds:.2f} times as fast\n")
+    shutil.rmtree(folder)
+
+
+def _append(
+    folder: Path, data: Path, recipe: Path, num_rows: int, url: str | None, options: argparse.Namespace
+) -> None:
+    """Append rows, prepare again, and compare with a preparation from nothing."""
+    idle = _prepare(recipe, folder / "home", url)
+    more = folder / "more.jsonl"
+    write_rows(more, options.append, options.turns, seed=1)
+    with data.open("ab") as file:
+        file.write(more.read_bytes())
+    warm = _prepare(recipe, folder / "home", url)
+    cold = _prepare(recipe, folder / "cold", url)
+    print(f"\nagain without a change: {idle.seconds:.1f} s")
+    print(f"{options.append:,} rows appended to {num_rows:,}: {warm.seconds:.1f} s; from nothing: {cold.seconds:.1f} s")
+    is_same = _contents(warm.result) == _contents(cold.result)
+    print(
+        "equal to the byte to a preparation from nothing\n" if is_same else "DIFFERENT from a preparation from nothing"
+    )
+
+
+def _contents(result: dict[str, Any]) -> dict[str, bytes]:
+    folder = Path(result["dataset"])
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.arrow"))}
+
+
+def _prepare(recipe: Path, home: Path, url: str | None) -> Cost:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "SFT_"))},
+        **({"PREFECT_API_URL": url} if url else {}),
+        "SFT_HOME": str(home),
+        "PYTHONPATH": str(PROJECT),
+    }
+    command = [sys.executable, "-m", "sft_cli.main", "prepare", str(recipe), "--json"]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, _tree_megabytes(process.pid))
+        time.sleep(0.2)
+    seconds = time.perf_counter() - started
+    assert process.stdout is not None
+    assert process.stderr is not None
+    if process.returncode:
+        raise SystemExit(process.stderr.read())
+    return Cost(seconds, peak, json.loads(process.stdout.read()))
+
+
+def _tree_megabytes(pid: int) -> float:
+    total = 0
+    with suppress(psutil.Error):
+        for process in (root := psutil.Process(pid), *root.children(recursive=True)):
+            with suppress(psutil.Error):
+                total += process.memory_full_info().pss
+    return total / 1e6
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def _write_recipe(folder: Path, data: Path, turns: int | None) -> Path:
+    columns = {} if turns else {"columns": {"prompt": "question", "completion": "answer"}}
+    chat = {"chat": {"chat_template_path": "chatml", "assistant_only_loss": True}} if turns else {}
+    recipe = {
+        "name": "scale",
+        "model": {"init": "config", "config": {"model_type": "llama"}, "tokenizer": str(TOKENIZER)},
+        "sources": [{"path": str(data), **columns}],
+        "packing": {"packing": True},
+        **chat,
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
+
+
+def _trl(data: Path, folder: Path, turns: int | None) -> float:
+    """TRL in a process of its own, so that nothing of ours is in its memory or its caches."""
+    command = [sys.executable, "-m", "benchmarks.trl_prepare", str(data), str(folder), *(["--chats"] if turns else [])]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+@contextmanager
+def _prefect(scratch: Path, is_embedded: bool) -> Iterator[str | None]:
+    """A Prefect server on the loopback, ended by its pid."""
+    if is_embedded:
+        yield None
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PREFECT_HOME": str(scratch / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (scratch / "server.log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        _wait(f"http://127.0.0.1:{port}/api/health")
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def _wait(url: str) -> None:
+    for _ in range(240):
+        with suppress(OSError), urllib.request.urlopen(url, timeout=2):
+            return
+        time.sleep(0.5)
+    raise TimeoutError(url)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Time `sft prepare` as rows grow.")
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--turns", type=int, help="make chats of so many problems")
+    parser.add_argument("--append", type=int, help="append so many rows, and prepare again")
+    parser.add_argument("--trl", action="store_true", help="time TRL on the same file")
+    parser.add_argument("--embedded", action="store_true", help="without a Prefect server")
+    parser.add_argument("--scratch", type=Path, help="folder for data and stores")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
