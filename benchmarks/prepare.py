@@ -48,11 +48,12 @@ from sft_core.file_digests import FileDigests
 from sft_core.formats import detect
 from sft_core.inputs import locate_inputs
 from sft_core.ledger import Ledger
-from sft_core.packing import plan_blocks
+from sft_core.packing import choose_rows, plan_blocks
 from sft_core.recipe import Recipe
 from sft_core.records import ShardRef
-from sft_core.shards import TokenRows, write_blocks
+from sft_core.shards import write_blocks
 from sft_core.sources import ingest
+from sft_core.token_rows import TokenRows
 from sft_core.tokens import tokenize
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -103,13 +104,14 @@ def prepare_ours(task: Task, folder: Path) -> Path:
         detected = detect(recipe.formats, shard, shard.arrow_file(records), examples)
         written = render(recipe.chat, template, shard.source, examples, detected.ledger or Ledger(), rendered)
         tokenize(recipe.tokens, inputs.tokenizer, shard.source, rendered, written.ledger or Ledger(), tokens)
-        return shard.source, tokens / "tokens.arrow"
+        return shard.source, tokens
 
     with ThreadPoolExecutor(SHARDS_AT_A_TIME) as threads:
         done = list(threads.map(prepare_shard, (ShardRef(**shard) for shard in shards)))
-    rows = TokenRows.read(done, "train")
-    blocks = plan_blocks(recipe.packing, "train", rows.lengths, recipe.tokens.max_length)
-    write_blocks(folder, "train", rows, blocks, recipe.packing.target_column)
+    rows = TokenRows.read(done)
+    chosen = choose_rows(recipe.packing, rows, "train", [1.0] * len(done)).rows
+    plan = plan_blocks(recipe.packing, "train", rows.tokens[chosen], recipe.tokens.max_length).of_rows(chosen)
+    write_blocks(folder, "train", rows, plan, recipe.packing.target_column)
     return folder / "train"
 
 

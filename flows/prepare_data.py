@@ -12,13 +12,13 @@ from sft_core.gates import check_gates, measure_gates
 from sft_core.inputs import locate_inputs
 from sft_core.ledger import Ledger
 from sft_core.recipe import Recipe
+from tasks.accounts import audit_of, check_sources, ledger_of, rejections_of
 from tasks.caching import executed_or_cached, stage_folders
 from tasks.detect_formats import detect_formats, verdicts_of
 from tasks.home import file_digests, open_store
 from tasks.ingest_sources import ingest_sources, shards_of
 from tasks.pack_shards import pack_shards
 from tasks.render_chats import render_chats
-from tasks.row_accounts import audit_of, ledger_of, rejections_of
 from tasks.tokenize_chats import tokenize_chats
 from tasks.workers import shard_workers
 
@@ -68,14 +68,20 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     with shard_workers(recipe.runtime) as workers:
         here: dict[str, Any] = {"store": store, "workers": workers}
         ingested = ingest_sources(inputs.sources, store=store)
-        records = detect_formats(recipe.formats, shards_of(store, ingested), **here)
+        shards = shards_of(store, ingested)
+        records = detect_formats(recipe.formats, shards, **here)
+        check_sources(store, records)
         rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
         tokens = tokenize_chats(recipe.tokens, inputs.tokenizer, rendered, **here)
 
     ledger = ledger_of(store, tokens)
     gates = measure_gates(recipe.gates, audit_of(store, tokens))
     check_gates(gates, ledger, rejections_of(store, tokens))
-    dataset = pack_shards(recipe.packing, tokens, store=store)
+    dataset = pack_shards(
+        recipe.packing, recipe.tokens.max_length, tokens, [shard.repeat for shard in shards], store=store
+    )
+
+    packed = store.manifest(dataset)
 
     made = {
         "ingest_sources": [ingested],
@@ -87,8 +93,8 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     return PreparedData(
         dataset=dataset,
         folder=store.path(dataset),
-        splits=store.manifest(dataset).facts["splits"],
-        ledger=ledger,
+        splits=packed.facts["splits"],
+        ledger=packed.ledger or ledger,
         verdicts=verdicts_of(store, records),
         artifacts=stage_folders(store, made),
         stages=executed_or_cached(store, made),

@@ -6,15 +6,13 @@ without a stop token. The indexes of a million rows are 50 MB; the tokens stay w
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from sft_core.block_plan import IntArray
 from sft_core.ledger import Ledger, Rejection
-from sft_core.tables import read_table
+from sft_core.token_rows import UNKNOWN_ID, TokenRows
 from sft_core.tokens import CUT_TARGETS, NO_TARGET
 
 WORST_ROWS = 3
@@ -45,33 +43,27 @@ class Audit:
     """Trained rows whose prompt is held out as well."""
 
 
-def audit_rows(ledger: Ledger, rejections: Iterable[Rejection], indexes: Iterable[tuple[str, Path]]) -> Audit:
+def audit_rows(ledger: Ledger, rejections: Iterable[Rejection], rows: TokenRows) -> Audit:
     """Count over all rows.
 
     Args:
         ledger: Of all shards.
         rejections: All rejected rows; read once, and few are kept.
-        indexes: Source name and `index.arrow` of each shard.
+        rows: What the indexes of all shards say.
     """
-    rows = pa.concat_tables([_named(source, path) for source, path in indexes]).combine_chunks()
-    is_train = pc.equal(rows["split"], "train").to_numpy()
-    prompts = rows["prompt_id"].fill_null(0).to_numpy()
-    cut = rows["tokens_truncated"].fill_null(0).to_numpy()
     rejected, masked = _first_places(rejections)
+    cut = rows.tokens_truncated
+    longest_cut = np.argsort(-cut, kind="stable")[: min(WORST_ROWS, int(np.count_nonzero(cut)))]
+    held_out = rows.prompt_id[rows.is_eval & (rows.prompt_id != UNKNOWN_ID)]
     return Audit(
         ledger=ledger,
         rejected=Finding(ledger.rows_rejected, rejected),
         masked=Finding(sum(ledger.rejected_by_reason.get(reason, 0) for reason in MASKED), masked),
-        truncated=Finding(ledger.tokens_truncated, _finding(rows, cut > 0, order=-cut).worst),
-        unstopped=_finding(rows, ~rows["ends_with_stop"].fill_null(True).to_numpy(zero_copy_only=False)),
-        doubled_bos=_finding(rows, rows["has_doubled_bos"].fill_null(False).to_numpy(zero_copy_only=False)),
-        overlapping=_finding(rows, is_train & np.isin(prompts, prompts[~is_train])),
+        truncated=Finding(ledger.tokens_truncated, _places(rows, longest_cut)),
+        unstopped=_finding(rows, ~rows.ends_with_stop),
+        doubled_bos=_finding(rows, rows.has_doubled_bos),
+        overlapping=_finding(rows, ~rows.is_eval & np.isin(rows.prompt_id, held_out)),
     )
-
-
-def _named(source: str, path: Path) -> pa.Table:
-    table = read_table(path)
-    return table.append_column("source", pa.repeat(source, len(table)))
 
 
 def _first_places(rejections: Iterable[Rejection]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -85,9 +77,10 @@ def _first_places(rejections: Iterable[Rejection]) -> tuple[tuple[str, ...], tup
     return tuple(rejected), tuple(masked)
 
 
-def _finding(rows: pa.Table, is_found: npt.NDArray[np.bool_], order: npt.NDArray[np.int32] | None = None) -> Finding:
+def _finding(rows: TokenRows, is_found: npt.NDArray[np.bool_]) -> Finding:
     found = np.flatnonzero(is_found)
-    if order is not None:
-        found = found[np.argsort(order[found], kind="stable")]
-    worst = rows.take(found[:WORST_ROWS]).select(["source", "row"]).to_pylist()
-    return Finding(len(found), tuple(f"{row['source']} row {row['row']}" for row in worst))
+    return Finding(len(found), _places(rows, found[:WORST_ROWS]))
+
+
+def _places(rows: TokenRows, chosen: IntArray) -> tuple[str, ...]:
+    return tuple(f"{rows.source_of(row)} row {rows.row[row]}" for row in chosen.tolist())

@@ -23,7 +23,8 @@ class GatesConfig(Section):
     """The largest shares that are let through; beyond one, the flow stops before training."""
 
     max_rejected_fraction: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Rows rejected, of rows in that the recipe did not leave out. Half of the data being unusable is a mistake in the recipe, not noise."""
+    """Rows rejected, of the rows that the recipe did not leave out. Half of the data being unusable is a mistake in the
+    recipe, not noise."""
     max_masked_fraction: float = Field(default=0.1, ge=0.0, le=1.0)
     """Rows rejected because no token of theirs is a target, of rows in: the sign of a mask that fits another template,
     or of a `max_length` shorter than the prompts."""

@@ -1,6 +1,6 @@
 """Arrow files between the stages: compressed by zstd, written batch by batch, read through a memory map."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,13 @@ def read_table(path: Path) -> pa.Table:
     """Read what `write_table` wrote."""
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).read_all()
+
+
+def read_columns(path: Path, schema: pa.Schema, names: Sequence[str]) -> pa.Table:
+    """Read some columns of a table of a known schema, in the order of the schema; the others are not decompressed."""
+    options = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in names])
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source, options=options).read_all()
 
 
 def iterate_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,39 +1,78 @@
 """Pack the rows of all shards into blocks, and write the data set."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.ledger import write_rejections
-from sft_core.packing import PackingConfig, plan_blocks
+from sft_core.packing import (
+    Choice,
+    PackingConfig,
+    choose_rows,
+    plan_blocks,
+    rejections_of_choice,
+    without_left_out,
+)
 from sft_core.records import StageOutcome
-from sft_core.shards import TokenRows, write_blocks, write_prompts
+from sft_core.shards import write_blocks, write_prompts
+from sft_core.token_rows import TokenRows
+from tasks.accounts import ledger_of, rejections_of
 from tasks.caching import artifact_task
-from tasks.row_accounts import ledger_of, rejections_of
 
 SPLITS = ("train", "eval")
 
 
 @artifact_task(rooms=["packing", "shards"])
 def pack_shards(
-    config: PackingConfig, tokens: Sequence[ArtifactRef], store: ArtifactStore, folder: Path
+    config: PackingConfig,
+    capacity: int | None,
+    tokens: Sequence[ArtifactRef],
+    repeats: Sequence[float],
+    store: ArtifactStore,
+    folder: Path,
 ) -> StageOutcome:
-    """Write `train/`, `eval/`, the way back from blocks to rows, the held-out prompts, and all rejections."""
+    """Write `train/`, `eval/`, the way back from blocks to rows, the held-out prompts, and all rejections.
+
+    Args:
+        config: The `packing` section.
+        capacity: Tokens a block can hold: `tokens.max_length`.
+        tokens: The token shards, in order.
+        repeats: [shards] how often the data set gets each train row of a shard.
+        store: Where the shards are.
+        folder: Where to write.
+    """
     manifests = [store.manifest(ref) for ref in tokens]
-    paths = [(manifest.facts["source"], store.path(manifest.ref) / "tokens.arrow") for manifest in manifests]
-    facts = {"max_length": manifests[0].facts["max_length"], "splits": {}}
-    for split in SPLITS:
-        rows = TokenRows.read(paths, split)
-        if len(rows.row):
-            blocks = plan_blocks(config, split, rows.lengths.tolist(), facts["max_length"])
-            digest = write_blocks(folder, split, rows, blocks, config.target_column)
-            facts["splits"][split] = {
-                "rows": len(rows.row),
-                "blocks": len(blocks),
-                "tokens": len(rows.input_ids),
-                "digest": digest,
-            }
-        if split == "eval":
-            write_prompts(folder / "prompts.arrow", rows)
-    write_rejections(folder / "rejected.jsonl", rejections_of(store, tokens))
-    return StageOutcome(ledger=ledger_of(store, tokens), facts=facts)
+    rows = TokenRows.read([(manifest.facts["source"], store.path(manifest.ref)) for manifest in manifests])
+    choices = {split: choose_rows(config, rows, split, repeats) for split in SPLITS}
+    facts = {
+        "splits": {
+            split: _write_split(config, capacity, rows, split, choice, folder)
+            for split, choice in choices.items()
+            if choice.num_rows
+        },
+        "shards": [{"source": m.facts["source"], "file": m.facts.get("file", "")} for m in manifests],
+    }
+    write_prompts(folder / "prompts.arrow", rows, choices["eval"].distinct)
+    left_out = (rejection for choice in choices.values() for rejection in rejections_of_choice(rows, choice))
+    write_rejections(folder / "rejected.jsonl", itertools.chain(rejections_of(store, tokens), left_out))
+    return StageOutcome(ledger=without_left_out(ledger_of(store, tokens), rows, choices), facts=facts)
+
+
+def _write_split(
+    config: PackingConfig, capacity: int | None, rows: TokenRows, split: str, choice: Choice, folder: Path
+) -> dict[str, Any]:
+    """Plan and write one split; return what is told of it."""
+    plan = plan_blocks(config, split, rows.tokens[choice.rows], capacity).of_rows(choice.rows)
+    written = write_blocks(folder, split, rows, plan, config.target_column)
+    return {
+        "rows": choice.num_rows,
+        "blocks": plan.num_blocks,
+        "tokens": written.tokens,
+        "targets": written.targets,
+        "targets_lost_to_splitting": written.targets_lost_to_splitting,
+        "digest": written.digest,
+        "duplicates": choice.num_duplicates,
+        "repeats": len(choice.rows) - choice.num_rows,
+    }

@@ -1,91 +1,94 @@
-"""Write blocks as Arrow shards in the layout of `datasets.save_to_disk`, which `datasets.load_from_disk` opens without
+"""Write a plan as Arrow shards in the layout of `datasets.save_to_disk`, which `datasets.load_from_disk` opens without
 a copy."""
 
-import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from sft_core.fingerprint import KEY_HEX_DIGITS
-from sft_core.records import IGNORED_LABEL, SEGMENTS
-from sft_core.shards.rows import TokenRows
-from sft_core.tables import write_arrow
+from sft_core.block_plan import BlockPlan, IntArray
+from sft_core.shards.blocks import FileBlocks
+from sft_core.shards.columns import TargetColumn, columns_of
+from sft_core.shards.count import BlockCounts
+from sft_core.shards.scatter import Buckets, scatter
+from sft_core.shards.segments import write_segments
+from sft_core.token_rows import TokenRows
 
-TargetColumn = Literal["loss_mask", "labels"]
-WRITE_BLOCKS = 1024
-"""Blocks in one record batch."""
-SHARD_TOKENS = 50_000_000
-"""Tokens in one file: about 250 MB."""
+FILE_BYTES = 2**26
+"""Of ids, mask, weights and images in one file, which are in memory while it is written: 13 M tokens of 5 bytes."""
+BATCH_BYTES = 2**22
+"""Of these in one record batch; building it takes some five times as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenBlocks:
+    """What was written, for the facts of the artifact."""
+
+    tokens: int
+    targets: int
+    """Tokens that the loss looks at: masked in, and not the first of their sequence."""
+    targets_lost_to_splitting: int
+    """Tokens that are no target only because their row was cut right before them."""
+    digest: str
+    """Of ids, sequence lengths, masks, weights and images in order: equal data sets have equal digests, wherever they
+    came from and however targets are written."""
 
 
 def write_blocks(
-    folder: Path, split: str, rows: TokenRows, blocks: Sequence[Sequence[int]], target_column: TargetColumn
-) -> str:
+    folder: Path, split: str, rows: TokenRows, plan: BlockPlan, target_column: TargetColumn
+) -> WrittenBlocks:
     """Write one split.
 
     Args:
         folder: Gets `<split>/` with the data set, and `<split>-segments.arrow` with the row behind each part of each
             block.
         split: `train` or `eval`.
-        rows: The rows.
-        blocks: [blocks] indices into the rows.
+        rows: All rows.
+        plan: Which piece of which of them lies where; at least one block.
         target_column: How targets are written.
 
-    Returns:
-        The digest of ids, row lengths and masks in order: equal data sets have equal digests, wherever they came from.
+    Raises:
+        RecipeError: if rows with images would share a block.
     """
+    columns = columns_of(rows, plan, target_column)
     target = folder / split
     target.mkdir(parents=True)
-    schema = _schema(target_column)
-    hasher = hashlib.blake2b(digest_size=KEY_HEX_DIGITS // 2)
-    shards = list(_cut_by_tokens(blocks, rows))
-    names = [f"data-{number:05d}-of-{len(shards):05d}.arrow" for number in range(len(shards))]
-    for name, shard in zip(names, shards, strict=True):
-        with pa.OSFile(str(target / name), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-            for start in range(0, len(shard), WRITE_BLOCKS):
-                writer.write_batch(_batch(rows, shard[start : start + WRITE_BLOCKS], schema, hasher))
-    _describe(target, split, names, schema, fingerprint=hasher.hexdigest())
-    _write_segments(folder / f"{split}-segments.arrow", rows, blocks)
-    return hasher.hexdigest()
+    block_edges = _edges(columns.bytes_per_block(plan), FILE_BYTES)
+    names = [f"data-{number:05d}-of-{len(block_edges) - 1:05d}.arrow" for number in range(len(block_edges) - 1)]
+    counts = BlockCounts()
+    with tempfile.TemporaryDirectory(prefix=".buckets-", dir=folder) as scratch:
+        buckets = Buckets(Path(scratch))
+        id_sum = scatter(rows, plan, plan.block_offsets[block_edges], columns, buckets)
+        for number, name in enumerate(names):
+            part = plan.part(*block_edges[number : number + 2])
+            blocks = FileBlocks(part, rows.shard_of(part.row), columns, buckets.take(number, columns))
+            _write_file(target / name, blocks, counts)
+    assert counts.tokens == plan.tokens.sum(), "shards: more or fewer tokens were written than planned"
+    assert counts.id_sum == id_sum, "shards: the tokens written are not the tokens read"
+    _describe(target, split, names, columns.schema, fingerprint=counts.digest)
+    write_segments(folder / f"{split}-segments.arrow", rows, plan)
+    return WrittenBlocks(counts.tokens, counts.targets, counts.targets_lost_to_splitting, counts.digest)
 
 
-def _schema(target_column: TargetColumn) -> pa.Schema:
-    target_type = pa.uint8() if target_column == "loss_mask" else pa.int64()
-    lists = {"input_ids": pa.int32(), "seq_lengths": pa.int32(), target_column: target_type}
-    return pa.schema([pa.field(name, pa.list_(value_type)) for name, value_type in lists.items()])
+def _write_file(path: Path, blocks: FileBlocks, counts: BlockCounts) -> None:
+    schema = blocks.columns.schema
+    edges = _edges(blocks.columns.bytes_per_block(blocks.plan), BATCH_BYTES)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        for first, stop in itertools.pairwise(edges.tolist()):
+            batch = blocks.batch(first, stop)
+            counts.add(batch)
+            writer.write_batch(batch.as_arrow())
 
 
-def _cut_by_tokens(blocks: Sequence[Sequence[int]], rows: TokenRows) -> Iterator[Sequence[Sequence[int]]]:
-    tokens = np.cumsum([int(rows.lengths[list(block)].sum()) for block in blocks])
-    numbers = (tokens - 1) // SHARD_TOKENS
-    edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(blocks)]
-    yield from (blocks[start:stop] for start, stop in itertools.pairwise(edges))
-
-
-def _batch(
-    rows: TokenRows, blocks: Sequence[Sequence[int]], schema: pa.Schema, hasher: "hashlib.blake2b"
-) -> pa.RecordBatch:
-    flat = [row for block in blocks for row in block]
-    ids, mask = rows.gather(flat)
-    seq_lengths = rows.lengths[flat].astype(np.int32)
-    rows_per_block = np.array([len(block) for block in blocks])
-    tokens_per_block = np.add.reduceat(seq_lengths, np.concatenate([[0], np.cumsum(rows_per_block)[:-1]]))
-    for part in (ids, seq_lengths, rows_per_block.astype(np.int32), mask):
-        hasher.update(np.ascontiguousarray(part).data)
-    target = mask if "loss_mask" in schema.names else np.where(mask == 1, ids, IGNORED_LABEL).astype(np.int64)
-    columns = [_lists(ids, tokens_per_block), _lists(seq_lengths, rows_per_block), _lists(target, tokens_per_block)]
-    return pa.record_batch(columns, schema=schema)
-
-
-def _lists(values: npt.NDArray[np.generic], lengths: npt.NDArray[np.int_]) -> pa.Array:
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+def _edges(costs: IntArray, limit: int) -> IntArray:
+    """Cut blocks into groups of about the same cost: [groups + 1] positions, the last the number of blocks."""
+    groups = (np.cumsum(costs) - 1) // limit
+    return np.concatenate([[0], np.flatnonzero(np.diff(groups)) + 1, [len(costs)]])
 
 
 def _describe(folder: Path, split: str, names: list[str], schema: pa.Schema, fingerprint: str) -> None:
@@ -103,23 +106,3 @@ def _describe(folder: Path, split: str, names: list[str], schema: pa.Schema, fin
         "_split": split,
     }
     (folder / "state.json").write_bytes(orjson.dumps(state, option=orjson.OPT_INDENT_2))
-
-
-def _write_segments(path: Path, rows: TokenRows, blocks: Sequence[Sequence[int]]) -> None:
-    flat = [row for block in blocks for row in block]
-    block_numbers = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
-    columns = {
-        "block": block_numbers,
-        "shard": rows.shard[flat],
-        "row": rows.row[flat],
-        "example_id": np.zeros(len(flat), np.uint64),
-        "start": np.zeros(len(flat), np.int32),
-        "tokens": rows.lengths[flat],
-    }
-    table = pa.table([pa.array(columns[field.name]).cast(field.type) for field in SEGMENTS], schema=SEGMENTS)
-    write_arrow(path, table)
-
-
-def write_prompts(path: Path, rows: TokenRows) -> None:
-    """Write the prompts of held-out rows with their answers (`PROMPTS`)."""
-    write_arrow(path, rows.prompts)

@@ -12,12 +12,13 @@ from sft_core.file_digests import FileDigests
 from sft_core.formats import detect
 from sft_core.inputs import DataInputs, locate_inputs
 from sft_core.ledger import Ledger, Rejection, read_rejections
-from sft_core.packing import plan_blocks
+from sft_core.packing import choose_rows, plan_blocks
 from sft_core.recipe import Recipe
 from sft_core.records import ShardRef
-from sft_core.shards import TokenRows, write_blocks
+from sft_core.shards import write_blocks
 from sft_core.sources import ingest
 from sft_core.tables import read_table
+from sft_core.token_rows import TokenRows
 from sft_core.tokens import tokenize
 
 LabelledRow = tuple[list[int], list[int]]
@@ -34,6 +35,7 @@ class Prepared:
     """`input_ids`, `labels` and `seq_lengths` of each block."""
     ledger: Ledger
     rejections: list[Rejection]
+    tokens: TokenRows
 
 
 def prepare(recipe: Recipe, folder: Path) -> Prepared:
@@ -41,15 +43,17 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
     folder.mkdir(parents=True, exist_ok=True)
     inputs = locate_inputs(recipe, FileDigests(folder / "digests.sqlite"))
     done = [(shard.source, *_prepare_shard(recipe, inputs, shard, folder)) for shard in _ingest(inputs, folder)]
-    rows = TokenRows.read([(source, tokens / "tokens.arrow") for source, tokens, _ in done], "train")
-    blocks = plan_blocks(recipe.packing, "train", rows.lengths, recipe.tokens.max_length)
-    write_blocks(folder, "train", rows, blocks, "labels")
+    rows = TokenRows.read([(source, tokens) for source, tokens, _ in done])
+    chosen = choose_rows(recipe.packing, rows, "train", [1.0] * len(done)).rows
+    plan = plan_blocks(recipe.packing, "train", rows.tokens[chosen], recipe.tokens.max_length).of_rows(chosen)
+    write_blocks(folder, "train", rows, plan, "labels")
     written = load_from_disk(str(folder / "train")).to_list()
     return Prepared(
         rows=dict(zip(read_table(folder / "train-segments.arrow")["row"].to_pylist(), _rows_of(written), strict=True)),
         blocks=written,
         ledger=Ledger.total(ledger for _, _, ledger in done),
         rejections=[rejection for _, tokens, _ in done for rejection in read_rejections(tokens / "rejected.jsonl")],
+        tokens=rows,
     )
 
 

@@ -11,6 +11,7 @@ from sft_core.gates import GatesConfig, check_gates, check_source, measure_gates
 from sft_core.ledger import Ledger, Rejection
 from sft_core.records import INDEX
 from sft_core.tables import write_table
+from sft_core.token_rows import TokenRows
 from sft_core.tokens import NO_TARGET
 
 EMPTY = "`text` is empty"
@@ -22,7 +23,14 @@ def rejections(*rows: int, reason: str = EMPTY) -> list[Rejection]:
 
 def entry(row: int, **fields: Any) -> dict[str, Any]:
     """A row of ten tokens that has nothing wrong with it."""
-    clean = {"split": "train", "prompt_id": row, "example_id": row, "tokens": 10, "targets": 5, "tokens_truncated": 0}
+    clean = {
+        "split": "train",
+        "prompt_id": row + 1,
+        "example_id": row + 1,
+        "tokens": 10,
+        "targets": 5,
+        "tokens_truncated": 0,
+    }
     return {"row": row, **clean, "ends_with_stop": True, "has_doubled_bos": False, **fields}
 
 
@@ -42,7 +50,7 @@ def audited(folder: Path, rows: list[dict[str, Any]], rejected: list[Rejection] 
         tokens_eval=10 * splits.count("eval"),
         tokens_truncated=truncated,
     )
-    return audit_rows(ledger, rejected, [("train", folder / "index.arrow")])
+    return audit_rows(ledger, rejected, TokenRows.read([("train", folder)]))
 
 
 def check(audit: Audit, rejected: list[Rejection] = [], **limits: Any) -> None:  # noqa: B006

@@ -118,7 +118,7 @@ def test_a_held_out_source_beside_another_is_fine() -> None:
         ({"sources": [{"path": "a", "name": "../a"}]}, "pattern"),
         ({"tokens": {"max_length": 0}}, "greater than or equal to 1"),
         ({"tokens": {"truncation_mode": "keep_end"}}, "keep_start"),
-        ({"packing": {"packing_strategy": "wrapped"}}, "bfd"),
+        ({"packing": {"packing_strategy": "first_fit"}}, "bfd"),
         ({"formats": {"eval_fraction": 1.0}}, "less than 1"),
         ({"formats": {"eval_fraction": -0.1}}, "greater than or equal to 0"),
         ({"chat": {"template_date": "1 May 2026"}}, "pattern"),

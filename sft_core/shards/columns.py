@@ -1,0 +1,85 @@
+"""Which columns a data set has: weights and images only where some row has them."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sft_core.block_plan import BlockPlan, IntArray
+from sft_core.errors import RecipeError
+from sft_core.records import IGNORED_LABEL, TOKENS
+from sft_core.tables import read_columns
+from sft_core.token_rows import TokenRows
+
+TargetColumn = Literal["loss_mask", "labels"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """The columns of one split."""
+
+    target: TargetColumn
+    has_weights: bool
+    image_bytes: IntArray | None
+    """[rows] of the JSON text of each row's images, 0 for those without; None where no row has any."""
+
+    @property
+    def of_tokens(self) -> dict[str, type[np.generic]]:
+        """What is read for each token."""
+        weights: dict[str, type[np.generic]] = {"loss_weights": np.float32} if self.has_weights else {}
+        return {"input_ids": np.int32, "loss_mask": np.uint8, **weights}
+
+    @property
+    def schema(self) -> pa.Schema:
+        """What is written for each block."""
+        lists = {
+            "input_ids": pa.int32(),
+            "seq_lengths": pa.int32(),
+            self.target: pa.uint8() if self.target == "loss_mask" else pa.int64(),
+            **({"loss_weights": pa.float32()} if self.has_weights else {}),
+        }
+        fields = [pa.field(name, pa.list_(value_type)) for name, value_type in lists.items()]
+        return pa.schema(fields if self.image_bytes is None else [*fields, TOKENS.field("images")])
+
+    def targets(self, ids: npt.NDArray[np.int32], mask: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """[tokens] the target column."""
+        return mask if self.target == "loss_mask" else np.where(mask == 1, ids, IGNORED_LABEL).astype(np.int64)
+
+    def bytes_per_block(self, plan: BlockPlan) -> IntArray:
+        """[blocks] what each needs in memory."""
+        token_bytes = sum(np.dtype(dtype).itemsize for dtype in self.of_tokens.values())
+        block_bytes = plan.tokens_per_block * token_bytes
+        return block_bytes if self.image_bytes is None else block_bytes + self.image_bytes[plan.row]
+
+
+def columns_of(rows: TokenRows, plan: BlockPlan, target: TargetColumn) -> Columns:
+    """Look which columns the rows of a plan need.
+
+    Raises:
+        RecipeError: if rows with images would share a block.
+    """
+    is_used = np.zeros(rows.offsets[-1], np.bool_)
+    is_used[plan.row] = True
+    is_weighted = np.zeros_like(is_used)
+    image_bytes = np.zeros(len(is_used), np.int64)
+    for number, file in enumerate(rows.files):
+        own = slice(rows.offsets[number], rows.offsets[number + 1])
+        if is_used[own].any():
+            table = read_columns(file, TOKENS, ["loss_weights", "images"])
+            is_weighted[own] = table["loss_weights"].is_valid()
+            image_bytes[own] = pc.binary_length(table["images"]).fill_null(0)
+    is_shown = is_used & (image_bytes > 0)
+    if is_shown.any():
+        _refuse_packed_images(rows, plan, int(is_shown.argmax()))
+    return Columns(target, bool((is_weighted & is_used).any()), image_bytes if is_shown.any() else None)
+
+
+def _refuse_packed_images(rows: TokenRows, plan: BlockPlan, row: int) -> None:
+    if plan.is_one_sequence or len(plan.row) > plan.num_blocks:
+        raise RecipeError(
+            "packing: rows that share blocks must not have images; found some in row "
+            f"{rows.row[row]} of {rows.source_of(row)}; set `packing: {{packing: false}}`"
+        )

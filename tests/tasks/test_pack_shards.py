@@ -1,0 +1,111 @@
+"""The packing task, on token shards in a store of its own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import load_from_disk
+
+from sft_core.artifact import ArtifactRef, ArtifactStore, Manifest
+from sft_core.ledger import Ledger, write_rejections
+from sft_core.packing import PackingConfig
+from sft_core.records import INDEX, TOKENS, StageOutcome
+from sft_core.tables import iterate_rows, write_table
+from tasks.caching import Stage
+from tasks.pack_shards import pack_shards
+
+STAGE = Stage("tokenize_chats", ("tokens",), "rendered", ())
+Row = dict[str, Any]
+
+
+def row(number: int, ids: list[int], split: str = "train", **fields: Any) -> Row:
+    example = {"example_id": hash(tuple(ids)) % 2**64, "prompt_id": ids[0]}
+    mask = [0] + [1] * (len(ids) - 1)
+    return {"row": number, "line": number + 1, "split": split, **example, "input_ids": ids, "loss_mask": mask, **fields}
+
+
+FIRST = [row(0, [1, 2, 3]), row(1, [4, 5]), row(2, [1, 2, 3])]
+SECOND = [row(0, [4, 6, 7], "eval", prompt_ids=[4], reference="six"), row(1, [4, 5])]
+
+
+def tokenized(store: ArtifactStore, number: int, rows: list[Row]) -> ArtifactRef:
+    def write(folder: Path) -> StageOutcome:
+        write_table(folder / "tokens.arrow", TOKENS, rows)
+        counted = [{**r, "tokens": len(r["input_ids"]), "targets": len(r["input_ids"]) - 1} for r in rows]
+        write_table(folder / "index.arrow", INDEX, counted)
+        write_rejections(folder / "rejected.jsonl", [])
+        facts = {"source": f"s{number}", "max_length": 8, **({"file": "b.jsonl"} if number else {})}
+        return StageOutcome(ledger=_ledger(counted), facts=facts)
+
+    rendered = ArtifactRef(stage="render_chats", name=f"s-0000{number}", key=str(number) * 32, group="b")
+    return store.build(STAGE.plan({"rendered": rendered}), write)
+
+
+def _ledger(rows: list[Row]) -> Ledger:
+    sums = {"rows_in": len(rows), "tokens_in": sum(r["tokens"] for r in rows)}
+    for split in ("train", "eval"):
+        own = [r for r in rows if r["split"] == split]
+        sums |= {f"rows_{split}": len(own), f"tokens_{split}": sum(r["tokens"] for r in own)}
+        sums |= {f"targets_{split}": sum(r["targets"] for r in own)}
+    return Ledger(**sums)
+
+
+def packed(root: Path, config: PackingConfig, *repeats: float) -> tuple[Path, Manifest]:
+    store = ArtifactStore(root=root)
+    refs = [tokenized(store, number, rows) for number, rows in enumerate([FIRST, SECOND])]
+    made = pack_shards.fn(config, 8, refs, list(repeats) or [1.0, 1.0], store=store)
+    return store.path(made), store.manifest(made)
+
+
+def test_the_facts_tell_what_was_packed(tmp_path: Path) -> None:
+    _, manifest = packed(tmp_path, PackingConfig(packing=True))
+    digests = [manifest.facts["splits"][split].pop("digest") for split in ("train", "eval")]
+    assert all(len(digest) == 32 for digest in digests)
+    common = {"targets_lost_to_splitting": 0, "repeats": 0}
+    assert manifest.facts == {
+        "splits": {
+            "train": {"rows": 4, "blocks": 2, "tokens": 10, "targets": 6, "duplicates": 2, **common},
+            "eval": {"rows": 1, "blocks": 1, "tokens": 3, "targets": 2, "duplicates": 0, **common},
+        },
+        "shards": [{"source": "s0", "file": ""}, {"source": "s1", "file": "b.jsonl"}],
+    }
+
+
+def test_dropped_duplicates_move_in_the_ledger_and_are_listed(tmp_path: Path) -> None:
+    folder, manifest = packed(tmp_path, PackingConfig(drop_duplicates=True))
+    assert manifest.ledger is not None
+    assert (manifest.ledger.rows_train, manifest.ledger.rows_eval, manifest.ledger.rows_rejected) == (2, 1, 2)
+    assert (manifest.ledger.tokens_train, manifest.ledger.tokens_rejected, manifest.ledger.targets_train) == (5, 5, 3)
+    assert manifest.ledger.rejected_by_reason == {"exact duplicate of an earlier row": 2}
+    listed = [json.loads(line) for line in (folder / "rejected.jsonl").read_text().splitlines()]
+    assert [(entry["source"], entry["row"], entry["line"], entry["stage"]) for entry in listed] == [
+        ("s0", 2, 3, "pack_shards"),
+        ("s1", 1, 2, "pack_shards"),
+    ]
+    assert load_from_disk(str(folder / "train"))["input_ids"] == [[1, 2, 3], [4, 5]]
+
+
+def test_repeated_shards_are_counted(tmp_path: Path) -> None:
+    folder, manifest = packed(tmp_path, PackingConfig(), 1.0, 3.0)
+    facts = manifest.facts["splits"]["train"]
+    assert (facts["rows"], facts["repeats"], facts["blocks"], facts["tokens"]) == (4, 2, 6, 14)
+    assert load_from_disk(str(folder / "train"))["input_ids"][-3:] == [[4, 5]] * 3
+    assert manifest.facts["splits"]["eval"]["repeats"] == 0
+
+
+def test_held_out_prompts_and_segments_lead_back_to_their_source(tmp_path: Path) -> None:
+    folder, manifest = packed(tmp_path, PackingConfig())
+    assert list(iterate_rows(folder / "prompts.arrow")) == [
+        {"source": "s1", "row": 0, "prompt_ids": [4], "reference": "six"}
+    ]
+    (segment,) = iterate_rows(folder / "eval-segments.arrow")
+    assert manifest.facts["shards"][segment["shard"]] == {"source": "s1", "file": "b.jsonl"}
+    assert (segment["row"], segment["example_id"]) == (0, SECOND[0]["example_id"])
+
+
+@pytest.mark.parametrize("changed", [{"capacity": 9}, {"repeats": [1.0, 2.0]}, {"config": PackingConfig(packing=True)}])
+def test_capacity_repeats_and_config_change_the_key(changed: dict[str, Any]) -> None:
+    stage = Stage("pack_shards", ("packing", "shards"), None, ())
+    inputs = {"config": PackingConfig(), "capacity": 8, "repeats": [1.0, 1.0]}
+    assert stage.plan({**inputs, **changed}).ref.key != stage.plan(inputs).ref.key
