@@ -178,13 +178,13 @@ def _view(
 ) -> RowView:
     ids: list[int] = row["input_ids"]
     mask = [0, *row["loss_mask"][1:]]
-    before, after = _cut_off(shard, row["row"], ids, tokenizer) if row["num_cut"] else ([], [])
-    weights = row.get("loss_weights")
-    if weights is not None:
-        weights = [1.0] * len(before) + weights + [1.0] * len(after)
+    at, cut = _cut_off(shard, row["row"], ids, tokenizer) if row["num_cut"] else (0, [])
     kept: list[Kind] = ["trained" if is_trained else "context" for is_trained in mask]
     lost: Kind = "cut"
-    kinds = [lost] * len(before) + kept + [lost] * len(after)
+    kinds = [*kept[:at], *[lost] * len(cut), *kept[at:]]
+    weights = row.get("loss_weights")
+    if weights is not None:
+        weights = [*weights[:at], *[1.0] * len(cut), *weights[at:]]
     return RowView(
         source=shard.source,
         file=shard.file,
@@ -194,30 +194,42 @@ def _view(
         num_tokens=len(ids),
         num_trained=sum(mask),
         num_cut=row["num_cut"],
-        pieces=tuple(reader.read([*before, *ids, *after], kinds, weights)),
+        pieces=tuple(reader.read([*ids[:at], *cut, *ids[at:]], kinds, weights)),
         why=why,
     )
 
 
 def _cut_off(
     shard: ShardLineage, row: int, kept: list[int], tokenizer: "PreTrainedTokenizerFast"
-) -> tuple[list[int], list[int]]:
-    """The tokens that truncation took from the front and from the end: the text is encoded again, and what was kept
-    is looked up in it.
+) -> tuple[int, list[int]]:
+    """The tokens that truncation took away, and where in the row they were: the text is encoded again, and what was
+    kept is laid over its two ends.
 
     Where that does not lead to the same ids (the row came as ids, or special tokens were spelled out as text) nothing
     is returned, and the count has to do.
     """
     rendered = take_rows(shard.rendered / TEXT_FILE, [row], ["row", "text", "wants_special_tokens"]).get(row)
     if rendered is None or not rendered["text"]:
-        return [], []
+        return 0, []
     wants_special = rendered["wants_special_tokens"]
     whole: list[int] = tokenizer(rendered["text"], add_special_tokens=wants_special, verbose=False)["input_ids"]
     end = tokenizer.eos_token_id
     if wants_special and end is not None and whole[-1:] != [end]:
         whole = [*whole, end]
-    if whole[: len(kept)] == kept:
-        return [], whole[len(kept) :]
-    if whole[-len(kept) :] == kept:
-        return whole[: -len(kept)], []
-    return [], []
+    return lost_between(kept, whole)
+
+
+def lost_between(kept: list[int], whole: list[int]) -> tuple[int, list[int]]:
+    """Find the one stretch that is missing: `[1, 2, 9]` of `[1, 2, 3, 4, 9]` lacks `[3, 4]` at position 2.
+
+    Args:
+        kept: [tokens]
+        whole: [tokens]
+
+    Returns:
+        Where the stretch was, and its tokens; none if `kept` is not `whole` without one stretch.
+    """
+    pairs = enumerate(zip(kept, whole, strict=False))
+    start = next((position for position, (ours, theirs) in pairs if ours != theirs), min(len(kept), len(whole)))
+    stop = len(whole) - (len(kept) - start)
+    return (start, whole[start:stop]) if stop >= start and whole[stop:] == kept[start:] else (0, [])

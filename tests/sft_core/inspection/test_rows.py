@@ -7,6 +7,7 @@ from sft_core.errors import RecipeError
 from sft_core.inspection import RowView, first_rows, label, named_rows, random_rows, shortened, view_rows, worst_rows
 from sft_core.inspection.display import Gap
 from sft_core.inspection.pieces import TokenPiece, TokenReader
+from sft_core.inspection.rows import lost_between
 from tests.sft_core.inspection.data_set import EMOJI_ROW, LONG_ROW, REJECTED_ROW, Prepared
 
 
@@ -40,6 +41,21 @@ def test_what_truncation_took_away_is_shown_behind_what_it_kept(
     assert len(kinds) - 64 == view.num_cut
     whole = "".join(piece.text for piece in view.pieces)
     assert whole == "Count!" + " one two three four" * 20 + "<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("kept", "at", "lost"),
+    [
+        ([1, 2, 3], 3, [4, 5]),
+        ([4, 5], 0, [1, 2, 3]),
+        ([1, 2, 5], 2, [3, 4]),
+        ([1, 2, 3, 4, 5], 5, []),
+        ([1, 9], 0, []),
+        ([1, 2, 3, 4, 5, 6], 0, []),
+    ],
+)
+def test_the_stretch_that_is_missing_is_found_wherever_it_was(kept: list[int], at: int, lost: list[int]) -> None:
+    assert lost_between(kept, [1, 2, 3, 4, 5]) == (at, lost)
 
 
 def test_a_character_of_several_tokens_is_told_by_the_first_of_them(
