@@ -1,18 +1,22 @@
-"""The verbs: run, prepare, check.
+"""The verbs: run, prepare, check, show, trace.
 
 Exit codes: 0 success, 2 a mistake in recipe or data (told in a line or two), 1 a failure of ours, 130 interrupted,
 143 terminated.
 """
 
+import dataclasses
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from sft_cli.session import session
+from sft_cli.session import Session, session
 from sft_core.recipe_file import load_recipe
+
+if TYPE_CHECKING:
+    from flows.open_data import OpenData
 
 app = typer.Typer(
     name="sft",
@@ -36,6 +40,13 @@ Json = Annotated[
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks.")]
 Labels = Annotated[bool, typer.Option("--labels", help="Write TRL's `labels` instead of `loss_mask`.")]
+Target = Annotated[
+    Path,
+    typer.Argument(metavar="RECIPE|FOLDER", help="A recipe's YAML file, or the folder of a data set or training run."),
+]
+RowName = Annotated[
+    str | None, typer.Option("--row", metavar="SOURCE:ROW", help="This row of a source (rows count from 0).")
+]
 Rows = Annotated[int, typer.Option("--rows", min=0, help="Sample rows to show of each source.")]
 
 
@@ -77,24 +88,91 @@ def prepare(
 def check(
     recipe: RecipePath, overrides: Overrides = None, rows: Rows = 2, is_json: Json = False, is_debugging: Debug = False
 ) -> None:
-    """Validate a recipe and show its data: the format of each source, sample rows with ⟦trained⟧ text, and the counts.
+    """Validate a recipe and show its data: the format of each source, sample rows with ⟦trained⟧ text, the counts, and
+    what training will take.
 
     Prepares the data, so that a later run finds it done.
     """
     with session(is_json, is_debugging) as current:
         parsed = load_recipe(recipe, overrides or [])
         current.prepare(parsed)
+        from flows.forecast_run import forecast_run
+        from flows.open_data import open_prepared
         from flows.prepare_data import prepare_data
-        from flows.preview_data import preview_data
-        from sft_cli.summary import show_data, show_source
+        from sft_cli.outlook import as_result, show_forecast
+        from sft_cli.rows import show_sources
+        from sft_cli.summary import show_data
 
         data = prepare_data(parsed)
         console = Console(soft_wrap=True, highlight=False)
-        for source in preview_data(parsed, data, rows):
-            show_source(console, source.name, source.verdict, source.rows_rejected, source.rows)
+        show_sources(console, open_prepared(parsed, data), data.verdicts, rows)
         console.print()
         show_data(console, data)
-        current.emit(data.as_result())
+        told = forecast_run(parsed, data)
+        show_forecast(console, told, parsed.runtime.home_folder(os.environ))
+        current.emit({**data.as_result(), "forecast": as_result(told)})
+
+
+@app.command()
+def show(
+    target: Target,
+    overrides: Overrides = None,
+    row: RowName = None,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="How many rows to show.")] = 3,
+    is_worst: Annotated[
+        bool, typer.Option("--worst", help="The rows to look at first: most cut off, fewest trained tokens, longest.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed shows other rows.")] = 0,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """Show prepared rows token by token: what is trained, what is context, what was cut off.
+
+    A recipe's data is prepared first, if it is not yet.
+    """
+    with session(is_json, is_debugging) as current:
+        from sft_cli.rows import choose_rows, show_rows
+
+        data = _open(current, target, overrides)
+        views = choose_rows(data, row, rows, is_worst, seed)
+        show_rows(Console(soft_wrap=True, highlight=False), views)
+        current.emit({"status": "completed", "rows": [dataclasses.asdict(view) for view in views]})
+
+
+@app.command()
+def trace(
+    target: Target,
+    overrides: Overrides = None,
+    block: Annotated[int | None, typer.Option("--block", min=0, help="The source lines in this block.")] = None,
+    split: Annotated[str, typer.Option("--split", help="Of the block: train or eval.")] = "train",
+    step: Annotated[int | None, typer.Option("--step", min=1, help="The source lines this step trains on.")] = None,
+    row: RowName = None,
+    line: Annotated[
+        str | None, typer.Option("--line", metavar="FILE:LINE", help="Where the row in this line went (from 1).")
+    ] = None,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """Say which source lines are in a block or a training step, or where a source row went."""
+    with session(is_json, is_debugging) as current:
+        from sft_cli.tracing import Question, answer
+
+        question = Question(block, split, step, row, line)
+        data = _open(current, target, overrides)
+        current.emit({"status": "completed", **answer(Console(soft_wrap=True, highlight=False), data, question)})
+
+
+def _open(current: Session, target: Path, overrides: list[str] | None) -> "OpenData":
+    """Open what a command is to look at: a folder as it lies, or a recipe, which is prepared."""
+    if target.is_dir():
+        from flows.open_data import open_folder
+
+        return open_folder(target)
+    parsed = load_recipe(target, overrides or [])
+    current.prepare(parsed)
+    from flows.open_data import open_recipe
+
+    return open_recipe(parsed)
 
 
 def main() -> None:

@@ -10,8 +10,6 @@ from rich.table import Table
 
 from flows.prepare_data import PreparedData
 from flows.run_report import RunReport
-from sft_core.formats import Verdict, describe_verdict
-from sft_core.preview import RowPreview
 
 HEADLINES = ("exact_match", "eval_loss", "eval_mean_token_accuracy")
 
@@ -64,15 +62,6 @@ def show_data(console: Console, data: PreparedData) -> None:
     console.print(f"stages    {_stages(data.stages)}")
     console.print(f"dataset   {data.folder / 'train'}")
     console.print(f"rejected  {data.folder / 'rejected.jsonl'}")
-
-
-def show_source(console: Console, name: str, verdict: Verdict, rejected: int, rows: list[RowPreview]) -> None:
-    """What a source was taken for, and some of its rows with the trained part marked."""
-    console.print(f"\n[bold]{name}[/bold]  {describe_verdict(verdict, rejected)}")
-    for row in rows:
-        console.print(f"  row {row.row} ({row.split}): {row.num_tokens} tokens, {row.num_trained} trained", style="dim")
-        text = "".join(f"⟦{part}⟧" if is_trained else part for part, is_trained in row.parts)
-        console.print("\n".join(f"  │ {line}" for line in text.splitlines()), markup=False, highlight=False)
 
 
 def _stages(stages: dict[str, str]) -> str:

@@ -223,6 +223,11 @@ class TrackedRun(Placement):
             self._client.log_dict(self.run_id, ledger.flat(), "ledger.json")
             self._client.log_artifact(self.run_id, str(folder / "rejected.jsonl"))
 
+    def log_report(self, page: Path) -> None:
+        """Lay the data report beside the run, where MLflow shows it."""
+        if not self._is_finished:
+            self._client.log_artifact(self.run_id, str(page))
+
     def forward_metrics(self, path: Path) -> None:
         """Send the lines that the trainer has written since the last call; with the server away they stay for the next
         call."""

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports the Hub's client
 
@@ -12,6 +13,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from sft_core.file_digests import FileDigests
 from sft_core.model import ModelConfig
 from sft_core.tokenizer import TokenizerRef, load_tokenizer, locate_tokenizer
+
+if TYPE_CHECKING:
+    from tests.sft_core.inspection.data_set import Prepared
 
 settings.register_profile(
     "sft",
@@ -71,3 +75,11 @@ def file_digests(tmp_path_factory: pytest.TempPathFactory) -> FileDigests:
 def model_config(tokenizer_folder: Path) -> ModelConfig:
     """The `model` section of a recipe with random weights and this tokenizer."""
     return ModelConfig(init="config", config={"model_type": "llama"}, tokenizer=str(tokenizer_folder))
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path, tokenizer) -> "Prepared":
+    """A small packed data set with everything behind it, made once by the command."""
+    from tests.sft_core.inspection.data_set import prepare
+
+    return prepare(tmp_path_factory.mktemp("prepared"), tokenizer_folder, tokenizer)

@@ -59,6 +59,7 @@ def test_every_task_file_holds_the_task_of_its_name() -> None:
             "pack_shards",
             "register_model",
             "render_chats",
+            "report_data",
             "tokenize_chats",
             "train_model",
         ]

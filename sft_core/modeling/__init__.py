@@ -8,13 +8,14 @@ from sft_core.modeling.token_sums import (
     sum_over_targets,
     weights_at_targets,
 )
-from sft_core.modeling.weights import load_model, load_trained
+from sft_core.modeling.weights import config_of, load_model, load_trained
 
 __all__ = [
     "Block",
     "Blocks",
     "Collator",
     "as_token_sums",
+    "config_of",
     "evaluate_batches",
     "forward_at_targets",
     "load_model",

@@ -31,10 +31,10 @@ def load_model(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", seed: int) -
         "attn_implementation": ref.attn_implementation,
         "trust_remote_code": ref.trust_remote_code,
     }
-    folder = _folder_of(ref)
+    folder = _folder_of(ref) if ref.init == "pretrained" else None
     try:
         if ref.init == "config":
-            config = _config_of(ref, folder, tokenizer)
+            config = config_of(ref, tokenizer)
             options["dtype"] = None if ref.dtype == "auto" else getattr(torch, ref.dtype)
             model = AutoModelForCausalLM.from_config(config, **options)
         else:
@@ -64,12 +64,16 @@ def _folder_of(ref: ModelRef) -> Path | None:
     return Path(ref.path).expanduser() if ref.commit is None else download_snapshot(ref.path, ref.commit)
 
 
-def _config_of(ref: ModelRef, folder: Path | None, tokenizer: "PreTrainedTokenizerBase") -> Any:
-    ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    fields = {"vocab_size": len(tokenizer), **ids, **ref.config}
-    if folder is not None:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=ref.trust_remote_code, **fields)
-    return AutoConfig.for_model(**fields)
+def config_of(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase") -> Any:
+    """Read or make the model's configuration; of a model on the Hub, nothing else is downloaded."""
+    fields: dict[str, Any] = {}
+    if ref.init == "config":
+        ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        fields = {"vocab_size": len(tokenizer), **ids, **ref.config}
+    if ref.path is None:
+        return AutoConfig.for_model(**fields)
+    path = Path(ref.path).expanduser() if ref.commit is None else ref.path
+    return AutoConfig.from_pretrained(path, revision=ref.commit, trust_remote_code=ref.trust_remote_code, **fields)
 
 
 def _adopt_special_tokens(model: PreTrainedModel, tokenizer: "PreTrainedTokenizerBase") -> None:

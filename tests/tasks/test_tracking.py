@@ -125,3 +125,11 @@ def test_a_deleted_experiment_is_restored(tmp_path: Path) -> None:
     first = Tracker(uri, "gone", tmp_path / "artifacts")
     first.client.delete_experiment(first.experiment_id)
     assert Tracker(uri, "gone", tmp_path / "artifacts").experiment_id == first.experiment_id
+
+
+def test_the_data_report_lies_beside_the_run(tracker: Tracker, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text("<p>rows</p>")
+    with tracker.run(RECIPE, "report") as run:
+        run.log_report(page)
+    assert "report.html" in {item.path for item in tracker.client.list_artifacts(run.run_id)}

@@ -1,0 +1,46 @@
+"""Tell what a run will take, from its prepared data and the shape of its model."""
+
+import numpy as np
+
+from flows.prepare_data import PreparedData
+from sft_core.forecast import DataSize, Forecast, forecast
+from sft_core.inputs import locate_inputs
+from sft_core.inspection import lineage_of
+from sft_core.model import locate_model
+from sft_core.model_shape import measure_model
+from sft_core.recipe import Recipe
+from sft_core.tables import read_table
+from sft_core.tokenizer import load_tokenizer
+from tasks.home import file_digests, open_store
+
+
+def forecast_run(recipe: Recipe, data: PreparedData) -> Forecast:
+    """Measure data and model; no weight is read.
+
+    Raises:
+        RecipeError: if there is no such model.
+    """
+    digests = file_digests(open_store(recipe.runtime))
+    tokenizer = load_tokenizer(locate_inputs(recipe, digests).tokenizer)
+    model = measure_model(locate_model(recipe.model, digests), tokenizer)
+    return forecast(recipe.training, recipe.evaluation, recipe.runtime.num_processes, _size_of(recipe, data), model)
+
+
+def _size_of(recipe: Recipe, data: PreparedData) -> DataSize:
+    lineage = lineage_of(open_store(recipe.runtime), data.dataset)
+    train, held_out = data.splits["train"], data.splits.get("eval", {"blocks": 0, "tokens": 0})
+    segments = lineage.segments("train")
+    tokens_per_block = np.bincount(segments["block"].to_numpy(), segments["tokens"].to_numpy())
+    prompts = data.folder / "prompts.arrow"
+    return DataSize(
+        train_blocks=train["blocks"],
+        train_tokens=train["tokens"],
+        train_targets=data.ledger.targets_train,
+        longest_block=int(tokens_per_block.max()),
+        eval_blocks=held_out["blocks"],
+        eval_tokens=held_out["tokens"],
+        prompts=len(read_table(prompts)) if prompts.exists() else 0,
+        stored_bytes=sum(
+            file.stat().st_size for folder in data.artifacts.values() for file in folder.rglob("*") if file.is_file()
+        ),
+    )

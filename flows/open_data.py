@@ -1,0 +1,87 @@
+"""Open prepared data for a look: from a recipe, which is prepared first, or from a folder in the store."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_core.artifact import ArtifactStore, Manifest
+from sft_core.errors import RecipeError
+from sft_core.inspection import Lineage, find_artifact, find_dataset, lineage_of
+from sft_core.recipe import Recipe
+from sft_core.tokenizer import TokenizerRef
+from sft_core.training import MODEL_FOLDER, TrainingConfig, TrainPlan, batches_of_step
+
+if TYPE_CHECKING:
+    from flows.prepare_data import PreparedData
+
+TRAINING_STAGE = "train_model"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenData:
+    """A data set, and what is known of the training on it."""
+
+    lineage: Lineage
+    tokenizer: TokenizerRef | None
+    training: TrainingConfig | None
+    num_processes: int
+
+
+def open_recipe(recipe: Recipe) -> OpenData:
+    """Prepare a recipe's data, or find it prepared."""
+    from flows.prepare_data import prepare_data  # imports Prefect, which a look into a folder does not need
+
+    return open_prepared(recipe, prepare_data(recipe))
+
+
+def open_prepared(recipe: Recipe, data: "PreparedData") -> OpenData:
+    """Open what was prepared."""
+    from sft_core.inputs import locate_inputs
+    from tasks.home import file_digests, open_store
+
+    store = open_store(recipe.runtime)
+    tokenizer = locate_inputs(recipe, file_digests(store)).tokenizer
+    return OpenData(lineage_of(store, data.dataset), tokenizer, recipe.training, recipe.runtime.num_processes)
+
+
+def open_folder(folder: Path) -> OpenData:
+    """Open the data set behind the folder of a data set, a training or an evaluation; nothing is made.
+
+    Raises:
+        RecipeError: if the folder is none of these.
+    """
+    store, dataset, manifest = find_dataset(folder)
+    lineage = lineage_of(store, dataset)
+    trained = _training_behind(store, manifest)
+    if trained is None:
+        return OpenData(lineage, None, None, 1)
+    path = store.path(trained.ref)
+    plan = TrainPlan.model_validate_json((path / "plan.json").read_bytes())
+    tokenizer = TokenizerRef(
+        folder=path / MODEL_FOLDER,
+        content_digest=trained.ref.key,
+        commit=None,
+        trust_remote_code=plan.trust_remote_code,
+    )
+    return OpenData(lineage, tokenizer, plan.training, plan.num_processes)
+
+
+def batches_of(data: OpenData, step: int) -> list[list[int]]:
+    """The blocks of one training step: of each micro-batch, process after process.
+
+    Raises:
+        RecipeError: if the folder is a data set alone, or training does not get that far.
+    """
+    if data.training is None:
+        raise RecipeError("--step: a data set has no steps; name the recipe, or the folder of a training run")
+    try:
+        return batches_of_step(data.training, data.lineage.splits["train"]["blocks"], data.num_processes, step)
+    except ValueError as error:
+        raise RecipeError(f"--step {step}: {error}") from error
+
+
+def _training_behind(store: ArtifactStore, manifest: Manifest) -> Manifest | None:
+    if manifest.ref.stage == TRAINING_STAGE:
+        return manifest
+    key = manifest.payload.get("inputs", {}).get("trained")
+    return find_artifact(store, TRAINING_STAGE, key) if key else None

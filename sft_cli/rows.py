@@ -1,0 +1,142 @@
+"""Rows token by token, in a terminal; where there are no colours, with marks."""
+
+import itertools
+
+from rich.console import Console
+from rich.text import Text
+
+from flows.open_data import OpenData
+from sft_core.errors import RecipeError
+from sft_core.formats import Verdict, describe_verdict
+from sft_core.inspection import (
+    Gap,
+    RowTable,
+    RowView,
+    TokenPiece,
+    figures_of,
+    first_rows,
+    label,
+    named_rows,
+    random_rows,
+    shortened,
+    view_rows,
+    worst_rows,
+)
+from sft_core.tokenizer import load_tokenizer
+
+STYLES = {
+    "trained": ("white on #1d4f91", "white on #2f6db8"),
+    "context": ("#b8b8b8 on #303030", "#b8b8b8 on #3c3c3c"),
+    "cut": ("strike #ffd9a8 on #6b3d0a", "strike #ffd9a8 on #804a0e"),
+}
+"""Two shades of each, so that one token can be told from the next."""
+MARKS = {"trained": "⟦{}⟧", "context": "{}", "cut": "⟪{}⟫"}
+WORST_KINDS = 3
+
+
+def choose_rows(data: OpenData, name: str | None, num_rows: int, is_worst: bool, seed: int) -> list[RowView]:
+    """The rows that were asked for: one by name, the worst, or some at random."""
+    table = RowTable.read(data.lineage)
+    if name is not None:
+        source, row = parse_name("--row", name)
+        return _view(data, table, named_rows(data.lineage, table, source, row), {})
+    if is_worst:
+        why = dict(itertools.islice(worst_rows(table, -(-num_rows // WORST_KINDS)).items(), num_rows))
+        return _view(data, table, list(why), why)
+    return _view(data, table, random_rows(table, num_rows, seed), {})
+
+
+def show_rows(console: Console, views: list[RowView]) -> None:
+    """Print rows under a legend."""
+    console.print(_legend(console))
+    for view in views:
+        console.print(_header(view))
+        _print_tokens(console, view)
+
+
+def show_sources(console: Console, data: OpenData, verdicts: dict[str, Verdict], rows_each: int) -> None:
+    """Print what each source was taken for, and its first rows."""
+    table = RowTable.read(data.lineage)
+    chosen = first_rows(data.lineage, table, rows_each)
+    for source in figures_of(data.lineage, table).sources:
+        verdict = describe_verdict(verdicts[source.name], source.rows_rejected)
+        console.print(f"\n[bold]{source.name}[/bold]  {verdict}")
+        for view in _view(data, table, chosen[source.name], {}):
+            console.print(_header(view))
+            _print_tokens(console, view)
+
+
+def parse_name(option: str, name: str) -> tuple[str, int]:
+    """Take `gsm8k:12` apart.
+
+    Raises:
+        RecipeError: if there is no number behind a colon.
+    """
+    before, _, number = name.rpartition(":")
+    if not before or not number.isdecimal():
+        raise RecipeError(f"{option}: expected a name and a number, such as gsm8k:12; found '{name}'")
+    return before, int(number)
+
+
+def _view(data: OpenData, table: RowTable, positions: list[int], why: dict[int, str]) -> list[RowView]:
+    if data.tokenizer is None:
+        raise RecipeError(
+            "a data set has ids and no tokenizer to read them with; name the recipe, or the folder of a training run"
+        )
+    return view_rows(data.lineage, table, load_tokenizer(data.tokenizer), positions, why)
+
+
+def _header(view: RowView) -> Text:
+    where = f"row {view.row:,}" + (f", line {view.line:,}" if view.line is not None else "")
+    counts = f"{view.num_tokens:,} tokens, {view.num_trained:,} trained"
+    lost = f", {view.num_cut:,} cut off" if view.num_cut else ""
+    split = "trained" if view.split == "train" else "held out"
+    header = Text(f"\n{view.source}", style="bold").append(f" {where} ({split}): {counts}{lost}", style="not bold")
+    if view.why:
+        header.append(f"  {view.why}", style="not bold yellow")
+    return header.append(f"  {view.file}", style="not bold dim")
+
+
+def _has_colours(console: Console) -> bool:
+    return console.is_terminal and not console.no_color and console.color_system is not None
+
+
+def _legend(console: Console) -> Text:
+    if not _has_colours(console):
+        return Text("⟦trained⟧ context ⟪cut off⟫")
+    legend = Text()
+    for kind, meaning in (("trained", "trained"), ("context", "context"), ("cut", "cut off")):
+        legend.append(f" {meaning} ", style=STYLES[kind][0]).append("  ")
+    return legend.append("special tokens are underlined; · space, ↵ line break, ‹ the rest of a character", style="dim")
+
+
+def _print_tokens(console: Console, view: RowView) -> None:
+    text = _coloured(view) if _has_colours(console) else Text(_marked(view))
+    for line in text.split("\n"):
+        console.print(Text("  │ ").append_text(line))
+
+
+def _coloured(view: RowView) -> Text:
+    text = Text()
+    for number, item in enumerate(shortened(view.pieces)):
+        if isinstance(item, Gap):
+            text.append(f" … {item.num_tokens:,} more … ", style="dim")
+            continue
+        style = STYLES[item.kind][number % 2]
+        text.append(label(item), style=f"{style} underline" if item.is_special else style)
+        if item.text.endswith("\n") and item.part == item.parts:
+            text.append("\n")
+    return text
+
+
+def _marked(view: RowView) -> str:
+    """The text as it is, with marks around what is not context."""
+    runs = itertools.groupby(shortened(view.pieces), key=lambda item: None if isinstance(item, Gap) else item.kind)
+    parts = []
+    for kind, run in runs:
+        if kind is None:
+            parts += [f" … {item.num_tokens:,} more … " for item in run if isinstance(item, Gap)]
+        else:
+            pieces = [item for item in run if isinstance(item, TokenPiece)]
+            parts.append(MARKS[kind].format("".join(piece.text for piece in pieces if piece.part == 1)))
+    return "".join(parts)

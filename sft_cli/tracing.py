@@ -1,0 +1,101 @@
+"""The answers of `sft trace`."""
+
+import itertools
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from flows.open_data import OpenData, batches_of
+from sft_cli.rows import parse_name
+from sft_core.errors import RecipeError
+from sft_core.inspection import RowTrace, SegmentTrace, trace_blocks, trace_line, trace_row
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: exactly one of block, step, row and line."""
+
+    block: int | None
+    split: str
+    step: int | None
+    row: str | None
+    line: str | None
+
+    def __post_init__(self) -> None:
+        asked = [value for value in (self.block, self.step, self.row, self.line) if value is not None]
+        if len(asked) != 1:
+            raise RecipeError(f"expected one of --block, --step, --row and --line, found {len(asked) or 'none'}")
+
+
+def answer(console: Console, data: OpenData, question: Question) -> dict[str, Any]:
+    """Print the answer, and return it as JSON values."""
+    if question.row is not None or question.line is not None:
+        traces = _traces(data, question)
+        for trace in traces:
+            _print_row(console, trace)
+        return {"rows": [asdict(trace) for trace in traces]}
+    batches = [[question.block or 0]] if question.step is None else batches_of(data, question.step)
+    split = question.split if question.step is None else "train"
+    if question.step is not None:
+        shown = " ".join(str(batch) for batch in batches)
+        console.print(Text(f"step {question.step} trains on the blocks {shown}"))
+    segments = trace_blocks(data.lineage, split, list(itertools.chain.from_iterable(batches)))
+    _print_segments(console, segments)
+    result = {"segments": [asdict(segment) for segment in segments]}
+    return result if question.step is None else {"step": question.step, "batches": batches, **result}
+
+
+def _traces(data: OpenData, question: Question) -> list[RowTrace]:
+    if question.row is not None:
+        return trace_row(data.lineage, *parse_name("--row", question.row))
+    return trace_line(data.lineage, *parse_name("--line", question.line or ""))
+
+
+def _print_segments(console: Console, segments: list[SegmentTrace]) -> None:
+    for (split, block), parts in itertools.groupby(segments, key=lambda segment: (segment.split, segment.block)):
+        found = list(parts)
+        total = sum(segment.tokens for segment in found)
+        heading = f"\n{split} block {block}"
+        console.print(Text(heading, style="bold").append(f"  {total:,} tokens of {len(found)} rows", style="not bold"))
+        for segment in found:
+            console.print(_place(segment))
+            console.print(Text(f"      {segment.excerpt}", style="dim"))
+
+
+def _place(segment: SegmentTrace) -> Text:
+    line = f" (line {segment.line:,})" if segment.line is not None else ""
+    stop = segment.start + segment.tokens
+    return Text(f"  {segment.source} row {segment.row:,}{line}: tokens {segment.start:,} to {stop:,}").append(
+        f"  {segment.file}", style="dim"
+    )
+
+
+def _print_row(console: Console, trace: RowTrace) -> None:
+    line = f" (line {trace.line:,})" if trace.line is not None else ""
+    heading = Text(f"\n{trace.source} row {trace.row:,}{line}", style="bold")
+    console.print(heading.append(f"  {trace.fate}", style="not bold").append(f"  {trace.file}", style="not bold dim"))
+    console.print(Text(f"      {trace.excerpt}", style="dim"))
+    for text in _steps(trace):
+        console.print(Text(f"  {text}"))
+
+
+def _steps(trace: RowTrace) -> list[str]:
+    """The row's way, stage after stage."""
+    steps = []
+    if trace.format:
+        steps.append(f"detect_formats   {trace.format}, {trace.split}")
+    if trace.is_rendered:
+        steps.append("render_chats     rendered")
+    if trace.num_tokens is not None:
+        lost = f", {trace.num_cut:,} cut off" if trace.num_cut else ""
+        steps.append(f"tokenize_chats   {trace.num_tokens:,} tokens, {trace.num_targets:,} targets{lost}")
+    steps += [
+        f"pack_shards      {place.split} block {place.block} from position {place.position:,}: "
+        f"tokens {place.start:,} to {place.start + place.tokens:,} of the row"
+        for place in trace.places
+    ]
+    if trace.reason:
+        steps.append(f"{trace.stage:<16} rejected: {trace.reason}")
+    return steps or ["left out by the recipe's selection"]

@@ -1,0 +1,44 @@
+"""Write the data report of a packed data set."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_core.inspection.figures import figures_of
+from sft_core.inspection.gate import GateVerdict
+from sft_core.inspection.lineage import Lineage
+from sft_core.inspection.page import page
+from sft_core.inspection.rows import RowTable, random_rows, view_rows, worst_rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+REPORT_FILE = "report.html"
+RANDOM_ROWS = 6
+WORST_ROWS_EACH = 2
+
+
+def write_report(
+    path: Path,
+    title: str,
+    lineage: Lineage,
+    tokenizer: "PreTrainedTokenizerFast",
+    gates: Sequence[GateVerdict] = (),
+    seed: int = 0,
+) -> None:
+    """Write one HTML file that holds all it shows: below 1 MB, whatever the size of the data.
+
+    Args:
+        path: The file.
+        title: What the data set is called.
+        lineage: The data set.
+        tokenizer: Spells its ids.
+        gates: The limits it was held against.
+        seed: Of the rows that are drawn at random.
+    """
+    table = RowTable.read(lineage)
+    worst = worst_rows(table, WORST_ROWS_EACH)
+    random = random_rows(table, RANDOM_ROWS, seed)
+    views = view_rows(lineage, table, tokenizer, [*worst, *random], worst)
+    html = page(title, figures_of(lineage, table), gates, views[: len(worst)], views[len(worst) :])
+    path.write_text(html, encoding="utf-8", errors="replace")

@@ -1,0 +1,235 @@
+"""Prepared rows, token by token: any of them by name, a random sample, or the ones that are most likely wrong."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sft_core.errors import RecipeError
+from sft_core.inspection.lineage import Lineage, ShardLineage, read_columns
+from sft_core.inspection.pieces import Kind, TokenPiece, TokenReader
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+TOKEN_FILE, INDEX_FILE, TEXT_FILE = "tokens.arrow", "index.arrow", "rendered.arrow"
+
+
+@dataclass(frozen=True, slots=True)
+class RowTable:
+    """All kept rows of a data set in numbers, each [rows]."""
+
+    shard: npt.NDArray[np.int64]
+    """Position in the data set's list of shards."""
+    row: npt.NDArray[np.int64]
+    is_train: npt.NDArray[np.bool_]
+    tokens: npt.NDArray[np.int64]
+    """Kept."""
+    targets: npt.NDArray[np.int64]
+    """After the shift by one."""
+    tokens_truncated: npt.NDArray[np.int64]
+
+    @classmethod
+    def read(cls, lineage: Lineage) -> "RowTable":
+        """Read the index of every shard; tokens stay on disk."""
+        tables = [_index_of(shard, number) for number, shard in enumerate(lineage.shards)]
+        table = pa.concat_tables(tables)
+        return cls(
+            shard=table["shard"].to_numpy(),
+            row=table["row"].to_numpy(),
+            is_train=pc.equal(table["split"], "train").to_numpy(),
+            tokens=table["tokens"].to_numpy().astype(np.int64),
+            targets=table["targets"].to_numpy().astype(np.int64),
+            tokens_truncated=pc.fill_null(table["tokens_truncated"], 0).to_numpy().astype(np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """One row as it goes into the data set."""
+
+    source: str
+    file: str
+    row: int
+    line: int | None
+    split: str
+    num_tokens: int
+    """Kept."""
+    num_trained: int
+    """Targets of the loss: nothing predicts a row's first token, so it is never one."""
+    num_cut: int
+    pieces: tuple[TokenPiece, ...]
+    """All tokens in order, with those that were cut off where they can be told."""
+    why: str = ""
+    """Why this row was chosen."""
+
+
+def random_rows(table: RowTable, num_rows: int, seed: int) -> list[int]:
+    """Choose rows at random: positions in the table, ascending, the same for the same seed."""
+    generator = np.random.default_rng(seed)
+    return sorted(generator.choice(len(table), min(num_rows, len(table)), replace=False).tolist())
+
+
+def worst_rows(table: RowTable, rows_each: int) -> dict[int, str]:
+    """Choose the rows that are worth a look first, one of each kind in turn: position in the table → why."""
+    rankings = (
+        ("most tokens cut off", -table.tokens_truncated, table.tokens_truncated > 0),
+        ("fewest trained tokens", table.targets, np.ones(len(table), bool)),
+        ("longest that is whole", -table.tokens, table.tokens_truncated == 0),
+    )
+    ranked = {
+        why: _lowest(order, np.flatnonzero(is_candidate), rows_each * len(rankings))
+        for why, order, is_candidate in rankings
+    }
+    chosen: dict[int, str] = {}
+    for _ in range(rows_each):
+        for why, rows in ranked.items():
+            fresh = next((row for row in rows if row not in chosen), None)
+            if fresh is not None:
+                chosen[fresh] = why
+    return chosen
+
+
+def _lowest(order: npt.NDArray[np.int64], candidates: npt.NDArray[np.int64], num_rows: int) -> list[int]:
+    ranked: list[int] = candidates[np.argsort(order[candidates], kind="stable")[:num_rows]].tolist()
+    return ranked
+
+
+def first_rows(lineage: Lineage, table: RowTable, num_rows: int) -> dict[str, list[int]]:
+    """The first rows of each source: positions in the table."""
+    chosen: dict[str, list[int]] = {shard.source: [] for shard in lineage.shards}
+    for number, shard in enumerate(lineage.shards):
+        room = num_rows - len(chosen[shard.source])
+        if room > 0:
+            chosen[shard.source] += np.flatnonzero(table.shard == number)[:room].tolist()
+    return chosen
+
+
+def named_rows(lineage: Lineage, table: RowTable, source: str, row: int) -> list[int]:
+    """The rows of a source with a number: one in each of its files that is long enough.
+
+    Raises:
+        RecipeError: if there is no such source, or no such row among those that were kept.
+    """
+    names = sorted({shard.source for shard in lineage.shards})
+    if source not in names:
+        raise RecipeError(f"--row {source}:{row}: expected one of the sources {', '.join(names)}")
+    shards = [number for number, shard in enumerate(lineage.shards) if shard.source == source]
+    found = np.flatnonzero((table.row == row) & np.isin(table.shard, shards)).tolist()
+    if not found:
+        raise RecipeError(
+            f"--row {source}:{row}: no such row was kept; `sft trace` with the same --row says where it went"
+        )
+    return list(found)
+
+
+def view_rows(
+    lineage: Lineage,
+    table: RowTable,
+    tokenizer: "PreTrainedTokenizerFast",
+    positions: Iterable[int],
+    why: dict[int, str] | None = None,
+) -> list[RowView]:
+    """Spell rows token by token; only their shards are read, each once.
+
+    Args:
+        lineage: Of the data set.
+        table: Its rows.
+        tokenizer: Spells the ids.
+        positions: Of the rows, in the table.
+        why: Of some of them: why they were chosen.
+    """
+    wanted = list(positions)
+    reader = TokenReader(tokenizer)
+    views: dict[int, RowView] = {}
+    for number in sorted({int(table.shard[position]) for position in wanted}):
+        shard = lineage.shards[number]
+        here = [position for position in wanted if table.shard[position] == number]
+        kept = take_rows(shard.tokens / TOKEN_FILE, table.row[here].tolist())
+        for position in here:
+            row = kept[int(table.row[position])] | {"num_cut": int(table.tokens_truncated[position])}
+            views[position] = _view(shard, row, reader, tokenizer, (why or {}).get(position, ""))
+    return [views[position] for position in wanted]
+
+
+def take_rows(path: Path, rows: Sequence[int], columns: list[str] | None = None) -> dict[int, dict[str, Any]]:
+    """Read some rows of a stage's table: row number → its columns; rows that are not there are left out."""
+    table = read_columns(path, columns)
+    found = table.filter(pc.is_in(table["row"], pa.array(rows, pa.int64())))
+    return {row["row"]: row for row in found.to_pylist()}
+
+
+def _index_of(shard: ShardLineage, number: int) -> pa.Table:
+    names = ["row", "split", "tokens", "targets", "tokens_truncated"]
+    table = read_columns(shard.tokens / INDEX_FILE, names).select(names)
+    return table.append_column("shard", pa.array(np.full(len(table), number, np.int64)))
+
+
+def _view(
+    shard: ShardLineage, row: dict[str, Any], reader: TokenReader, tokenizer: "PreTrainedTokenizerFast", why: str
+) -> RowView:
+    ids: list[int] = row["input_ids"]
+    mask = [0, *row["loss_mask"][1:]]
+    at, cut = _cut_off(shard, row["row"], ids, tokenizer) if row["num_cut"] else (0, [])
+    kept: list[Kind] = ["trained" if is_trained else "context" for is_trained in mask]
+    lost: Kind = "cut"
+    kinds = [*kept[:at], *[lost] * len(cut), *kept[at:]]
+    weights = row.get("loss_weights")
+    if weights is not None:
+        weights = [*weights[:at], *[1.0] * len(cut), *weights[at:]]
+    return RowView(
+        source=shard.source,
+        file=shard.file,
+        row=row["row"],
+        line=row["line"],
+        split=row["split"],
+        num_tokens=len(ids),
+        num_trained=sum(mask),
+        num_cut=row["num_cut"],
+        pieces=tuple(reader.read([*ids[:at], *cut, *ids[at:]], kinds, weights)),
+        why=why,
+    )
+
+
+def _cut_off(
+    shard: ShardLineage, row: int, kept: list[int], tokenizer: "PreTrainedTokenizerFast"
+) -> tuple[int, list[int]]:
+    """The tokens that truncation took away, and where in the row they were: the text is encoded again, and what was
+    kept is laid over its two ends.
+
+    Where that does not lead to the same ids (the row came as ids, or special tokens were spelled out as text) nothing
+    is returned, and the count has to do.
+    """
+    rendered = take_rows(shard.rendered / TEXT_FILE, [row], ["row", "text", "wants_special_tokens"]).get(row)
+    if rendered is None or not rendered["text"]:
+        return 0, []
+    wants_special = rendered["wants_special_tokens"]
+    whole: list[int] = tokenizer(rendered["text"], add_special_tokens=wants_special, verbose=False)["input_ids"]
+    end = tokenizer.eos_token_id
+    if wants_special and end is not None and whole[-1:] != [end]:
+        whole = [*whole, end]
+    return lost_between(kept, whole)
+
+
+def lost_between(kept: list[int], whole: list[int]) -> tuple[int, list[int]]:
+    """Find the one stretch that is missing: `[1, 2, 9]` of `[1, 2, 3, 4, 9]` lacks `[3, 4]` at position 2.
+
+    Args:
+        kept: [tokens]
+        whole: [tokens]
+
+    Returns:
+        Where the stretch was, and its tokens; none if `kept` is not `whole` without one stretch.
+    """
+    pairs = enumerate(zip(kept, whole, strict=False))
+    start = next((position for position, (ours, theirs) in pairs if ours != theirs), min(len(kept), len(whole)))
+    stop = len(whole) - (len(kept) - start)
+    return (start, whole[start:stop]) if stop >= start and whole[stop:] == kept[start:] else (0, [])

@@ -1,0 +1,242 @@
+"""The way back from a block to source lines, and the way of one source row through all stages.
+
+block 7 of train  →  gsm8k row 12 (line 13), tokens 0 to 180; gsm8k row 4 (line 5), tokens 0 to 76
+gsm8k row 12      →  prompt_completion, train, rendered, 180 tokens, block 7 from position 0
+gsm8k row 13      →  rejected by detect_formats: `completion` is null, needed for prompt_completion
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sft_core.errors import RecipeError
+from sft_core.inspection.lineage import Lineage, ShardLineage, read_columns
+from sft_core.inspection.rows import INDEX_FILE, TEXT_FILE, take_rows
+
+EXCERPT_CHARS = 160
+Fate = Literal["trained", "held out", "rejected", "left out"]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTrace:
+    """One part of a block, and the source line that it came from."""
+
+    split: str
+    block: int
+    source: str
+    file: str
+    row: int
+    line: int | None
+    start: int
+    """The first token, counted in the row."""
+    tokens: int
+    excerpt: str
+    """The start of the record as it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where (a part of) a row lies in the data set."""
+
+    split: str
+    block: int
+    position: int
+    """Of its first token, counted in the block."""
+    start: int
+    """The first token, counted in the row."""
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowTrace:
+    """What became of one source row."""
+
+    source: str
+    file: str
+    row: int
+    line: int | None
+    excerpt: str
+    fate: Fate
+    split: str | None
+    format: str | None
+    is_rendered: bool
+    num_tokens: int | None
+    num_targets: int | None
+    num_cut: int | None
+    places: tuple[Place, ...]
+    stage: str | None
+    """Of a rejected row: the stage that rejected it."""
+    reason: str | None
+
+
+def trace_blocks(lineage: Lineage, split: str, blocks: Sequence[int]) -> list[SegmentTrace]:
+    """List the source lines in some blocks, block after block, in the order in which they lie there.
+
+    Raises:
+        RecipeError: if there is no such split or block.
+    """
+    found = lineage.splits.get(split)
+    if found is None:
+        raise RecipeError(f"--split {split}: expected one of {', '.join(lineage.splits)}")
+    outside = [block for block in blocks if not 0 <= block < found["blocks"]]
+    if outside:
+        raise RecipeError(f"--block {outside[0]}: expected 0 to {found['blocks'] - 1} in {split}")
+    table = lineage.segments(split)
+    table = table.filter(pc.is_in(table["block"], pa.array(sorted(set(blocks)), pa.int64())))
+    segments = table.to_pylist()
+    records = _records_of(lineage, segments)
+    by_block: dict[int, list[SegmentTrace]] = {}
+    for segment in segments:
+        shard = lineage.shards[segment["shard"]]
+        trace = _segment(split, segment, shard, records.get((segment["shard"], segment["row"]), {}))
+        by_block.setdefault(segment["block"], []).append(trace)
+    return [trace for block in blocks for trace in by_block.get(block, [])]
+
+
+def trace_row(lineage: Lineage, source: str, row: int) -> list[RowTrace]:
+    """Follow a source's row; where the source has several files, the row of that number in each.
+
+    Raises:
+        RecipeError: if there is no such source or row.
+    """
+    shards = [number for number, shard in enumerate(lineage.shards) if shard.source == source]
+    if not shards:
+        raise RecipeError(
+            f"--row {source}:{row}: expected one of the sources {', '.join(sorted({s.source for s in lineage.shards}))}"
+        )
+    traces = [_trace(lineage, number, row) for number in shards if _has(lineage.shards[number], "row", row) is not None]
+    if not traces:
+        raise RecipeError(f"--row {source}:{row}: source '{source}' has no row {row} (rows count from 0)")
+    return traces
+
+
+def trace_line(lineage: Lineage, file: str, line: int) -> list[RowTrace]:
+    """Follow the row that stands in a line of a file.
+
+    Args:
+        lineage: Of the data set.
+        file: The path, or the end of it.
+        line: From 1.
+
+    Raises:
+        RecipeError: if no source has such a file, or no row begins in that line.
+    """
+    shards = [number for number, shard in enumerate(lineage.shards) if _is_same_file(shard.file, file)]
+    if not shards:
+        files = sorted({shard.file for shard in lineage.shards})
+        raise RecipeError(f"--line {file}:{line}: expected one of the files {', '.join(files[:10])}")
+    traces = [
+        _trace(lineage, number, found)
+        for number in shards
+        if (found := _has(lineage.shards[number], "line", line)) is not None
+    ]
+    if not traces:
+        raise RecipeError(f"--line {file}:{line}: no row of a source begins in that line")
+    return traces
+
+
+def _segment(split: str, segment: dict[str, Any], shard: ShardLineage, record: dict[str, Any]) -> SegmentTrace:
+    return SegmentTrace(
+        split=split,
+        block=segment["block"],
+        source=shard.source,
+        file=shard.file,
+        row=segment["row"],
+        line=record.get("line"),
+        start=segment["start"],
+        tokens=segment["tokens"],
+        excerpt=record.get("record", "")[:EXCERPT_CHARS],
+    )
+
+
+def _records_of(lineage: Lineage, segments: list[dict[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
+    """The records behind segments, by shard and row; each shard is read once."""
+    records: dict[tuple[int, int], dict[str, Any]] = {}
+    for number in sorted({segment["shard"] for segment in segments}):
+        path = lineage.shards[number].records
+        rows = [segment["row"] for segment in segments if segment["shard"] == number]
+        found = take_rows(path, rows) if path.exists() else {}
+        records |= {(number, row): record for row, record in found.items()}
+    return records
+
+
+def _trace(lineage: Lineage, number: int, row: int) -> RowTrace:
+    shard = lineage.shards[number]
+    record = take_rows(shard.records, [row])[row]
+    example = take_rows(shard.examples / "examples.arrow", [row], ["row", "split", "format"]).get(row, {})
+    counts = take_rows(shard.tokens / INDEX_FILE, [row]).get(row, {})
+    places = _places(lineage, number, row)
+    rejection = None if places else _rejection(lineage.rejected, shard, row)
+    return RowTrace(
+        source=shard.source,
+        file=shard.file,
+        row=row,
+        line=record["line"],
+        excerpt=record["record"][:EXCERPT_CHARS],
+        fate=_fate(places, rejection),
+        split=example.get("split"),
+        format=example.get("format"),
+        is_rendered=bool(take_rows(shard.rendered / TEXT_FILE, [row], ["row"])),
+        num_tokens=counts.get("tokens"),
+        num_targets=counts.get("targets"),
+        num_cut=counts.get("tokens_truncated"),
+        places=places,
+        stage=rejection["stage"] if rejection else None,
+        reason=rejection["reason"] if rejection else None,
+    )
+
+
+def _fate(places: tuple[Place, ...], rejection: dict[str, Any] | None) -> Fate:
+    if places:
+        return "trained" if any(place.split == "train" for place in places) else "held out"
+    return "rejected" if rejection else "left out"
+
+
+def _places(lineage: Lineage, number: int, row: int) -> tuple[Place, ...]:
+    places: list[Place] = []
+    for split in lineage.splits:
+        table = lineage.segments(split)
+        ours = pc.and_(pc.equal(table["shard"], number), pc.equal(table["row"], row))
+        block, tokens = table["block"].to_numpy(), table["tokens"].to_numpy().astype(np.int64)
+        for segment in np.flatnonzero(ours.to_numpy()).tolist():
+            first = int(np.searchsorted(block, block[segment]))
+            position = int(tokens[first:segment].sum())
+            start = table["start"][segment].as_py()
+            places.append(Place(split, int(block[segment]), position, start, int(tokens[segment])))
+    return tuple(places)
+
+
+def _rejection(path: Path, shard: ShardLineage, row: int) -> dict[str, Any] | None:
+    """The row's line in `rejected.jsonl`, of which only those that name the row are parsed."""
+    mark = b'"row":%d,' % row
+    with path.open("rb") as file:
+        for line in file:
+            if mark in line:
+                rejection: dict[str, Any] = orjson.loads(line)
+                is_ours = rejection["source"] == shard.source and rejection["row"] == row
+                if is_ours and rejection.get("file") in (None, "", shard.file):
+                    return rejection
+    return None
+
+
+def _has(shard: ShardLineage, column: str, value: int) -> int | None:
+    """The number of the shard's row that has a value in `row` or `line`; None if none has."""
+    if not shard.records.exists():
+        raise RecipeError(
+            f"the records of source '{shard.source}' are gone from the store; prepare the recipe again to read them"
+        )
+    table = read_columns(shard.records, ["row", "line"])
+    found = table.filter(pc.equal(table[column], value))["row"]
+    return int(found[0].as_py()) if len(found) else None
+
+
+def _is_same_file(known: str, asked: str) -> bool:
+    """Whether a path as somebody types it means a file of ours."""
+    ours, theirs = Path(known), Path(asked)
+    return bool(known) and (ours.resolve() == theirs.resolve() or ours.parts[-len(theirs.parts) :] == theirs.parts)

@@ -1,0 +1,98 @@
+"""A small data set, made by the command itself: two sources, an emoji, a long row, a row that is rejected."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import yaml
+from transformers import PreTrainedTokenizerFast
+
+from sft_core.artifact import ArtifactRef, ArtifactStore
+from sft_core.gates import GatesConfig
+from sft_core.inspection import Lineage, RowTable, ShardLineage, find_dataset, lineage_of
+from sft_core.tables import iterate_rows, read_table, write_arrow
+
+PROJECT = Path(__file__).parents[3]
+MAX_LENGTH = 64
+LONG_ROW, EMOJI_ROW, REJECTED_ROW = 3, 5, 7
+
+
+def sums() -> list[dict[str, str | None]]:
+    rows: list[dict[str, str | None]] = [
+        {"prompt": f"What is {i} plus {i}?", "completion": f" {i + i}"} for i in range(40)
+    ]
+    rows[LONG_ROW] = {"prompt": "Count!", "completion": " one two three four" * 20}
+    rows[EMOJI_ROW] = {"prompt": "Smile:\n", "completion": " 🙂!"}
+    rows[REJECTED_ROW] = {"prompt": "<b>Nobody</b> answers", "completion": None}
+    return rows
+
+
+def chats() -> list[dict[str, object]]:
+    return [
+        {"messages": [{"role": "user", "content": f"Hi {i}"}, {"role": "assistant", "content": f"Hello {i}"}]}
+        for i in range(12)
+    ]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data set and where it lies."""
+
+    folder: Path
+    store: ArtifactStore
+    dataset: ArtifactRef
+    lineage: Lineage
+    table: RowTable
+
+
+def prepare(folder: Path, tokenizer_folder: Path, tokenizer: PreTrainedTokenizerFast) -> Prepared:
+    """Run `sft prepare` in a folder."""
+    for name, rows in (("sums", sums()), ("chats", chats())):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recipe = {
+        "name": "small",
+        "model": {"init": "config", "config": {"model_type": "llama"}, "tokenizer": str(tokenizer_folder)},
+        "sources": [{"path": str(folder / f"{name}.jsonl"), "shard_rows": 16} for name in ("sums", "chats")],
+        "formats": {"eval_fraction": 0.2},
+        "chat": {"chat_template_path": "chatml"},
+        "tokens": {"max_length": MAX_LENGTH},
+        "packing": {"packing": True},
+        "gates": {name: 1 for name in GatesConfig.model_fields if name.endswith("_fraction")},
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    outside = ("PREFECT_", "MLFLOW_", "SFT_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
+    done = subprocess.run(
+        [sys.executable, "-m", "sft_cli.main", "prepare", "recipe.yaml", "--json"],
+        cwd=folder,
+        env={**clean, "SFT_HOME": str(folder / "home"), "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    store, dataset, _ = find_dataset(Path(json.loads(done.stdout)["artifacts"]["pack_shards"]))
+    lineage = lineage_of(store, dataset)
+    for shard in lineage.shards:
+        count_truncation(shard, tokenizer)
+    return Prepared(folder, store, dataset, lineage, RowTable.read(lineage))
+
+
+def count_truncation(shard: ShardLineage, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Fill in how many tokens each row lost, where the index leaves it open."""
+    path = shard.tokens / "index.arrow"
+    index, texts = (
+        read_table(path),
+        {row["row"]: row["text"] for row in iterate_rows(shard.rendered / "rendered.arrow")},
+    )
+    if index["tokens_truncated"].null_count == 0:
+        return
+    lost = [
+        max(0, len(tokenizer(texts[row])["input_ids"]) + 1 - MAX_LENGTH) if kept == MAX_LENGTH else 0
+        for row, kept in zip(index["row"].to_pylist(), index["tokens"].to_pylist(), strict=True)
+    ]
+    place = index.schema.get_field_index("tokens_truncated")
+    write_arrow(path, index.set_column(place, index.schema.field(place), pa.array(lost, pa.int32())))
