@@ -7,8 +7,9 @@ from prefect import flow
 from pydantic import BaseModel
 
 from sft_core.artifact import ArtifactRef
+from sft_core.chat import replaces_own_template
 from sft_core.formats import Verdict
-from sft_core.gates import check_gates, measure_gates
+from sft_core.gates import check_gates, check_trainable, measure_gates
 from sft_core.inputs import locate_inputs
 from sft_core.ledger import Ledger
 from sft_core.recipe import Recipe
@@ -19,6 +20,7 @@ from tasks.home import file_digests, open_store
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
 from tasks.pack_shards import pack_shards
 from tasks.render_chats import render_chats
+from tasks.report_data import link_report, report_data, report_file
 from tasks.tokenize_chats import tokenize_chats
 from tasks.workers import shard_workers
 
@@ -28,6 +30,8 @@ class PreparedData(BaseModel):
 
     dataset: ArtifactRef
     folder: Path
+    report: Path
+    """The page that shows it."""
     splits: dict[str, dict[str, Any]]
     """Of each split that has rows: rows, blocks, tokens, content digest."""
     ledger: Ledger
@@ -55,6 +59,7 @@ class PreparedData(BaseModel):
             "formats": {source: verdict["formats"] for source, verdict in self.verdicts.items()},
             "dataset": str(self.folder / "train"),
             "dataset_digest": train["digest"],
+            "report": str(self.report),
             "eval_dataset": str(self.folder / "eval") if held_out else None,
             "eval_dataset_digest": held_out.get("digest"),
         }
@@ -75,10 +80,13 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
         tokens = tokenize_chats(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
 
-    ledger = ledger_of(store, tokens)
-    gates = measure_gates(recipe.gates, audit_of(store, tokens, files))
-    check_gates(gates, ledger, rejections_of(store, tokens, files))
+    check_trainable(ledger_of(store, tokens), rejections_of(store, tokens, files))
     dataset = pack_shards(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
+    has_other_template = replaces_own_template(inputs.template, inputs.tokenizer)
+    gates = measure_gates(recipe.gates, audit_of(store, tokens, files), has_other_template)
+    report = report_data(recipe.name, dataset, inputs.tokenizer, gates, store=store)
+    link_report(store, report)
+    check_gates(gates, report_file(store, report))
 
     packed = store.manifest(dataset)
 
@@ -88,12 +96,14 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         "render_chats": rendered,
         "tokenize_chats": tokens,
         "pack_shards": [dataset],
+        "report_data": [report],
     }
     return PreparedData(
         dataset=dataset,
         folder=store.path(dataset),
+        report=report_file(store, report),
         splits=packed.facts["splits"],
-        ledger=packed.ledger or ledger,
+        ledger=packed.ledger or Ledger(),
         verdicts=verdicts_of(store, records),
         artifacts=stage_folders(store, made),
         stages=executed_or_cached(store, made),

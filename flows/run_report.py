@@ -31,6 +31,8 @@ class RunReport(BaseModel):
     scorecard: dict[str, float]
     ledger: dict[str, Any]
     rejected: Path
+    report: Path
+    """The data report."""
     artifacts: dict[str, Path]
     stages: dict[str, str]
 
@@ -64,6 +66,7 @@ def report_run(
         scorecard=scores,
         ledger=data.ledger.flat(),
         rejected=data.folder / "rejected.jsonl",
+        report=data.report,
         artifacts={**data.artifacts, **stage_folders(store, made)},
         stages={**data.stages, **executed_or_cached(store, made)},
     )
@@ -96,7 +99,7 @@ Model `{report.model_uri}`, {champion}: {report.verdict}.
 | --- | --- |
 {stages}
 
-Weights: `{report.model_dir}`. MLflow run `{report.mlflow_run_id}`.
+Data report: `{report.report}`. Weights: `{report.model_dir}`. MLflow run `{report.mlflow_run_id}`.
 """
 
 

@@ -26,11 +26,13 @@ def sft(recipe: Recipe) -> RunReport:
     with tracker.run(recipe, run_key(recipe, [inputs, model])) as run:
         data = prepare_data(recipe)
         run.log_dataset(recipe.name, data.folder, data.splits, data.ledger)
+        run.log_report(data.report)
         trained = train_model(
             recipe.training,
             model,
             inputs.tokenizer,
             inputs.template,
+            recipe.tokens.eos_token,
             data.dataset,
             runtime=recipe.runtime,
             run=run,

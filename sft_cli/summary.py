@@ -28,6 +28,7 @@ def show_run(console: Console, report: RunReport, home: Path) -> None:
         console.print(scores)
     show_ledger(console, report.ledger)
     console.print(f"stages    {_stages(report.stages)}")
+    console.print(f"report    {report.report}")
     console.print(f"model     {report.model_dir}")
     console.print(f"MLflow    run {report.mlflow_run_id}")
     for line in _how_to_look(report, home):
@@ -62,6 +63,7 @@ def show_data(console: Console, data: PreparedData) -> None:
     console.print(f"stages    {_stages(data.stages)}")
     console.print(f"dataset   {data.folder / 'train'}")
     console.print(f"rejected  {data.folder / 'rejected.jsonl'}")
+    console.print(f"report    {data.report}")
 
 
 def _stages(stages: dict[str, str]) -> str:

@@ -6,12 +6,13 @@ stops at the first that is crossed, and names the rows that crossed it.
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import Field
 
 from sft_core.audit import WORST_ROWS, Audit, Finding
 from sft_core.errors import DataError, GateError
+from sft_core.gate_result import GateResult
 from sft_core.ledger import Ledger, Rejection
 from sft_core.section import Section
 
@@ -42,35 +43,6 @@ class GatesConfig(Section):
     model either way."""
 
 
-@dataclass(frozen=True, slots=True)
-class GateResult:
-    """What one gate measured."""
-
-    name: str
-    """The recipe's field."""
-    value: float
-    limit: float
-    what: str
-    """The share in words."""
-    remedy: str
-    worst: tuple[str, ...] = ()
-    """Rows concerned, as `source row N (line M)`."""
-
-    @property
-    def is_passed(self) -> bool:
-        """Whether the limit is kept."""
-        return self.value <= self.limit
-
-    @property
-    def message(self) -> str:
-        """Share, limit, rows, and what to change."""
-        rows = f"; for example {', '.join(self.worst)}" if self.worst else ""
-        return (
-            f"gates.{self.name}: {self.value:.1%} of {self.what}, at most {self.limit:.1%} are allowed{rows}; "
-            f"{self.remedy}, or raise the gate"
-        )
-
-
 def measure_gates(gates: GatesConfig, audit: Audit, has_other_template: bool = False) -> list[GateResult]:
     """Measure every gate.
 
@@ -91,18 +63,35 @@ def measure_gates(gates: GatesConfig, audit: Audit, has_other_template: bool = F
         ("max_overlap_fraction", audit.overlapping, ledger.rows_train, "trained prompts are held out too", _NO_LEAK),
     ]
     results = [
-        GateResult(name, found.count / max(total, 1), getattr(gates, name), f"{total:,} {what}", remedy, found.worst)
+        GateResult(
+            name=name,
+            value=found.count / max(total, 1),
+            limit=getattr(gates, name),
+            what=f"{total:,} {what}",
+            remedy=remedy,
+            worst=found.worst,
+        )
         for name, found, total, what, remedy in measured
     ]
     return [*results, _template_gate(gates, has_other_template)]
 
 
-def check_gates(results: Sequence[GateResult], ledger: Ledger, rejections: Iterable[Rejection]) -> None:
-    """Stop if the data is not fit to train on.
+def check_gates(results: Sequence[GateResult], report: Path | None = None) -> None:
+    """Stop if a limit is crossed.
 
     Raises:
-        DataError: if no row is left to train on.
-        GateError: if a limit is crossed; the message has the share, the limit and the worst rows.
+        GateError: with the share, the limit, the worst rows, and the report page to look at.
+    """
+    for result in results:
+        if not result.is_passed:
+            raise GateError(result.message + (f"\nthe data report shows more: {report}" if report else ""))
+
+
+def check_trainable(ledger: Ledger, rejections: Iterable[Rejection]) -> None:
+    """Stop if no row is left to train on.
+
+    Raises:
+        DataError: with the reasons of the rejections.
     """
     if ledger.rows_train == 0:
         held_out = f"{ledger.rows_eval} held out, " if ledger.rows_eval else ""
@@ -110,9 +99,6 @@ def check_gates(results: Sequence[GateResult], ledger: Ledger, rejections: Itera
             f"no trainable row is left of {ledger.rows_in}: {held_out}{ledger.rows_rejected} rejected "
             f"({_reasons(ledger)}){_examples(rejections)}"
         )
-    for result in results:
-        if not result.is_passed:
-            raise GateError(result.message)
 
 
 def check_source(source: str, ledger: Ledger, rejections: Iterable[Rejection]) -> None:
@@ -130,11 +116,11 @@ def check_source(source: str, ledger: Ledger, rejections: Iterable[Rejection]) -
 
 def _template_gate(gates: GatesConfig, has_other_template: bool) -> GateResult:
     return GateResult(
-        "allow_other_template",
-        float(has_other_template),
-        float(gates.allow_other_template),
-        "chat templates differ from the one that lies with the model",
-        "leave chat.chat_template_path out",
+        name="allow_other_template",
+        value=float(has_other_template),
+        limit=float(gates.allow_other_template),
+        what="chat templates differ from the one that lies with the model",
+        remedy="leave chat.chat_template_path out",
     )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from prefect.artifacts import create_link_artifact
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.inspection import REPORT_FILE, GateVerdict, lineage_of, write_report
+from sft_core.gate_result import GateResult
+from sft_core.inspection import REPORT_FILE, lineage_of, write_report
 from sft_core.records import StageOutcome
 from sft_core.tokenizer import TokenizerRef, load_tokenizer
 from tasks.caching import artifact_task
@@ -17,7 +18,7 @@ def report_data(
     title: str,
     dataset: ArtifactRef,
     tokenizer: TokenizerRef,
-    gates: Sequence[GateVerdict],
+    gates: Sequence[GateResult],
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:

@@ -55,8 +55,21 @@ def locate_template(config: ChatConfig) -> TemplateRef:
     )
 
 
+def replaces_own_template(template: TemplateRef, tokenizer: TokenizerRef) -> bool:
+    """Whether the recipe's template is another than the one that lies with the tokenizer."""
+    own = _find_template(tokenizer.folder)
+    return template.source is not None and own is not None and template.source != own
+
+
 def _template_in(folder: Path, name: str) -> str:
-    """The template of a tokenizer's folder."""
+    template = _find_template(folder)
+    if template is None:
+        raise RecipeError(f"chat.chat_template_path: expected a tokenizer with a chat template at '{name}', found none")
+    return template
+
+
+def _find_template(folder: Path) -> str | None:
+    """The template of a tokenizer's folder, if it has one."""
     for file in (folder / file for file in TEMPLATE_FILES):
         if not file.is_file():
             continue
@@ -64,7 +77,7 @@ def _template_in(folder: Path, name: str) -> str:
         template = text if file.suffix == ".jinja" else _default_variant(orjson.loads(text).get("chat_template"))
         if template:
             return template
-    raise RecipeError(f"chat.chat_template_path: expected a tokenizer with a chat template at '{name}', found none")
+    return None
 
 
 def chat_template_of(config: ChatConfig, template: TemplateRef, tokenizer: TokenizerRef) -> ChatTemplate | None:

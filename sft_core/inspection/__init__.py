@@ -9,7 +9,6 @@ rejected or left out, and nothing else; every token of a row is shown as what th
 
 from sft_core.inspection.display import Gap, label, shortened
 from sft_core.inspection.figures import Figures, SourceFigures, figures_of
-from sft_core.inspection.gate import GateVerdict
 from sft_core.inspection.lineage import Lineage, ShardLineage, find_artifact, find_dataset, lineage_of
 from sft_core.inspection.pieces import TokenPiece
 from sft_core.inspection.report import REPORT_FILE, write_report
@@ -28,7 +27,6 @@ __all__ = [
     "REPORT_FILE",
     "Figures",
     "Gap",
-    "GateVerdict",
     "Lineage",
     "Place",
     "RowTable",

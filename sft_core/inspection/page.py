@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from sft_core.gate_result import GateResult
 from sft_core.inspection.charts import bars, bins_of, stacked
 from sft_core.inspection.chips import LEGEND, row_card
 from sft_core.inspection.figures import Figures, ReasonFigures, Rejected, SourceFigures, SplitFigures
-from sft_core.inspection.gate import GateVerdict
 from sft_core.inspection.markup import count, escaped, paragraph, section, share, table, tile
 from sft_core.inspection.rows import RowView
 from sft_core.inspection.style import STYLE
@@ -25,7 +25,7 @@ WORDS = {
 
 
 def page(
-    title: str, figures: Figures, gates: Sequence[GateVerdict], worst: Sequence[RowView], random: Sequence[RowView]
+    title: str, figures: Figures, gates: Sequence[GateResult], worst: Sequence[RowView], random: Sequence[RowView]
 ) -> str:
     """Write the page.
 
@@ -57,11 +57,11 @@ def page(
     )
 
 
-def _tiles(figures: Figures, gates: Sequence[GateVerdict]) -> str:
+def _tiles(figures: Figures, gates: Sequence[GateResult]) -> str:
     rows = {split.name: split.rows for split in figures.splits}
     tokens = {split.name: split.tokens for split in figures.splits}
     num_rows = len(figures.whole_lengths)
-    failed = [gate.name for gate in gates if not gate.passed]
+    failed = [gate.name for gate in gates if not gate.is_passed]
     tiles = [
         tile("rows to train on", count(rows.get("train", 0)), f"{count(rows.get('eval', 0))} held out"),
         tile("tokens to train on", count(tokens.get("train", 0)), f"{count(tokens.get('eval', 0))} held out"),
@@ -192,7 +192,7 @@ def _split_row(split: SplitFigures, limit: int | None) -> list[str]:
     ]
 
 
-def _gates(gates: Sequence[GateVerdict]) -> str:
+def _gates(gates: Sequence[GateResult]) -> str:
     if not gates:
         return paragraph("The recipe sets no limits that were reported.")
     rows = [
@@ -200,7 +200,7 @@ def _gates(gates: Sequence[GateVerdict]) -> str:
             f'<code>{escaped(gate.name)}</code><div class="note">{escaped(gate.what)}</div>',
             f"{gate.value:.4g}",
             f"{gate.limit:.4g}",
-            '<span class="pass">✓ passed</span>' if gate.passed else '<span class="fail">✗ failed</span>',
+            '<span class="pass">✓ passed</span>' if gate.is_passed else '<span class="fail">✗ failed</span>',
         ]
         for gate in gates
     ]

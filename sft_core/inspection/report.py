@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sft_core.gate_result import GateResult
 from sft_core.inspection.figures import figures_of
-from sft_core.inspection.gate import GateVerdict
 from sft_core.inspection.lineage import Lineage
 from sft_core.inspection.page import page
 from sft_core.inspection.rows import RowTable, random_rows, view_rows, worst_rows
@@ -23,7 +23,7 @@ def write_report(
     title: str,
     lineage: Lineage,
     tokenizer: "PreTrainedTokenizerFast",
-    gates: Sequence[GateVerdict] = (),
+    gates: Sequence[GateResult] = (),
     seed: int = 0,
 ) -> None:
     """Write one HTML file that holds all it shows: below 1 MB, whatever the size of the data.

@@ -237,6 +237,7 @@ def _has(shard: ShardLineage, column: str, value: int) -> int | None:
 
 
 def _is_same_file(known: str, asked: str) -> bool:
-    """Whether a path as somebody types it means a file of ours."""
-    ours, theirs = Path(known), Path(asked)
-    return bool(known) and (ours.resolve() == theirs.resolve() or ours.parts[-len(theirs.parts) :] == theirs.parts)
+    """Whether a path as somebody types it means a file of ours: one of the two is the end of the other."""
+    ours, theirs = Path(known).parts, Path(asked).parts
+    shorter = min(len(ours), len(theirs))
+    return bool(known) and ours[-shorter:] == theirs[-shorter:]

@@ -21,6 +21,8 @@ class TrainPlan(BaseModel):
     tokenizer_folder: Path
     chat_template: str | None
     """Saved with the model, where the recipe brings its own."""
+    eos_token: str | None = None
+    """At which generation stops, where the recipe names one; saved with the model."""
     trust_remote_code: bool
     train_folder: Path
     eval_folder: Path | None

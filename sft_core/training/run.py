@@ -21,6 +21,8 @@ def train(plan: TrainPlan) -> None:
     """
     started = time.time()
     tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer_folder, trust_remote_code=plan.trust_remote_code)
+    if plan.eos_token is not None:
+        tokenizer.eos_token = plan.eos_token
     model = load_model(plan.model, tokenizer, plan.training.seed)
     _check_positions(model)
     eval_blocks = Blocks(plan.eval_folder) if plan.eval_folder else None

@@ -9,7 +9,7 @@ import pytest
 from conftest import PROJECT, Workspace, make_workspace, sums, write_rows
 
 pytestmark = pytest.mark.e2e
-DATA_STAGES = ["ingest_sources", "detect_formats", "render_chats", "tokenize_chats", "pack_shards"]
+DATA_STAGES = ["ingest_sources", "detect_formats", "render_chats", "tokenize_chats", "pack_shards", "report_data"]
 
 SHARD_STAGES = DATA_STAGES[1:4]
 
@@ -33,7 +33,7 @@ def test_changes_to_recipe_data_code_and_store_cost_what_they_must(workspace: Wo
     assert executed(workspace.ok("prepare")) == []
 
     shorter = workspace.ok("prepare", "tokens.max_length=64")
-    assert executed(shorter) == ["tokenize_chats", "pack_shards"]
+    assert executed(shorter) == ["tokenize_chats", "pack_shards", "report_data"]
 
     before = {stage: shard_folders(first, stage) for stage in SHARD_STAGES}
     write_rows(workspace.data, sums(301))
@@ -80,7 +80,7 @@ def test_an_edit_in_the_tokens_room_redoes_tokens_and_what_follows(tmp_path: Pat
     )
     assert executed(workspace.ok("prepare")) == [], "words about the code are no code"
     tokenize.write_text(source.replace("EXCERPT_IDS = 50", "EXCERPT_IDS = 40"))
-    assert executed(workspace.ok("prepare")) == ["tokenize_chats", "pack_shards"]
+    assert executed(workspace.ok("prepare")) == ["tokenize_chats", "pack_shards", "report_data"]
 
 
 def test_the_same_rows_in_another_folder_are_the_same_data(workspace: Workspace) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from sft_core.audit import Audit, audit_rows
 from sft_core.errors import DataError, GateError
-from sft_core.gates import GatesConfig, check_gates, check_source, measure_gates
+from sft_core.gates import GatesConfig, check_gates, check_source, check_trainable, measure_gates
 from sft_core.ledger import Ledger, Rejection
 from sft_core.records import INDEX
 from sft_core.tables import write_table
@@ -54,7 +54,8 @@ def audited(folder: Path, rows: list[dict[str, Any]], rejected: list[Rejection] 
 
 
 def check(audit: Audit, rejected: list[Rejection] = [], **limits: Any) -> None:  # noqa: B006
-    check_gates(measure_gates(GatesConfig(**limits), audit), audit.ledger, rejected)
+    check_trainable(audit.ledger, rejected)
+    check_gates(measure_gates(GatesConfig(**limits), audit))
 
 
 def test_clean_data_passes_with_no_tolerance_at_all(tmp_path: Path) -> None:
@@ -133,9 +134,9 @@ def test_another_template_than_the_models_stops_the_run_where_the_recipe_says_so
     audit = audited(tmp_path, [entry(1)])
     strict = GatesConfig(allow_other_template=False)
     with pytest.raises(GateError, match=r"allow_other_template: .* leave chat\.chat_template_path out"):
-        check_gates(measure_gates(strict, audit, has_other_template=True), audit.ledger, [])
-    check_gates(measure_gates(strict, audit, has_other_template=False), audit.ledger, [])
-    check_gates(measure_gates(GatesConfig(), audit, has_other_template=True), audit.ledger, [])
+        check_gates(measure_gates(strict, audit, has_other_template=True))
+    check_gates(measure_gates(strict, audit, has_other_template=False))
+    check_gates(measure_gates(GatesConfig(), audit, has_other_template=True))
 
 
 def test_a_source_of_bad_rows_only_stops_the_run_at_once(tmp_path: Path) -> None:
@@ -145,3 +146,9 @@ def test_a_source_of_bad_rows_only_stops_the_run_at_once(tmp_path: Path) -> None
     ):
         check_source("train", bad, rejections(0, 1, 2))
     check_source("train", Ledger(rows_in=3, rows_train=1, rows_rejected=2, rejected_by_reason={EMPTY: 2}), [])
+
+
+def test_the_message_names_the_page_that_shows_more(tmp_path: Path) -> None:
+    results = measure_gates(GatesConfig(), audited(tmp_path, [entry(1, ends_with_stop=False)]))
+    with pytest.raises(GateError, match=r"\nthe data report shows more: /somewhere/report\.html$"):
+        check_gates(results, Path("/somewhere/report.html"))

@@ -70,7 +70,11 @@ def test_anchors_and_merges_work(file: Path) -> None:
         ("packing_strategy: bfd", "packing_strategy: unknown key; did you mean 'packing.packing_strategy'?"),
         ("dataset_format: text", "dataset_format: unknown key; did you mean 'formats.dataset_format'?"),
         ("training: {max_length: 1}", "training.max_length: unknown key; did you mean 'tokens.max_length'?"),
-        ("tokens: {zzz: 1}", "tokens.zzz: unknown key; known here: max_length, truncation_mode"),
+        (
+            "tokens: {zzz: 1}",
+            "tokens.zzz: unknown key; known here: max_length, truncation_mode, keep_end_token, eos_token, "
+            "allow_special_tokens_in_content",
+        ),
     ],
 )
 def test_an_unknown_key_says_what_was_perhaps_meant(file: Path, key: str, hint: str) -> None:

@@ -2,7 +2,7 @@
 
 from prefect.logging import disable_run_logger
 
-from sft_core.inspection import GateVerdict
+from sft_core.gate_result import GateResult
 from sft_core.tokenizer import TokenizerRef
 from tasks.report_data import report_data, report_file
 from tests.sft_core.inspection.data_set import Prepared
@@ -11,12 +11,12 @@ from tests.sft_core.inspection.data_set import Prepared
 def test_the_report_is_an_artifact_of_its_data_set_and_its_gates(
     prepared: Prepared, tokenizer_ref: TokenizerRef
 ) -> None:
-    gate = GateVerdict(name="gates.max_rejected_fraction", value=0.02, limit=0.5, passed=True)
+    gate = GateResult(name="max_rejected_fraction", value=0.02, limit=0.5)
     first = report_data.fn("sums", prepared.dataset, tokenizer_ref, [gate], store=prepared.store)
     page = report_file(prepared.store, first)
     made_at = page.stat().st_mtime_ns
     again = report_data.fn("sums", prepared.dataset, tokenizer_ref, [gate], store=prepared.store)
-    failed = gate.model_copy(update={"passed": False})
+    failed = gate.model_copy(update={"value": 0.6})
     with disable_run_logger():  # says what changed, which only a run can
         other = report_data.fn("sums", prepared.dataset, tokenizer_ref, [failed], store=prepared.store)
     assert again == first != other

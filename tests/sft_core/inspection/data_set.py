@@ -7,14 +7,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 import yaml
-from transformers import PreTrainedTokenizerFast
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.gates import GatesConfig
-from sft_core.inspection import Lineage, RowTable, ShardLineage, find_dataset, lineage_of
-from sft_core.tables import iterate_rows, read_table, write_arrow
+from sft_core.inspection import Lineage, RowTable, find_dataset, lineage_of
 
 PROJECT = Path(__file__).parents[3]
 MAX_LENGTH = 64
@@ -49,7 +46,7 @@ class Prepared:
     table: RowTable
 
 
-def prepare(folder: Path, tokenizer_folder: Path, tokenizer: PreTrainedTokenizerFast) -> Prepared:
+def prepare(folder: Path, tokenizer_folder: Path) -> Prepared:
     """Run `sft prepare` in a folder."""
     for name, rows in (("sums", sums()), ("chats", chats())):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -76,23 +73,4 @@ def prepare(folder: Path, tokenizer_folder: Path, tokenizer: PreTrainedTokenizer
     assert done.returncode == 0, done.stderr
     store, dataset, _ = find_dataset(Path(json.loads(done.stdout)["artifacts"]["pack_shards"]))
     lineage = lineage_of(store, dataset)
-    for shard in lineage.shards:
-        count_truncation(shard, tokenizer)
     return Prepared(folder, store, dataset, lineage, RowTable.read(lineage))
-
-
-def count_truncation(shard: ShardLineage, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Fill in how many tokens each row lost, where the index leaves it open."""
-    path = shard.tokens / "index.arrow"
-    index, texts = (
-        read_table(path),
-        {row["row"]: row["text"] for row in iterate_rows(shard.rendered / "rendered.arrow")},
-    )
-    if index["tokens_truncated"].null_count == 0:
-        return
-    lost = [
-        max(0, len(tokenizer(texts[row])["input_ids"]) + 1 - MAX_LENGTH) if kept == MAX_LENGTH else 0
-        for row, kept in zip(index["row"].to_pylist(), index["tokens"].to_pylist(), strict=True)
-    ]
-    place = index.schema.get_field_index("tokens_truncated")
-    write_arrow(path, index.set_column(place, index.schema.field(place), pa.array(lost, pa.int32())))

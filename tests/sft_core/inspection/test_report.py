@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from sft_core.inspection import GateVerdict, RowTable, write_report
+from sft_core.gate_result import GateResult
+from sft_core.inspection import RowTable, write_report
 from sft_core.inspection.charts import bins_of
 from sft_core.inspection.figures import figures_of
 from tests.sft_core.inspection.data_set import LONG_ROW, Prepared
 
 VOID = {"meta", "br"}
 GATES = [
-    GateVerdict(name="gates.max_rejected_fraction", value=0.02, limit=0.5, passed=True),
-    GateVerdict(name="gates.max_truncated_fraction", value=0.3, limit=0.1, passed=False),
+    GateResult(name="max_rejected_fraction", value=0.02, limit=0.5),
+    GateResult(name="max_truncated_fraction", value=0.3, limit=0.1),
 ]
 
 
@@ -75,15 +76,15 @@ def test_the_page_says_where_every_row_went(html: str) -> None:
     assert "rejected 1 " in text
     assert "1 × `completion` is null" in text
     assert "sums, row 7, line 8" in text
-    assert '{"prompt":"<b>Nobody</b> answers","completion":null}' in text
+    assert '{"prompt": "<b>Nobody</b> answers", "completion": null}' in text
     assert "prompt_completion 39" in text
     assert "messages 12" in text
 
 
 def test_the_page_has_the_verdict_of_each_gate(html: str) -> None:
     text = "".join(read(html).text)
-    assert "gates.max_rejected_fraction0.020.5✓ passed" in text
-    assert "gates.max_truncated_fraction0.30.1✗ failed" in text
+    assert "max_rejected_fraction0.020.5✓ passed" in text
+    assert "max_truncated_fraction0.30.1✗ failed" in text
 
 
 def test_a_token_that_was_cut_off_is_marked_and_an_emoji_stays_whole(html: str) -> None:

@@ -1,7 +1,5 @@
 """From blocks to source lines and back."""
 
-import json
-
 import pytest
 
 from sft_core.errors import RecipeError
@@ -10,15 +8,11 @@ from tests.sft_core.inspection.data_set import REJECTED_ROW, Prepared
 
 
 def test_the_parts_of_a_block_lead_to_the_lines_they_came_from(prepared: Prepared) -> None:
-    lines = {
-        name: [json.loads(line) for line in (prepared.folder / f"{name}.jsonl").read_text().splitlines()]
-        for name in ("sums", "chats")
-    }
+    lines = {name: (prepared.folder / f"{name}.jsonl").read_text().splitlines() for name in ("sums", "chats")}
     segments = trace_blocks(prepared.lineage, "train", [0, 3])
     assert {segment.block for segment in segments} == {0, 3}
     for segment in segments:
-        record = json.dumps(lines[segment.source][segment.row], separators=(",", ":"), ensure_ascii=False)
-        assert segment.excerpt == record[:160]
+        assert segment.excerpt == lines[segment.source][segment.row][:160]
         assert segment.line == segment.row + 1
         assert segment.file.endswith(f"{segment.source}.jsonl")
     assert sum(segment.tokens for segment in segments if segment.block == 0) <= 64

@@ -73,7 +73,12 @@ def model_ref(**overrides: object) -> ModelRef:
 
 
 def run(
-    tmp_path: Path, tokenizer_folder: Path, name: str = "out", num_processes: int = 1, **training: object
+    tmp_path: Path,
+    tokenizer_folder: Path,
+    name: str = "out",
+    num_processes: int = 1,
+    eos_token: str | None = None,
+    **training: object,
 ) -> tuple[Path, list[dict]]:
     """Train on the blocks in `tmp_path`, and return the output folder and the lines of `metrics.jsonl`."""
     for split, seed in (("train", 1), ("eval", 2)):
@@ -93,6 +98,7 @@ def run(
         model=model_ref(),
         tokenizer_folder=tokenizer_folder,
         chat_template=None,
+        eos_token=eos_token,
         trust_remote_code=False,
         train_folder=tmp_path / "train",
         eval_folder=tmp_path / "eval",
@@ -232,6 +238,12 @@ def test_the_model_folder_loads_and_stops_at_the_tokenizers_end_token(tmp_path: 
     assert model.generation_config.eos_token_id == 1
     assert AutoTokenizer.from_pretrained(output / "model").eos_token == "<eos>"
     assert json.loads((output / "result.json").read_text())["global_step"] == 1
+
+
+def test_the_recipes_end_token_is_where_the_trained_model_stops(tmp_path: Path, tokenizer_folder: Path) -> None:
+    output, _ = run(tmp_path, tokenizer_folder, max_steps=1, eos_token="w7")
+    assert AutoTokenizer.from_pretrained(output / "model").eos_token == "w7"
+    assert AutoModelForCausalLM.from_pretrained(output / "model").generation_config.eos_token_id == 7
 
 
 def test_no_metric_line_has_a_number_that_json_cannot_hold(tmp_path: Path, tokenizer_folder: Path) -> None:
