@@ -39,6 +39,7 @@ class Blocks(Dataset[Block]):
         """Return one block: `input_ids` [tokens], `seq_lengths` [documents], `labels` [tokens], and `loss_weights`
         [tokens] where the data has weights."""
         block = self._table[int(index)]
+        block["input_ids"] = block["input_ids"].astype(np.int64)  # small vocabularies are written in 16 bits
         if "loss_mask" in block:
             block["labels"] = np.where(block.pop("loss_mask") == 1, block["input_ids"], IGNORED_LABEL)
         return dict(block)

@@ -25,8 +25,9 @@ class Batch:
         """Make the record batch that is written."""
         plan, values = self.plan, self.values
         targets = self.columns.targets(values["input_ids"], values["loss_mask"])
+        ids = values["input_ids"].astype(np.uint16 if self.columns.has_short_ids else np.int32)
         arrays = {
-            "input_ids": _lists(values["input_ids"], plan.tokens_per_block),
+            "input_ids": _lists(ids, plan.tokens_per_block),
             "seq_lengths": _lists(plan.sequence_tokens.astype(np.int32), plan.sequences_per_block),
             self.columns.target: _lists(targets, plan.tokens_per_block),
         }

@@ -1,6 +1,6 @@
 """Which columns a data set has: weights and images only where some row has them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +25,12 @@ class Columns:
     has_weights: bool
     image_bytes: IntArray | None
     """[rows] of the JSON text of each row's images, 0 for those without; None where no row has any."""
+    has_short_ids: bool = False
+    """Whether ids are written in 16 bits."""
+
+    def narrowed_to(self, max_id: int) -> "Columns":
+        """With ids of 16 bits where all fit: half the bytes of a data set are saved."""
+        return replace(self, has_short_ids=max_id < 2**16)
 
     @property
     def of_tokens(self) -> dict[str, type[np.generic]]:
@@ -36,7 +42,7 @@ class Columns:
     def schema(self) -> pa.Schema:
         """What is written for each block."""
         lists = {
-            "input_ids": pa.int32(),
+            "input_ids": pa.uint16() if self.has_short_ids else pa.int32(),
             "seq_lengths": pa.int32(),
             self.target: pa.uint8() if self.target == "loss_mask" else pa.int64(),
             **({"loss_weights": pa.float32()} if self.has_weights else {}),

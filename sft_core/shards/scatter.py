@@ -52,7 +52,17 @@ class Buckets:
         return self.folder / f"{file}-{column}"
 
 
-def scatter(rows: TokenRows, plan: BlockPlan, piece_edges: IntArray, columns: Columns, buckets: Buckets) -> int:
+@dataclass(frozen=True, slots=True)
+class ReadIds:
+    """Token ids as they were read."""
+
+    sum: int
+    """Of all that the plan asks for, taken row by row."""
+    max: int
+    """Of all in the shards."""
+
+
+def scatter(rows: TokenRows, plan: BlockPlan, piece_edges: IntArray, columns: Columns, buckets: Buckets) -> "ReadIds":
     """Fill the buckets.
 
     Args:
@@ -63,17 +73,18 @@ def scatter(rows: TokenRows, plan: BlockPlan, piece_edges: IntArray, columns: Co
         buckets: Where it goes.
 
     Returns:
-        The sum of all token ids that the plan asks for, taken row by row, to compare with what is written.
+        What was read, to compare with what is written.
     """
     times = np.bincount(plan.row[plan.start == 0], minlength=rows.offsets[-1])
-    id_sum = 0
+    id_sum = max_id = 0
     for number, pieces in _by_shard(rows.shard_of(plan.row)):
         shard = _Shard.read(rows, number, columns)
         id_sum += shard.id_sum(times[shard.first_row :][: len(shard.offsets) - 1])
+        max_id = max(max_id, int(shard.of_tokens["input_ids"].max(initial=0)))
         edges = np.searchsorted(pieces, piece_edges)
         for file in np.flatnonzero(np.diff(edges)).tolist():
             buckets.append(file, shard.gather(plan, pieces[edges[file] : edges[file + 1]]))
-    return id_sum
+    return ReadIds(id_sum, max_id)
 
 
 def _by_shard(shard_of_piece: IntArray) -> Iterator[tuple[int, IntArray]]:

@@ -63,13 +63,14 @@ def write_blocks(
     counts = BlockCounts()
     with tempfile.TemporaryDirectory(prefix=".buckets-", dir=folder) as scratch:
         buckets = Buckets(Path(scratch))
-        id_sum = scatter(rows, plan, plan.block_offsets[block_edges], columns, buckets)
+        read = scatter(rows, plan, plan.block_offsets[block_edges], columns, buckets)
+        columns = columns.narrowed_to(read.max)
         for number, name in enumerate(names):
             part = plan.part(*block_edges[number : number + 2])
             blocks = FileBlocks(part, rows.shard_of(part.row), columns, buckets.take(number, columns))
             _write_file(target / name, blocks, counts)
     assert counts.tokens == plan.tokens.sum(), "shards: more or fewer tokens were written than planned"
-    assert counts.id_sum == id_sum, "shards: the tokens written are not the tokens read"
+    assert counts.id_sum == read.sum, "shards: the tokens written are not the tokens read"
     _describe(target, split, names, columns.schema, fingerprint=counts.digest)
     write_segments(folder / f"{split}-segments.arrow", rows, plan)
     return WrittenBlocks(counts.tokens, counts.targets, counts.targets_lost_to_splitting, counts.digest)

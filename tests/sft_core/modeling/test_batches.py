@@ -51,3 +51,11 @@ def test_weights_are_padded_with_zeros() -> None:
     full = {**a_block([1, 2, 3], [3], [1, 2, 3]), "loss_weights": np.ones(3, np.float32)}
     assert Collator(pad_token_id=9)([weighted, full])["loss_weights"].tolist() == [[0.0, 0.5, 0.0], [1.0, 1.0, 1.0]]
     assert "loss_weights" not in Collator(pad_token_id=9)([a_block([1, 2], [2], [1, 2])])
+
+
+def test_ids_of_16_bits_become_whole_numbers_that_can_be_ignored(tmp_path: Path) -> None:
+    ids = pa.array([[5, 65_535, 7]], pa.list_(pa.uint16()))
+    Dataset(pa.table({"input_ids": ids, "seq_lengths": [[3]], "loss_mask": [[0, 1, 0]]})).save_to_disk(
+        str(tmp_path / "data")
+    )
+    assert Blocks(tmp_path / "data")[0]["labels"].tolist() == [-100, 65_535, -100]

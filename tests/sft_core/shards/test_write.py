@@ -162,3 +162,13 @@ def test_tokens_that_are_not_what_the_index_says_are_noticed(tmp_path: Path) -> 
     rows.tokens[:2] = [2, 3]
     with pytest.raises(AssertionError, match="not what its index says"):
         write_blocks(tmp_path / "out", "train", rows, plan_of([[(0, 0, 2)], [(1, 0, 3)]]), "loss_mask")
+
+
+@pytest.mark.parametrize(("largest", "bits"), [(65_535, "uint16"), (65_536, "int32")])
+def test_ids_are_written_in_16_bits_where_all_fit_and_nothing_else_changes(
+    tmp_path: Path, largest: int, bits: str
+) -> None:
+    written(tmp_path, [[(0, 0, 2)]], [token_row([1, largest], [0, 1])])
+    dataset = load_from_disk(str(tmp_path / "out" / "train"))
+    assert dataset.features["input_ids"].feature.dtype == bits
+    assert dataset[0]["input_ids"] == [1, largest]
