@@ -1,22 +1,23 @@
 """How long preparation takes: raw file to packed shards, ours against TRL 1.16's, in turn in one process.
 
-    PYTHONPATH=. python benchmarks/prepare.py                    # 5 rounds of ours, TRL, ours, TRL, …
+    PYTHONPATH=. python benchmarks/prepare.py                    # 5 rounds of ours, TRL, ours, TRL, … on GSM8K
+    PYTHONPATH=. python benchmarks/prepare.py --turns 4          # chats of 4 of its problems each, ChatML
     PYTHONPATH=. python benchmarks/prepare.py --rounds 3 --rows 2000 --trl-processes 2
 
-Both turn one JSONL of questions and answers into blocks of `--max-length` tokens with completion-only labels (`bfd`):
+Both turn one JSONL into blocks of `--max-length` tokens (`bfd`), with completion-only labels, or with assistant-only
+labels where it holds chats:
 
     ours    locate and digest the inputs → ingest → detect → render → tokenize → pack → Arrow shards, by the rooms that
-            the tasks call, shards in threads as the flow has them; no Prefect, no artifact store
+            the tasks call, one shard after the other in this process; no Prefect, no artifact store
     TRL     `load_dataset("json")` → rename the two columns → `SFTTrainer._prepare_dataset(packing=True)`, which is all
             that the constructor does to a data set; the trainer around it is built once, outside the clock
 
 What is fair: both start from the file and end with Arrow files on disk; both get an empty folder each round (TRL's is
-the cache of `datasets`, so nothing of an earlier round is reused); imports, loading the tokenizer and one whole round
-of each side, from which the outputs are compared, are not counted. TRL runs as its users get it, in one process
-(`dataset_num_proc=None`), while ours uses every core: so the CPU seconds of this process and its children stand beside
-the wall clock. The cores in use (CPU / wall) also tell a busy machine: with nothing else running, the floor has all.
+the cache of `datasets`, so nothing of an earlier round is reused); both work in one process, as TRL's users get it
+(`dataset_num_proc=None`), and CPU seconds stand beside the wall clock; imports, loading the tokenizer and one whole
+round of each side, from which the outputs are compared, are not counted.
 
-The floor is one `encode_batch` of the same texts: what no pipeline around this encoder can go below.
+The floor is one `encode_batch` of the same texts by `tokenizers`: what no pipeline around that encoder can go below.
 
 The run ends with status 1 if the two did not make the same tokens and the same targets, counted by token id.
 """
@@ -31,7 +32,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -40,9 +40,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports the Hub'
 
 import datasets
 import numpy as np
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-from trl import SFTConfig, SFTTrainer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from trl import SFTTrainer
 
+from benchmarks.distinct_rows import GSM8K, as_chats
+from benchmarks.trl_prepare import CHATML, TOKENIZER, build_trainer, prepare
 from sft_core.chat import chat_template_of, render
 from sft_core.file_digests import FileDigests
 from sft_core.formats import detect
@@ -56,19 +58,13 @@ from sft_core.sources import ingest_all
 from sft_core.token_rows import TokenRows
 from sft_core.tokens import tokenize
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-SHARDS_AT_A_TIME = 4
-"""As in `flows/prepare_data.py`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """What both sides are asked to do."""
 
     data: Path
-    tokenizer: Path
-    prompt_column: str
-    completion_column: str
+    has_chats: bool
     max_length: int
 
 
@@ -96,7 +92,6 @@ def prepare_ours(task: Task, folder: Path) -> Path:
     recipe = _recipe(task)
     inputs = locate_inputs(recipe, FileDigests(folder / "digests.sqlite"))
     template = chat_template_of(recipe.chat, inputs.template, inputs.tokenizer)
-    shards = ingest_all(inputs.sources, folder)
 
     def prepare_shard(shard: ShardRef) -> tuple[str, Path]:
         examples, rendered, tokens = (_new(folder / stage / shard.name) for stage in ("examples", "rendered", "tokens"))
@@ -105,8 +100,7 @@ def prepare_ours(task: Task, folder: Path) -> Path:
         tokenize(recipe.tokens, inputs.tokenizer, shard.source, rendered, written.ledger or Ledger(), tokens)
         return shard.source, tokens
 
-    with ThreadPoolExecutor(SHARDS_AT_A_TIME) as threads:
-        done = list(threads.map(prepare_shard, shards))
+    done = [prepare_shard(shard) for shard in ingest_all(inputs.sources, folder)]
     rows = TokenRows.read(done)
     chosen = choose_rows(recipe.packing, rows, "train", [1.0] * len(done)).rows
     plan = plan_blocks(recipe.packing, "train", rows.tokens[chosen], recipe.tokens.max_length).of_rows(chosen)
@@ -115,28 +109,9 @@ def prepare_ours(task: Task, folder: Path) -> Path:
 
 
 def prepare_trl(task: Task, trainer: SFTTrainer, folder: Path) -> datasets.Dataset:
-    """Let TRL prepare the same file with `folder` as the cache of `datasets`."""
-    raw = datasets.load_dataset("json", data_files=str(task.data), split="train", cache_dir=str(folder))
-    raw = raw.rename_columns({task.prompt_column: "prompt", task.completion_column: "completion"})
-    return trainer._prepare_dataset(raw, trainer.processing_class, trainer.args, True, None, "train")
-
-
-def build_trainer(task: Task, tokenizer: PreTrainedTokenizerFast, processes: int | None, folder: Path) -> SFTTrainer:
-    """An `SFTTrainer` around a random Llama of one layer, with two rows in place of the data."""
-    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes))
-    args = SFTConfig(
-        output_dir=str(folder),
-        report_to="none",
-        use_cpu=True,
-        bf16=False,
-        max_length=task.max_length,
-        packing=True,
-        packing_strategy="bfd",
-        dataset_num_proc=processes,
-    )
-    rows = datasets.Dataset.from_list([{"prompt": "two and", "completion": " two"}] * 2)
-    return SFTTrainer(model=model, args=args, train_dataset=rows, processing_class=tokenizer)
+    """Let TRL prepare the same file."""
+    columns = {} if task.has_chats else {"question": "prompt", "answer": "completion"}
+    return prepare(trainer, task.data, folder, columns)
 
 
 def timed(work: Callable[[Path], object]) -> Timing:
@@ -167,11 +142,14 @@ def main() -> int:
     options = _options()
     logging.disable(logging.WARNING)
     datasets.disable_progress_bars()
-    tokenizer = AutoTokenizer.from_pretrained(options.tokenizer)
+    tokenizer = AutoTokenizer.from_pretrained(TOKENIZER)
+    if options.turns:
+        tokenizer.chat_template = CHATML
     with tempfile.TemporaryDirectory() as scratch:
-        data = _first_rows(options.data, options.rows, Path(scratch) / "rows.jsonl")
-        task = Task(data, options.tokenizer, options.prompt_column, options.completion_column, options.max_length)
-        trainer = build_trainer(task, tokenizer, options.trl_processes, Path(scratch))
+        data = _write_data(options, Path(scratch) / "rows.jsonl")
+        task = Task(data, bool(options.turns), options.max_length)
+        settings = {"dataset_num_proc": options.trl_processes, "assistant_only_loss": task.has_chats}
+        trainer = build_trainer(tokenizer, Path(scratch), options.max_length, **settings)
         is_same = _compare(task, trainer)
         texts = _texts(task, tokenizer)
         works: dict[str, Callable[[Path], object]] = {
@@ -227,27 +205,31 @@ def _median(rounds: list[Timing]) -> Timing:
 
 
 def _recipe(task: Task) -> Recipe:
-    columns = {"prompt": task.prompt_column, "completion": task.completion_column}
+    columns = {} if task.has_chats else {"prompt": "question", "completion": "answer"}
+    chat = {"chat_template_path": "chatml", "assistant_only_loss": True} if task.has_chats else {}
     return Recipe(
         name="benchmark",
-        model={"init": "config", "config": {"model_type": "llama"}, "tokenizer": str(task.tokenizer)},
+        model={"init": "config", "config": {"model_type": "llama"}, "tokenizer": str(TOKENIZER)},
         sources=[{"path": str(task.data), "columns": columns}],
+        chat=chat,
         tokens={"max_length": task.max_length},
         packing={"packing": True, "packing_strategy": "bfd"},
     )
 
 
-def _first_rows(data: Path, rows: int | None, target: Path) -> Path:
-    """Cut the file, outside the clock, so that both sides read the same one."""
-    if rows is None:
-        return data
-    target.write_bytes(b"".join(data.read_bytes().splitlines(keepends=True)[:rows]))
+def _write_data(options: argparse.Namespace, target: Path) -> Path:
+    """Cut the file or make chats of it, outside the clock, so that both sides read the same one."""
+    rows = [json.loads(line) for line in options.data.read_bytes().splitlines()][: options.rows]
+    made = list(as_chats(iter(rows), options.turns)) if options.turns else rows
+    target.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made), encoding="utf-8")
     return target
 
 
 def _texts(task: Task, tokenizer: PreTrainedTokenizerFast) -> list[str]:
     rows = [json.loads(line) for line in task.data.read_bytes().splitlines()]
-    return [row[task.prompt_column] + row[task.completion_column] + tokenizer.eos_token for row in rows]
+    if task.has_chats:
+        return [tokenizer.apply_chat_template(row["messages"], tokenize=False) for row in rows]
+    return [row["question"] + row["answer"] + tokenizer.eos_token for row in rows]
 
 
 def _count(num_blocks: int, ids: np.ndarray, targets: np.ndarray) -> Contents:
@@ -269,10 +251,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time our preparation of a JSONL file against TRL's.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, help="only the first rows of the file")
-    parser.add_argument("--data", type=Path, default=SHARED / "gsm8k_train.jsonl")
-    parser.add_argument("--tokenizer", type=Path, default=SHARED / "tokenizer-gpt-neox")
-    parser.add_argument("--prompt-column", default="question")
-    parser.add_argument("--completion-column", default="answer")
+    parser.add_argument("--data", type=Path, default=GSM8K, help="JSON lines of `question` and `answer`")
+    parser.add_argument("--turns", type=int, help="make chats of so many problems")
     parser.add_argument("--max-length", type=int, default=1024)
     parser.add_argument("--trl-processes", type=int, help="SFTConfig.dataset_num_proc")
     return parser.parse_args()
