@@ -4,7 +4,8 @@ What is to be done for a shard is `Work`: a function of `sft_core` with its argu
 loads `sft_core` and nothing of Prefect or MLflow, and what it makes exists like everything else: whole, by one rename.
 A worker that dies leaves no half artifact, and the shards that were finished stay finished.
 
-Few shards are made in this process: starting workers takes about a second.
+Few shards are made in this process, one after the other: starting workers takes about a second. Threads were tried for
+them and are slower: each short call of the encoder gives up the interpreter's lock and waits up to 5 ms to get it back.
 """
 
 import multiprocessing
