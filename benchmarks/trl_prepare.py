@@ -42,7 +42,7 @@ def build_trainer(
     )
     rows = datasets.Dataset.from_list([{"prompt": "two and", "completion": " two"}] * 2)
     if options.get("assistant_only_loss"):
-        turns = [{"role": "user", "content": "two and"}, {"role": "assistant", "content": " two"}]
+        turns = [{"role": "user", "content": "two and"}, {"role": "assistant", "content": "two"}]
         rows = datasets.Dataset.from_list([{"messages": turns}] * 2)
     return SFTTrainer(model=model, args=args, train_dataset=rows, processing_class=tokenizer)
 

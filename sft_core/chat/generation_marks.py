@@ -44,6 +44,9 @@ def _has_words_in(message: Message, said: str) -> bool:
     content = message.get("content")
     if not isinstance(content, str) or message.get("tool_calls"):
         return True
+    whole = content.strip()
+    if whole and whole in said:  # nearly always; the words behind the last tag need not be looked for then
+        return True
     thoughts = (message.get(key) for key in ("thinking", "reasoning_content"))
     words = [*words_of(content)[-1:], *(thought.strip() for thought in thoughts if isinstance(thought, str))]
     return not words or any(word in said for word in words)
