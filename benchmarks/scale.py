@@ -80,6 +80,7 @@ def _append(
 ) -> None:
     """Append rows, prepare again, and compare with a preparation from nothing."""
     idle = _prepare(recipe, folder / "home", url)
+    whole = _work_before_packing(folder / "home")
     more = folder / "more.jsonl"
     write_rows(more, options.append, options.turns, seed=1)
     with data.open("ab") as file:
@@ -88,10 +89,23 @@ def _append(
     cold = _prepare(recipe, folder / "cold", url)
     print(f"\nagain without a change: {idle.seconds:.1f} s")
     print(f"{options.append:,} rows appended to {num_rows:,}: {warm.seconds:.1f} s; from nothing: {cold.seconds:.1f} s")
+    after = _work_before_packing(folder / "home")
+    shards, seconds = after[0] - whole[0], after[1] - whole[1]
+    print(
+        f"before packing, {shards} shards of all stages were made in {seconds:.1f} worker seconds; from nothing "
+        f"{whole[0]} in {whole[1]:.1f}: {seconds / whole[1]:.1%} of the work for {options.append / num_rows:.1%} rows"
+    )
     is_same = _contents(warm.result) == _contents(cold.result)
     print(
         "equal to the byte to a preparation from nothing\n" if is_same else "DIFFERENT from a preparation from nothing"
     )
+
+
+def _work_before_packing(home: Path) -> tuple[int, float]:
+    """Shards made by the stages before packing, and the seconds that their makers took."""
+    stages = ("ingest_sources", "detect_formats", "render_chats", "tokenize_chats")
+    manifests = [path for stage in stages for path in (home / "artifacts" / stage).rglob("manifest.json")]
+    return len(manifests), sum(json.loads(path.read_bytes())["seconds"] for path in manifests)
 
 
 def _contents(result: dict[str, Any]) -> dict[str, bytes]:
