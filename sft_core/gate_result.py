@@ -10,8 +10,8 @@ class GateResult(Section):
     """The recipe's field, for example `max_rejected_fraction`."""
     value: float
     limit: float
-    what: str = ""
-    """The share in words."""
+    what: str
+    """Of what it is a share, in words: `2,880 rows are rejected`."""
     remedy: str = ""
     worst: tuple[str, ...] = ()
     """Rows concerned, as `source row N (file line M)`."""

@@ -53,7 +53,7 @@ def measure_gates(gates: GatesConfig, audit: Audit, has_other_template: bool = F
     """
     ledger, kept = audit.ledger, audit.ledger.rows_train + audit.ledger.rows_eval
     rows_asked = ledger.rows_in - ledger.rows_left_out
-    rejected = f"rows are rejected ({_reasons(ledger)})"
+    rejected = "rows are rejected" + (f" ({_reasons(ledger)})" if ledger.rows_rejected else "")
     measured: list[tuple[str, Finding, int, str, str]] = [
         ("max_rejected_fraction", audit.rejected, rows_asked, rejected, "mend them"),
         ("max_masked_fraction", audit.masked, rows_asked, "rows have no target of the loss", "see `sft show`"),

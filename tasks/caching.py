@@ -122,7 +122,14 @@ def _as_task(build: Callable[..., Any], stage: "Stage", signature: inspect.Signa
     annotations = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     build.__annotations__ = {**annotations, "return": signature.return_annotation}
     policy = ManifestPolicy(stage)
-    return Task(build, name=stage.name, cache_policy=policy, persist_result=True, result_serializer="json")
+    return Task(
+        build,
+        name=stage.name,
+        task_run_name=stage.name,
+        cache_policy=policy,
+        persist_result=True,
+        result_serializer="json",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,9 +197,9 @@ def _gates(gates: Sequence[GateResult]) -> str:
         return paragraph("The recipe sets no limits that were reported.")
     rows = [
         [
-            f'<code>{escaped(gate.name)}</code><div class="note">{escaped(gate.what)}</div>',
-            f"{gate.value:.4g}",
-            f"{gate.limit:.4g}",
+            f'<code>{escaped(gate.name)}</code><div class="note">of {escaped(gate.what)}</div>',
+            f"{gate.value:.2%}",
+            f"{gate.limit:.0%}",
             '<span class="pass">✓ passed</span>' if gate.is_passed else '<span class="fail">✗ failed</span>',
         ]
         for gate in gates

@@ -11,7 +11,7 @@ from tests.sft_core.inspection.data_set import Prepared
 def test_the_report_is_an_artifact_of_its_data_set_and_its_gates(
     prepared: Prepared, tokenizer_ref: TokenizerRef
 ) -> None:
-    gate = GateResult(name="max_rejected_fraction", value=0.02, limit=0.5)
+    gate = GateResult(name="max_rejected_fraction", value=0.02, limit=0.5, what="50 rows are rejected")
     first = report_data.fn("sums", prepared.dataset, tokenizer_ref, [gate], store=prepared.store)
     page = report_file(prepared.store, first)
     made_at = page.stat().st_mtime_ns

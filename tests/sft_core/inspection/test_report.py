@@ -16,8 +16,8 @@ from tests.sft_core.inspection.data_set import LONG_ROW, Prepared
 
 VOID = {"meta", "br"}
 GATES = [
-    GateResult(name="max_rejected_fraction", value=0.02, limit=0.5),
-    GateResult(name="max_truncated_fraction", value=0.3, limit=0.1),
+    GateResult(name="max_rejected_fraction", value=0.02, limit=0.5, what="50 rows are rejected"),
+    GateResult(name="max_truncated_fraction", value=0.3, limit=0.1, what="9 tokens are cut off"),
 ]
 
 
@@ -83,8 +83,8 @@ def test_the_page_says_where_every_row_went(html: str) -> None:
 
 def test_the_page_has_the_verdict_of_each_gate(html: str) -> None:
     text = "".join(read(html).text)
-    assert "max_rejected_fraction0.020.5✓ passed" in text
-    assert "max_truncated_fraction0.30.1✗ failed" in text
+    assert "max_rejected_fractionof 50 rows are rejected2.00%50%✓ passed" in text
+    assert "max_truncated_fractionof 9 tokens are cut off30.00%10%✗ failed" in text
 
 
 def test_a_token_that_was_cut_off_is_marked_and_an_emoji_stays_whole(html: str) -> None:
