@@ -8,7 +8,8 @@ Both turn one JSONL into blocks of `--max-length` tokens (`bfd`), with completio
 labels where it holds chats:
 
     ours    locate and digest the inputs → ingest → detect → render → tokenize → pack → Arrow shards, by the rooms that
-            the tasks call, one shard after the other in this process; no Prefect, no artifact store
+            the tasks call, one shard after the other in this process as `tasks/workers.py` has few of them, encoded by
+            as many threads as there are cores; no Prefect, no artifact store
     TRL     `load_dataset("json")` → rename the two columns → `SFTTrainer._prepare_dataset(packing=True)`, which is all
             that the constructor does to a data set; the trainer around it is built once, outside the clock
 
@@ -97,7 +98,8 @@ def prepare_ours(task: Task, folder: Path) -> Path:
         examples, rendered, tokens = (_new(folder / stage / shard.name) for stage in ("examples", "rendered", "tokens"))
         detected = detect(recipe.formats, shard, shard.arrow_file(folder), examples)
         written = render(recipe.chat, template, shard.source, examples, detected.ledger or Ledger(), rendered)
-        tokenize(recipe.tokens, inputs.tokenizer, shard.source, rendered, written.ledger or Ledger(), tokens)
+        ledger = written.ledger or Ledger()
+        tokenize(recipe.tokens, inputs.tokenizer, shard.source, rendered, ledger, tokens, threads=os.cpu_count() or 1)
         return shard.source, tokens
 
     done = [prepare_shard(shard) for shard in ingest_all(inputs.sources, folder)]

@@ -80,7 +80,8 @@ def sharded_task(
     """Turn a function that says what to do for one shard into a cached Prefect task over all shards.
 
     The function takes its inputs, one of them a shard, and `store`; it returns the `Work` that fills the shard's
-    folder. The task takes a sequence in that shard's place, and `workers`; it returns one `ArtifactRef` a shard.
+    folder. The task takes a sequence in that shard's place, and `workers`; it returns one `ArtifactRef` a shard. A
+    parameter `threads` is none of the task's: it gets how many threads the work on one shard may use.
 
     Args:
         rooms: The parts of `sft_core` whose code decides what is written.
@@ -92,9 +93,8 @@ def sharded_task(
         stage = Stage(work_on.__name__, tuple(rooms), shard, tuple(libraries))
         signature = inspect.signature(work_on)
         workers_too = inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, annotation=ShardWorkers)
-        inputs_only = signature.replace(
-            parameters=[*signature.parameters.values(), workers_too], return_annotation=list[ArtifactRef]
-        )
+        kept = [parameter for name, parameter in signature.parameters.items() if name != "threads"]
+        inputs_only = signature.replace(parameters=[*kept, workers_too], return_annotation=list[ArtifactRef])
 
         @functools.wraps(work_on)
         def build(*args: Any, **kwargs: Any) -> list[ArtifactRef]:
@@ -106,7 +106,8 @@ def sharded_task(
             if missing:
                 _log_miss(store, missing[0][1])
                 _logger().info("%d of %d shards are to be made", len(missing), len(planned))
-            works = [(plan, work_on(**{**inputs, shard: item})) for item, plan in missing]
+            extra = {"threads": workers.threads_a_shard(len(missing))} if len(kept) < len(signature.parameters) else {}
+            works = [(plan, work_on(**{**inputs, **extra, shard: item})) for item, plan in missing]
             with ShardProgress(stage.name, len(planned) - len(missing), len(planned)) as progress:
                 workers.build(store, works, progress.advance)
             return [plan.ref for _, plan in planned]

@@ -18,9 +18,11 @@ def tokenize_chats(
     tokenizer: TokenizerRef,
     rendered: ArtifactRef,
     store: ArtifactStore,
+    threads: int,
 ) -> Work:
     """Tokenize a shard; `limits` are the tokens that a row of each split may have before packing."""
     manifest = store.manifest(rendered)
     source, ledger = manifest.facts["source"], manifest.ledger or Ledger()
     frozen = freeze_tokenizer(tokenizer, store.root / "tokenizers")
-    return Work(functools.partial(tokenize, limits=limits), (config, frozen, source, store.path(rendered), ledger))
+    verb = functools.partial(tokenize, limits=limits, threads=threads)
+    return Work(verb, (config, frozen, source, store.path(rendered), ledger))

@@ -4,8 +4,9 @@ What is to be done for a shard is `Work`: a function of `sft_core` with its argu
 loads `sft_core` and nothing of Prefect or MLflow, and what it makes exists like everything else: whole, by one rename.
 A worker that dies leaves no half artifact, and the shards that were finished stay finished.
 
-Few shards are made in this process, one after the other: starting workers takes about a second. Threads were tried for
-them and are slower: each short call of the encoder gives up the interpreter's lock and waits up to 5 ms to get it back.
+Few shards are made in this process, one after the other: starting workers takes about a second. A thread a shard was
+tried for them and is slower: each short call of the encoder gives up the interpreter's lock, and waits up to 5 ms for a
+thread that is at work in Python to give it back. Several threads that do nothing but encode one shard do not wait.
 """
 
 import multiprocessing
@@ -47,6 +48,10 @@ class ShardWorkers(Placement):
     def __init__(self, num_workers: int) -> None:
         self._num_workers = num_workers
         self._pool: ProcessPoolExecutor | None = None
+
+    def threads_a_shard(self, num_shards: int) -> int:
+        """How many threads the work on each of some shards may use: all, where no process works beside this one."""
+        return self._num_workers if num_shards <= INLINE_SHARDS else 1
 
     def build(self, store: ArtifactStore, works: Sequence[tuple[Plan, Work]], on_done: Callable[[], Any]) -> None:
         """Build them all.
