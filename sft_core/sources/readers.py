@@ -64,13 +64,15 @@ def _read_delimited(stream: IO[bytes], piece: Piece, delimiter: str) -> Iterator
     try:
         names = next(filter(None, reader), [])
         _check_header(names, piece)
-        for fields in filter(None, reader):
-            if len(fields) != len(names):
+        line = reader.line_num + 1  # where the next row begins: its fields may hold line breaks
+        for fields in reader:
+            if fields and len(fields) != len(names):
                 raise DataError(
-                    f"{piece.path}, line {reader.line_num}: expected {len(names)} columns as in the header, found "
-                    f"{len(fields)}"
+                    f"{piece.path}, line {line}: expected {len(names)} columns as in the header, found {len(fields)}"
                 )
-            yield reader.line_num, dict(zip(names, fields, strict=True)), None
+            if fields:
+                yield line, dict(zip(names, fields, strict=True)), None
+            line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
             f"{piece.path}, line {reader.line_num}: expected {piece.file_format.upper()}, found: {error}"

@@ -135,10 +135,11 @@ def test_the_line_of_an_error_counts_in_the_file_not_in_the_piece(tmp_path: Path
         values_of(write(tmp_path / "x.jsonl", content), shard_rows=2)
 
 
-def test_a_quoted_field_of_csv_may_hold_commas_quotes_and_line_breaks(tmp_path: Path) -> None:
-    records = records_of(write(tmp_path / "x.csv", b'prompt,completion\n"a, ""b""\nc",d\n\n'))
+def test_a_quoted_field_of_csv_may_hold_line_breaks_and_its_row_has_the_line_on_which_it_begins(tmp_path: Path) -> None:
+    records = records_of(write(tmp_path / "x.csv", b'prompt,completion\n"a, ""b""\nc",d\n\n"x\ny",z\n'))
     assert [(record["line"], json.loads(record["record"])) for record in records] == [
-        (3, {"prompt": 'a, "b"\nc', "completion": "d"})
+        (2, {"prompt": 'a, "b"\nc', "completion": "d"}),
+        (5, {"prompt": "x\ny", "completion": "z"}),
     ]
 
 
