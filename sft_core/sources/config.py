@@ -35,7 +35,8 @@ class SourceSpec(Section):
     """How often each row is in the data set, for mixing sources: 2 doubles this one, 2.5 doubles it and adds a half of
     its rows once more."""
     seed: int = 42
-    """Of the draws for `fraction`, `max_rows` and the part of `repeat` after the point."""
+    """Of the draws for `fraction` and `max_rows`. (The rows that the part of `repeat` after the point adds are drawn by
+    what they hold, always the same ones.)"""
     transform: str | None = None
     """A function of yours that is given each row as a dictionary and returns a dictionary, a string (taken as the
     column `text`) or None (the row is left out, and counted): `package.module.function` or
