@@ -37,7 +37,7 @@ class SourceSpec(Section):
     seed: int = 42
     """Of the draws for `fraction` and `max_rows`. (The rows that the part of `repeat` after the point adds are drawn by
     what they hold, always the same ones.)"""
-    transform: str | None = None
+    transform: str | None = Field(default=None, min_length=1)
     """A function of yours that is given each row as a dictionary and returns a dictionary, a string (taken as the
     column `text`) or None (the row is left out, and counted): `package.module.function` or
     `path/to/file.py:function`."""
