@@ -23,6 +23,7 @@ from sft_core.sources.streams import open_piece, open_text
 Row = tuple[int | None, Any, bytes | None]
 """Line from 1 where the file has lines, the value, and its JSON text where there is one already."""
 MAX_FIELD_CHARS = 1 << 30
+_OPENED = (b"[", b"{")
 
 
 def read_rows(piece: Piece) -> Iterator[Row]:
@@ -40,6 +41,11 @@ def _read_jsonl(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
     for line, content in enumerate(stream, piece.first_line):
         # without its line break, or a half line would be blamed on the next one
         if text := content.strip():
+            if text in _OPENED:
+                raise DataError(
+                    f"{piece.path}, line {line}: expected a whole JSON value in each line, found one that goes on in "
+                    "the next; for a JSON array use the ending .json or set `file_format: json`"
+                )
             yield line, parse_row(text, piece, line), text
 
 

@@ -108,7 +108,11 @@ def test_a_row_that_only_a_wide_reading_takes_is_kept_as_it_stands(
     ("ending", "content", "complaint"),
     [
         ("jsonl", b'{"a": 1}\n{"a": \n{"a": 3}\n', r"x.jsonl, line 2: expected JSON, found an error at column \d+"),
-        ("jsonl", b"[\n", "line 1: expected JSON"),
+        (
+            "jsonl",
+            b"[\n",
+            "line 1: expected a whole JSON value in each line, .*; for a JSON array use the ending .json",
+        ),
         ("jsonl", b'\n{"a": 1}\n\n{"a": 01}', "line 4: expected JSON"),
         ("csv", b"a,b\n1,2\n1,2,3\n", "x.csv, line 3: expected 2 columns as in the header, found 3"),
         ("csv", b"a,b\n1\n", "line 2: expected 2 columns as in the header, found 1"),
