@@ -15,6 +15,7 @@ from sft_core.inspection import (
     TokenPiece,
     figures_of,
     first_rows,
+    harmless,
     label,
     named_rows,
     random_rows,
@@ -138,5 +139,5 @@ def _marked(view: RowView) -> str:
             parts += [f" … {item.num_tokens:,} more … " for item in run if isinstance(item, Gap)]
         else:
             pieces = [item for item in run if isinstance(item, TokenPiece)]
-            parts.append(MARKS[kind].format("".join(piece.text for piece in pieces if piece.part == 1)))
+            parts.append(MARKS[kind].format("".join(harmless(piece.text) for piece in pieces if piece.part == 1)))
     return "".join(parts)

@@ -15,7 +15,7 @@ import orjson
 import typer
 
 from deployments.embedded import configure
-from sft_core.errors import UserError
+from sft_core.errors import RecipeError, UserError
 from sft_core.recipe import Recipe
 
 MISTAKE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143
@@ -37,7 +37,13 @@ class Session:
         from sft_core.inputs import locate_inputs
 
         home = recipe.runtime.home_folder(os.environ)
-        configure(home, self.is_debugging)
+        try:
+            configure(home, self.is_debugging)
+        except OSError as error:
+            raise RecipeError(
+                f"runtime.home: expected a folder that can be made and written to, found '{home}': {error.strerror}; "
+                "set runtime.home or SFT_HOME to another"
+            ) from error
         locate_inputs(recipe, FileDigests.below(home))
 
     def emit(self, result: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What was computed from a file, above all its digest, remembered by its path, size, time of change and inode, so that
+"""What was computed from a file, above all its digest, remembered by its path, size, times of change and inode, so that
 a second run does not read 100 GB again."""
 
 import json
@@ -58,6 +58,9 @@ class FileDigests:
 
 
 def file_stamp(path: Path) -> str:
-    """Tell without reading it whether a file is still the same: size, time of change and inode."""
+    """Tell without reading it whether a file is still the same: size, both times of change and inode.
+
+    The time of the last writing can be set back, as tools that copy do; that of the last change of any kind cannot.
+    """
     stat = path.stat()
-    return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}"
+    return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}:{stat.st_ino}"

@@ -95,8 +95,10 @@ def check_trainable(ledger: Ledger, rejections: Iterable[Rejection]) -> None:
     """
     if ledger.rows_train == 0:
         held_out = f"{ledger.rows_eval} held out, " if ledger.rows_eval else ""
+        left_out = f"{ledger.rows_left_out} left out by the recipe itself (`fraction`, `max_rows`, `transform`), "
         raise DataError(
-            f"no trainable row is left of {ledger.rows_in}: {held_out}{ledger.rows_rejected} rejected "
+            f"no trainable row is left of {ledger.rows_in}: {held_out}{left_out if ledger.rows_left_out else ''}"
+            f"{ledger.rows_rejected} rejected "
             f"({_reasons(ledger)}){_examples(rejections)}"
         )
 
@@ -107,6 +109,11 @@ def check_source(source: str, ledger: Ledger, rejections: Iterable[Rejection]) -
     Raises:
         DataError: with the reasons and how many rows each has.
     """
+    if ledger.rows_in and ledger.rows_left_out == ledger.rows_in:
+        raise DataError(
+            f"source '{source}': none of its {ledger.rows_in:,} rows takes part, `fraction` or `transform` leaves out "
+            "all; change them, or take the source out of the recipe"
+        )
     if ledger.rows_rejected and ledger.rows_rejected == ledger.rows_in - ledger.rows_left_out:
         raise DataError(
             f"source '{source}': no usable row of {ledger.rows_rejected}, all are rejected "

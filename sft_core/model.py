@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sft_core.errors import RecipeError
 from sft_core.file_digests import FileDigests
@@ -18,7 +18,7 @@ AttnImplementation = Literal["sdpa", "eager"]
 class ModelConfig(Section):
     """Which model is trained, and from which weights."""
 
-    path: str | None = None
+    path: str | None = Field(default=None, min_length=1)
     """A local folder or a Hub id. With `init: config` it may be left out."""
     revision: str | None = None
     """Branch, tag or commit of a Hub model; resolved to a commit before anything is keyed on it."""
@@ -28,7 +28,7 @@ class ModelConfig(Section):
     config: dict[str, Any] = {}
     """With `init: config`: the model's configuration (`model_type`, `hidden_size`, …), laid over the one at `path` if
     there is one. `vocab_size` and the ids of special tokens are taken from the tokenizer unless they are given."""
-    tokenizer: str | None = None
+    tokenizer: str | None = Field(default=None, min_length=1)
     """A local folder or a Hub id; by default the one that lies with the model."""
     tokenizer_revision: str | None = None
     """Of a tokenizer on the Hub that does not lie with the model."""

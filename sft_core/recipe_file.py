@@ -71,7 +71,8 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(dict(mistake)) for mistake in error.errors()]
+        mistakes = [dict(mistake) for mistake in error.errors()]
+        lines = [_explain(mistake) for mistake in mistakes if not _follows_from_another(mistake, mistakes)]
         raise RecipeError("\n".join(f"{where}: {line}" for line in dict.fromkeys(lines))) from error
 
 
@@ -109,6 +110,14 @@ def _step_into_list(items: list[Any], key: str, value: Any, is_last: bool, path:
     if is_last:
         items[int(key)] = value
     return items[int(key)]
+
+
+def _follows_from_another(mistake: dict[str, Any], mistakes: Sequence[dict[str, Any]]) -> bool:
+    """Whether a list is said to be too short only because an item of it is wrong."""
+    place = mistake["loc"]
+    return mistake["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in mistakes
+    )
 
 
 def _explain(mistake: dict[str, Any]) -> str:

@@ -135,7 +135,7 @@ def load_tokenizer(ref: TokenizerRef) -> "PreTrainedTokenizerFast":
     """Load the tokenizer that `ref` pins, once per process.
 
     Raises:
-        RecipeError: if it is not a fast tokenizer, whose offsets our masks are made from.
+        RecipeError: if its files are broken, or it is not a fast tokenizer, whose offsets our masks are made from.
     """
     with _LOADING:  # shards run in threads, and importing transformers from several at once fails
         return _load(ref)
@@ -145,7 +145,14 @@ def load_tokenizer(ref: TokenizerRef) -> "PreTrainedTokenizerFast":
 def _load(ref: TokenizerRef) -> "PreTrainedTokenizerFast":
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(ref.folder, trust_remote_code=ref.trust_remote_code)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(ref.folder, trust_remote_code=ref.trust_remote_code)
+    except Exception as error:  # `tokenizers` raises no narrower one for a file that it cannot read
+        found = f"{type(error).__name__}: {str(error).split(chr(10))[0]}"
+        raise RecipeError(
+            f"model.tokenizer: expected a tokenizer that transformers can load in '{ref.folder}', found {found}; "
+            "save or download it again, with its tokenizer.json"
+        ) from error
     if not tokenizer.is_fast:
         raise RecipeError(
             f"model.tokenizer: expected a fast tokenizer (tokenizer.json), found {type(tokenizer).__name__} "

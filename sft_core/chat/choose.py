@@ -42,7 +42,7 @@ def locate_template(config: ChatConfig) -> TemplateRef:
     path = Path(name).expanduser()
     for file in (path, BUNDLED / f"{name}.jinja"):
         if file.is_file():
-            return TemplateRef(source=file.read_text(encoding="utf-8"))
+            return TemplateRef(source=_read(file))
     if path.is_dir():
         return TemplateRef(source=_template_in(path, name))
     if "/" in name and looks_like_repo(name) and path.suffix not in TEMPLATE_SUFFIXES:
@@ -53,6 +53,18 @@ def locate_template(config: ChatConfig) -> TemplateRef:
         f"chat.chat_template_path: expected a .jinja file, a bundled name ({bundled}), or a tokenizer's folder or Hub "
         f"id (org/name), found nothing at '{name}'"
     )
+
+
+def _read(file: Path) -> str:
+    try:
+        source = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"chat.chat_template_path: expected a template in UTF-8, found other bytes in '{file}'"
+        ) from error
+    if not source.strip():
+        raise RecipeError(f"chat.chat_template_path: expected a template, found an empty file at '{file}'")
+    return source
 
 
 def replaces_own_template(template: TemplateRef, tokenizer: TokenizerRef) -> bool:

@@ -1,8 +1,9 @@
 """How conversations become text, and which parts of it the loss looks at."""
 
+import datetime
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sft_core.section import Section
 
@@ -31,6 +32,13 @@ class ChatConfig(Section):
     template_date: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
     """The day (YYYY-MM-DD) that a template which asks for today's date is given (by `strftime_now`, or as
     `date_string`): otherwise tomorrow's data would differ from today's."""
+
+    @field_validator("template_date")
+    @classmethod
+    def _is_a_day(cls, text: str | None) -> str | None:
+        if text is not None:
+            datetime.date.fromisoformat(text)
+        return text
 
     @model_validator(mode="after")
     def _masks_agree(self) -> Self:

@@ -159,6 +159,7 @@ def _compiled(source: str, date: str | None) -> tuple[jinja2.Template, list[bool
     found: list[bool] = []
     environment.extend(generation_blocks=found)
     environment.filters["tojson"] = tojson
+    del environment.filters["random"], environment.globals["lipsum"]  # tomorrow's data would differ from today's
     environment.globals.update(raise_exception=raise_exception, strftime_now=strftime_now)
     try:
         return environment.from_string(source), found

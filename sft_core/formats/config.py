@@ -24,7 +24,7 @@ class FormatsConfig(Section):
 
     dataset_format: DatasetFormat = "auto"
     """`auto` looks at each row by itself; a name refuses every row that is not of that format."""
-    dataset_text_field: str = "text"
+    dataset_text_field: str = Field(default="text", min_length=1)
     """The column of plain text (TRL's name and default)."""
     eval_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the rows to hold out, where a source has no `split` of its own. Decided by a hash of the prompt: the

@@ -3,7 +3,8 @@
     example_id   the whole example as it is trained on: messages, tools, weights, images, …; equal ids are duplicates
     prompt_id    what comes before the answer: who says what, calls which tool and shows which images; examples that
                  share it must lie on one side of the split. Weights, names, ids of calls, reasoning, tools and
-                 template arguments do not enter: they make no other question
+                 template arguments do not enter: they make no other question; nor does it matter whether a lone
+               question is plain text or a user's message
 
 The order of an object's keys does not matter. Among 10 million examples two different ones get the same id with a
 probability of about 3 in a million.
@@ -40,8 +41,10 @@ def _prompt_of_text(example: TextExample) -> bytes:
 
 
 def _prompt_of_conversation(example: Conversation) -> bytes:
-    before = example.messages[: answer_index(example)]
-    return encode([_utterance(message) for message in before or example.messages], sort_keys=True)
+    messages = example.messages[: answer_index(example)] or example.messages
+    if len(messages) == 1 and messages[0]["role"] == "user" and isinstance(messages[0]["content"], str):
+        return str(messages[0]["content"]).encode()  # the same question as a prompt of plain text
+    return encode([_utterance(message) for message in messages], sort_keys=True)
 
 
 def _prompt_of_tokens(example: TokenExample) -> bytes:

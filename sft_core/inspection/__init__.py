@@ -7,7 +7,7 @@ stages, which manifests tie to each other by key. What always holds: the rows of
 rejected or left out, and nothing else; every token of a row is shown as what the loss takes it for.
 """
 
-from sft_core.inspection.display import Gap, label, shortened
+from sft_core.inspection.display import Gap, harmless, label, shortened
 from sft_core.inspection.figures import Figures, SourceFigures, figures_of
 from sft_core.inspection.lineage import Lineage, ShardLineage, find_artifact, find_dataset, lineage_of
 from sft_core.inspection.pieces import TokenPiece
@@ -40,6 +40,7 @@ __all__ = [
     "find_artifact",
     "find_dataset",
     "first_rows",
+    "harmless",
     "label",
     "lineage_of",
     "named_rows",

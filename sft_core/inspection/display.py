@@ -28,6 +28,14 @@ def visible(text: str) -> str:
     return "".join(_sign(character) for character in text)
 
 
+def harmless(text: str) -> str:
+    """Leave text as it is, but give those control characters a sign that a terminal would obey."""
+    return "".join(
+        _sign(character) if unicodedata.category(character) == "Cc" and character not in "\n\t" else character
+        for character in text
+    )
+
+
 def label(piece: TokenPiece) -> str:
     """What stands on a token: its text; of a character that is spread over several tokens, the first has it, the others
     a sign that points back."""

@@ -12,7 +12,7 @@ one after the other, which makes them one step:
 The number of steps hangs on the capacity, not on the number of rows: 1,000,000 rows need a few ten thousand.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,8 @@ def best_fit_decreasing(lengths: npt.ArrayLike, capacity: int) -> tuple[IntArray
     sizes = np.asarray(lengths, dtype=np.int64)
     if sizes.size and not (sizes.min() >= 1 and sizes.max() <= capacity):
         raise ValueError(f"expected rows of 1 to {capacity} tokens, found {sizes.min()} to {sizes.max()}")
-    rows_of_size = np.bincount(sizes, minlength=capacity + 1)
-    blocks = _OpenBlocks(capacity)
+    rows_of_size = np.bincount(sizes)
+    blocks = _OpenBlocks(min(capacity, int(sizes.sum())))  # a block with room for all rows has room enough
     block_of = np.empty(len(sizes), dtype=np.int64)
     placed = 0
     for size in np.flatnonzero(rows_of_size)[::-1].tolist():
@@ -66,7 +66,7 @@ class _OpenBlocks:
         self.capacity = capacity
         self.num_blocks = 0
         self.rooms = 0
-        self.waiting: list[deque[IntArray]] = [deque() for _ in range(capacity + 1)]
+        self.waiting: defaultdict[int, deque[IntArray]] = defaultdict(deque)  # an empty queue takes 600 bytes
 
     def fill(self, size: int, num_rows: int) -> IntArray:
         """Place rows of one size into blocks of one room; return the block of each row that found a place."""

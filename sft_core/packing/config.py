@@ -22,7 +22,7 @@ class PackingConfig(Section):
     shuffle_dataset: bool = False
     """Put the finished train blocks into a random order, which is the same for any number of workers. For `wrapped`
     it is the rows that are shuffled, before they are cut. Off, since the trainer draws its own order each epoch."""
-    shuffle_seed: int = Field(default=42, ge=0)
+    shuffle_seed: int = Field(default=42, ge=0, lt=2**64)
     """Decides the order of `shuffle_dataset`."""
     drop_duplicates: bool = False
     """Of equal rows in one split keep the first, and reject the others. Off, since repetition may be meant; they are

@@ -31,16 +31,17 @@ class SourceSpec(Section):
     drawn when others are appended. By default all."""
     max_rows: int | None = Field(default=None, ge=1)
     """At most so many rows take part, drawn in the same way. By default all."""
-    repeat: float = Field(default=1.0, gt=0)
+    repeat: float = Field(default=1.0, gt=0, le=10_000)
     """How often each row is in the data set, for mixing sources: 2 doubles this one, 2.5 doubles it and adds a half of
     its rows once more."""
     seed: int = 42
-    """Of the draws for `fraction`, `max_rows` and the part of `repeat` after the point."""
-    transform: str | None = None
+    """Of the draws for `fraction` and `max_rows`. (The rows that the part of `repeat` after the point adds are drawn by
+    what they hold, always the same ones.)"""
+    transform: str | None = Field(default=None, min_length=1)
     """A function of yours that is given each row as a dictionary and returns a dictionary, a string (taken as the
     column `text`) or None (the row is left out, and counted): `package.module.function` or
     `path/to/file.py:function`."""
-    shard_rows: int = Field(default=4096, ge=1)
+    shard_rows: int = Field(default=4096, ge=1, lt=2**31)
     """Rows a shard: the grain of the cache. Appending to a JSON Lines file costs its last shard and the new ones."""
 
     @field_validator("columns")

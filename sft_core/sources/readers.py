@@ -23,6 +23,7 @@ from sft_core.sources.streams import open_piece, open_text
 Row = tuple[int | None, Any, bytes | None]
 """Line from 1 where the file has lines, the value, and its JSON text where there is one already."""
 MAX_FIELD_CHARS = 1 << 30
+_OPENED = (b"[", b"{")
 
 
 def read_rows(piece: Piece) -> Iterator[Row]:
@@ -40,6 +41,11 @@ def _read_jsonl(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
     for line, content in enumerate(stream, piece.first_line):
         # without its line break, or a half line would be blamed on the next one
         if text := content.strip():
+            if text in _OPENED:
+                raise DataError(
+                    f"{piece.path}, line {line}: expected a whole JSON value in each line, found one that goes on in "
+                    "the next; for a JSON array use the ending .json or set `file_format: json`"
+                )
             yield line, parse_row(text, piece, line), text
 
 
@@ -64,13 +70,15 @@ def _read_delimited(stream: IO[bytes], piece: Piece, delimiter: str) -> Iterator
     try:
         names = next(filter(None, reader), [])
         _check_header(names, piece)
-        for fields in filter(None, reader):
-            if len(fields) != len(names):
+        line = reader.line_num + 1  # where the next row begins: its fields may hold line breaks
+        for fields in reader:
+            if fields and len(fields) != len(names):
                 raise DataError(
-                    f"{piece.path}, line {reader.line_num}: expected {len(names)} columns as in the header, found "
-                    f"{len(fields)}"
+                    f"{piece.path}, line {line}: expected {len(names)} columns as in the header, found {len(fields)}"
                 )
-            yield reader.line_num, dict(zip(names, fields, strict=True)), None
+            if fields:
+                yield line, dict(zip(names, fields, strict=True)), None
+            line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
             f"{piece.path}, line {reader.line_num}: expected {piece.file_format.upper()}, found: {error}"

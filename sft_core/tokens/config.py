@@ -10,7 +10,7 @@ from sft_core.section import Section
 class TokensConfig(Section):
     """Length, truncation and special tokens."""
 
-    max_length: int | None = Field(default=1024, ge=1)
+    max_length: int | None = Field(default=1024, ge=1, lt=2**31)
     """Tokens a row may have, and the capacity of a packed block. None: no limit (packing needs one)."""
     truncation_mode: Literal["keep_start", "keep_end", "drop"] = "keep_start"
     """What a longer row keeps: its first or its last `max_length` tokens, or nothing (`drop` rejects the row). Each cut

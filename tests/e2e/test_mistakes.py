@@ -35,6 +35,7 @@ def mistake(outcome: Outcome) -> str:
         ("training.learning_rate=fast", "training.learning_rate: input should be a valid number"),
         ("sources.0.path=nowhere.jsonl", "expected a file at 'nowhere.jsonl', found nothing there"),
         ("sources.0.path=recipe.yaml", "cannot tell the format of 'recipe.yaml' from its ending"),
+        ("runtime.home=/proc/nowhere", "runtime.home: expected a folder that can be made and written to"),
         ("model.tokenizer=./nowhere", "model.tokenizer: expected a folder or a Hub id"),
         (
             "chat.chat_template_path=nowhere.jinja",

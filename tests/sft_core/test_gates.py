@@ -78,6 +78,18 @@ def test_no_trainable_row_is_an_error_that_says_where_the_rows_went(tmp_path: Pa
         check(audit, rejected, max_rejected_fraction=1.0)
 
 
+def test_rows_that_the_recipe_leaves_out_are_named_where_none_is_left() -> None:
+    ledger = Ledger(rows_in=5, rows_eval=1, rows_left_out=4)
+    with pytest.raises(DataError, match=r"of 5: 1 held out, 4 left out by the recipe itself \(`fraction`, .*0 rej"):
+        check_trainable(ledger, [])
+
+
+def test_a_source_of_which_the_recipe_leaves_out_every_row_stops_the_run() -> None:
+    with pytest.raises(DataError, match="source 'web': none of its 4 rows takes part, `fraction` or `transform`"):
+        check_source("web", Ledger(rows_in=4, rows_left_out=4), [])
+    check_source("web", Ledger(rows_in=4, rows_train=1, rows_left_out=3), [])
+
+
 def test_too_many_rejected_rows_stop_the_run_and_name_the_first_ones(tmp_path: Path) -> None:
     rejected = rejections(4, 7, 8, 9)
     audit = audited(tmp_path, [entry(row) for row in range(6)], rejected)

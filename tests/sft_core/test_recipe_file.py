@@ -93,6 +93,12 @@ def test_every_mistake_has_its_line(file: Path) -> None:
     assert lines[1] == f"{file}: tokens.max_length: input should be greater than or equal to 1; found 0"
 
 
+def test_one_mistake_in_a_source_is_one_line(file: Path) -> None:
+    assert mistake(file, "", "sources.0.repeat=0").split("\n") == [
+        f"{file}: sources.0.repeat: input should be greater than 0; found 0"
+    ]
+
+
 def test_a_missing_section_is_named() -> None:
     with pytest.raises(RecipeError, match="r: sources: expected a value, found none"):
         parse_recipe({"name": "a", "model": {"path": "m"}}, "r")

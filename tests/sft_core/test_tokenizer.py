@@ -1,5 +1,6 @@
 """Which tokenizer a run uses."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,17 @@ def test_a_path_to_nothing_is_an_error_that_names_it(file_digests: FileDigests) 
 def test_a_folder_without_a_tokenizer_is_an_error(tmp_path: Path, file_digests: FileDigests) -> None:
     with pytest.raises(RecipeError, match=r"expected a tokenizer \(tokenizer.json\) in"):
         locate_tokenizer(model_config(tmp_path), file_digests)
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", ["", "{"])
+def test_a_broken_tokenizer_is_an_error_that_names_its_folder(
+    tokenizer_folder: Path, tmp_path: Path, file_digests: FileDigests, file: str, content: str
+) -> None:
+    folder = shutil.copytree(tokenizer_folder, tmp_path / "broken")
+    (folder / file).write_text(content)
+    with pytest.raises(RecipeError, match=r"expected a tokenizer that transformers can load in '.*broken', found "):
+        load_tokenizer(locate_tokenizer(model_config(folder), file_digests))
 
 
 def test_a_frozen_tokenizer_holds_what_encoding_needs(tokenizer_ref: TokenizerRef, tmp_path: Path) -> None:

@@ -83,3 +83,13 @@ def test_the_tokenizers_own_template_is_used_unless_the_recipe_names_one(
     assert own is not None
     assert named is not None
     assert (own.source, named.source) == ("the tokenizer's own", "the recipe's")
+
+
+@pytest.mark.parametrize(("content", "found"), [(b"\n ", "an empty file"), (b"\xe9{{ messages }}", "other bytes")])
+def test_a_template_file_without_a_template_is_a_mistake_of_the_recipe(
+    tmp_path: Path, content: bytes, found: str
+) -> None:
+    file = tmp_path / "x.jinja"
+    file.write_bytes(content)
+    with pytest.raises(RecipeError, match=rf"chat\.chat_template_path: expected a template.* found {found}"):
+        locate_template(ChatConfig(chat_template_path=str(file)))

@@ -149,7 +149,13 @@ def test_arguments_of_a_row_cannot_take_the_place_of_its_messages() -> None:
 
 @pytest.mark.parametrize(
     ("source", "line"),
-    [("one\n{% if %}", 2), ("{% for m in messages %}", 1), ("{{ x | no_such_filter }}", 1), ("{% generation %}", 1)],
+    [
+        ("one\n{% if %}", 2),
+        ("{% for m in messages %}", 1),
+        ("{{ x | no_such_filter }}", 1),
+        ("{% generation %}", 1),
+        ("{{ messages | random }}", 1),
+    ],
 )
 def test_an_error_in_the_template_is_a_mistake_of_the_recipe_with_its_line(source: str, line: int) -> None:
     with pytest.raises(RecipeError, match=f"the chat template has an error in line {line}: "):

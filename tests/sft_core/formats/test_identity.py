@@ -71,6 +71,19 @@ def test_what_asks_the_same_has_the_same_prompt(change: Fields) -> None:
 
 
 @pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "2+2?", "answer": "four"},
+        {"instruction": "2+2?", "output": "four"},
+        {"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "four"}]},
+    ],
+    ids=str,
+)
+def test_a_question_has_one_prompt_as_plain_text_and_as_a_message(row: Fields) -> None:
+    assert read(row).prompt_id == read({"messages": [USER, ANSWER]}).prompt_id
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"images": ["a.jpg"]},

@@ -85,3 +85,8 @@ def test_rows_go_where_they_fit_best(lengths: list[int], capacity: int, blocks: 
 def test_rows_that_are_empty_or_longer_than_a_block_are_refused(lengths: list[int], found: str) -> None:
     with pytest.raises(ValueError, match=f"expected rows of 1 to 8 tokens, found {found}"):
         best_fit_decreasing(lengths, 8)
+
+
+def test_a_capacity_beyond_all_rows_costs_no_memory() -> None:
+    rows, blocks = best_fit_decreasing([3, 1, 2], 2**31 - 1)
+    assert (rows.tolist(), blocks.tolist()) == ([0, 2, 1], [0, 0, 0])

@@ -38,6 +38,14 @@ def test_columns_that_only_some_rows_have_stay_with_those_rows(tmp_path: Path) -
     assert values_of(write(tmp_path / "x.jsonl", as_jsonl(rows))) == rows
 
 
+def test_rows_that_moved_to_other_lines_are_another_content_because_rejections_name_lines(tmp_path: Path) -> None:
+    shard, moved = (
+        shards_of(write(tmp_path / name, before + as_jsonl(SEVEN)))[1][0]
+        for name, before in (("x.jsonl", b""), ("y.jsonl", b"\n\n"))
+    )
+    assert shard.content_digest != moved.content_digest
+
+
 @pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "parquet"])
 def test_shards_are_cut_by_rows_and_numbered_through(tmp_path: Path, ending: str) -> None:
     content = {"jsonl": as_jsonl(SEVEN), "jsonl.gz": COMPRESS[".gz"](as_jsonl(SEVEN)), "parquet": as_parquet(SEVEN)}
@@ -90,7 +98,7 @@ def test_each_source_has_its_own_shards_and_settings(tmp_path: Path, file_digest
 def test_the_same_rows_have_the_same_digest_wherever_they_are_cut_from(tmp_path: Path) -> None:
     original = digests(tmp_path / "a.jsonl", SEVEN, shard_rows=3)
     assert digests(tmp_path / "elsewhere" / "b.jsonl", SEVEN, shard_rows=3, name="other") == original
-    archive = write(tmp_path / "c.jsonl.xz", COMPRESS[".xz"](b"\n" + as_jsonl(SEVEN)))
+    archive = write(tmp_path / "c.jsonl.xz", COMPRESS[".xz"](as_jsonl(SEVEN)))
     assert [shard.content_digest for shard in shards_of(archive, shard_rows=3)[1]] == original
 
 

@@ -227,14 +227,13 @@ def test_a_file_that_grows_renames_no_piece_of_another(tmp_path: Path) -> None:
     assert after[5:] == before[3:]
 
 
-def test_a_file_seen_before_is_not_read_again(tmp_path: Path) -> None:
+def test_a_file_written_in_place_whose_time_was_put_back_is_read_again(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl", as_jsonl(ROWS))
     before, stat = identities(path), path.stat()
     with path.open("r+") as file:
         file.write('{"text": "ROW')
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert identities(path) == before
-    assert identities(path, shard_rows=4) != before
+    assert identities(path)[0] != before[0]
 
 
 def test_a_source_is_what_takes_part_as_well(tmp_path: Path) -> None:

@@ -108,7 +108,11 @@ def test_a_row_that_only_a_wide_reading_takes_is_kept_as_it_stands(
     ("ending", "content", "complaint"),
     [
         ("jsonl", b'{"a": 1}\n{"a": \n{"a": 3}\n', r"x.jsonl, line 2: expected JSON, found an error at column \d+"),
-        ("jsonl", b"[\n", "line 1: expected JSON"),
+        (
+            "jsonl",
+            b"[\n",
+            "line 1: expected a whole JSON value in each line, .*; for a JSON array use the ending .json",
+        ),
         ("jsonl", b'\n{"a": 1}\n\n{"a": 01}', "line 4: expected JSON"),
         ("csv", b"a,b\n1,2\n1,2,3\n", "x.csv, line 3: expected 2 columns as in the header, found 3"),
         ("csv", b"a,b\n1\n", "line 2: expected 2 columns as in the header, found 1"),
@@ -135,10 +139,11 @@ def test_the_line_of_an_error_counts_in_the_file_not_in_the_piece(tmp_path: Path
         values_of(write(tmp_path / "x.jsonl", content), shard_rows=2)
 
 
-def test_a_quoted_field_of_csv_may_hold_commas_quotes_and_line_breaks(tmp_path: Path) -> None:
-    records = records_of(write(tmp_path / "x.csv", b'prompt,completion\n"a, ""b""\nc",d\n\n'))
+def test_a_quoted_field_of_csv_may_hold_line_breaks_and_its_row_has_the_line_on_which_it_begins(tmp_path: Path) -> None:
+    records = records_of(write(tmp_path / "x.csv", b'prompt,completion\n"a, ""b""\nc",d\n\n"x\ny",z\n'))
     assert [(record["line"], json.loads(record["record"])) for record in records] == [
-        (3, {"prompt": 'a, "b"\nc', "completion": "d"})
+        (2, {"prompt": 'a, "b"\nc', "completion": "d"}),
+        (5, {"prompt": "x\ny", "completion": "z"}),
     ]
 
 
