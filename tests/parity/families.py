@@ -8,6 +8,7 @@ one token whatever follows; GPT-2's rule, which the tokenizer comes with, does s
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +21,17 @@ TEMPLATES = Path(__file__).parent / "templates"
 _TAG = re.compile(r"\{%-? (?:end)?generation -?%\}")
 
 
+TokenizerFor = Callable[["Family"], tuple[PreTrainedTokenizerFast, Path]]
+"""Family → its tokenizer, with the template that TRL needs, and the folder that it lies in."""
+
+
 @dataclass(frozen=True)
 class Family:
     """How conversations become tokens."""
 
     name: str
-    template: str | None = None
-    """Name of the file."""
+    template: Path | None = None
+    """The file."""
     markup: tuple[str, ...] = ()
     """What the tokenizer gets as special tokens; the rest is text like any other."""
     pattern: str | None = None
@@ -39,7 +44,7 @@ class Family:
     @property
     def their_template(self) -> str | None:
         """With marks."""
-        return (TEMPLATES / f"{self.template}.jinja").read_text(encoding="utf-8") if self.template else None
+        return self.template.read_text(encoding="utf-8") if self.template else None
 
     @property
     def our_template(self) -> str | None:
@@ -48,7 +53,7 @@ class Family:
         return template if template is None or self.is_marked_for_us else _TAG.sub("", template)
 
     def save_tokenizer(self, original: Path, folder: Path) -> PreTrainedTokenizerFast:
-        """Save the family's tokenizer and load it as users would.
+        """Save the family's tokenizer without its template, and load it as users would.
 
         Args:
             original: The folder of the real tokenizer.
@@ -61,17 +66,21 @@ class Family:
             letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
             tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, letters])
         tokenizer.save_pretrained(folder)
-        return AutoTokenizer.from_pretrained(folder)
+        loaded = AutoTokenizer.from_pretrained(folder)
+        loaded.chat_template = self.their_template
+        return loaded
 
 
 _CHATML = ("<|im_start|>", "<|im_end|>")
 NO_TEMPLATE = Family("text")
-CHATML = Family("chatml", "chatml", _CHATML)
-CHATML_MARKED = Family("chatml_marked", "chatml", _CHATML, is_marked_for_us=True)
-CHATML_AS_TEXT = Family("chatml_as_text", "chatml")
-GEMMA = Family("gemma", "gemma", ("<start_of_turn>", "<end_of_turn>"))
-LLAMA_3 = Family("llama3", "llama3", ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"), LLAMA3)
-QWEN_2_5 = Family("qwen2.5", "qwen2.5", _CHATML, QWEN2)
+CHATML = Family("chatml", TEMPLATES / "chatml.jinja", _CHATML)
+CHATML_MARKED = Family("chatml_marked", CHATML.template, _CHATML, is_marked_for_us=True)
+CHATML_AS_TEXT = Family("chatml_as_text", CHATML.template)
+GEMMA = Family("gemma", TEMPLATES / "gemma.jinja", ("<start_of_turn>", "<end_of_turn>"))
+LLAMA_3 = Family(
+    "llama3", TEMPLATES / "llama3.jinja", ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"), LLAMA3
+)
+QWEN_2_5 = Family("qwen2.5", TEMPLATES / "qwen2.5.jinja", _CHATML, QWEN2)
 WITH_CALLS = (LLAMA_3, QWEN_2_5)
 """Those whose templates write tools and calls of them."""
 FAMILIES = (CHATML, GEMMA, LLAMA_3, QWEN_2_5, CHATML_AS_TEXT, CHATML_MARKED)

@@ -1,13 +1,14 @@
 """Our side of a comparison: a recipe's data, prepared by the functions that the tasks call, without Prefect."""
 
 import itertools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from datasets import load_from_disk
 
+from sft_core.block_plan import BlockPlan
 from sft_core.chat import chat_template_of, render
 from sft_core.file_digests import FileDigests
 from sft_core.formats import detect
@@ -24,6 +25,10 @@ from sft_core.tokens import tokenize
 
 LabelledRow = tuple[list[int], list[int]]
 """`input_ids` and `labels`; the label is -100 where the token is no target."""
+Segment = tuple[int, int, LabelledRow]
+"""Row number in the source, where in the row the segment begins, and its tokens."""
+Block = dict[str, list[int]]
+"""`input_ids`, `labels` and `seq_lengths`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,9 @@ class RenderedRows:
 class Prepared:
     """The train split as the trainer would read it."""
 
-    segments: list[tuple[int, int, LabelledRow]]
-    """Row number in the source, where in the row the segment begins, and its tokens, in the order of the blocks."""
-    blocks: list[dict[str, list[int]]]
-    """`input_ids`, `labels` and `seq_lengths` of each block."""
+    segments: list[Segment]
+    """In the order of the blocks."""
+    blocks: list[Block]
     ledger: Ledger
     rejections: list[Rejection]
     tokens: TokenRows
@@ -57,6 +61,16 @@ class Prepared:
 def prepare(recipe: Recipe, folder: Path) -> Prepared:
     """Prepare a recipe's train split in `folder`, which must be empty or absent."""
     return tokenize_and_pack(recipe, render_rows(recipe, folder / "rendered"), folder)
+
+
+def prepare_rows(rows: list[dict[str, Any]], tokenizer: Path, folder: Path, **sections: Any) -> Prepared:
+    """Write rows to a file and prepare it; `chat_template` is the text of a template."""
+    path, template = folder / "rows.jsonl", folder / "template.jinja"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    if source := sections.pop("chat_template", None):
+        template.write_text(source, encoding="utf-8")
+        sections["chat"] = {**sections.get("chat", {}), "chat_template_path": str(template)}
+    return prepare(recipe_of(path, tokenizer, **sections), folder / "ours")
 
 
 def render_rows(recipe: Recipe, folder: Path) -> RenderedRows:
@@ -76,10 +90,9 @@ def tokenize_and_pack(recipe: Recipe, rendered: RenderedRows, folder: Path) -> P
     rows = TokenRows.read([(source, tokens) for source, tokens, _ in done])
     chosen = choose_rows(recipe.packing, rows, "train", [1.0] * len(done)).rows
     plan = plan_blocks(recipe.packing, "train", rows.tokens[chosen], recipe.tokens.max_length).of_rows(chosen)
-    write_blocks(folder, "train", rows, plan, "labels")
-    blocks = load_from_disk(str(folder / "train")).to_list()
+    blocks, segments = _written(folder, rows, plan) if len(chosen) else ([], [])
     return Prepared(
-        segments=_segments_of(blocks, read_table(folder / "train-segments.arrow")),
+        segments=segments,
         blocks=blocks,
         ledger=Ledger.total(ledger for _, _, ledger in done),
         rejections=[rejection for _, tokens, _ in done for rejection in read_rejections(tokens / "rejected.jsonl")],
@@ -113,9 +126,11 @@ def _tokenize_shard(
     return tokens, outcome.ledger or Ledger()
 
 
-def _segments_of(blocks: list[dict[str, list[int]]], places: pa.Table) -> list[tuple[int, int, LabelledRow]]:
-    """Cut the blocks by the table that lies beside them."""
-    joined = [list(itertools.chain.from_iterable(block[name] for block in blocks)) for name in ("input_ids", "labels")]
-    ends = list(itertools.accumulate(places["tokens"].to_pylist()))
-    pieces = [(joined[0][start:end], joined[1][start:end]) for start, end in zip([0, *ends], ends, strict=False)]
-    return list(zip(places["row"].to_pylist(), places["start"].to_pylist(), pieces, strict=True))
+def _written(folder: Path, rows: TokenRows, plan: BlockPlan) -> tuple[list[Block], list[Segment]]:
+    """Write the blocks, read them back, and cut them by the table that lies beside them."""
+    write_blocks(folder, "train", rows, plan, "labels")
+    blocks, places = load_from_disk(str(folder / "train")).to_list(), read_table(folder / "train-segments.arrow")
+    ids, labels = ([token for block in blocks for token in block[name]] for name in ("input_ids", "labels"))
+    edges = [0, *itertools.accumulate(places["tokens"].to_pylist())]
+    pieces = [(ids[start:end], labels[start:end]) for start, end in itertools.pairwise(edges)]
+    return blocks, list(zip(places["row"].to_pylist(), places["start"].to_pylist(), pieces, strict=True))

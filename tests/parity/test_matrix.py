@@ -14,7 +14,7 @@ that all together see them all; every cell has all rows with SFT_TEST_FULL=1.
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -22,12 +22,11 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
-from transformers import PreTrainedTokenizerFast
 
 from sft_core.tokens import CUT_TARGETS
 
 from .corpora import CORPORA, Format, Row, rows_of
-from .families import CHATML_MARKED, FAMILIES, NO_TEMPLATE, WITH_CALLS, Family
+from .families import CHATML_MARKED, FAMILIES, NO_TEMPLATE, WITH_CALLS, Family, TokenizerFor
 from .our_side import Prepared, RenderedRows, recipe_of, render_rows, tokenize_and_pack
 from .trl_side import cut_by_trl, labelled_by_trl, packed_by_trl, rows_in
 
@@ -47,7 +46,6 @@ LOSSES_OF: dict[Format, tuple[str, ...]] = {
     "messages": ("full", "assistant"),
     "messages_pair": ("full", "completion", "assistant", "both"),
 }
-TokenizerFor = Callable[[Family], tuple[PreTrainedTokenizerFast, Path]]
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,6 @@ class Labelled:
     """Of the recipe."""
     ours: RenderedRows
     theirs: Dataset
-    tokenizer: PreTrainedTokenizerFast
 
     def prepare(self, folder: Path, **sections: Any) -> Prepared:
         """Finish our side in one of the ways to shorten."""
@@ -107,16 +104,6 @@ class Labelled:
         return lengths[len(lengths) * 3 // 4]
 
 
-@pytest.fixture(scope="module")
-def tokenizer_for(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TokenizerFor:
-    @functools.cache
-    def saved(family: Family) -> tuple[PreTrainedTokenizerFast, Path]:
-        folder = tmp_path_factory.mktemp("tokenizer")
-        return family.save_tokenizer(tokenizer_folder, folder), folder
-
-    return saved
-
-
 @pytest.fixture(scope="module", params=groups(), ids=str)
 def labelled(
     request: pytest.FixtureRequest, data: Path, tokenizer_for: TokenizerFor, tmp_path_factory: pytest.TempPathFactory
@@ -127,19 +114,18 @@ def labelled(
     path, template = folder / "rows.jsonl", folder / "template.jinja"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     tokenizer, tokenizer_folder = tokenizer_for(group.family)
-    tokenizer.chat_template = group.family.their_template
     theirs = labelled_by_trl(rows, tokenizer, folder, max_length=None, **chat)
     if group.family.our_template:
         template.write_text(group.family.our_template, encoding="utf-8")
         chat = {**chat, "chat_template_path": str(template)}
     sections = {"path": path, "tokenizer": tokenizer_folder, "chat": chat}
-    return Labelled(sections, render_rows(recipe_of(**sections), folder / "ours"), theirs, tokenizer)
+    return Labelled(sections, render_rows(recipe_of(**sections), folder / "ours"), theirs)
 
 
 @pytest.mark.parametrize("mode", ["keep_start", "keep_end"])
 def test_rows(labelled: Labelled, mode: str, tmp_path: Path) -> None:
-    ours = labelled.prepare(tmp_path / "ours", tokens={"max_length": labelled.limit, "truncation_mode": mode})
-    theirs = cut_by_trl(labelled.theirs, labelled.tokenizer, tmp_path, labelled.limit, mode)
+    cut = {"max_length": labelled.limit, "truncation_mode": mode}
+    ours, theirs = labelled.prepare(tmp_path / "ours", tokens=cut), cut_by_trl(labelled.theirs, tmp_path, **cut)
     different = [number for number in theirs if ours.rows.get(number) != theirs[number]]
     assert not different, f"{len(different)} of {len(theirs)} rows differ, the first ones are {different[:5]}"
     assert list(ours.rows) == list(theirs)

@@ -8,6 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
 from .our_side import LabelledRow
+from .tiny_tokenizer import save_word_tokenizer
 
 ROW = "row_number"
 """TRL keeps raw columns through all its steps, so this one tells which rows it dropped."""
@@ -40,12 +41,11 @@ def labelled_by_trl(
     return prepared.select_columns([ROW, "input_ids", "labels"])
 
 
-def cut_by_trl(
-    labelled: Dataset, tokenizer: PreTrainedTokenizerFast, folder: Path, max_length: int, truncation_mode: str
-) -> dict[int, LabelledRow]:
-    """Let TRL truncate rows that it has labelled before: rows with ids and labels go straight to that step."""
-    cut = {"max_length": max_length, "truncation_mode": truncation_mode}
-    return rows_in(trainer_of(labelled, tokenizer, folder, **cut).train_dataset)
+def cut_by_trl(labelled: Dataset, folder: Path, **config: Any) -> dict[int, LabelledRow]:
+    """Let TRL truncate rows that it has labelled before: with ids and labels they go straight to that step, and to the
+    tokenizer, which any will do for, nothing comes."""
+    tokenizer = save_word_tokenizer(folder / "any_tokenizer", "$A")
+    return rows_in(trainer_of(labelled, tokenizer, folder, **config).train_dataset)
 
 
 def packed_by_trl(
