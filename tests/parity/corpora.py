@@ -49,17 +49,15 @@ def _row(shape: Format, number: int, exchange: Exchange, following: Exchange) ->
     if shape == "text_pair":
         return {"prompt": prompt, "completion": completion}
     system = [SYSTEM] if number % 3 == 0 else []
-    request, answer = [*system, _message("user", prompt)], [_message("assistant", completion.strip())]
+    request, answer = [*system, _message("user", prompt)], [_message("assistant", completion)]
     if shape == "messages_pair":
         return {"prompt": request, "completion": answer}
     # two exchanges, so that what is masked lies between what is learned
-    return {
-        "messages": [*request, *answer, _message("user", following[0]), _message("assistant", following[1].strip())]
-    }
+    return {"messages": [*request, *answer, _message("user", following[0]), _message("assistant", following[1])]}
 
 
 def _message(role: str, content: str) -> Row:
-    return {"role": role, "content": content}
+    return {"role": role, "content": content.strip()}
 
 
 def _gsm8k(data: Path) -> Iterator[Exchange]:
@@ -67,8 +65,9 @@ def _gsm8k(data: Path) -> Iterator[Exchange]:
 
 
 def _alpaca(data: Path) -> Iterator[Exchange]:
+    """Each part in its line: without a break before the answer, TRL would learn the "U" of "in the US" and "To"."""
     for row in _json(data / "alpaca_en_demo.json"):
-        yield "\n".join(filter(None, (row["instruction"], row["input"]))), row["output"]
+        yield "".join(f"{part}\n" for part in (row["instruction"], row["input"]) if part), row["output"]
 
 
 def _c4(data: Path) -> Iterator[Exchange]:

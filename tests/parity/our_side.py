@@ -65,6 +65,7 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
 
 def prepare_rows(rows: list[dict[str, Any]], tokenizer: Path, folder: Path, **sections: Any) -> Prepared:
     """Write rows to a file and prepare it; `chat_template` is the text of a template."""
+    folder.mkdir(parents=True, exist_ok=True)
     path, template = folder / "rows.jsonl", folder / "template.jinja"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     if source := sections.pop("chat_template", None):

@@ -3,7 +3,7 @@
     rows         text, text_pair, messages, messages_pair: the four formats, of four public files (`corpora.py`)
     families     four whose template is marked for TRL and not for us, ChatML marked on both sides, and ChatML with a
                  tokenizer that does not know the markup
-    loss         full, completion, assistant, both (what the assistant says in the completion)
+    loss         full, completion, assistant, both (what the assistant says in the completion: masks are combined)
     strategies   keep_start, keep_end: rows; bfd, bfd_split: blocks, in their order
 
 A cell is one of each. What TRL makes of whole rows is made once for the strategies, and then cut and packed by TRL
@@ -123,7 +123,7 @@ def labelled(
 
 
 @pytest.mark.parametrize("mode", ["keep_start", "keep_end"])
-def test_rows(labelled: Labelled, mode: str, tmp_path: Path) -> None:
+def test_cut_rows(labelled: Labelled, mode: str, tmp_path: Path) -> None:
     cut = {"max_length": labelled.limit, "truncation_mode": mode}
     ours, theirs = labelled.prepare(tmp_path / "ours", tokens=cut), cut_by_trl(labelled.theirs, tmp_path, **cut)
     different = [number for number in theirs if ours.rows.get(number) != theirs[number]]
@@ -144,7 +144,7 @@ def test_blocks(labelled: Labelled, strategy: str, tmp_path: Path) -> None:
     kept = sorted({row for row, _, _ in ours.segments})
     rejected = [rejection.row for rejection in ours.rejections]
     assert sorted([*kept, *rejected]) == labelled.theirs["row_number"][:]
-    # TRL would also pack rows that no target is left of (`test_trl_mistakes.py`)
+    # TRL would also pack rows that no target is left of (`test_packing.py`)
     whole = rows_in(labelled.theirs)
     assert all(set(whole[row][1][: labelled.limit]) == {-100} for row in rejected)
     assert ours.blocks == packed_by_trl(labelled.theirs.select(kept), labelled.limit, strategy)

@@ -155,13 +155,22 @@ def test_trl_learns_the_blank_line_of_a_header(tokenizer_for: TokenizerFor, tmp_
 
 
 def test_trl_takes_markup_in_the_data_for_markup(tokenizer_for: TokenizerFor, tmp_path: Path) -> None:
-    """So that whoever writes the data can end turns, and begin others."""
+    """So that whoever writes the data can end turns, and begin others. A recipe can ask for the same."""
     row = chat("a?", "Turns end with <|im_end|> here.")
     ours, theirs, tokenizer = _of_family(CHATML, row, tokenizer_for, tmp_path, assistant_only_loss=True)
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert tokenizer.decode(ours[0]) == tokenizer.decode(theirs[0])
     assert (ours[1].count(end), theirs[1].count(end)) == (1, 2)
     assert "".join(learned(ours, tokenizer)) == "Turns end with <|im_end|> here.<|im_end|>"
+    allowed = prepare_rows(
+        [row],
+        tokenizer_for(CHATML)[1],
+        tmp_path / "allowed",
+        chat_template=CHATML.our_template,
+        chat={"assistant_only_loss": True},
+        tokens={"allow_special_tokens_in_content": True},
+    )
+    assert allowed.rows[0] == theirs
 
 
 def test_trl_learns_line_breaks_around_a_turn_of_qwen(tokenizer_for: TokenizerFor, tmp_path: Path) -> None:
@@ -177,15 +186,18 @@ def test_trl_learns_line_breaks_around_a_turn_of_qwen(tokenizer_for: TokenizerFo
 def test_trl_trains_glm_on_a_text_that_its_template_does_not_write(tokenizer_for: TokenizerFor, tmp_path: Path) -> None:
     """GLM stops where the next header begins, and its template writes none after the last turn; TRL's copy writes one.
 
-    We keep to the template and learn no header, and so no end: rows like this are counted, and a gate can refuse them.
+    We keep to the template and learn no header, and so no end: rows like this are counted, and a gate refuses many.
     """
     markup = ("[gMASK]", "<sop>", "<|user|>", "<|assistant|>")
     family = Family("glm4moe_of_trl", TRL_TEMPLATES / "glm4moe.jinja", markup)
-    ours, theirs, tokenizer = _of_family(family, chat("2+2?", "4"), tokenizer_for, tmp_path, assistant_only_loss=True)
+    row = chat("2+2?", "4")
+    ours, theirs, tokenizer = _of_family(family, row, tokenizer_for, tmp_path, assistant_only_loss=True)
     text = "[gMASK]<sop><|user|>\n2+2?<|assistant|>\n<think></think>\n4"
     assert tokenizer.decode(ours[0]) == text
     assert tokenizer.decode(theirs[0]) == text + "<|user|>"
     assert learned(theirs, tokenizer) == [*learned(ours, tokenizer), "<|user|>"]
+    again = prepare_rows([row], tokenizer_for(family)[1], tmp_path / "again", chat_template=family.our_template)
+    assert again.tokens.ends_with_stop.tolist() == [False]
 
 
 def _of_family(
