@@ -4,6 +4,8 @@
 workers. Called with one batch that holds every row, `pack_dataset` and we choose the same rows for the same blocks in
 the same order. On GSM8K (7,473 rows, 1,140,476 tokens, blocks of 1024) that is 1,127 blocks, 98.8 % full, where TRL's
 batches make 1,130.
+
+The last tests show, on a few words, what else TRL does to packed rows.
 """
 
 from pathlib import Path
@@ -11,12 +13,13 @@ from typing import Any
 
 import pytest
 from datasets import Dataset, load_from_disk
-from trl import pack_dataset
 
 from sft_core.packing import PackingConfig, plan_blocks
 from sft_core.shards import write_blocks
 
-from .our_side import Prepared, prepare, recipe_of
+from .our_side import Prepared, prepare, prepare_rows, recipe_of
+from .tiny_tokenizer import save_word_tokenizer
+from .trl_side import packed_by_trl, trainer_of
 
 pytestmark = pytest.mark.parity
 
@@ -34,14 +37,10 @@ def prepared(data: Path, tokenizer_folder: Path, folder: Path, max_length: int |
     return prepare(recipe, folder)
 
 
-def packed_by_trl(
-    rows: Prepared, block_tokens: int, strategy: str = "bfd", **map_kwargs: Any
-) -> list[dict[str, list[int]]]:
-    columns = {
-        "input_ids": [ids for ids, _ in rows.rows.values()],
-        "labels": [labels for _, labels in rows.rows.values()],
-    }
-    return pack_dataset(Dataset.from_dict(columns), block_tokens, strategy, map_kwargs).to_list()
+def labelled(rows: Prepared) -> Dataset:
+    """What TRL packs."""
+    ids, labels = zip(*rows.rows.values(), strict=True)
+    return Dataset.from_dict({"input_ids": ids, "labels": labels})
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def test_blocks_are_those_of_trl_given_all_rows_in_one_batch(
 ) -> None:
     ours = prepared(data, tokenizer_folder, tmp_path, block_tokens, packing=True)
     assert (ours.ledger.rows_truncated > 0) == (block_tokens == 200)
-    theirs = packed_by_trl(whole_rows, block_tokens, batch_size=len(whole_rows.rows))
+    theirs = packed_by_trl(labelled(whole_rows), block_tokens, "bfd")
     assert len(ours.blocks) == len(theirs)
     assert ours.blocks == theirs
 
@@ -64,7 +63,7 @@ def test_fewer_blocks_than_trl_needs_in_batches_of_1000(
     whole_rows: Prepared, data: Path, tokenizer_folder: Path, tmp_path: Path
 ) -> None:
     ours = prepared(data, tokenizer_folder, tmp_path, 1024, packing=True)
-    assert len(ours.blocks) < len(packed_by_trl(whole_rows, 1024))
+    assert len(ours.blocks) < len(packed_by_trl(labelled(whole_rows), 1024, "bfd", batch_size=1000))
 
 
 @pytest.mark.parametrize("block_tokens", [200, 1024])
@@ -76,8 +75,46 @@ def test_longer_rows_are_cut_where_trl_cuts_them(
     plan = plan_blocks(config, "train", whole_rows.tokens.tokens, block_tokens)
     write_blocks(tmp_path, "train", whole_rows.tokens, plan, "labels")
     ours = load_from_disk(str(tmp_path / "train"))
-    theirs = packed_by_trl(whole_rows, block_tokens, strategy, batch_size=len(whole_rows.rows))
+    theirs = packed_by_trl(labelled(whole_rows), block_tokens, strategy)
     if strategy == "wrapped":  # TRL says nothing of the sequences in a block: it is one
         assert ours["seq_lengths"] == [[len(block["input_ids"])] for block in theirs]
         ours = ours.remove_columns("seq_lengths")
     assert ours.to_list() == theirs
+
+
+TOO_LONG = [{"prompt": "two and two and", "completion": " two"}, {"prompt": "two", "completion": " and"}]
+"""The prompt of the first alone fills a block of 4 tokens."""
+
+
+@pytest.mark.parametrize("truncation_mode", ["keep_start", "keep_end"])
+def test_trl_packs_rows_that_lost_all_targets_and_keeps_no_end(truncation_mode: Any, tmp_path: Path) -> None:
+    """Such rows cost the time of real ones; unpacked, TRL drops them. `keep_end` is forgotten where it would help."""
+    tokenizer = save_word_tokenizer(tmp_path / "tokenizer", "$A")
+    cut = {"max_length": 4, "truncation_mode": truncation_mode}
+    theirs = trainer_of(Dataset.from_list(TOO_LONG), tokenizer, tmp_path, packing=True, **cut).train_dataset["labels"]
+    ours = prepare_rows(TOO_LONG, tmp_path / "tokenizer", tmp_path, tokens=cut, packing={"packing": True})
+    two, and_, end = tokenizer.convert_tokens_to_ids(["two", "and", "</s>"])
+    assert theirs[:] == [[-100, -100, -100, -100], [-100, and_, end]]
+    kept = {"keep_start": [], "keep_end": [[-100, -100, two, end]]}[truncation_mode]
+    assert [block["labels"] for block in ours.blocks] == [*kept, [-100, and_, end]]
+    assert len(ours.rejections) == 1 - len(kept)
+
+
+def test_trl_ends_a_wrapped_block_early_after_every_1000_rows(tmp_path: Path) -> None:
+    tokenizer = save_word_tokenizer(tmp_path / "tokenizer", "$A")
+    rows = [{"text": "two"}] * 1003
+    packing = {"packing": True, "packing_strategy": "wrapped"}
+    theirs = trainer_of(Dataset.from_list(rows), tokenizer, tmp_path, max_length=3, **packing).train_dataset
+    ours = prepare_rows(rows, tmp_path / "tokenizer", tmp_path, tokens={"max_length": 3}, packing=packing)
+    assert [len(ids) for ids in theirs["input_ids"]] == [3] * 666 + [2] + [3] * 2
+    assert [len(block["input_ids"]) for block in ours.blocks] == [3] * 668 + [2]
+
+
+def test_trl_packs_within_its_trainer_as_the_function_does_that_we_compare_with(tmp_path: Path) -> None:
+    tokenizer = save_word_tokenizer(tmp_path / "tokenizer", "$A")
+    rows = Dataset.from_list([{"text": "two and " * (number % 7)} for number in range(50)])
+    whole = trainer_of(rows, tokenizer, tmp_path, max_length=None).train_dataset
+    for strategy in ("bfd", "bfd_split", "wrapped"):
+        packing = {"packing": True, "packing_strategy": strategy}
+        packed = trainer_of(rows, tokenizer, tmp_path, max_length=8, **packing).train_dataset
+        assert packed.to_list() == packed_by_trl(whole, 8, strategy)

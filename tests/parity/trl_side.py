@@ -5,9 +5,10 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig, SFTTrainer, pack_dataset
 
 from .our_side import LabelledRow
+from .tiny_tokenizer import save_word_tokenizer
 
 ROW = "row_number"
 """TRL keeps raw columns through all its steps, so this one tells which rows it dropped."""
@@ -27,10 +28,44 @@ def trl_rows(
     Returns:
         Position in `rows` → what TRL trains on; rows that TRL dropped are missing.
     """
+    return rows_in(labelled_by_trl(rows, tokenizer, folder, **config))
+
+
+def labelled_by_trl(
+    rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerFast, folder: Path, **config: Any
+) -> Dataset:
+    """The same as a data set that `cut_by_trl` and `packed_by_trl` can go on with."""
     # Made from a list, the data set lies in memory, and `datasets` caches nothing of it.
     dataset = Dataset.from_list([{**row, ROW: number} for number, row in enumerate(rows)])
     prepared = trainer_of(dataset, tokenizer, folder, **config).train_dataset
-    columns = (prepared[name] for name in (ROW, "input_ids", "labels"))
+    return prepared.select_columns([ROW, "input_ids", "labels"])
+
+
+def cut_by_trl(labelled: Dataset, folder: Path, **config: Any) -> dict[int, LabelledRow]:
+    """Let TRL truncate rows that it has labelled before: with ids and labels they go straight to that step, and to the
+    tokenizer, which any will do for, nothing comes."""
+    tokenizer = save_word_tokenizer(folder / "any_tokenizer", "$A")
+    return rows_in(trainer_of(labelled, tokenizer, folder, **config).train_dataset)
+
+
+def packed_by_trl(
+    labelled: Dataset, max_length: int, strategy: str, batch_size: int | None = None
+) -> list[dict[str, list[int]]]:
+    """Let TRL pack rows that it has labelled before, by the function that its trainer calls.
+
+    Args:
+        labelled: The rows.
+        max_length: Tokens a block can hold.
+        strategy: TRL's name of it.
+        batch_size: Rows that are packed together; None: all. The trainer leaves it at 1,000.
+    """
+    columns = labelled.select_columns(["input_ids", "labels"])
+    return pack_dataset(columns, max_length, strategy, {"batch_size": batch_size or len(labelled)}).to_list()
+
+
+def rows_in(labelled: Dataset) -> dict[int, LabelledRow]:
+    """Row number → ids and labels."""
+    columns = (labelled[name] for name in (ROW, "input_ids", "labels"))
     return {number: (ids, labels) for number, ids, labels in zip(*columns, strict=True)}
 
 
