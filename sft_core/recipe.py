@@ -44,6 +44,12 @@ class Recipe(Section):
         packs = self.packing.packing or self.packing.eval_packing
         if packs and self.tokens.max_length is None:
             raise ValueError("`packing` needs `tokens.max_length`: it is the size of a block")
+        cuts_every_row = packs and set(self.row_limits.values()) == {None}
+        if cuts_every_row and (self.tokens.truncation_mode != "keep_start" or self.tokens.keep_end_token):
+            raise ValueError(
+                f"`packing_strategy: {self.packing.packing_strategy}` cuts longer rows into blocks and loses nothing: "
+                "`tokens.truncation_mode` and `tokens.keep_end_token` would have no effect, leave them out"
+            )
         if all(source.split == "eval" for source in self.sources):
             raise ValueError("`sources` are all of split eval: nothing is left to train on")
         return self

@@ -117,6 +117,10 @@ def test_a_held_out_source_beside_another_is_fine() -> None:
         ),
         ({"sources": [{"path": "a", "name": "../a"}]}, "pattern"),
         ({"tokens": {"max_length": 0}}, "greater than or equal to 1"),
+        (
+            {"packing": {"packing": True, "packing_strategy": "bfd_split"}, "tokens": {"truncation_mode": "drop"}},
+            "would have no effect",
+        ),
         ({"tokens": {"truncation_mode": "keep_middle"}}, "keep_start"),
         ({"tokens": {"truncation_mode": "keep_end", "keep_end_token": True}}, "leave one of the two out"),
         ({"packing": {"packing_strategy": "first_fit"}}, "bfd"),
