@@ -1,5 +1,6 @@
 """TRL's side of a comparison: what a live `SFTTrainer` made of the rows by the time its constructor returns."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
 from .our_side import LabelledRow
-from .tiny_tokenizer import save_word_tokenizer
+from .tiny_tokenizer import word_tokenizer
 
 ROW = "row_number"
 """TRL keeps raw columns through all its steps, so this one tells which rows it dropped."""
@@ -44,8 +45,7 @@ def labelled_by_trl(
 def cut_by_trl(labelled: Dataset, folder: Path, **config: Any) -> dict[int, LabelledRow]:
     """Let TRL truncate rows that it has labelled before: with ids and labels they go straight to that step, and to the
     tokenizer, which any will do for, nothing comes."""
-    tokenizer = save_word_tokenizer(folder / "any_tokenizer", "$A")
-    return rows_in(trainer_of(labelled, tokenizer, folder, **config).train_dataset)
+    return rows_in(trainer_of(labelled, word_tokenizer(), folder, **config).train_dataset)
 
 
 def packed_by_trl(
@@ -70,7 +70,14 @@ def rows_in(labelled: Dataset) -> dict[int, LabelledRow]:
 
 
 def trainer_of(dataset: Dataset, tokenizer: PreTrainedTokenizerFast, folder: Path, **config: Any) -> SFTTrainer:
-    """An `SFTTrainer` around a random Llama of one layer."""
+    """An `SFTTrainer` around a model that is never run."""
+    args = SFTConfig(output_dir=str(folder), report_to="none", use_cpu=True, bf16=False, **config)
+    model = _smallest_llama(len(tokenizer))
+    return SFTTrainer(model=model, args=args, train_dataset=dataset, processing_class=tokenizer)
+
+
+@functools.cache
+def _smallest_llama(vocab_size: int) -> LlamaForCausalLM:
     shape = {
         "hidden_size": 8,
         "intermediate_size": 8,
@@ -78,6 +85,4 @@ def trainer_of(dataset: Dataset, tokenizer: PreTrainedTokenizerFast, folder: Pat
         "num_attention_heads": 1,
         "num_key_value_heads": 1,
     }
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **shape))
-    args = SFTConfig(output_dir=str(folder), report_to="none", use_cpu=True, bf16=False, **config)
-    return SFTTrainer(model=model, args=args, train_dataset=dataset, processing_class=tokenizer)
+    return LlamaForCausalLM(LlamaConfig(vocab_size=vocab_size, **shape))
