@@ -39,8 +39,6 @@ class PreparedData(BaseModel):
     """What each source was taken for, and why."""
     artifacts: dict[str, Path]
     stages: dict[str, str]
-    tokens: list[ArtifactRef]
-    """Of each shard, in order."""
 
     def as_result(self) -> dict[str, Any]:
         """What the command line prints as JSON."""
@@ -89,7 +87,6 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     check_gates(gates, report_file(store, report))
 
     packed = store.manifest(dataset)
-
     made = {
         "ingest_sources": ingested,
         "detect_formats": records,
@@ -107,5 +104,4 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         verdicts=verdicts_of(store, records),
         artifacts=stage_folders(store, made),
         stages=executed_or_cached(store, made),
-        tokens=tokens,
     )

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sft_core.mixing import mix
 from sft_core.records import Selection
 
 NUM_DRAWS = 1 << 64
@@ -35,16 +36,9 @@ def hashes_of(digests: Iterable[bytes]) -> Hashes:
 
 
 def draws(hashes: Hashes, seed: int) -> Hashes:
-    """Mix a seed into hashes: other numbers for another seed, and never one number for two hashes.
-
-    The mixing is the finalizer of splitmix64 (Steele, Lea and Flood 2014), which is one-to-one and lets every bit of
-    its input decide about half of the bits that come out.
-    """
+    """Mix a seed into hashes: other numbers for another seed, and never one number for two hashes."""
     key = hashlib.blake2b(b"%d" % seed, digest_size=8).digest()
-    mixed = hashes ^ np.frombuffer(key, "<u8").astype(np.uint64)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    return mix(hashes ^ np.frombuffer(key, "<u8").astype(np.uint64))
 
 
 def are_selected(selection: Selection | None, hashes: Hashes) -> npt.NDArray[np.bool_]:
@@ -52,11 +46,6 @@ def are_selected(selection: Selection | None, hashes: Hashes) -> npt.NDArray[np.
     if selection is None or selection.below >= NUM_DRAWS:
         return np.ones(len(hashes), np.bool_)
     return draws(hashes, selection.seed) < np.uint64(selection.below)
-
-
-def is_selected(selection: Selection | None, row: int, record: str) -> bool:
-    """Tell whether one row takes part, by its number in its file and its record as it stands in `RECORDS`."""
-    return bool(are_selected(selection, hashes_of([row_digest(row, record.encode())]))[0])
 
 
 def select_rows(selection: Selection | None, table: pa.Table) -> pa.Table:

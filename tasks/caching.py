@@ -34,7 +34,7 @@ from prefect.results import get_result_store
 from sft_core.artifact import ArtifactRef, ArtifactStore, Plan, plan_artifact
 from sft_core.fingerprint import Placement, code_digest, digest
 from sft_core.records import StageOutcome
-from tasks.progress import ShardProgress
+from tasks.progress import shard_progress
 from tasks.workers import ShardWorkers, Work
 
 ArtifactTask = Task[..., ArtifactRef]
@@ -108,8 +108,8 @@ def sharded_task(
                 _logger().info("%d of %d shards are to be made", len(missing), len(planned))
             extra = {"threads": workers.threads_a_shard(len(missing))} if len(kept) < len(signature.parameters) else {}
             works = [(plan, work_on(**{**inputs, **extra, shard: item})) for item, plan in missing]
-            with ShardProgress(stage.name, len(planned) - len(missing), len(planned)) as progress:
-                workers.build(store, works, progress.advance)
+            with shard_progress(stage.name, len(planned) - len(missing), len(planned)) as bar:
+                workers.build(store, works, bar.update)
             return [plan.ref for _, plan in planned]
 
         return cast(ShardedTask, _as_task(build, stage, inputs_only))

@@ -35,23 +35,7 @@ class TrainingProgress:
         self._bar.close()
 
 
-class ShardProgress:
-    """A bar over the shards of a stage."""
-
-    def __init__(self, stage: str, num_done: int, num_shards: int) -> None:
-        is_idle = True if num_done == num_shards else None
-        self._bar: tqdm[Any] = tqdm(
-            desc=stage, initial=num_done, total=num_shards, unit="shard", disable=is_idle, leave=False
-        )
-
-    def advance(self) -> None:
-        """One more shard is done."""
-        self._bar.update()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
+def shard_progress(stage: str, num_done: int, num_shards: int) -> "tqdm[Any]":
+    """A bar over the shards of a stage, to be used as a context; none where nothing is left to do."""
+    is_idle = True if num_done == num_shards else None
+    return tqdm(desc=stage, initial=num_done, total=num_shards, unit="shard", disable=is_idle, leave=False)

@@ -14,7 +14,7 @@ from sft_core.formats.json_text import TOO_DEEP, decode
 from sft_core.formats.rejection import RowRejectedError
 from sft_core.formats.split import split_of
 from sft_core.ledger import Split
-from sft_core.records import Conversation, Example
+from sft_core.records import Conversation
 from sft_core.transform import Transform, TransformFailedError
 
 
@@ -92,16 +92,6 @@ def claim_row(fields: Fields, config: FormatsConfig) -> tuple[Claim, Fields]:
     if claim is None:
         raise RowRejectedError(why_unclaimed(fields, present, config.dataset_format))
     return claim, present
-
-
-def example_from_row(value: Any, config: FormatsConfig) -> tuple[str, Example]:
-    """Read one row by itself; returns its format's name and the example.
-
-    Raises:
-        RowRejectedError: with a reason that many rows can share.
-    """
-    claim, present = claim_row(fields_of(value, config.dataset_text_field), config)
-    return claim.dialect.name, claim.dialect.convert(present)
 
 
 def _transformed(transform: Transform, fields: Fields) -> Any:

@@ -53,8 +53,7 @@ class Lineage:
     @property
     def max_length(self) -> int | None:
         """Tokens a row may have, and a block can hold."""
-        known = self.manifest.facts.get("max_length") or self.manifest.payload["inputs"].get("capacity")
-        limit: int | None = known
+        limit: int | None = self.manifest.payload["inputs"]["capacity"]
         return limit
 
     def segments(self, split: str) -> pa.Table:

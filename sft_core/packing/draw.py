@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sft_core.block_plan import IntArray
+from sft_core.mixing import mix
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 """2^64 divided by the golden ratio: the step of splitmix64 (Steele, Lea, Flood 2014)."""
@@ -11,10 +12,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 def splitmix64(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """64 well mixed bits of each value: what the generator of that name yields when this is its state."""
-    values = values + _STEP
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    return mix(values + _STEP)
 
 
 def mixed(values: npt.NDArray[np.integer], salt: int) -> npt.NDArray[np.uint64]:

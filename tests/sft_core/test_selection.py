@@ -12,12 +12,13 @@ from sft_core.selection import (
     are_selected,
     draws,
     hashes_of,
-    is_selected,
     limit_of_fraction,
     limits_of_rows,
     row_digest,
     select_rows,
 )
+
+from .one_row import is_selected
 
 HASHES = hashes_of(row_digest(row, b'{"text": "a"}') for row in range(100_000))
 

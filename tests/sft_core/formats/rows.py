@@ -7,7 +7,7 @@ import pytest
 
 from sft_core.formats import FormatsConfig
 from sft_core.formats.rejection import RowRejectedError
-from sft_core.formats.row_reader import ReadRow, RowReader, example_from_row
+from sft_core.formats.row_reader import ReadRow, RowReader, claim_row, fields_of
 from sft_core.records import Conversation, Example
 
 Fields = dict[str, Any]
@@ -22,11 +22,11 @@ TOOL = {"type": "function", "function": {"name": "add"}}
 
 
 def example_of(row: Any, **config: Any) -> Example:
-    return example_from_row(row, FormatsConfig(**config))[1]
+    return _read(row, FormatsConfig(**config))[1]
 
 
 def format_of(row: Any, **config: Any) -> str:
-    return example_from_row(row, FormatsConfig(**config))[0]
+    return _read(row, FormatsConfig(**config))[0]
 
 
 def conversation_of(row: Any, **config: Any) -> Conversation:
@@ -46,3 +46,8 @@ def reason(row: Any, **config: Any) -> str:
     with pytest.raises(RowRejectedError) as caught:
         read(row, **config)
     return str(caught.value)
+
+
+def _read(row: Any, config: FormatsConfig) -> tuple[str, Example]:
+    claim, present = claim_row(fields_of(row, config.dataset_text_field), config)
+    return claim.dialect.name, claim.dialect.convert(present)

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from sft_core.formats import FormatsConfig, detect
 from sft_core.ledger import Rejection, read_rejections
 from sft_core.records import EXAMPLES, RECORDS, Selection, ShardRef, StageOutcome, TransformRef
-from sft_core.selection import is_selected
 from sft_core.tables import iterate_rows, read_table, write_table
 from sft_core.transform import locate_transform
 from tests.sft_core.formats.rows import ANSWER, USER
+
+from ..one_row import is_selected
 
 
 def detect_records(
