@@ -51,6 +51,13 @@ def train(plan: TrainPlan) -> None:
             bf16=wants_bf16(plan.training),
         )
         (plan.output_folder / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
+    _part(trainer)
+
+
+def _part(trainer: SupervisedTrainer) -> None:
+    """Processes end together: one that exits while another still talks to it was seen to abort, after all the work."""
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
 
 
 def _check_positions(model: PreTrainedModel) -> None:
