@@ -9,8 +9,9 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from sft_core.errors import RecipeError, StageFailedError
 from sft_core.modeling import Blocks, Collator, load_model
+from sft_core.training.arguments import training_arguments, wants_bf16
 from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, TrainPlan, TrainResult
-from sft_core.training.trainer import SupervisedTrainer, training_arguments, wants_bf16
+from sft_core.training.trainer import SupervisedTrainer
 
 
 def train(plan: TrainPlan) -> None:
@@ -44,7 +45,7 @@ def train(plan: TrainPlan) -> None:
         tokenizer.save_pretrained(folder)
         result = TrainResult(
             global_step=output.global_step,
-            num_tokens=trainer.num_tokens,
+            num_tokens=trainer.window.num_tokens,
             seconds=time.time() - started,
             num_parameters=sum(parameter.numel() for parameter in model.parameters()),
             device=_device_name(),

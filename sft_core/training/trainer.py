@@ -16,7 +16,7 @@ from sft_core.modeling import (
     sum_over_targets,
     weights_at_targets,
 )
-from sft_core.training.config import TrainingConfig
+from sft_core.training.window import Window
 
 
 class SupervisedTrainer(Trainer):
@@ -34,9 +34,8 @@ class SupervisedTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the targets of a whole step
         self.add_callback(_LogLastStep())
-        self.num_tokens = 0
+        self.window = Window(self.args.device)
         self._metrics_path = metrics_path
-        self._window = torch.zeros(6, dtype=torch.float64, device=self.args.device)
 
     def compute_loss(
         self,
@@ -53,7 +52,7 @@ class SupervisedTrainer(Trainer):
         head = self.accelerator.unwrap_model(model).get_output_embeddings()
         weights = weights_at_targets(inputs.pop("loss_weights", None), labels)
         loss, sums = sum_over_targets(*forward_at_targets(model, head, inputs, labels), weights)
-        self._window += torch.cat([sums, num_tokens.sum().double().reshape(1)])
+        self.window.add(sums, num_tokens)
         denominator = torch.where(num_items_in_batch > 0, num_items_in_batch, 1)  # of a step without any target
         return loss / denominator * self.accelerator.num_processes
 
@@ -70,10 +69,7 @@ class SupervisedTrainer(Trainer):
         if "train_runtime" in logs:  # the Trainer's own summary: means of means
             return
         if "loss" in logs:
-            sums = self.accelerator.reduce(self._window.clone())
-            self._window.zero_()
-            self.num_tokens += int(sums[5])
-            logs = {**logs, **as_token_sums(sums[:5]).means(), "num_tokens": self.num_tokens}
+            logs = {**logs, **self.window.drain(self.accelerator)}
         super().log(logs, start_time)
         if self.is_world_process_zero():
             line = {"step": self.state.global_step, "max_steps": self.state.max_steps, "time": time.time(), **logs}
@@ -103,33 +99,3 @@ class _LogLastStep(TrainerCallback):
         """Ask for a line at the last step."""
         if state.global_step >= state.max_steps:
             control.should_log = True
-
-
-def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool) -> TrainingArguments:
-    """Translate the recipe's section; what the pipeline owns (reporting, saving, devices) is set here."""
-    has_cuda = torch.cuda.is_available()
-    fields = config.model_dump(
-        exclude={"loss_type", "gradient_checkpointing", "bf16", "eval_strategy", "eval_on_start"}
-    )
-    return TrainingArguments(
-        output_dir=str(work_folder),
-        bf16=wants_bf16(config),
-        activation_checkpointing=config.gradient_checkpointing,
-        eval_strategy=config.eval_strategy if has_eval else "no",
-        eval_on_start=config.eval_on_start and has_eval,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        use_cpu=not has_cuda,
-        dataloader_pin_memory=has_cuda,
-        label_names=["labels"],
-        **fields,
-    )
-
-
-def wants_bf16(config: TrainingConfig) -> bool:
-    """Whether to compute in bfloat16: as asked, else where the GPU has it."""
-    if config.bf16 is None:
-        return not config.fp16 and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    return config.bf16

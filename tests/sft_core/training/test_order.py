@@ -8,7 +8,7 @@ import torch
 from transformers import Trainer
 
 from sft_core.training import TrainingConfig, batches_of_step, num_steps
-from sft_core.training.trainer import training_arguments
+from sft_core.training.arguments import training_arguments
 
 BLOCKS = 13
 
