@@ -11,10 +11,19 @@ from dataclasses import dataclass
 
 from sft_core.evaluation import EvaluationConfig
 from sft_core.model_shape import ModelShape
-from sft_core.training import TrainingConfig, num_steps, steps_per_epoch
+from sft_core.training import (
+    OPTIMIZER_TRAITS,
+    TrainingConfig,
+    num_steps,
+    options_of,
+    steps_between,
+    steps_per_epoch,
+)
 
-STATES = {"adamw_torch": 2, "adamw_torch_fused": 2, "rmsprop": 1, "adagrad": 1, "adafactor": 0, "sgd": 0}
-"""Numbers that an optimizer keeps beside each parameter; Adafactor's are one a row and one a column."""
+SCALE_BYTES = 4 / 256
+"""Optimizer states of 8 bits and fewer share a scale of 32 bits, 256 at a time."""
+DEFAULT_RANK = 128
+"""Of GaLore's and APOLLO's projections, unless `optim_args` says otherwise."""
 HIDDEN_BYTES = {2: 34, 4: 40}
 """Bytes that one layer keeps of each token for the backward pass, by the model's width and by the bytes of the
 arithmetic. Norms and the residual stream stay in float32, so half the arithmetic is not half the memory."""
@@ -129,12 +138,15 @@ def forecast(
 
 
 def _evaluations(training: TrainingConfig, steps: int, per_epoch: int) -> int:
-    every = {
-        "no": 0,
-        "steps": training.eval_steps or training.logging_steps,
-        "epoch": per_epoch,
-    }[training.eval_strategy]
-    return (steps // every if every else 0) + int(training.eval_on_start)
+    """Those before `eval_delay` (steps, or epochs) do not take place."""
+    if training.eval_strategy == "no":
+        return int(training.eval_on_start)
+    if training.eval_strategy == "epoch":
+        times = [epoch for epoch in range(1, steps // per_epoch + 1) if epoch >= training.eval_delay]
+    else:
+        every = steps_between(training.eval_steps or training.logging_steps, steps)
+        times = [step for step in range(every, steps + 1, every) if step >= training.eval_delay]
+    return len(times) + int(training.eval_on_start)
 
 
 def _memory(training: TrainingConfig, data: DataSize, model: ModelShape) -> Memory:
@@ -146,13 +158,33 @@ def _memory(training: TrainingConfig, data: DataSize, model: ModelShape) -> Memo
     targets = tokens * data.train_targets / max(data.train_tokens, 1)
     return Memory(
         weights=weights,
-        gradients=weights,
-        optimizer=STATES[training.optim] * weights,
+        gradients=weights if OPTIMIZER_TRAITS[training.optim].keeps_gradients else 0,
+        optimizer=_optimizer_states(training, model),
         low_precision_weights=model.num_parameters * 2 if width < model.bytes_per_parameter else 0,
         activations=layer + inputs if training.gradient_checkpointing else layer * model.num_layers,
         # as they come out and their gradient, and both again in float32 for the loss
         logits=round(targets * model.vocab_size * (2 * width + 8)),
     )
+
+
+def _optimizer_states(training: TrainingConfig, model: ModelShape) -> int:
+    """Bytes that the optimizer keeps beside the weights.
+
+    A projection to rank r leaves a matrix of [rows, columns] 2 states of r x the longer side and itself, r x the
+    shorter: of all parameters outside of the embeddings, a share of about r / `hidden_size`.
+    """
+    traits, options = OPTIMIZER_TRAITS[training.optim], options_of(training.optim_args)
+    states = traits.states + (training.optim == "sgd" and float(options.get("momentum", 0)) > 0)
+    per_number = model.bytes_per_parameter if traits.bits is None else traits.bits / 8
+    if traits.bits is not None and traits.bits <= 8:
+        per_number += SCALE_BYTES
+    embeddings = min(model.vocab_size * model.hidden_size, model.num_parameters)
+    others = model.num_parameters - embeddings
+    per_embedding = 4.0 if traits.embeddings_in_float32 else per_number
+    if traits.is_low_rank:
+        share = min(int(options.get("rank", DEFAULT_RANK)) / model.hidden_size, 1.0)
+        return round(embeddings * states * per_embedding + others * share * (states * per_number + 4))
+    return round(states * (embeddings * per_embedding + others * per_number))
 
 
 def _is_half(training: TrainingConfig) -> bool:

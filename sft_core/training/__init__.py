@@ -13,16 +13,22 @@ Importing the room does not import torch: the verb, `sft_core.training.run.train
 """
 
 from sft_core.training.config import TrainingConfig
+from sft_core.training.fields.milestones import steps_between
+from sft_core.training.optimizers import TRAITS as OPTIMIZER_TRAITS
+from sft_core.training.optimizers import options_of
 from sft_core.training.order import batches_of_step, num_steps, steps_per_epoch
 from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, TrainPlan, TrainResult
 
 __all__ = [
     "METRICS_FILE",
     "MODEL_FOLDER",
+    "OPTIMIZER_TRAITS",
     "TrainPlan",
     "TrainResult",
     "TrainingConfig",
     "batches_of_step",
     "num_steps",
+    "options_of",
+    "steps_between",
     "steps_per_epoch",
 ]

@@ -1,33 +1,49 @@
 """From the recipe's section to transformers' `TrainingArguments`."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
 
+from sft_core.errors import RecipeError
 from sft_core.training.config import TrainingConfig
+
+LIGER_LOSSES = {"cross_entropy": False, "fused_linear_cross_entropy": False}
+"""The loss is ours, whatever other kernels are asked for."""
 
 
 def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool) -> TrainingArguments:
-    """Translate the recipe's section; what the pipeline owns (reporting, saving, devices) is set here."""
+    """Translate the recipe's section; what the pipeline owns (reporting, folders, devices) is set here.
+
+    Args:
+        config: The section.
+        work_folder: Gets checkpoints.
+        has_eval: Whether there are held-out blocks; without them nothing is evaluated.
+
+    Raises:
+        RecipeError: if the section goes by evaluations, and there are no held-out blocks.
+    """
     has_cuda = torch.cuda.is_available()
-    fields = config.model_dump(
-        exclude={"loss_type", "gradient_checkpointing", "bf16", "eval_strategy", "eval_on_start"}
-    )
+    known = {field.name for field in dataclasses.fields(TrainingArguments)}
+    fields = {name: value for name, value in config.model_dump().items() if name in known}
     return TrainingArguments(
-        output_dir=str(work_folder),
-        bf16=wants_bf16(config),
-        activation_checkpointing=config.gradient_checkpointing,
-        eval_strategy=config.eval_strategy if has_eval else "no",
-        eval_on_start=config.eval_on_start and has_eval,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        use_cpu=not has_cuda,
-        dataloader_pin_memory=has_cuda,
-        label_names=["labels"],
-        **fields,
+        **{
+            **fields,
+            **_checkpointing(config),
+            **_evaluation(config, has_eval),
+            "bf16": wants_bf16(config),
+            "liger_kernel_config": {**(config.liger_kernel_config or {}), **LIGER_LOSSES},
+            "parallelism_config": _parallelism(config),
+            "dataloader_pin_memory": config.dataloader_pin_memory and has_cuda,
+            "output_dir": str(work_folder),
+            "report_to": "none",
+            "disable_tqdm": True,
+            "remove_unused_columns": False,
+            "use_cpu": not has_cuda,
+            "label_names": ["labels"],
+        }
     )
 
 
@@ -36,3 +52,34 @@ def wants_bf16(config: TrainingConfig) -> bool:
     if config.bf16 is None:
         return not config.fp16 and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return config.bf16
+
+
+def _checkpointing(config: TrainingConfig) -> dict[str, Any]:
+    """transformers has a new name for it, and warns of the old one."""
+    return {
+        "gradient_checkpointing": None,
+        "gradient_checkpointing_kwargs": None,
+        "activation_checkpointing": config.gradient_checkpointing,
+        "activation_checkpointing_kwargs": config.gradient_checkpointing_kwargs,
+    }
+
+
+def _evaluation(config: TrainingConfig, has_eval: bool) -> dict[str, Any]:
+    """Without held-out blocks nothing can be evaluated, and nothing may go by it."""
+    if has_eval:
+        best = config.metric_for_best_model or ("loss" if config.looks_for_best else None)
+        return {"metric_for_best_model": best}
+    if config.looks_for_best or config.follows_evaluation:
+        raise RecipeError(
+            "training: the best checkpoint, stopping early and this learning rate go by evaluations, but no row is "
+            "held out: set `formats.eval_fraction`, or give a source `split: eval`"
+        )
+    return {"eval_strategy": "no", "eval_on_start": False}
+
+
+def _parallelism(config: TrainingConfig) -> Any:
+    if config.parallelism_config is None:
+        return None
+    from accelerate.parallelism_config import ParallelismConfig
+
+    return ParallelismConfig(**config.parallelism_config)

@@ -1,0 +1,175 @@
+"""The optimizers of transformers 5: what each of them needs, and what it keeps beside the weights.
+
+adamw_torch       2 numbers a parameter, as wide as the parameter          1B parameters in float32  →  8 GB
+adamw_8bit        2 numbers of 8 bits, and 32 bits for embeddings                                    →  about 2.5 GB
+adafactor         a row and a column for each matrix                                                 →  almost nothing
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Optimizer = Literal[
+    "adamw_torch",
+    "adamw_torch_fused",
+    "adamw_torch_xla",
+    "adamw_torch_npu_fused",
+    "adafactor",
+    "adamw_anyprecision",
+    "adamw_torch_4bit",
+    "adamw_torch_8bit",
+    "ademamix",
+    "sgd",
+    "adagrad",
+    "adamw_bnb_8bit",
+    "adamw_8bit",
+    "ademamix_8bit",
+    "lion_8bit",
+    "lion_32bit",
+    "paged_adamw_32bit",
+    "paged_adamw_8bit",
+    "paged_ademamix_32bit",
+    "paged_ademamix_8bit",
+    "paged_lion_32bit",
+    "paged_lion_8bit",
+    "rmsprop",
+    "rmsprop_bnb",
+    "rmsprop_bnb_8bit",
+    "rmsprop_bnb_32bit",
+    "galore_adamw",
+    "galore_adamw_8bit",
+    "galore_adafactor",
+    "galore_adamw_layerwise",
+    "galore_adamw_8bit_layerwise",
+    "galore_adafactor_layerwise",
+    "lomo",
+    "adalomo",
+    "grokadamw",
+    "schedule_free_radam",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
+    "apollo_adamw",
+    "apollo_adamw_layerwise",
+    "stable_adamw",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """Where an optimizer comes from that is not PyTorch's own."""
+
+    module: str
+    install: str
+    """What to type after `pip install`."""
+    needs_gpu: bool = False
+
+
+BITSANDBYTES = Package("bitsandbytes", "'sft[quantization]'", needs_gpu=True)
+TORCHAO = Package("torchao", "'sft[quantization]'")
+GALORE = Package("galore_torch", "galore-torch")
+APOLLO = Package("apollo_torch", "apollo-torch")
+SCHEDULE_FREE = Package("schedulefree", "schedulefree")
+LOMO = Package("lomo_optim", "lomo-optim", needs_gpu=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is known of an optimizer without importing it."""
+
+    package: Package | None = None
+    states: int = 2
+    """Numbers kept for each parameter."""
+    bits: int | None = None
+    """Of each of them; None: as the parameter's own. Those below 32 come in groups of 256 with a scale of 32 bits."""
+    embeddings_in_float32: bool = False
+    """Whether transformers keeps 32 bits for embeddings, which do badly with 8."""
+    is_low_rank: bool = False
+    """Whether it keeps its numbers in a space of lower rank, for the modules in `optim_target_modules`."""
+    keeps_gradients: bool = True
+    """Whether the gradients of all layers exist at once; if not, each layer changes as soon as it has its own."""
+
+
+def _bitsandbytes(states: int, bits: int) -> Traits:
+    return Traits(BITSANDBYTES, states, bits, embeddings_in_float32=bits == 8)
+
+
+TRAITS: Mapping[Optimizer, Traits] = {
+    "adamw_torch": Traits(),
+    "adamw_torch_fused": Traits(),
+    "adamw_torch_xla": Traits(Package("torch_xla", "torch_xla (on a TPU)")),
+    "adamw_torch_npu_fused": Traits(Package("torch_npu", "torch_npu (on an Ascend NPU)")),
+    "adafactor": Traits(states=0),
+    "adamw_anyprecision": Traits(Package("torchdistx", "git+https://github.com/pytorch/torchdistx"), bits=32),
+    "adamw_torch_4bit": Traits(TORCHAO, bits=4),
+    "adamw_torch_8bit": Traits(TORCHAO, bits=8),
+    "ademamix": _bitsandbytes(3, 32),
+    "sgd": Traits(states=0),
+    "adagrad": Traits(states=1),
+    "adamw_bnb_8bit": _bitsandbytes(2, 8),
+    "adamw_8bit": _bitsandbytes(2, 8),
+    "ademamix_8bit": _bitsandbytes(3, 8),
+    "lion_8bit": _bitsandbytes(1, 8),
+    "lion_32bit": _bitsandbytes(1, 32),
+    "paged_adamw_32bit": _bitsandbytes(2, 32),
+    "paged_adamw_8bit": _bitsandbytes(2, 8),
+    "paged_ademamix_32bit": _bitsandbytes(3, 32),
+    "paged_ademamix_8bit": _bitsandbytes(3, 8),
+    "paged_lion_32bit": _bitsandbytes(1, 32),
+    "paged_lion_8bit": _bitsandbytes(1, 8),
+    "rmsprop": Traits(states=1),
+    "rmsprop_bnb": _bitsandbytes(1, 32),
+    "rmsprop_bnb_8bit": _bitsandbytes(1, 8),
+    "rmsprop_bnb_32bit": _bitsandbytes(1, 32),
+    "galore_adamw": Traits(GALORE, is_low_rank=True),
+    "galore_adamw_8bit": Traits(GALORE, bits=8, is_low_rank=True),
+    "galore_adafactor": Traits(GALORE, states=0, is_low_rank=True),
+    "galore_adamw_layerwise": Traits(GALORE, is_low_rank=True, keeps_gradients=False),
+    "galore_adamw_8bit_layerwise": Traits(GALORE, bits=8, is_low_rank=True, keeps_gradients=False),
+    "galore_adafactor_layerwise": Traits(GALORE, states=0, is_low_rank=True, keeps_gradients=False),
+    "lomo": Traits(LOMO, states=0, keeps_gradients=False),
+    "adalomo": Traits(LOMO, states=0, keeps_gradients=False),
+    "grokadamw": Traits(Package("grokadamw", "grokadamw"), states=3),
+    "schedule_free_radam": Traits(SCHEDULE_FREE),
+    "schedule_free_adamw": Traits(SCHEDULE_FREE),
+    "schedule_free_sgd": Traits(SCHEDULE_FREE, states=1),
+    "apollo_adamw": Traits(APOLLO, is_low_rank=True),
+    "apollo_adamw_layerwise": Traits(APOLLO, is_low_rank=True, keeps_gradients=False),
+    "stable_adamw": Traits(Package("optimi", "torch-optimi")),
+}
+assert set(TRAITS) == set(get_args(Optimizer)), "every optimizer has traits"
+
+
+def options_of(text: str | None) -> dict[str, str]:
+    """Read `optim_args`, `name=value,name=value`.
+
+    Raises:
+        ValueError: if it reads otherwise.
+    """
+    pairs = [part.partition("=") for part in (text or "").replace(" ", "").split(",") if part]
+    if any(not (name and equals and value) for name, equals, value in pairs):
+        raise ValueError(f"expected name=value,name=value, for example momentum=0.9,nesterov=true; found '{text}'")
+    return {name: value for name, _, value in pairs}
+
+
+def check_optimizer(
+    name: Optimizer, args: str | None, target_modules: str | tuple[str, ...] | None, accumulation_steps: int
+) -> None:
+    """Check that an optimizer gets what it needs, and nothing that it would not look at.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    traits = TRAITS[name]
+    if traits.is_low_rank and not target_modules:
+        raise ValueError(f"`optim: {name}` needs `optim_target_modules`, for example [attn, mlp] or all-linear")
+    if target_modules and not traits.is_low_rank:
+        raise ValueError(
+            f"`optim_target_modules` belongs to the `galore` and `apollo` optimizers; `optim: {name}` changes all"
+        )
+    if not traits.keeps_gradients and accumulation_steps > 1:
+        raise ValueError(
+            f"`optim: {name}` changes each layer during the backward pass, so nothing can be accumulated: set "
+            f"`gradient_accumulation_steps` to 1, found {accumulation_steps}"
+        )
+    if args and name in ("adamw_torch", "adamw_torch_fused", "adafactor", "lomo", "adalomo"):
+        raise ValueError(f"`optim: {name}` takes no `optim_args`; found '{args}'")

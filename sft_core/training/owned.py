@@ -1,0 +1,76 @@
+"""Fields of `TrainingArguments` that no recipe sets, and why; and fields that have one sensible value."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_TRACKING = "MLflow tracks every run, under `registry.experiment`; servers are named by MLFLOW_TRACKING_URI"
+_HUB = "models are registered in MLflow; push the registered folder with `hf upload` where it should be on the Hub"
+_PREDICTIONS = (
+    "held-out rows are measured as sums over tokens, and no prediction is kept; answers to prompts are `evaluation`'s"
+)
+_SAME_ARITHMETIC = "held-out rows are measured with the arithmetic of the training, so that both losses can be compared"
+_STAGES = "what runs is the command's: `sft run` trains and evaluates, `sft prepare` only prepares"
+_RESUMING = "an interrupted training goes on where its last checkpoint was when the same recipe is run again"
+_EVEN = "how blocks are dealt to processes is the pipeline's, so that `sft trace` can name the rows of each step"
+
+OWNED: Mapping[str, str] = {
+    "output_dir": "artifacts lie in the store, below `runtime.home`",
+    "report_to": _TRACKING,
+    "run_name": "runs are called by the recipe's `name`",
+    "project": _TRACKING,
+    "trackio_space_id": _TRACKING,
+    "trackio_bucket_id": _TRACKING,
+    "trackio_static_space_id": _TRACKING,
+    "disable_tqdm": "progress is shown by the command, from the lines of `metrics.jsonl`",
+    "logging_nan_inf_filter": "logged numbers are sums over tokens divided by counts, and nothing is filtered",
+    "include_num_input_tokens_seen": "`num_tokens` is always counted and logged",
+    "skip_memory_metrics": "the Trainer's own summary is replaced by sums over tokens; `sft check` estimates memory",
+    "push_to_hub": _HUB,
+    "hub_token": _HUB,
+    "hub_private_repo": _HUB,
+    "hub_model_id": _HUB,
+    "hub_strategy": _HUB,
+    "hub_always_push": _HUB,
+    "hub_revision": _HUB,
+    "prediction_loss_only": _PREDICTIONS,
+    "eval_do_concat_batches": _PREDICTIONS,
+    "eval_use_gather_object": _PREDICTIONS,
+    "eval_accumulation_steps": _PREDICTIONS,
+    "include_for_metrics": _PREDICTIONS,
+    "batch_eval_metrics": _PREDICTIONS,
+    "bf16_full_eval": _SAME_ARITHMETIC,
+    "fp16_full_eval": _SAME_ARITHMETIC,
+    "save_on_each_node": "the artifact is written once, by the first process",
+    "enable_jit_checkpoint": "how a training that is asked to end saves its state is the pipeline's",
+    "ignore_data_skip": _RESUMING + ", with the next block: otherwise some rows were seen twice and others never",
+    "restore_callback_states_from_checkpoint": _RESUMING,
+    "resume_from_checkpoint": _RESUMING,
+    "auto_find_batch_size": (
+        "the batch decides what each step sees; lower `per_device_train_batch_size` and raise "
+        "`gradient_accumulation_steps` by as much: the steps stay the same"
+    ),
+    "use_cpu": "the GPU is used where there is one; `runtime.launch: {cpu: true}` leaves it alone",
+    "accelerator_config": _EVEN,
+    "dataloader_in_order": "batches come in the order of the seed, whoever loads them",
+    "remove_unused_columns": "the blocks' columns are the pipeline's own; extra columns are left out in `sources`",
+    "label_names": "the blocks' columns are the pipeline's own",
+    "length_column_name": "the length of each block is known from the block",
+    "do_train": _STAGES,
+    "do_eval": _STAGES,
+    "do_predict": _STAGES,
+    "local_rank": "the launcher gives each process its rank",
+}
+"""Name → reason. Whoever writes one of these is told the reason."""
+
+ONE_VALUE: Mapping[str, tuple[Any, str]] = {
+    "label_smoothing_factor": (
+        0.0,
+        "the loss is computed without the logits of all tokens, and smoothing needs them; TRL is giving it up as well",
+    ),
+    "average_tokens_across_devices": (
+        True,
+        "a step has one denominator, the targets of all processes: otherwise the loss would depend on their number",
+    ),
+    "use_cache": (False, "with a cache of keys, documents of one block would attend to each other"),
+}
+"""Name → the only value that is right here, and why."""
