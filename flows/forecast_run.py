@@ -6,6 +6,7 @@ from flows.prepare_data import PreparedData
 from sft_core.forecast import DataSize, Forecast, forecast
 from sft_core.inputs import locate_inputs
 from sft_core.inspection import lineage_of
+from sft_core.launch import read_launch
 from sft_core.model import locate_model
 from sft_core.model_shape import measure_model
 from sft_core.recipe import Recipe
@@ -23,7 +24,8 @@ def forecast_run(recipe: Recipe, data: PreparedData) -> Forecast:
     digests = file_digests(open_store(recipe.runtime))
     tokenizer = load_tokenizer(locate_inputs(recipe, digests).tokenizer)
     model = measure_model(locate_model(recipe.model, digests), tokenizer)
-    return forecast(recipe.training, recipe.evaluation, recipe.runtime.num_processes, _size_of(recipe, data), model)
+    num_processes = read_launch(recipe.runtime).num_processes
+    return forecast(recipe.training, recipe.evaluation, num_processes, _size_of(recipe, data), model)
 
 
 def _size_of(recipe: Recipe, data: PreparedData) -> DataSize:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sft_core.artifact import ArtifactStore, Manifest
 from sft_core.errors import RecipeError
 from sft_core.inspection import Lineage, find_artifact, find_dataset, lineage_of
+from sft_core.launch import read_launch
 from sft_core.recipe import Recipe
 from sft_core.tokenizer import TokenizerRef
 from sft_core.training import MODEL_FOLDER, TrainingConfig, TrainPlan, batches_of_step
@@ -41,7 +42,9 @@ def open_prepared(recipe: Recipe, data: "PreparedData") -> OpenData:
 
     store = open_store(recipe.runtime)
     tokenizer = locate_inputs(recipe, file_digests(store)).tokenizer
-    return OpenData(lineage_of(store, data.dataset), tokenizer, recipe.training, recipe.runtime.num_processes)
+    return OpenData(
+        lineage_of(store, data.dataset), tokenizer, recipe.training, read_launch(recipe.runtime).num_processes
+    )
 
 
 def open_folder(folder: Path) -> OpenData:

@@ -9,6 +9,7 @@ from sft_core.model import locate_model
 from sft_core.recipe import Recipe
 from tasks.evaluate_model import evaluate_model
 from tasks.home import file_digests, open_store
+from tasks.launching import ready_to_train
 from tasks.provenance import RecipeText, run_key
 from tasks.register_model import register_model
 from tasks.tracking import open_tracker
@@ -20,6 +21,7 @@ def sft(recipe: Recipe) -> RunReport:
     """Fine-tune one model from one recipe, reusing every stage whose inputs did not change."""
     store = open_store(recipe.runtime)
     digests = file_digests(store)
+    processes = ready_to_train(recipe)
     inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
 
     tracker = open_tracker(recipe.registry.experiment, store)
@@ -34,7 +36,8 @@ def sft(recipe: Recipe) -> RunReport:
             inputs.template,
             recipe.tokens.eos_token,
             data.dataset,
-            runtime=recipe.runtime,
+            processes.num_processes,
+            processes=processes,
             run=run,
             store=store,
         )

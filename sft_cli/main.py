@@ -54,7 +54,7 @@ Rows = Annotated[int, typer.Option("--rows", min=0, help="Sample rows to show of
 def run(recipe: RecipePath, overrides: Overrides = None, is_json: Json = False, is_debugging: Debug = False) -> None:
     """Run the whole pipeline: prepare, train, evaluate, register. Stages whose inputs did not change are reused."""
     with session(is_json, is_debugging) as current:
-        parsed = load_recipe(recipe, overrides or [])
+        parsed = load_recipe(recipe, overrides or [], current.notify)
         current.prepare(parsed)
         from flows.sft import sft
         from sft_cli.summary import show_run
@@ -74,7 +74,9 @@ def prepare(
 ) -> None:
     """Prepare the data only: read, detect, render, tokenize, pack."""
     with session(is_json, is_debugging) as current:
-        parsed = load_recipe(recipe, [*(overrides or []), *(["packing.target_column=labels"] if labels else [])])
+        parsed = load_recipe(
+            recipe, [*(overrides or []), *(["packing.target_column=labels"] if labels else [])], current.notify
+        )
         current.prepare(parsed)
         from flows.prepare_data import prepare_data
         from sft_cli.summary import show_data
@@ -94,7 +96,7 @@ def check(
     Prepares the data, so that a later run finds it done.
     """
     with session(is_json, is_debugging) as current:
-        parsed = load_recipe(recipe, overrides or [])
+        parsed = load_recipe(recipe, overrides or [], current.notify)
         current.prepare(parsed)
         from flows.forecast_run import forecast_run
         from flows.open_data import open_prepared
@@ -168,7 +170,7 @@ def _open(current: Session, target: Path, overrides: list[str] | None) -> "OpenD
         from flows.open_data import open_folder
 
         return open_folder(target)
-    parsed = load_recipe(target, overrides or [])
+    parsed = load_recipe(target, overrides or [], current.notify)
     current.prepare(parsed)
     from flows.open_data import open_recipe
 

@@ -46,6 +46,10 @@ class Session:
             ) from error
         locate_inputs(recipe, FileDigests.below(home))
 
+    def notify(self, notice: str) -> None:
+        """Tell something that is no mistake, on standard error."""
+        sys.stderr.write(f"sft: {notice}\n")
+
     def emit(self, result: dict[str, Any]) -> None:
         """Write the one JSON line."""
         if self.is_json:

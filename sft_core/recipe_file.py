@@ -4,13 +4,16 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sft_core.aliases import notice_of, our_path, resolve_aliases
+from sft_core.counterparts import counterpart
 from sft_core.errors import RecipeError
 from sft_core.recipe import Recipe
 
@@ -36,13 +39,14 @@ def _mapping_without_doubles(loader: _Loader, node: yaml.MappingNode) -> dict[An
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping_without_doubles)
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: Path, overrides: Sequence[str] = (), notify: Callable[[str], None] = warnings.warn) -> Recipe:
     """Read a recipe file.
 
     Args:
         path: The YAML file.
         overrides: `dotted.path=value` each, for example `training.learning_rate=1e-4` or `sources.0.path=x.jsonl`; the
             value is YAML.
+        notify: Gets a line for each name that was understood though it is not ours.
 
     Raises:
         RecipeError: naming file, key, what was expected and what was found.
@@ -57,8 +61,14 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}, {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: expected sections (model, sources, …), found {type(content).__name__}")
+    try:
+        notices = resolve_aliases(content)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
     for override in overrides:
-        _lay_over(content, override)
+        notices += _lay_over(content, override)
+    for notice in dict.fromkeys(notices):
+        notify(f"{path}: {notice}")
     return parse_recipe(content, str(path))
 
 
@@ -76,10 +86,12 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
         raise RecipeError("\n".join(f"{where}: {line}" for line in dict.fromkeys(lines))) from error
 
 
-def _lay_over(content: dict[str, Any], override: str) -> None:
-    """Set one dotted path in plain YAML content; sections that are not there yet are made."""
-    path, equals, text = override.partition("=")
-    keys = path.strip().split(".")
+def _lay_over(content: dict[str, Any], override: str) -> list[str]:
+    """Set one dotted path in plain YAML content; sections that are not there yet are made. Returns a notice if the path
+    is an alias."""
+    written, equals, text = override.partition("=")
+    path = our_path(written.strip())
+    keys = path.split(".")
     if not equals or not all(keys):
         raise RecipeError(f"--set: expected dotted.path=value, found '{override}'")
     try:
@@ -99,6 +111,7 @@ def _lay_over(content: dict[str, Any], override: str) -> None:
             here = here[key]
         else:
             raise RecipeError(f"--set {path}: '{'.'.join(keys[:depth])}' is a value, not a section")
+    return [] if path == written.strip() else [notice_of(written.strip(), content)]
 
 
 def _step_into_list(items: list[Any], key: str, value: Any, is_last: bool, path: str) -> Any:
@@ -124,7 +137,7 @@ def _explain(mistake: dict[str, Any]) -> str:
     """Say one mistake in a line: where, what was expected, what was found, what was perhaps meant."""
     where = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
-        return f"{where}: unknown key{_did_you_mean(mistake['loc'])}"
+        return _explain_key(mistake["loc"], mistake["input"])
     if mistake["type"] == "missing":
         return f"{where}: expected a value, found none"
     message = str(mistake["msg"]).removeprefix("Value error, ")
@@ -133,16 +146,35 @@ def _explain(mistake: dict[str, Any]) -> str:
     return f"{where}: {message[0].lower()}{message[1:]}; found {mistake['input']!r}"
 
 
-def _did_you_mean(location: Sequence[str | int]) -> str:
+def _explain_key(location: Sequence[str | int], value: Any) -> str:
+    """Say of a key that is no field why it is none, what it is called here, or what was perhaps meant."""
     *parents, wrong = location
-    section = _section_at(parents)
+    where, section = ".".join(str(part) for part in location), _section_at(parents)
+    refused = getattr(section, "refused", {})
+    if wrong in refused:
+        return f"{where}: not set in a recipe: {refused[wrong]}"
+    if section is not None and not _elsewhere(str(wrong)):
+        foreign = [(path, said) for path in (where, *_paths_below(where, value)) if (said := counterpart(path))]
+        if foreign:
+            return "; ".join(f"{path}: {said}" for path, said in foreign)
+    return f"{where}: unknown key{_did_you_mean(section, str(wrong))}"
+
+
+def _paths_below(where: str, value: Any) -> list[str]:
+    return [f"{where}.{key}" for key in value] if isinstance(value, dict) else []
+
+
+def _elsewhere(wrong: str) -> list[str]:
+    """Where in other sections a field of this name is."""
+    return [f"{name}.{wrong}" for name, field in Recipe.model_fields.items() if wrong in _fields_of(field.annotation)]
+
+
+def _did_you_mean(section: type[BaseModel] | None, wrong: str) -> str:
     if section is None:
         return ""
     known = list(section.model_fields)
-    close = difflib.get_close_matches(str(wrong), known, n=1, cutoff=0.5)
-    elsewhere = [
-        f"{name}.{wrong}" for name, field in Recipe.model_fields.items() if wrong in _fields_of(field.annotation)
-    ]
+    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    elsewhere = _elsewhere(wrong)
     if elsewhere:  # the exact name of a field: the right word in the wrong place
         return f"; did you mean '{elsewhere[0]}'?"
     if close:

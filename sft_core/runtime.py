@@ -1,7 +1,11 @@
-"""Where and how fast a run works: nothing here can change what comes out, so nothing here enters a key."""
+"""Where and how fast a run works: nothing here can change what comes out, so nothing here enters a key.
+
+But for one number: how many processes train decides which blocks share a step, so it is an input of the training.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -17,7 +21,11 @@ class RuntimeConfig(Section, Placement):
     num_workers: int | None = Field(default=None, ge=1)
     """Processes that prepare shards side by side; by default one per core. The result is the same for any number."""
     num_processes: int = Field(default=1, ge=1)
-    """Training processes on this machine, one per GPU."""
+    """Training processes on each machine, one per GPU. The simple way; `launch` says the rest."""
+    launch: dict[str, Any] = {}
+    """Options of `accelerate launch` by their long names, for example `{use_fsdp: true, fsdp_version: 2}`, or
+    `config_file`, the YAML that `accelerate config` writes; options lie over the file. What would change the result
+    (precision, compilation, clipping) belongs to `training` and is refused here."""
 
     def home_folder(self, environment: Mapping[str, str]) -> Path:
         """The absolute folder of all state.

@@ -7,6 +7,7 @@ started the child.
 """
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +18,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from sft_core.errors import RecipeError, StageFailedError
+from sft_core.launch import Launch, read_launch
+from sft_core.recipe import Recipe
 from sft_core.subprocesses import MISTAKE_FILE, die_with_parent
+from sft_core.training.requirements import check_requirements
 
 POLL_SECONDS = 0.5
 SECONDS_TO_END = 10.0
@@ -30,7 +34,7 @@ def launch(
     plan: BaseModel,
     folder: Path,
     log: Path,
-    num_processes: int = 1,
+    processes: Launch | None = None,
     on_tick: Callable[[], None] = lambda: None,
 ) -> None:
     """Run `accelerate launch -m sft_core.<room> plan.json` to its end.
@@ -40,23 +44,26 @@ def launch(
         plan: Written to `plan.json` in the folder.
         folder: Where the room writes.
         log: Gets all that the process prints.
-        num_processes: Processes on this machine.
+        processes: That run it; by default one.
         on_tick: Called twice a second while it runs, and once after it ended.
 
     Raises:
         RecipeError: with the room's own words, if it found a mistake of the user's.
         StageFailedError: if it failed otherwise; the message ends with the log's last lines and names the file.
     """
+    processes = processes or Launch()
     plan_path = folder / "plan.json"
     plan_path.write_text(plan.model_dump_json(indent=1), encoding="utf-8")
     with log.open("ab") as output:
+        output.write(_invitation(room, plan_path, processes).encode())
+        output.flush()
         child = subprocess.Popen(
-            _command(room, plan_path, num_processes),
+            command(room, plan_path, processes),
             start_new_session=True,
             preexec_fn=die_with_parent,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_environment(num_processes),
+            env=_environment(processes),
         )
         try:
             while child.poll() is None:
@@ -70,18 +77,46 @@ def launch(
         _raise_failure(room, child.returncode, folder, log)
 
 
-def _command(room: str, plan_path: Path, num_processes: int) -> list[str]:
-    """accelerate launches, except for several processes on CPUs, of which it would start only one, without an error."""
-    arguments = ["-m", f"sft_core.{room}", str(plan_path)]
-    if num_processes > 1 and not NVIDIA_DRIVER.exists():
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(num_processes)]
-        return [sys.executable, *launcher, *arguments]
-    launcher = ["-m", "accelerate.commands.launch", "--num_processes", str(num_processes), "--num_machines", "1"]
-    options = ["--mixed_precision", "no", "--dynamo_backend", "no", *(["--multi_gpu"] if num_processes > 1 else [])]
-    return [sys.executable, *launcher, *options, *arguments]
+def ready_to_train(recipe: Recipe) -> Launch:
+    """Read how training will be launched, and make sure that this machine can.
+
+    Raises:
+        RecipeError: if it cannot, before any data is read.
+    """
+    processes = read_launch(recipe.runtime)
+    check_requirements(recipe.training, lambda: processes.strategy != "cpu" and _has_gpu())
+    command("training", Path("plan.json"), processes)
+    return processes
 
 
-def _environment(num_processes: int) -> dict[str, str]:
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def command(room: str, plan_path: Path, processes: Launch, machine_rank: int = 0) -> list[str]:
+    """The command of one machine.
+
+    accelerate launches, except for several processes on CPUs, of which it would start only one, without an error.
+
+    Raises:
+        RecipeError: for an option that accelerate does not have, or that needs a GPU where there is none.
+    """
+    program = ["-m", f"sft_core.{room}", str(plan_path)]
+    if processes.num_processes > 1 and (processes.strategy == "cpu" or not NVIDIA_DRIVER.exists()):
+        return [sys.executable, "-m", "torch.distributed.run", *processes.torchrun_arguments(machine_rank), *program]
+    arguments = processes.accelerate_arguments(machine_rank)
+    return [sys.executable, "-m", "accelerate.commands.launch", *arguments, *program]
+
+
+def _invitation(room: str, plan_path: Path, processes: Launch) -> str:
+    """What is to be typed on the other machines, for the head of the log."""
+    commands = [shlex.join(command(room, plan_path, processes, rank)) for rank in range(1, processes.num_machines)]
+    return "".join(f"machine {rank} joins with: {text}\n" for rank, text in enumerate(commands, start=1))
+
+
+def _environment(processes: Launch) -> dict[str, str]:
     """The child finds `sft_core` where we did, whatever its working directory, and nothing that a tracker would attach
     to.
 
@@ -89,11 +124,13 @@ def _environment(num_processes: int) -> dict[str, str]:
     """
     root = str(Path(__file__).parent.parent)
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
-    threads = str(max(1, (os.cpu_count() or 1) // num_processes))
+    threads = str(max(1, (os.cpu_count() or 1) // processes.processes_here))
+    gpus = {"CUDA_VISIBLE_DEVICES": ""} if processes.strategy == "cpu" else {}
     inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_RUN_ID"}
     return {
         "OMP_NUM_THREADS": threads,
         **inherited,
+        **gpus,
         "PYTHONPATH": path,
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.chat import TemplateRef
+from sft_core.launch import Launch
 from sft_core.model import ModelRef
 from sft_core.records import StageOutcome
-from sft_core.runtime import RuntimeConfig
 from sft_core.tokenizer import TokenizerRef
 from sft_core.training import METRICS_FILE, TrainingConfig, TrainPlan, TrainResult
 from tasks.caching import artifact_task
@@ -24,12 +24,16 @@ def train_model(
     template: TemplateRef,
     eos_token: str | None,
     dataset: ArtifactRef,
-    runtime: RuntimeConfig,
+    num_processes: int,
+    processes: Launch,
     run: TrackedRun,
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
-    """Train on a packed data set; the artifact holds the model's folder, the metrics and the plan."""
+    """Train on a packed data set; the artifact holds the model's folder, the metrics and the plan.
+
+    How many processes train is an input, because it decides which blocks share a step; how they are launched is not.
+    """
     splits = store.manifest(dataset).facts["splits"]
     plan = TrainPlan(
         training=config,
@@ -41,7 +45,7 @@ def train_model(
         train_folder=store.path(dataset) / "train",
         eval_folder=store.path(dataset) / "eval" if "eval" in splits else None,
         output_folder=folder,
-        num_processes=runtime.num_processes,
+        num_processes=num_processes,
     )
     with TrainingProgress(folder / METRICS_FILE) as progress:
 
@@ -49,6 +53,6 @@ def train_model(
             progress.update()
             run.forward_metrics(folder / METRICS_FILE)
 
-        launch("training", plan, folder, log_file(store, "train_model", dataset.name), runtime.num_processes, on_tick)
+        launch("training", plan, folder, log_file(store, "train_model", dataset.name), processes, on_tick)
     result = TrainResult.model_validate_json((folder / "result.json").read_bytes())
     return StageOutcome(facts={**result.model_dump(), "seed": config.seed})

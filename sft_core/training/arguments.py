@@ -36,6 +36,8 @@ def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool
             "bf16": wants_bf16(config),
             "liger_kernel_config": {**(config.liger_kernel_config or {}), **LIGER_LOSSES},
             "parallelism_config": _parallelism(config),
+            # one process talks to nobody, and accelerate fails if it is told how
+            "ddp_backend": config.ddp_backend if torch.distributed.is_torchelastic_launched() else None,
             "dataloader_pin_memory": config.dataloader_pin_memory and has_cuda,
             "output_dir": str(work_folder),
             "report_to": "none",

@@ -65,11 +65,11 @@ class Package:
 
 
 BITSANDBYTES = Package("bitsandbytes", "'sft[quantization]'", needs_gpu=True)
-TORCHAO = Package("torchao", "'sft[quantization]'")
-GALORE = Package("galore_torch", "galore-torch")
-APOLLO = Package("apollo_torch", "apollo-torch")
-SCHEDULE_FREE = Package("schedulefree", "schedulefree")
-LOMO = Package("lomo_optim", "lomo-optim", needs_gpu=True)
+TORCHAO = Package("torchao", "'sft[optimizers]'")
+GALORE = Package("galore_torch", "'sft[optimizers]'")
+APOLLO = Package("apollo_torch", "'sft[optimizers]'")
+SCHEDULE_FREE = Package("schedulefree", "'sft[optimizers]'")
+LOMO = Package("lomo_optim", "'sft[optimizers]'", needs_gpu=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +128,13 @@ TRAITS: Mapping[Optimizer, Traits] = {
     "galore_adafactor_layerwise": Traits(GALORE, states=0, is_low_rank=True, keeps_gradients=False),
     "lomo": Traits(LOMO, states=0, keeps_gradients=False),
     "adalomo": Traits(LOMO, states=0, keeps_gradients=False),
-    "grokadamw": Traits(Package("grokadamw", "grokadamw"), states=3),
+    "grokadamw": Traits(Package("grokadamw", "'sft[optimizers]'"), states=3),
     "schedule_free_radam": Traits(SCHEDULE_FREE),
     "schedule_free_adamw": Traits(SCHEDULE_FREE),
     "schedule_free_sgd": Traits(SCHEDULE_FREE, states=1),
     "apollo_adamw": Traits(APOLLO, is_low_rank=True),
     "apollo_adamw_layerwise": Traits(APOLLO, is_low_rank=True, keeps_gradients=False),
-    "stable_adamw": Traits(Package("optimi", "torch-optimi")),
+    "stable_adamw": Traits(Package("optimi", "'sft[optimizers]'")),
 }
 assert set(TRAITS) == set(get_args(Optimizer)), "every optimizer has traits"
 

@@ -71,6 +71,7 @@ ONE_VALUE: Mapping[str, tuple[Any, str]] = {
         True,
         "a step has one denominator, the targets of all processes: otherwise the loss would depend on their number",
     ),
+    "save_only_model": (False, "an interrupted training could not go on from such checkpoints"),
     "use_cache": (False, "with a cache of keys, documents of one block would attend to each other"),
 }
 """Name → the only value that is right here, and why."""

@@ -64,7 +64,28 @@ def test_anchors_and_merges_work(file: Path) -> None:
         ("modle: {}", "modle: unknown key; did you mean 'model'?"),
         ("training: {learning_rat: 1}", "training.learning_rat: unknown key; did you mean 'learning_rate'?"),
         ("registry: {gate: {threshhold: 1}}", "registry.gate.threshhold: unknown key; did you mean 'threshold'?"),
-        ("learning_rate: 1", "learning_rate: unknown key; did you mean 'training.learning_rate'?"),
+        ("weight_decay: 1", "weight_decay: unknown key; did you mean 'training.weight_decay'?"),
+        (
+            "training: {output_dir: a}",
+            "training.output_dir: not set in a recipe: artifacts lie in the store, below `runtime.home`",
+        ),
+        (
+            "training: {dataset_num_proc: 2}",
+            "training.dataset_num_proc: write `runtime.num_workers`; the result is the same for any number",
+        ),
+        (
+            "training: {warmup_ratio: 0.1}",
+            "training.warmup_ratio: write `training.warmup_steps`; a number below 1 is a share of all steps",
+        ),
+        (
+            "training: {lora_r: 8}",
+            "training.lora_r: write `training.peft`; by PEFT's own name inside of `peft`: `{peft_type: LORA, r: 16}`",
+        ),
+        (
+            "training: {padding_free: true}",
+            "training.padding_free: no such field here; how a batch is laid out is the trainer's, and changes no "
+            "number; `packing` fills the blocks",
+        ),
         ("max_length: 1", "max_length: unknown key; did you mean 'tokens.max_length'?"),
         ("eval_fraction: 0.1", "eval_fraction: unknown key; did you mean 'formats.eval_fraction'?"),
         ("packing_strategy: bfd", "packing_strategy: unknown key; did you mean 'packing.packing_strategy'?"),

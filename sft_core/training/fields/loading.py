@@ -12,11 +12,12 @@ class LoadingFields(Section):
 
     data_seed: int | None = Field(default=None, ge=0, lt=2**32)
     """Of the order of the data; None: as `seed`."""
-    train_sampling_strategy: Literal["random", "sequential", "group_by_length", "batch_rebalance"] = "random"
-    """Order of the blocks in an epoch: drawn from the seed; as they are stored; by length, so that batches have little
-    padding; or drawn, and then shared out so that all devices get as many tokens."""
+    train_sampling_strategy: Literal["random", "sequential", "group_by_length"] = "random"
+    """Order of the blocks in an epoch: drawn from the seed; as they are stored; or drawn and then sorted by length a
+    few steps at a time, so that batches have little padding. (transformers' `batch_rebalance` is not needed where
+    `packing` makes blocks as long as each other.)"""
     dataloader_drop_last: bool = False
-    """Leave out an epoch's last batch where it is not full."""
+    """Leave out the last blocks of an epoch where they do not fill a step."""
     dataloader_num_workers: int = Field(default=0, ge=0)
     """Processes that load batches ahead; 0: the trainer loads them itself."""
     dataloader_pin_memory: bool = True

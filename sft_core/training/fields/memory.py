@@ -34,7 +34,7 @@ class MemoryFields(Section):
     """Its options: `every_n_layers` (only each n-th layer), `offload` (keep what is saved in host memory), and those of
     `torch.utils.checkpoint`, such as `use_reentrant`."""
     activation_offloading: bool = False
-    """Keep activations in host memory until the backward pass needs them. Slower; for long rows on a small GPU."""
+    """Keep what the backward pass needs in the host's memory instead of the GPU's: less memory, slower."""
     torch_compile: bool = False
     """Compile the model with `torch.compile`."""
     torch_compile_backend: str | None = None

@@ -42,10 +42,10 @@ class MilestoneFields(Section):
     best so far, or never. A training that was interrupted goes on from the last one."""
     save_steps: int | float = Field(default=500, gt=0)
     """With `save_strategy: steps`: steps, or a share of all steps."""
-    save_total_limit: int | None = Field(default=None, ge=1)
-    """Checkpoints to keep; older ones are deleted, the best never. None: all."""
+    save_total_limit: int | None = Field(default=2, ge=1)
+    """Checkpoints to keep; older ones are deleted, the best never (TRL: all are kept). None: all."""
     save_only_model: bool = False
-    """Save checkpoints without the state of the optimizer: smaller, but nothing can go on from them."""
+    """Only false: a checkpoint without the optimizer's state is none that a training could go on from."""
     keep_checkpoints: bool = False
     """Whether checkpoints stay with the trained model. Off: they serve an interrupted training, and go with its end."""
     load_best_model_at_end: bool = False

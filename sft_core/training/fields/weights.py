@@ -11,10 +11,12 @@ class WeightFields(Section):
     """All weights, the last layers, or an adapter."""
 
     num_layers_unfrozen: int = Field(default=-1, ge=-1)
-    """Train only the last so many layers (trlX): the others and the embeddings stay as they are. -1: train all."""
+    """As in trlX: train the last so many layers, with the final norm and a vocabulary projection that is not tied; 0:
+    norms and learned positions outside the layers alone. -1: everything."""
     peft: dict[str, Any] = {}
-    """Train an adapter instead of the weights: PEFT's configuration by its own names, for example `{peft_type: LORA, r:
-    16, lora_alpha: 32}`. Empty: train the weights."""
+    """Train an adapter instead of the model: `{peft_type: LORA, r: 16, …}`, any method and field of PEFT with PEFT's
+    defaults; LoRA on an architecture that PEFT has no `target_modules` for gets `all-linear`. Adapters are float32."""
     merge_adapter: bool = True
-    """With `peft`: fold the adapter into the weights at the end, so that the model needs nothing else. Off: the result
-    is the adapter."""
+    """Make the trained adapter a part of the model's weights, so that any program loads it; the adapter itself lies
+    beside the model. Off, and for methods and quantized bases that allow nothing else, the model is the adapter, and is
+    put on its base when it is loaded."""

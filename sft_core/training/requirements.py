@@ -1,0 +1,42 @@
+"""What a training needs that is not always there: packages and a GPU. Told before any data is read."""
+
+import importlib.util
+from collections.abc import Callable
+
+from sft_core.errors import RecipeError
+from sft_core.training.config import TrainingConfig
+from sft_core.training.optimizers import TRAITS, Package
+
+_LIGER = Package("liger_kernel", "'sft[liger]'", needs_gpu=True)
+_DEEPSPEED = Package("deepspeed", "'sft[deepspeed]'", needs_gpu=True)
+
+
+def check_requirements(config: TrainingConfig, has_gpu: Callable[[], bool]) -> None:
+    """Stop if a package or a GPU is missing that the section asks for.
+
+    Args:
+        config: The section.
+        has_gpu: Whether training will have a GPU; asked only where it matters.
+
+    Raises:
+        RecipeError: naming the field, and what to install.
+    """
+    for field, package in _packages(config):
+        if importlib.util.find_spec(package.module) is None:
+            raise RecipeError(
+                f"training.{field} needs the package {package.module}, found none: pip install {package.install}"
+            )
+        if package.needs_gpu and not has_gpu():
+            raise RecipeError(f"training.{field} needs a GPU, found none on this machine")
+    for field in ("fp16", "tf32"):
+        if getattr(config, field) and not has_gpu():
+            raise RecipeError(f"training.{field}: true needs a GPU, found none on this machine")
+
+
+def _packages(config: TrainingConfig) -> list[tuple[str, Package]]:
+    optimizer = TRAITS[config.optim].package
+    return [
+        *([(f"optim: {config.optim}", optimizer)] if optimizer else []),
+        *([("use_liger_kernel", _LIGER)] if config.use_liger_kernel else []),
+        *([("deepspeed", _DEEPSPEED)] if config.deepspeed is not None else []),
+    ]

@@ -1,0 +1,96 @@
+"""How a room is launched, what is missing for it, and what its number of processes means for the key."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sft_core.artifact import ArtifactRef
+from sft_core.errors import RecipeError
+from sft_core.launch import Launch
+from sft_core.recipe import Recipe
+from sft_core.training import TrainingConfig
+from tasks import launching
+from tasks.launching import command, ready_to_train
+from tasks.train_model import train_model
+
+PLAN = Path("/plans/plan.json")
+
+
+def recipe(**sections: Any) -> Recipe:
+    return Recipe.model_validate({"name": "r", "model": {"path": "m"}, "sources": [{"path": "a.jsonl"}], **sections})
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[bool], None]:
+    """Makes this machine look as if it had GPUs, or none."""
+
+    def pretend(has_gpu: bool) -> None:
+        monkeypatch.setattr(launching, "NVIDIA_DRIVER", tmp_path if has_gpu else tmp_path / "none")
+        monkeypatch.setattr(launching, "_has_gpu", lambda: has_gpu)
+
+    return pretend
+
+
+def test_on_gpus_accelerate_launches(gpu: Callable[[bool], None]) -> None:
+    gpu(True)
+    words = command("training", PLAN, Launch(num_processes=2))
+    assert words[:3] == [sys.executable, "-m", "accelerate.commands.launch"]
+    assert words[-3:] == ["-m", "sft_core.training", str(PLAN)]
+    assert "--multi_gpu" in words
+
+
+def test_several_processes_on_cpus_are_launched_by_torchrun(gpu: Callable[[bool], None]) -> None:
+    gpu(False)
+    assert command("training", PLAN, Launch(num_processes=2))[1:3] == ["-m", "torch.distributed.run"]
+    assert command("training", PLAN, Launch(num_processes=1))[1:3] == ["-m", "accelerate.commands.launch"]
+
+
+def test_the_log_begins_with_what_other_machines_type(gpu: Callable[[bool], None]) -> None:
+    gpu(True)
+    processes = Launch(
+        num_processes=4, num_machines=2, main_process_ip="10.0.0.7", options={"main_process_ip": "10.0.0.7"}
+    )
+    text = launching._invitation("training", PLAN, processes)
+    (line,) = text.splitlines()
+    assert line.startswith(f"machine 1 joins with: {sys.executable} -m accelerate.commands.launch")
+    assert "--machine_rank 1" in line
+    assert line.endswith(f"-m sft_core.training {PLAN}")
+    assert launching._invitation("training", PLAN, Launch(num_processes=4)) == ""
+
+
+@pytest.mark.parametrize(
+    ("sections", "has_gpu", "complaint"),
+    [
+        ({"training": {"fp16": True}}, False, "training.fp16: true needs a GPU, found none"),
+        ({"training": {"tf32": True}}, False, "training.tf32: true needs a GPU, found none"),
+        ({"training": {"fp16": True}, "runtime": {"launch": {"cpu": True}}}, True, "training.fp16: true needs a GPU"),
+        ({"runtime": {"launch": {"use_fsdp": True}, "num_processes": 2}}, False, "FSDP needs GPUs"),
+        ({"runtime": {"launch": {"num_proceses": 2}}}, True, "did you mean 'num_processes'"),
+        ({"training": {"optim": "adamw_anyprecision"}}, True, "needs the package torchdistx, found none: pip install"),
+    ],
+    ids=str,
+)
+def test_what_this_machine_cannot_do_is_said_before_any_work(
+    gpu: Callable[[bool], None], sections: dict[str, Any], has_gpu: bool, complaint: str
+) -> None:
+    gpu(has_gpu)
+    with pytest.raises(RecipeError, match=complaint):
+        ready_to_train(recipe(**sections))
+
+
+def test_what_is_there_is_fine(gpu: Callable[[bool], None]) -> None:
+    gpu(True)
+    assert ready_to_train(recipe(training={"fp16": True}, runtime={"num_processes": 8})).num_processes == 8
+
+
+def test_another_number_of_processes_is_another_artifact_and_another_launch_is_not() -> None:
+    def key(num_processes: int, processes: Launch) -> str:
+        inputs = {"config": TrainingConfig(), "dataset": ArtifactRef(stage="pack_shards", name="d", key="0" * 32)}
+        stage = train_model.cache_policy.stage  # type: ignore[union-attr]
+        return stage.plan({**inputs, "num_processes": num_processes, "processes": processes}).ref.key
+
+    assert key(1, Launch()) != key(2, Launch(num_processes=2))
+    assert key(2, Launch(num_processes=2)) == key(2, Launch(num_processes=2, strategy="use_fsdp"))
