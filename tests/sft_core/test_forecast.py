@@ -1,5 +1,7 @@
 """What a training will take, with numbers that can be checked by hand."""
 
+import dataclasses
+
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -114,3 +116,58 @@ def test_the_estimate_of_activations_is_what_a_real_layer_keeps() -> None:
     config = TrainingConfig(bf16=False, per_device_train_batch_size=1, gradient_checkpointing=False)
     told = forecast(config, EvaluationConfig(), 1, DATA, shape).memory.activations
     assert told == pytest.approx(real, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("training", "optimizer"),
+    [
+        ({"optim": "adafactor"}, 0),
+        ({"optim": "sgd"}, 0),
+        ({"optim": "sgd", "optim_args": "momentum=0.9"}, 4_000_000),
+        ({"optim": "rmsprop"}, 4_000_000),
+        ({"optim": "ademamix"}, 12_000_000),
+        ({"optim": "paged_lion_32bit"}, 4_000_000),
+        # 10,000 embeddings keep 32 bits; 990,000 others 8 bits and a 256th of 32: 2 x (40,000 + 990,000 + 15,469)
+        ({"optim": "adamw_8bit"}, 2_090_938),
+        ({"optim": "lion_8bit"}, 1_045_469),
+        # all parameters, half a byte and a 256th of 32 bits, twice
+        ({"optim": "adamw_torch_4bit"}, 1_031_250),
+        # rank 5 of 10: half of the numbers, each with two states, and the projection
+        ({"optim": "galore_adamw", "optim_target_modules": "all-linear", "optim_args": "rank=5"}, 6_020_000),
+    ],
+    ids=str,
+)
+def test_each_optimizer_keeps_its_own(training: dict[str, object], optimizer: int) -> None:
+    assert ask(per_device_train_batch_size=1, **training).memory.optimizer == optimizer
+
+
+def test_half_precision_weights_have_states_as_wide_as_themselves_unless_the_optimizer_has_its_own() -> None:
+    model = dataclasses.replace(MODEL, bytes_per_parameter=2)
+
+    def states(optim: str) -> int:
+        config = TrainingConfig(optim=optim)  # type: ignore[arg-type]
+        return forecast(config, EvaluationConfig(), 1, DATA, model).memory.optimizer
+
+    assert (states("adamw_torch"), states("paged_adamw_32bit")) == (4_000_000, 8_000_000)
+
+
+def test_an_optimizer_that_changes_layer_by_layer_keeps_no_gradients() -> None:
+    assert ask(optim="lomo").memory.gradients == 0
+
+
+@pytest.mark.parametrize(
+    ("training", "evaluations"),
+    [
+        ({"eval_strategy": "no"}, 0),
+        ({"eval_strategy": "no", "eval_on_start": True}, 1),
+        ({"eval_strategy": "epoch"}, 3),
+        ({"eval_strategy": "epoch", "eval_delay": 2}, 2),
+        ({"eval_strategy": "steps", "eval_steps": 7}, 4),
+        ({"eval_strategy": "steps", "eval_steps": 7, "eval_delay": 14}, 3),
+        ({"eval_strategy": "steps", "eval_steps": 0.25}, 3),
+        ({"eval_strategy": "steps", "logging_steps": 0.5}, 2),
+    ],
+    ids=str,
+)
+def test_evaluations_of_thirty_steps_in_three_epochs(training: dict[str, object], evaluations: int) -> None:
+    assert ask(per_device_train_batch_size=10, num_train_epochs=3, **training).evaluations == evaluations
