@@ -34,6 +34,7 @@ def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool
             **_checkpointing(config),
             **_evaluation(config, has_eval),
             "bf16": wants_bf16(config),
+            "optim_target_modules": _as_list(config.optim_target_modules),
             "liger_kernel_config": {**(config.liger_kernel_config or {}), **LIGER_LOSSES},
             "parallelism_config": _parallelism(config),
             # one process talks to nobody, and accelerate fails if it is told how
@@ -77,6 +78,11 @@ def _evaluation(config: TrainingConfig, has_eval: bool) -> dict[str, Any]:
             "held out: set `formats.eval_fraction`, or give a source `split: eval`"
         )
     return {"eval_strategy": "no", "eval_on_start": False}
+
+
+def _as_list(modules: str | tuple[str, ...] | None) -> str | list[str] | None:
+    """transformers takes a list, or text, and no other sequence."""
+    return list(modules) if isinstance(modules, tuple) else modules
 
 
 def _parallelism(config: TrainingConfig) -> Any:

@@ -64,9 +64,10 @@ class Package:
     needs_gpu: bool = False
 
 
-BITSANDBYTES = Package("bitsandbytes", "'sft[quantization]'", needs_gpu=True)
+BITSANDBYTES = Package("bitsandbytes", "'sft[quantization]'")
 TORCHAO = Package("torchao", "'sft[optimizers]'")
 GALORE = Package("galore_torch", "'sft[optimizers]'")
+GALORE_8BIT = Package("galore_torch", "'sft[optimizers,quantization]'", needs_gpu=True)
 APOLLO = Package("apollo_torch", "'sft[optimizers]'")
 SCHEDULE_FREE = Package("schedulefree", "'sft[optimizers]'")
 LOMO = Package("lomo_optim", "'sft[optimizers]'", needs_gpu=True)
@@ -78,7 +79,7 @@ class Traits:
 
     package: Package | None = None
     states: int = 2
-    """Numbers kept for each parameter."""
+    """Numbers kept for each parameter, on its device."""
     bits: int | None = None
     """Of each of them; None: as the parameter's own. Those below 32 come in groups of 256 with a scale of 32 bits."""
     embeddings_in_float32: bool = False
@@ -121,14 +122,14 @@ TRAITS: Mapping[Optimizer, Traits] = {
     "rmsprop_bnb_8bit": _bitsandbytes(1, 8),
     "rmsprop_bnb_32bit": _bitsandbytes(1, 32),
     "galore_adamw": Traits(GALORE, is_low_rank=True),
-    "galore_adamw_8bit": Traits(GALORE, bits=8, is_low_rank=True),
+    "galore_adamw_8bit": Traits(GALORE_8BIT, bits=8, is_low_rank=True),
     "galore_adafactor": Traits(GALORE, states=0, is_low_rank=True),
     "galore_adamw_layerwise": Traits(GALORE, is_low_rank=True, keeps_gradients=False),
-    "galore_adamw_8bit_layerwise": Traits(GALORE, bits=8, is_low_rank=True, keeps_gradients=False),
+    "galore_adamw_8bit_layerwise": Traits(GALORE_8BIT, bits=8, is_low_rank=True, keeps_gradients=False),
     "galore_adafactor_layerwise": Traits(GALORE, states=0, is_low_rank=True, keeps_gradients=False),
     "lomo": Traits(LOMO, states=0, keeps_gradients=False),
     "adalomo": Traits(LOMO, states=0, keeps_gradients=False),
-    "grokadamw": Traits(Package("grokadamw", "'sft[optimizers]'"), states=3),
+    "grokadamw": Traits(Package("grokadamw", "'sft[optimizers]'"), states=0),  # its three lie in the host's memory
     "schedule_free_radam": Traits(SCHEDULE_FREE),
     "schedule_free_adamw": Traits(SCHEDULE_FREE),
     "schedule_free_sgd": Traits(SCHEDULE_FREE, states=1),
@@ -171,5 +172,7 @@ def check_optimizer(
             f"`optim: {name}` changes each layer during the backward pass, so nothing can be accumulated: set "
             f"`gradient_accumulation_steps` to 1, found {accumulation_steps}"
         )
+    if name == "galore_adafactor_layerwise":
+        raise ValueError("`optim: galore_adafactor_layerwise` cannot be made by transformers 5: use galore_adafactor")
     if args and name in ("adamw_torch", "adamw_torch_fused", "adafactor", "lomo", "adalomo"):
         raise ValueError(f"`optim: {name}` takes no `optim_args`; found '{args}'")

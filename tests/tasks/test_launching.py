@@ -69,6 +69,11 @@ def test_the_log_begins_with_what_other_machines_type(gpu: Callable[[bool], None
         ({"training": {"fp16": True}, "runtime": {"launch": {"cpu": True}}}, True, "training.fp16: true needs a GPU"),
         ({"runtime": {"launch": {"use_fsdp": True}, "num_processes": 2}}, False, "FSDP needs GPUs"),
         ({"runtime": {"launch": {"num_proceses": 2}}}, True, "did you mean 'num_processes'"),
+        (
+            {"training": {"use_liger_kernel": True}},
+            True,
+            "needs the package liger_kernel, found none: pip install 'sft.liger",
+        ),
         ({"training": {"optim": "adamw_anyprecision"}}, True, "needs the package torchdistx, found none: pip install"),
     ],
     ids=str,

@@ -112,6 +112,10 @@ def test_reading_a_section_does_not_import_torch() -> None:
         ({"optim_args": "momentum"}, "expected name=value,name=value"),
         ({"optim_args": "momentum=0.9"}, "`optim: adamw_torch_fused` takes no `optim_args`"),
         ({"optim": "galore_adamw"}, "needs `optim_target_modules`"),
+        (
+            {"optim": "galore_adafactor_layerwise", "optim_target_modules": "all-linear"},
+            "cannot be made by transformers",
+        ),
         ({"optim_target_modules": ["attn"]}, "belongs to the `galore` and `apollo` optimizers"),
         ({"optim": "lomo", "gradient_accumulation_steps": 2}, "set `gradient_accumulation_steps` to 1, found 2"),
         ({"average_tokens_across_devices": False}, "can only be true: a step has one denominator"),
