@@ -1,6 +1,9 @@
 """What training and evaluation share: weights, batches, and the loss over target tokens."""
 
 from sft_core.modeling.batches import Block, Blocks, Collator
+from sft_core.modeling.model_folder import deliver_adapter, load_trained
+from sft_core.modeling.positions import check_positions, longest_text, max_positions
+from sft_core.modeling.quantization import to_device
 from sft_core.modeling.token_sums import (
     as_token_sums,
     evaluate_batches,
@@ -8,18 +11,29 @@ from sft_core.modeling.token_sums import (
     sum_over_targets,
     weights_at_targets,
 )
-from sft_core.modeling.weights import config_of, load_model, load_trained
+from sft_core.modeling.trained_part import choose_trained, count_trained, let_gradients_in
+from sft_core.modeling.vocabulary import new_ids
+from sft_core.modeling.weights import config_of, load_model
 
 __all__ = [
     "Block",
     "Blocks",
     "Collator",
     "as_token_sums",
+    "check_positions",
+    "choose_trained",
     "config_of",
+    "count_trained",
+    "deliver_adapter",
     "evaluate_batches",
     "forward_at_targets",
+    "let_gradients_in",
     "load_model",
     "load_trained",
+    "longest_text",
+    "max_positions",
+    "new_ids",
     "sum_over_targets",
+    "to_device",
     "weights_at_targets",
 ]

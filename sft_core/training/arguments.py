@@ -11,9 +11,9 @@ from sft_core.training.config import TrainingConfig
 def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool) -> TrainingArguments:
     """Translate the recipe's section; what the pipeline owns (reporting, saving, devices) is set here."""
     has_cuda = torch.cuda.is_available()
-    fields = config.model_dump(
-        exclude={"loss_type", "gradient_checkpointing", "bf16", "eval_strategy", "eval_on_start"}
-    )
+    not_passed_on = {"loss_type", "gradient_checkpointing", "bf16", "eval_strategy", "eval_on_start"}
+    of_the_model = {"activation_offloading", "merge_adapter", "num_layers_unfrozen", "peft"}
+    fields = config.model_dump(exclude=not_passed_on | of_the_model)
     return TrainingArguments(
         output_dir=str(work_folder),
         bf16=wants_bf16(config),

@@ -1,6 +1,6 @@
 """How the model is trained: names and defaults of TRL's `SFTConfig` and of transformers' `TrainingArguments`."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -63,6 +63,18 @@ class TrainingConfig(Section):
     """float16 arithmetic with loss scaling, for GPUs without bfloat16."""
     gradient_checkpointing: bool = True
     """Compute activations again in the backward pass: less memory, about a fifth slower."""
+    activation_offloading: bool = False
+    """Keep what the backward pass needs in the host's memory instead of the GPU's: less memory, slower."""
+    peft: dict[str, Any] = {}
+    """Train an adapter instead of the model: `{peft_type: LORA, r: 16, …}`, any method and field of PEFT with PEFT's
+    defaults; LoRA on an architecture that PEFT has no `target_modules` for gets `all-linear`. Adapters are float32."""
+    merge_adapter: bool = True
+    """Make the trained adapter a part of the model's weights, so that any program loads it; the adapter itself lies
+    beside the model. Off, and for methods and quantized bases that allow nothing else, the model is the adapter, and is
+    put on its base when it is loaded."""
+    num_layers_unfrozen: int = Field(default=-1, ge=-1)
+    """As in trlX: train the last so many layers, with the final norm and a vocabulary projection that is not tied; 0:
+    norms and learned positions outside the layers alone. -1: everything."""
     logging_steps: int = Field(default=10, ge=1)
     """Steps between two lines of metrics; the last steps always get one."""
     eval_strategy: Literal["no", "steps", "epoch"] = "no"
@@ -80,4 +92,6 @@ class TrainingConfig(Section):
             )
         if self.fp16 and self.bf16:
             raise ValueError("`fp16` and `bf16` exclude each other")
+        if self.peft and self.num_layers_unfrozen != -1:
+            raise ValueError("`peft` trains an adapter and freezes all layers: leave out `num_layers_unfrozen`")
         return self
