@@ -83,6 +83,7 @@ class Forecast:
     max_new_tokens: int
     models_measured: int
     num_parameters: int
+    num_trained_parameters: int
     data_bytes: int
     model_bytes: int
     """That will be written: the weights, in the store and for MLflow."""
@@ -121,11 +122,16 @@ def forecast(
         max_new_tokens=int(evaluation.gen_kwargs.get("max_new_tokens", 20)),
         models_measured=1 + evaluation.baseline,
         num_parameters=model.num_parameters,
+        num_trained_parameters=model.num_trained_parameters,
         data_bytes=data.stored_bytes,
-        model_bytes=MODEL_COPIES * model.num_parameters * model.bytes_per_parameter,
+        model_bytes=MODEL_COPIES * _written_parameters(training, model) * model.bytes_per_parameter,
         memory=_memory(training, data, model),
         assumptions=_assumptions(training),
     )
+
+
+def _written_parameters(training: TrainingConfig, model: ModelShape) -> int:
+    return model.num_trained_parameters if training.peft and not training.merge_adapter else model.num_parameters
 
 
 def _evaluations(training: TrainingConfig, steps: int, per_epoch: int) -> int:
@@ -138,17 +144,17 @@ def _evaluations(training: TrainingConfig, steps: int, per_epoch: int) -> int:
 
 
 def _memory(training: TrainingConfig, data: DataSize, model: ModelShape) -> Memory:
-    weights = model.num_parameters * model.bytes_per_parameter
+    trained = model.num_trained_parameters * (4 if training.peft else model.bytes_per_parameter)
     width = 2 if _is_half(training) else model.bytes_per_parameter
     tokens = min(training.per_device_train_batch_size, data.train_blocks) * data.longest_block
     layer = tokens * (HIDDEN_BYTES[width] * model.hidden_size + INTERMEDIATE_VECTORS * model.intermediate_size * width)
     inputs = tokens * model.hidden_size * model.bytes_per_parameter * model.num_layers
     targets = tokens * data.train_targets / max(data.train_tokens, 1)
     return Memory(
-        weights=weights,
-        gradients=weights,
-        optimizer=STATES[training.optim] * weights,
-        low_precision_weights=model.num_parameters * 2 if width < model.bytes_per_parameter else 0,
+        weights=model.weight_bytes,
+        gradients=trained,
+        optimizer=STATES[training.optim] * trained,
+        low_precision_weights=model.num_trained_parameters * 2 if width < model.bytes_per_parameter else 0,
         activations=layer + inputs if training.gradient_checkpointing else layer * model.num_layers,
         # as they come out and their gradient, and both again in float32 for the loss
         logits=round(targets * model.vocab_size * (2 * width + 8)),

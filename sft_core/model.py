@@ -74,9 +74,7 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _names_everything_once(self) -> Self:
         if self.init == "config" and self.model_init_kwargs:
-            raise ValueError(
-                "`model_init_kwargs` goes to `from_pretrained`; with `init: config` use `config`"
-            )
+            raise ValueError("`model_init_kwargs` goes to `from_pretrained`; with `init: config` use `config`")
         for name in self.model_init_kwargs:
             if name in ELSEWHERE:
                 raise ValueError(f"`model_init_kwargs.{name}`: {ELSEWHERE[name]}")
@@ -109,6 +107,11 @@ class ModelRef(BaseModel):
     content_digest: str
     model_init_kwargs: dict[str, Any] = {}
     additional_special_tokens: tuple[str, ...] = ()
+
+    @property
+    def changes_what_is_loaded(self) -> bool:
+        """Whether the recipe asks for more than the weights as they are."""
+        return bool(self.model_init_kwargs or self.additional_special_tokens)
 
     def fingerprint(self) -> dict[str, Any]:
         """Content and how it is used; not where it lies."""

@@ -17,7 +17,7 @@ def quantization_of(model_init_kwargs: Mapping[str, Any]) -> Any:
     """Make transformers' `BitsAndBytesConfig` of the recipe's fields; None where there are none.
 
     Raises:
-        RecipeError: for a field that does not exist, or where bitsandbytes or a GPU is missing.
+        RecipeError: for a field that does not exist, or where bitsandbytes or a device that it supports is missing.
     """
     fields = model_init_kwargs.get("quantization_config")
     if fields is None:
@@ -36,13 +36,21 @@ def quantization_of(model_init_kwargs: Mapping[str, Any]) -> Any:
         config = BitsAndBytesConfig(**fields)
     except (ValueError, TypeError) as error:
         raise RecipeError(f"{FIELD}: {error}") from error
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise RecipeError(f"{FIELD}: expected bitsandbytes, which is not installed; pip install 'sft[quantization]'")
-    if not torch.cuda.is_available():
-        raise RecipeError(
-            f"{FIELD}: expected a GPU to quantize on, found none; leave it out, or train where there is one"
-        )
+    _check_installed()
     return config
+
+
+def _check_installed() -> None:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise RecipeError(f"{FIELD}: expected bitsandbytes, found it not installed; pip install 'sft[quantization]'")
+    import bitsandbytes
+
+    here = {"cpu", torch.cuda.is_available() and "cuda"} - {False}
+    if not here & set(bitsandbytes.supported_torch_devices):
+        raise RecipeError(
+            f"{FIELD}: expected a device that bitsandbytes {bitsandbytes.__version__} quantizes on (a GPU), found "
+            f"{', '.join(sorted(map(str, here)))}; leave it out, or train where there is one"
+        )
 
 
 def is_quantized(model: Any) -> bool:
@@ -51,5 +59,5 @@ def is_quantized(model: Any) -> bool:
 
 
 def to_device(model: Any, device: torch.device) -> Any:
-    """Move a model, unless it is quantized: that was made where it is."""
-    return model if is_quantized(getattr(model, "base_model", model)) or is_quantized(model) else model.to(device)
+    """Move a model, with or without an adapter, unless it is quantized: that was made where it is."""
+    return model if is_quantized(model) else model.to(device)

@@ -9,7 +9,6 @@ from transformers import PreTrainedModel
 from sft_core.errors import RecipeError
 from sft_core.modeling.adapters import add_adapter
 from sft_core.modeling.freezing import ALL, freeze_layers
-from sft_core.modeling.quantization import is_quantized
 
 
 def choose_trained(
@@ -18,6 +17,7 @@ def choose_trained(
     num_layers_unfrozen: int = ALL,
     seed: int = 0,
     new_token_ids: Sequence[int] = (),
+    is_quantized: bool = False,
 ) -> Any:
     """Leave trainable what the recipe says.
 
@@ -27,6 +27,7 @@ def choose_trained(
         num_layers_unfrozen: Without an adapter: the last blocks to train; −1: everything.
         seed: Of an adapter's random weights.
         new_token_ids: Tokens that were added to the vocabulary, which must not stay untrained.
+        is_quantized: Whether the base is, or will be where it is loaded.
 
     Returns:
         The model, inside a `PeftModel` where there is an adapter.
@@ -36,7 +37,7 @@ def choose_trained(
     """
     if peft:
         return add_adapter(model, peft, seed, new_token_ids)
-    if is_quantized(model):
+    if is_quantized:
         raise RecipeError(
             "model.model_init_kwargs.quantization_config: quantized weights cannot be trained themselves; add an "
             "adapter, for example training.peft: {peft_type: LORA}"

@@ -15,6 +15,7 @@ from sft_core.modeling import (
     check_positions,
     choose_trained,
     count_trained,
+    is_quantized,
     let_gradients_in,
     load_model,
     longest_text,
@@ -51,6 +52,7 @@ def train(plan: TrainPlan) -> None:
         eval_dataset=eval_blocks,
         data_collator=Collator(model.config.pad_token_id),
         metrics_path=plan.output_folder / METRICS_FILE,
+        offloads_activations=plan.training.activation_offloading,
     )
     _check_world_size(trainer, plan)
     output = trainer.train()
@@ -82,9 +84,12 @@ def _model_to_train(plan: TrainPlan, tokenizer: "PreTrainedTokenizerBase") -> An
     model = load_model(plan.model, tokenizer, training.seed)
     _check_takes_positions(model)
     folders = [folder for folder in (plan.train_folder, plan.eval_folder) if folder is not None]
-    check_positions(max_positions(model.config), max(map(longest_text, folders)))
+    num_virtual = training.peft.get("num_virtual_tokens", 0)
+    check_positions(max_positions(model.config), max(map(longest_text, folders)) + num_virtual)
     tokens = new_ids(tokenizer, plan.model.additional_special_tokens)
-    trained = choose_trained(model, training.peft, training.num_layers_unfrozen, training.seed, tokens)
+    trained = choose_trained(
+        model, training.peft, training.num_layers_unfrozen, training.seed, tokens, is_quantized=is_quantized(model)
+    )
     if training.gradient_checkpointing:
         let_gradients_in(trained, None)
     return trained

@@ -26,6 +26,8 @@ MODEL = ModelShape(
     intermediate_size=40,
     vocab_size=1_000,
     bytes_per_parameter=4,
+    num_trained_parameters=1_000_000,
+    weight_bytes=4_000_000,
 )
 
 
@@ -110,7 +112,7 @@ def kept_for_backward(num_layers: int, tokens: int) -> int:
 
 def test_the_estimate_of_activations_is_what_a_real_layer_keeps() -> None:
     real = kept_for_backward(4, tokens=128) - kept_for_backward(3, tokens=128)
-    shape = ModelShape(0, 1, hidden_size=256, intermediate_size=688, vocab_size=64, bytes_per_parameter=4)
+    shape = ModelShape(0, 1, 256, 688, vocab_size=64, bytes_per_parameter=4, num_trained_parameters=0, weight_bytes=0)
     config = TrainingConfig(bf16=False, per_device_train_batch_size=1, gradient_checkpointing=False)
     told = forecast(config, EvaluationConfig(), 1, DATA, shape).memory.activations
     assert told == pytest.approx(real, rel=0.1)
