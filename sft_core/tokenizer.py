@@ -183,4 +183,5 @@ def add_special_tokens(tokenizer: "PreTrainedTokenizerFast", tokens: Sequence[st
                 f"model.additional_special_tokens: the tokenizer has '{token}' already (id {known[token]}), so that it "
                 "needs no embedding of its own; leave it out"
             )
-    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in tokens], special_tokens=True)
+    added = {"additional_special_tokens": [AddedToken(token, special=True, normalized=False) for token in tokens]}
+    tokenizer.add_special_tokens(added, replace_extra_special_tokens=False)

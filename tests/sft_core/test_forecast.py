@@ -1,5 +1,7 @@
 """What a training will take, with numbers that can be checked by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -63,6 +65,13 @@ def test_weights_gradients_and_states_are_counted_by_the_parameter() -> None:
     assert memory.low_precision_weights == 2_000_000
     assert ask(optim="sgd").memory.optimizer == 0
     assert ask(bf16=False).memory.low_precision_weights == 0
+
+
+def test_gradients_and_states_are_those_of_what_is_trained_and_adapters_are_float32() -> None:
+    shape = replace(MODEL, bytes_per_parameter=2, num_trained_parameters=1_000, weight_bytes=500_000)
+    told = forecast(TrainingConfig(peft={"peft_type": "LORA"}, merge_adapter=False), EvaluationConfig(), 1, DATA, shape)
+    assert (told.memory.weights, told.memory.gradients, told.memory.optimizer) == (500_000, 4_000, 8_000)
+    assert (told.num_trained_parameters, told.model_bytes) == (1_000, 2 * 2_000)
 
 
 def test_activations_and_logits_grow_with_the_batch() -> None:

@@ -9,7 +9,7 @@ from sft_core.errors import RecipeError
 from sft_core.modeling import choose_trained, count_trained, let_gradients_in
 from sft_core.modeling.adapters import adapter_config, add_adapter, check_adapter
 
-from .tiny_models import LLAMA, rows, tiny_model
+from .tiny_models import LLAMA, logits_of, rows, tiny_model
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,14 @@ def test_virtual_tokens_do_not_go_with_packing_nor_a_prefix_with_checkpointing()
     check_adapter({"peft_type": "LORA"}, is_packed=True, has_gradient_checkpointing=True)
 
 
+def test_virtual_tokens_are_seen_but_not_heard() -> None:
+    """Each position answers as if the prompt stood in front, which itself answers nothing."""
+    model = add_adapter(tiny_model(), {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3}, seed=0)
+    ids, base = rows()[0], model.get_base_model()
+    embeddings = torch.cat([model.get_prompt(len(ids)), base.get_input_embeddings()(ids)], dim=1)
+    assert torch.equal(logits_of(model), base(inputs_embeds=embeddings, use_cache=False).logits[:, 3:])
+
+
 def test_a_module_that_the_model_does_not_have_is_named() -> None:
     with pytest.raises(RecipeError, match=r"LORA does not fit LlamaForCausalLM: .*no_such_proj"):
         add_adapter(tiny_model(), {"peft_type": "LORA", "target_modules": ["no_such_proj"]}, seed=0)
@@ -56,7 +64,7 @@ def test_an_architecture_unknown_to_peft_gets_lora_in_all_its_linear_layers() ->
 
     assert "olmo2" not in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
     model = add_adapter(tiny_model({**LLAMA, "model_type": "olmo2"}), {"peft_type": "LORA", "r": 2}, seed=0)
-    adapted = {name.split(".")[-3] for name, _ in model.named_parameters() if "lora_A" in name}
+    adapted = {name.split(".lora_A")[0].split(".")[-1] for name, _ in model.named_parameters() if "lora_A" in name}
     assert adapted == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
 

@@ -90,8 +90,7 @@ def test_lora_trains_just_the_new_rows_of_both_matrices(tmp_path: Path, is_tied:
         before, after = getattr(old, name)().weight, getattr(merged, name)().weight
         assert torch.equal(after[:VOCABULARY], before), "old rows stand still"
         for row in IDS:
-            assert (after[row] - mean).abs().max() > 1e-4 or not is_tied
-            assert not torch.equal(after[row], before.mean(0))
+            assert (after[row] - mean).abs().max() > 1e-4
     assert torch.equal(merged.get_input_embeddings().weight, merged.get_output_embeddings().weight) == is_tied
 
 
