@@ -37,7 +37,7 @@ def check_model_of(recipe: Recipe) -> None:
         RecipeError: if the model cannot be trained so.
     """
     digests = file_digests(open_store(recipe.runtime))
-    check_model(recipe, locate_model(recipe.model, digests), locate_tokenizer(recipe.model, digests))
+    check_model(recipe, locate_model(recipe.model, digests), locate_tokenizer(recipe.model, digests), digests)
 
 
 def _size_of(recipe: Recipe, data: PreparedData) -> DataSize:

@@ -22,7 +22,7 @@ def sft(recipe: Recipe) -> RunReport:
     store = open_store(recipe.runtime)
     digests = file_digests(store)
     inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
-    check_model(recipe, model, inputs.tokenizer)
+    check_model(recipe, model, inputs.tokenizer, digests)
 
     tracker = open_tracker(recipe.registry.experiment, store)
     with tracker.run(recipe, run_key(recipe, [inputs, model])) as run:

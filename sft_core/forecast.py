@@ -155,10 +155,16 @@ def _memory(training: TrainingConfig, data: DataSize, model: ModelShape) -> Memo
         gradients=trained,
         optimizer=STATES[training.optim] * trained,
         low_precision_weights=model.num_trained_parameters * 2 if width < model.bytes_per_parameter else 0,
-        activations=layer + inputs if training.gradient_checkpointing else layer * model.num_layers,
+        activations=_activations(training, layer, inputs, model.num_layers),
         # as they come out and their gradient, and both again in float32 for the loss
         logits=round(targets * model.vocab_size * (2 * width + 8)),
     )
+
+
+def _activations(training: TrainingConfig, layer: int, inputs: int, num_layers: int) -> int:
+    if training.activation_offloading:
+        return layer
+    return layer + inputs if training.gradient_checkpointing else layer * num_layers
 
 
 def _is_half(training: TrainingConfig) -> bool:
@@ -172,6 +178,8 @@ def _assumptions(training: TrainingConfig) -> tuple[str, ...]:
     if training.bf16 is None and not training.fp16:
         arithmetic += " (a GPU with bfloat16)"
     again = "computed again in the backward pass" if training.gradient_checkpointing else "kept for the backward pass"
+    if training.activation_offloading:
+        again = "kept on the host but for one layer's"
     return (
         f"{arithmetic} arithmetic, fused attention, a whole copy of the model on each device",
         f"activations of a full batch of the longest blocks of a Llama-like model, {again}",

@@ -9,6 +9,7 @@ pieces while training is of no concern, and what is delivered has been loaded on
 """
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,10 @@ def deliver_adapter(
             merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload(safe_merge=True)
             merged.save_pretrained(folder)
             return True
-        except PEFT_MISTAKES:  # this configuration of the method cannot be merged
+        except PEFT_MISTAKES as error:  # this configuration of the method cannot be merged
+            warnings.warn(
+                f"training.merge_adapter: the adapter is kept apart, merging it failed: {error}", stacklevel=2
+            )
             shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(adapter, folder, dirs_exist_ok=True)
     if ref.init == "config":

@@ -4,7 +4,7 @@ when it is asked for.
     forward    tensor on the GPU  ── copied on a stream of its own, beside the computation ─→  pinned host memory
     backward   tensor on the GPU  ←─ copied when autograd asks for it ──────────────────────  pinned host memory
 
-The numbers are those without it. Weights stay where they are, as do tensors of less than 1,024 bytes, which cost more
+The numbers are those without it. Weights stay where they are, and autocast's copies of them, as do tensors of less than 1,024 bytes, which cost more
 to move than to keep, and expanded ones, which are larger than the memory they lie in.
 """
 
@@ -37,7 +37,9 @@ class HostCopies:
 
     def __init__(self, weights: Iterable[Tensor]) -> None:
         self.bytes_moved = 0
-        self._weights = {_place_of(weight) for weight in weights}
+        kept = list(weights)
+        self._places = {_place_of(weight) for weight in kept}
+        self._shapes = {shape for weight in kept if weight.ndim == 2 for shape in (weight.shape, weight.T.shape)}
         self._streams: dict[torch.device, torch.cuda.Stream] = {}
 
     def hooks(self) -> contextlib.AbstractContextManager[Any]:
@@ -47,7 +49,7 @@ class HostCopies:
     def _pack(self, tensor: Tensor) -> Any:
         if tensor.nbytes < MIN_BYTES or type(tensor) is not Tensor or tensor.is_sparse:
             return tensor
-        if tensor.nbytes > tensor.untyped_storage().nbytes() or _place_of(tensor) in self._weights:
+        if tensor.nbytes > tensor.untyped_storage().nbytes() or self._is_weight(tensor):
             return tensor
         self.bytes_moved += tensor.nbytes
         if not tensor.is_cuda:
@@ -59,6 +61,13 @@ class HostCopies:
             copy.copy_(tensor, non_blocking=True)
         tensor.record_stream(stream)  # its memory is not given away before the copy is done
         return tensor.device, copy, stream.record_event()
+
+    def _is_weight(self, tensor: Tensor) -> bool:
+        """Whether it lies in a weight's memory, or looks like autocast's copy of one; what is taken for one by mistake
+        just stays on the GPU."""
+        kind = tensor.device.type
+        is_cast = torch.is_autocast_enabled(kind) and tensor.dtype == torch.get_autocast_dtype(kind)
+        return _place_of(tensor) in self._places or (is_cast and tensor.shape in self._shapes)
 
     def _stream_of(self, device: torch.device) -> torch.cuda.Stream:
         if device not in self._streams:

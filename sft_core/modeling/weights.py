@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import PartialState
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_seed
 
 from sft_core.errors import RecipeError
@@ -45,6 +44,8 @@ def load_model(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", seed: int) -
         else:
             more = {name: value for name, value in ref.model_init_kwargs.items() if name != "quantization_config"}
             if quantization is not None:  # is made where it will be, on the GPU of this process
+                from accelerate import PartialState
+
                 more |= {"quantization_config": quantization, "device_map": {"": PartialState().device}}
             model = AutoModelForCausalLM.from_pretrained(folder, **options, **more)
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -82,6 +82,12 @@ def test_activations_and_logits_grow_with_the_batch() -> None:
     assert ask(per_device_train_batch_size=1).memory.activations == 128 * ((34 * 10 + 4 * 40 * 2) + 2 * 10 * 4)
 
 
+def test_activations_on_the_host_leave_those_of_one_layer() -> None:
+    for checkpointing in (False, True):
+        told = ask(per_device_train_batch_size=1, gradient_checkpointing=checkpointing, activation_offloading=True)
+        assert told.memory.activations == 128 * (34 * 10 + 4 * 40 * 2)
+
+
 def test_evaluation_is_told_as_well() -> None:
     told = ask(per_device_train_batch_size=10, eval_strategy="steps", eval_steps=4, eval_on_start=True)
     assert (told.evaluations, told.prompts, told.max_new_tokens, told.models_measured) == (8, 7, 64, 2)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from sft_core.errors import RecipeError
 from sft_core.file_digests import FileDigests
@@ -33,7 +35,7 @@ def content(tokenizer_folder: Any) -> dict[str, Any]:
 
 def check(content: dict[str, Any], digests: FileDigests) -> None:
     recipe = Recipe.model_validate(content)
-    check_model(recipe, locate_model(recipe.model, digests), locate_tokenizer(recipe.model, digests))
+    check_model(recipe, locate_model(recipe.model, digests), locate_tokenizer(recipe.model, digests), digests)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +100,43 @@ from sft_core.recipe import Recipe
 from sft_core.tokenizer import locate_tokenizer
 recipe = Recipe.model_validate(json.loads(sys.argv[1]))
 digests = FileDigests(Path(sys.argv[2]))
-check_model(recipe, locate_model(recipe.model, digests), locate_tokenizer(recipe.model, digests))
+check_model(recipe, locate_model(recipe.model, digests), locate_tokenizer(recipe.model, digests), digests)
 print("torch" in sys.modules)
 """
     command = [sys.executable, "-c", script, json.dumps(content), str(tmp_path / "digests.sqlite")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+def word_tokenizer(folder: Path, words: list[str]) -> Path:
+    vocabulary = {word: index for index, word in enumerate(words)}
+    made = Tokenizer(models.WordLevel(vocabulary, unk_token=words[0]))
+    PreTrainedTokenizerFast(tokenizer_object=made, eos_token=words[0]).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "fits"),
+    [(["e", "a", "b"], True), (["e", "a", "b", "more"], True), (["e", "b", "a"], False)],
+    ids=["the same", "more", "moved"],
+)
+def test_a_tokenizer_that_gives_known_tokens_other_ids_is_told(
+    tmp_path: Path, file_digests: FileDigests, words: list[str], fits: bool
+) -> None:
+    model = word_tokenizer(tmp_path / "model", ["e", "a", "b"])
+    (model / "config.json").write_text(json.dumps({**LLAMA, "vocab_size": 8}))
+    (model / "model.safetensors").write_bytes(b"")
+    named = {"path": str(model), "tokenizer": str(word_tokenizer(tmp_path / "other", words))}
+    content = {"name": "tiny", "model": named, "sources": [{"path": "nowhere.jsonl"}]}
+    if fits:
+        check(content, file_digests)
+    else:
+        with pytest.raises(RecipeError, match=r"2 tokens have other ids .* for example 'a': 2 instead of 1"):
+            check(content, file_digests)
+
+
+def test_where_no_tokenizer_lies_with_the_model_nothing_is_known(
+    tmp_path: Path, tokenizer_folder: Path, file_digests: FileDigests
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    named = {"path": str(tmp_path), "tokenizer": str(tokenizer_folder)}
+    check({"name": "tiny", "model": named, "sources": [{"path": "nowhere.jsonl"}]}, file_digests)

@@ -64,6 +64,35 @@ def test_weights_and_their_views_stay() -> None:
     assert copies.bytes_moved == 0
 
 
+def test_autocasts_copies_of_weights_stay() -> None:
+    layer, copies = torch.nn.Linear(64, 128, bias=False), HostCopies([])
+    informed = HostCopies(layer.parameters())
+    for found in (copies, informed):
+        with torch.autocast("cpu", torch.bfloat16), found.hooks():
+            result = layer(torch.ones(7, 64, requires_grad=True).exp())
+        result.sum().backward()
+    assert copies.bytes_moved - informed.bytes_moved == 64 * 128 * 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_memory_is_freed_and_gradients_are_the_same() -> None:
+    def step(is_offloading: bool) -> tuple[list[torch.Tensor], int]:
+        model = tiny_model(num_hidden_layers=8, hidden_size=256, intermediate_size=1024).cuda()
+        ids = torch.ones(16, 512, dtype=torch.long, device="cuda")
+        before = torch.cuda.memory_allocated()
+        with offload_activations(model, torch.device("cuda")) if is_offloading else contextlib.nullcontext():
+            loss = model.train()(input_ids=ids, use_cache=False).logits.logsumexp(-1).mean()
+        torch.cuda.synchronize()
+        held = torch.cuda.memory_allocated() - before
+        loss.backward()
+        return [parameter.grad for parameter in model.parameters()], held
+
+    (plain, held), (moved, held_after) = step(False), step(True)
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-7) for a, b in zip(plain, moved, strict=True))
+    assert held_after < held / 4
+
+
 def test_on_a_cpu_nothing_is_done_and_it_is_said() -> None:
     with pytest.warns(UserWarning, match="there is no GPU"):
         context = offload_activations(tiny_model(), torch.device("cpu"))

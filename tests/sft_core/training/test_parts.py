@@ -158,3 +158,12 @@ def test_virtual_tokens_count_as_positions(tmp_path: Path) -> None:
     prompt = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3}
     with pytest.raises(RecipeError, match="it has 9 positions, and the longest text has 10 tokens"):
         run(tmp_path, random_ref(config={**LLAMA, "max_position_embeddings": 9}), peft=prompt)
+
+
+def test_activation_offloading_on_a_cpu_changes_nothing_and_says_so(tmp_path: Path) -> None:
+    write_texts(tmp_path / "train")
+    plain = run(tmp_path, random_ref(), bf16=False)[1]
+    (tmp_path / "out").rename(tmp_path / "plain")
+    with pytest.warns(UserWarning, match="there is no GPU"):
+        lines = run(tmp_path, random_ref(), bf16=False, activation_offloading=True)[1]
+    assert [line["loss"] for line in lines] == [line["loss"] for line in plain]
