@@ -4,8 +4,8 @@ when it is asked for.
     forward    tensor on the GPU  ── copied on a stream of its own, beside the computation ─→  pinned host memory
     backward   tensor on the GPU  ←─ copied when autograd asks for it ──────────────────────  pinned host memory
 
-The numbers are those without it. Weights stay where they are, and autocast's copies of them, as do tensors of less than 1,024 bytes, which cost more
-to move than to keep, and expanded ones, which are larger than the memory they lie in.
+The numbers are those without it. Weights stay where they are, and autocast's copies of them, as do tensors of less
+than 1,024 bytes, which cost more to move than to keep, and expanded ones, which are larger than the memory they lie in.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class HostCopies:
         self.bytes_moved = 0
         kept = list(weights)
         self._places = {_place_of(weight) for weight in kept}
-        self._shapes = {shape for weight in kept if weight.ndim == 2 for shape in (weight.shape, weight.T.shape)}
+        self._shapes = {shape for weight in kept if _may_be_cast(weight) for shape in (weight.shape, weight.T.shape)}
         self._streams: dict[torch.device, torch.cuda.Stream] = {}
 
     def hooks(self) -> contextlib.AbstractContextManager[Any]:
@@ -65,9 +65,8 @@ class HostCopies:
     def _is_weight(self, tensor: Tensor) -> bool:
         """Whether it lies in a weight's memory, or looks like autocast's copy of one; what is taken for one by mistake
         just stays on the GPU."""
-        kind = tensor.device.type
-        is_cast = torch.is_autocast_enabled(kind) and tensor.dtype == torch.get_autocast_dtype(kind)
-        return _place_of(tensor) in self._places or (is_cast and tensor.shape in self._shapes)
+        is_half = tensor.dtype in (torch.bfloat16, torch.float16)
+        return _place_of(tensor) in self._places or (is_half and tensor.shape in self._shapes)
 
     def _stream_of(self, device: torch.device) -> torch.cuda.Stream:
         if device not in self._streams:
@@ -82,6 +81,10 @@ class HostCopies:
             torch.cuda.current_stream(device).wait_event(is_there)
         result: Tensor = copy.to(device, non_blocking=True)
         return result
+
+
+def _may_be_cast(weight: Tensor) -> bool:
+    return weight.ndim == 2 and weight.dtype == torch.float32
 
 
 def _place_of(tensor: Tensor) -> int:
