@@ -8,10 +8,12 @@ from sft_core.inputs import locate_inputs
 from sft_core.inspection import lineage_of
 from sft_core.launch import read_launch
 from sft_core.model import locate_model
+from sft_core.model_check import check_model
 from sft_core.model_shape import measure_model
+from sft_core.modeling import check_positions, longest_text
 from sft_core.recipe import Recipe
 from sft_core.tables import read_table
-from sft_core.tokenizer import load_tokenizer
+from sft_core.tokenizer import load_tokenizer, locate_tokenizer
 from tasks.home import file_digests, open_store
 
 
@@ -19,13 +21,26 @@ def forecast_run(recipe: Recipe, data: PreparedData) -> Forecast:
     """Measure data and model; no weight is read.
 
     Raises:
-        RecipeError: if there is no such model.
+        RecipeError: if there is no such model, or a text is longer than it can take.
     """
     digests = file_digests(open_store(recipe.runtime))
     tokenizer = load_tokenizer(locate_inputs(recipe, digests).tokenizer)
-    model = measure_model(locate_model(recipe.model, digests), tokenizer)
-    num_processes = read_launch(recipe.runtime).num_processes
-    return forecast(recipe.training, recipe.evaluation, num_processes, _size_of(recipe, data), model)
+    model = measure_model(locate_model(recipe.model, digests), tokenizer, recipe.training)
+    num_virtual = recipe.training.peft.get("num_virtual_tokens", 0)
+    check_positions(model.max_positions, max(longest_text(data.folder / split) for split in data.splits) + num_virtual)
+    return forecast(
+        recipe.training, recipe.evaluation, read_launch(recipe.runtime).num_processes, _size_of(recipe, data), model
+    )
+
+
+def check_model_of(recipe: Recipe) -> None:
+    """Check what a recipe asks of its model, before its data is prepared.
+
+    Raises:
+        RecipeError: if the model cannot be trained so.
+    """
+    digests = file_digests(open_store(recipe.runtime))
+    check_model(recipe, locate_model(recipe.model, digests), locate_tokenizer(recipe.model, digests), digests)
 
 
 def _size_of(recipe: Recipe, data: PreparedData) -> DataSize:

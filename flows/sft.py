@@ -6,6 +6,7 @@ from flows.prepare_data import prepare_data
 from flows.run_report import RunReport, report_run
 from sft_core.inputs import locate_inputs
 from sft_core.model import locate_model
+from sft_core.model_check import check_model
 from sft_core.recipe import Recipe
 from tasks.evaluate_model import evaluate_model
 from tasks.home import file_digests, open_store
@@ -23,6 +24,7 @@ def sft(recipe: Recipe) -> RunReport:
     digests = file_digests(store)
     processes = ready_to_train(recipe)
     inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
+    check_model(recipe, model, inputs.tokenizer, digests)
 
     tracker = open_tracker(recipe.registry.experiment, store)
     with tracker.run(recipe, run_key(recipe, [inputs, model])) as run:

@@ -35,8 +35,7 @@ def _lines(told: Forecast, home: Path) -> list[str]:
         + ("s" if told.models_measured > 1 else ""),
         f"disk      {size(told.data_bytes)} of data in the store; {size(told.model_bytes)} more for the model's "
         f"weights, {size(free)} free{short}",
-        f"memory    about {size(told.memory.total)} a device for {_millions(told.num_parameters)} parameters: "
-        f"{_memory(told.memory)}",
+        f"memory    about {size(told.memory.total)} a device for {_parameters(told)}: {_memory(told.memory)}",
     ]
 
 
@@ -44,6 +43,12 @@ def _memory(memory: Memory) -> str:
     names = {name: name.replace("_", " ") for name in asdict(memory)}
     names["low_precision_weights"] = "16-bit weights"
     return ", ".join(f"{names[name]} {size(value)}" for name, value in asdict(memory).items() if value)
+
+
+def _parameters(told: Forecast) -> str:
+    is_all = told.num_trained_parameters == told.num_parameters
+    some = "" if is_all else f", of which {_millions(told.num_trained_parameters)} are trained"
+    return f"{_millions(told.num_parameters)} parameters{some}"
 
 
 def _millions(number: int) -> str:

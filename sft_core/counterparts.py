@@ -28,16 +28,13 @@ def _not_here(note: str) -> Counterpart:
 
 
 _LORA = "by PEFT's own name inside of `peft`: "
-_QUANTIZED = "a base of 4 or 8 bits under an adapter is asked for by transformers' own names, in `model`"
+_QUANTIZED = "by transformers' own name inside of `quantization_config`: `{load_in_4bit: true}`"
 _LAYOUT = "how a batch is laid out is the trainer's, and changes no number; `packing` fills the blocks"
 _STREAMED = "every source is read as a stream, in flat memory"
 _SPLITS = "each split of a Hub data set is a source of its own, by its path; `split: eval` holds it out"
 
 TRL: Mapping[str, Counterpart] = {
     # SFTConfig
-    "model_init_kwargs": _here(
-        "model.dtype", "model.attn_implementation", "model.revision", note="each argument is a field of `model`"
-    ),
     "router_aux_loss_coef": _not_here("the balance of experts is the model's own, as its configuration says"),
     "dataset_kwargs": _not_here("rows that are tokenized already are a format of their own, docs/formats.md"),
     "dataset_num_proc": _here("runtime.num_workers", note="the result is the same for any number"),
@@ -57,11 +54,11 @@ TRL: Mapping[str, Counterpart] = {
     "lora_task_type": _not_here("it is always CAUSAL_LM"),
     "use_rslora": _here("training.peft", note=_LORA + "`use_rslora`"),
     "use_dora": _here("training.peft", note=_LORA + "`use_dora`"),
-    "load_in_8bit": _not_here(_QUANTIZED),
-    "load_in_4bit": _not_here(_QUANTIZED),
-    "bnb_4bit_quant_type": _not_here(_QUANTIZED),
-    "use_bnb_nested_quant": _not_here(_QUANTIZED),
-    "bnb_4bit_quant_storage": _not_here(_QUANTIZED),
+    "load_in_8bit": _here("model.model_init_kwargs", note=_QUANTIZED),
+    "load_in_4bit": _here("model.model_init_kwargs", note=_QUANTIZED),
+    "bnb_4bit_quant_type": _here("model.model_init_kwargs", note=_QUANTIZED),
+    "use_bnb_nested_quant": _here("model.model_init_kwargs", note=_QUANTIZED),
+    "bnb_4bit_quant_storage": _here("model.model_init_kwargs", note=_QUANTIZED),
     # ScriptArguments
     "dataset_name": _here("sources.path", note="a file, a folder, or `hf://datasets/…`"),
     "dataset_config": _here("sources.path", note="the folder of the configuration in the Hub data set"),
@@ -108,7 +105,10 @@ TRLX: Mapping[str, Counterpart] = {
     "tokenizer.padding_side": _not_here(_ORDER),
     "tokenizer.truncation_side": _here("tokens.truncation_mode", note="`right` is `keep_start`, `left` is `keep_end`"),
     "tokenizer.tokenizer_extra_configs": _here(
-        "chat.chat_template_path", "tokens.eos_token", note="what a tokenizer is made of is changed in its folder"
+        "model.additional_special_tokens",
+        "chat.chat_template_path",
+        "tokens.eos_token",
+        note="what a tokenizer is made of is changed in its folder",
     ),
     "optimizer.name": _here(
         "training.optim",

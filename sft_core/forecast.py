@@ -32,6 +32,8 @@ INTERMEDIATE_VECTORS = 4
 
 Both were counted from the tensors that PyTorch keeps for Llama and Qwen2 with fused attention, which keeps no matrix of
 scores; models without gates and with dropout (GPT-2) keep about half as much again."""
+ADAPTER_BYTES = 4
+"""Of each number of an adapter: float32, whatever its base is in."""
 MODEL_COPIES = 2
 """In the store, and where MLflow keeps its artifacts."""
 
@@ -92,6 +94,7 @@ class Forecast:
     max_new_tokens: int
     models_measured: int
     num_parameters: int
+    num_trained_parameters: int
     data_bytes: int
     model_bytes: int
     """That will be written: the weights, in the store and for MLflow."""
@@ -130,11 +133,16 @@ def forecast(
         max_new_tokens=int(evaluation.gen_kwargs.get("max_new_tokens", 20)),
         models_measured=1 + evaluation.baseline,
         num_parameters=model.num_parameters,
+        num_trained_parameters=model.num_trained_parameters,
         data_bytes=data.stored_bytes,
-        model_bytes=MODEL_COPIES * model.num_parameters * model.bytes_per_parameter,
+        model_bytes=MODEL_COPIES * _written_parameters(training, model) * model.bytes_per_parameter,
         memory=_memory(training, data, model),
         assumptions=_assumptions(training),
     )
+
+
+def _written_parameters(training: TrainingConfig, model: ModelShape) -> int:
+    return model.num_trained_parameters if training.peft and not training.merge_adapter else model.num_parameters
 
 
 def _evaluations(training: TrainingConfig, steps: int, per_epoch: int) -> int:
@@ -150,21 +158,27 @@ def _evaluations(training: TrainingConfig, steps: int, per_epoch: int) -> int:
 
 
 def _memory(training: TrainingConfig, data: DataSize, model: ModelShape) -> Memory:
-    weights = model.num_parameters * model.bytes_per_parameter
+    trained = model.num_trained_parameters * (ADAPTER_BYTES if training.peft else model.bytes_per_parameter)
     width = 2 if _is_half(training) else model.bytes_per_parameter
     tokens = min(training.per_device_train_batch_size, data.train_blocks) * data.longest_block
     layer = tokens * (HIDDEN_BYTES[width] * model.hidden_size + INTERMEDIATE_VECTORS * model.intermediate_size * width)
     inputs = tokens * model.hidden_size * model.bytes_per_parameter * model.num_layers
     targets = tokens * data.train_targets / max(data.train_tokens, 1)
     return Memory(
-        weights=weights,
-        gradients=weights if OPTIMIZER_TRAITS[training.optim].keeps_gradients else 0,
+        weights=model.weight_bytes,
+        gradients=trained if OPTIMIZER_TRAITS[training.optim].keeps_gradients else 0,
         optimizer=_optimizer_states(training, model),
-        low_precision_weights=model.num_parameters * 2 if width < model.bytes_per_parameter else 0,
-        activations=layer + inputs if training.gradient_checkpointing else layer * model.num_layers,
+        low_precision_weights=model.num_trained_parameters * 2 if width < model.bytes_per_parameter else 0,
+        activations=_activations(training, layer, inputs, model.num_layers),
         # as they come out and their gradient, and both again in float32 for the loss
         logits=round(targets * model.vocab_size * (2 * width + 8)),
     )
+
+
+def _activations(training: TrainingConfig, layer: int, inputs: int, num_layers: int) -> int:
+    if training.activation_offloading:
+        return layer
+    return layer + inputs if training.gradient_checkpointing else layer * num_layers
 
 
 def _optimizer_states(training: TrainingConfig, model: ModelShape) -> int:
@@ -175,11 +189,13 @@ def _optimizer_states(training: TrainingConfig, model: ModelShape) -> int:
     """
     traits, options = OPTIMIZER_TRAITS[training.optim], options_of(training.optim_args)
     states = traits.states + (training.optim == "sgd" and float(options.get("momentum", 0)) > 0)
-    per_number = model.bytes_per_parameter if traits.bits is None else traits.bits / 8
+    own_width = ADAPTER_BYTES if training.peft else model.bytes_per_parameter
+    per_number = own_width if traits.bits is None else traits.bits / 8
     if traits.bits is not None and traits.bits <= 8:
         per_number += SCALE_BYTES
-    embeddings = min(model.vocab_size * model.hidden_size, model.num_parameters)
-    others = model.num_parameters - embeddings
+    is_whole = model.num_trained_parameters == model.num_parameters
+    embeddings = min(model.vocab_size * model.hidden_size, model.num_parameters) if is_whole else 0
+    others = model.num_trained_parameters - embeddings
     per_embedding = 4.0 if traits.embeddings_in_float32 else per_number
     if traits.is_low_rank:
         share = min(int(options.get("rank", DEFAULT_RANK)) / model.hidden_size, 1.0)
@@ -198,6 +214,8 @@ def _assumptions(training: TrainingConfig) -> tuple[str, ...]:
     if training.bf16 is None and not training.fp16:
         arithmetic += " (a GPU with bfloat16)"
     again = "computed again in the backward pass" if training.gradient_checkpointing else "kept for the backward pass"
+    if training.activation_offloading:
+        again = "kept on the host but for one layer's"
     return (
         f"{arithmetic} arithmetic, fused attention, a whole copy of the model on each device",
         f"activations of a full batch of the longest blocks of a Llama-like model, {again}",

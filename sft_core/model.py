@@ -13,6 +13,17 @@ from sft_core.section import Section
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 AttnImplementation = Literal["sdpa", "eager"]
+_QUANTIZED = "write `quantization_config: {load_in_4bit: true, …}`"
+ELSEWHERE = {
+    **{name: f"the recipe has a field of its own, `model.{name}`" for name in ("attn_implementation", "dtype")},
+    **{name: f"the recipe has a field of its own, `model.{name}`" for name in ("trust_remote_code", "revision")},
+    "torch_dtype": "the recipe has a field of its own, `model.dtype`",
+    "config": "change single fields of the configuration by their names, for example `max_position_embeddings: 8192`",
+    "device_map": "the trainer puts the model where it belongs; leave it out",
+    "load_in_4bit": _QUANTIZED,
+    "load_in_8bit": _QUANTIZED,
+}
+"""Arguments of `from_pretrained` that `model_init_kwargs` does not take, and what to write instead."""
 
 
 class ModelConfig(Section):
@@ -39,6 +50,14 @@ class ModelConfig(Section):
     """`sdpa` is PyTorch's fused attention; `eager` is slower and plain, for comparison."""
     trust_remote_code: bool = False
     """Run Python code that lies with the model. Off, because it is somebody else's code on your machine."""
+    model_init_kwargs: dict[str, Any] = {}
+    """More arguments of `from_pretrained`, for example `use_kernels: true` or a field of the configuration such as
+    `max_position_embeddings`. `quantization_config: {load_in_4bit: true, bnb_4bit_quant_type: nf4, …}` loads the base
+    through bitsandbytes (extra `quantization`, on a GPU), for an adapter in `training.peft`: QLoRA."""
+    additional_special_tokens: tuple[str, ...] = ()
+    """Tokens that the tokenizer does not have yet and that a chat template or the data may use, for example `<think>`.
+    Each gets an embedding of its own, which begins as the mean of all others, is trained (with LoRA just these rows),
+    and is saved with the model."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -50,6 +69,18 @@ class ModelConfig(Section):
             raise ValueError("`init: config` needs `path`, or `config` with a `model_type` (for example llama)")
         if self.path is None and self.tokenizer is None:
             raise ValueError("`tokenizer` is needed where there is no `path` that one could lie with")
+        return self
+
+    @model_validator(mode="after")
+    def _names_everything_once(self) -> Self:
+        if self.init == "config" and self.model_init_kwargs:
+            raise ValueError("`model_init_kwargs` goes to `from_pretrained`; with `init: config` use `config`")
+        for name in self.model_init_kwargs:
+            if name in ELSEWHERE:
+                raise ValueError(f"`model_init_kwargs.{name}`: {ELSEWHERE[name]}")
+        tokens = self.additional_special_tokens
+        if len(set(tokens)) < len(tokens) or "" in tokens:
+            raise ValueError(f"`additional_special_tokens` are texts that are all different, found {list(tokens)}")
         return self
 
     @property
@@ -74,6 +105,13 @@ class ModelRef(BaseModel):
     """`sdpa` is PyTorch's fused attention; `eager` is slower and plain, for comparison."""
     trust_remote_code: bool
     content_digest: str
+    model_init_kwargs: dict[str, Any] = {}
+    additional_special_tokens: tuple[str, ...] = ()
+
+    @property
+    def changes_what_is_loaded(self) -> bool:
+        """Whether the recipe asks for more than the weights as they are."""
+        return bool(self.model_init_kwargs or self.additional_special_tokens)
 
     def fingerprint(self) -> dict[str, Any]:
         """Content and how it is used; not where it lies."""
@@ -98,7 +136,7 @@ def locate_model(config: ModelConfig, digests: FileDigests) -> ModelRef:
             raise RecipeError(
                 f"model.path: expected a folder or a Hub id, found nothing at '{config.path}' ({folder.absolute()})"
             )
-    fields = config.model_dump(include={"path", "init", "config", "dtype", "attn_implementation", "trust_remote_code"})
+    fields = config.model_dump(exclude={"revision", "tokenizer", "tokenizer_revision"})
     return ModelRef(**fields, commit=commit, content_digest=content)
 
 

@@ -10,15 +10,18 @@ and freezes what encoding needs in one file, which `tokenizers` alone can read:
 import functools
 import importlib.metadata
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict
+from tokenizers import AddedToken
 
 from sft_core.errors import RecipeError
 from sft_core.file_digests import FileDigests
+from sft_core.fingerprint import digest
 from sft_core.hub import download_snapshot, looks_like_repo, resolve_commit
 from sft_core.model import ModelConfig
 
@@ -61,12 +64,15 @@ class TokenizerRef(BaseModel):
     content_digest: str
     commit: str | None
     trust_remote_code: bool = False
+    additional_special_tokens: tuple[str, ...] = ()
+    """Added to what the folder holds."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """Content and library versions; not the folder."""
+        """Content, tokens added to it, and library versions; not the folder."""
         libraries = ("tokenizers", "tiktoken", "transformers", "jinja2")
         versions = {name: importlib.metadata.version(name) for name in libraries}
-        return {"content": self.content_digest, "trust_remote_code": self.trust_remote_code, **versions}
+        own = {"content": self.content_digest, "trust_remote_code": self.trust_remote_code}
+        return {**own, "additional_special_tokens": self.additional_special_tokens, **versions}
 
     def contents(self) -> TokenizerContents:
         """Load it with `transformers`, and take what encoding needs."""
@@ -94,7 +100,8 @@ class FrozenTokenizer(BaseModel):
 def freeze_tokenizer(ref: TokenizerRef, folder: Path) -> FrozenTokenizer:
     """Write what encoding needs into a file of `folder`, named by content."""
     versions = importlib.metadata.version("tokenizers"), importlib.metadata.version("transformers")
-    file = folder / f"tokenizer-{ref.content_digest}-{'-'.join(versions)}.json"
+    added = [digest(ref.additional_special_tokens)] if ref.additional_special_tokens else []
+    file = folder / f"tokenizer-{'-'.join([ref.content_digest, *added, *versions])}.json"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(f".{threading.get_ident()}.partial")
@@ -128,6 +135,7 @@ def locate_tokenizer(config: ModelConfig, digests: FileDigests) -> TokenizerRef:
         content_digest=digests.of_folder(folder, files),
         commit=commit,
         trust_remote_code=config.trust_remote_code,
+        additional_special_tokens=config.additional_special_tokens,
     )
 
 
@@ -158,4 +166,22 @@ def _load(ref: TokenizerRef) -> "PreTrainedTokenizerFast":
             f"model.tokenizer: expected a fast tokenizer (tokenizer.json), found {type(tokenizer).__name__} "
             f"in {ref.folder}"
         )
+    add_special_tokens(tokenizer, ref.additional_special_tokens)
     return tokenizer
+
+
+def add_special_tokens(tokenizer: "PreTrainedTokenizerFast", tokens: Sequence[str]) -> None:
+    """Add the recipe's tokens, with the next free ids.
+
+    Raises:
+        RecipeError: if the tokenizer has one of them already.
+    """
+    known = tokenizer.get_vocab()
+    for token in tokens:
+        if token in known:
+            raise RecipeError(
+                f"model.additional_special_tokens: the tokenizer has '{token}' already (id {known[token]}), so that it "
+                "needs no embedding of its own; leave it out"
+            )
+    added = {"additional_special_tokens": [AddedToken(token, special=True, normalized=False) for token in tokens]}
+    tokenizer.add_special_tokens(added, replace_extra_special_tokens=False)

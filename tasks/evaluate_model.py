@@ -14,7 +14,7 @@ from tasks.home import log_file
 from tasks.launching import launch
 
 
-@artifact_task(rooms=["evaluation"], libraries=["torch", "transformers", "accelerate"])
+@artifact_task(rooms=["evaluation"], libraries=["torch", "transformers", "accelerate", "peft"])
 def evaluate_model(
     config: EvaluationConfig,
     baseline: ModelRef,

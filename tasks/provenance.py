@@ -18,7 +18,7 @@ from sft_core.section import Section
 
 PROJECT = Path(__file__).parent.parent
 ROOMS = ("sources", "formats", "chat", "tokens", "packing", "shards", "training", "evaluation")
-LIBRARIES = ("torch", "transformers", "accelerate", "tokenizers", "datasets", "pyarrow", "prefect", "mlflow")
+LIBRARIES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "datasets", "pyarrow", "prefect", "mlflow")
 PARAM_CHARS = 6000
 
 

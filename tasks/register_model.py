@@ -5,7 +5,7 @@ import json
 import math
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,6 +32,8 @@ SERVING_LIBRARIES = (
     "huggingface-hub",
     "datasets",
 )
+ADAPTER_LIBRARIES = ("accelerate", "peft", "bitsandbytes")
+"""What a model needs beside them that is an adapter on its base, the last of them where it is installed."""
 
 
 class ModelVersion(BaseModel):
@@ -72,10 +74,13 @@ def register_model(
         **{f"sft.{name}": value for name, value in digests.items()},
         **{f"sft.artifact.{ref.stage}": ref.key for ref in (trained, scorecard, dataset)},
     }
-    step = store.manifest(trained).facts["global_step"]
+    facts_of_training = store.manifest(trained).facts
+    libraries = (*SERVING_LIBRARIES, *(() if facts_of_training["is_merged"] else ADAPTER_LIBRARIES))
     with TemporaryDirectory(dir=folder.parent, suffix=folder.suffix) as beside:  # swept with the folder after a kill
-        _write_companions(Path(beside), recipe.yaml, scores, digests)
-        model_id = tracker.log_model(run, model_name, store.path(trained) / MODEL_FOLDER, Path(beside), step, tags)
+        _write_companions(Path(beside), recipe.yaml, scores, digests, libraries)
+        model_id = tracker.log_model(
+            run, model_name, store.path(trained) / MODEL_FOLDER, Path(beside), facts_of_training["global_step"], tags
+        )
     version = tracker.register(model_name, model_id, run, tags)
     verdict = _promote(store, tracker, config, model_name, version, scores, digests.get("data_digest.eval"))
     facts = ModelVersion(
@@ -119,13 +124,16 @@ def _score_of(champion: Mapping[str, str] | None, metric: str, eval_digest: str 
     return float(score)
 
 
-def _write_companions(folder: Path, recipe_yaml: str, scores: Mapping[str, float], digests: Mapping[str, str]) -> None:
+def _write_companions(
+    folder: Path, recipe_yaml: str, scores: Mapping[str, float], digests: Mapping[str, str], libraries: Sequence[str]
+) -> None:
     """What goes into the logged model beside the weights: recipe, scores, requirements, and the code that answers
     requests."""
     (folder / "recipe.yaml").write_text(recipe_yaml, encoding="utf-8")
     (folder / "scorecard.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
     (folder / "data_digests.json").write_text(json.dumps(digests, indent=1), encoding="utf-8")
-    pins = [f"{name}=={importlib.metadata.version(name)}" for name in dict.fromkeys(("mlflow", *SERVING_LIBRARIES))]
+    installed = {distribution.name for distribution in importlib.metadata.distributions()}
+    pins = [f"{name}=={importlib.metadata.version(name)}" for name in ("mlflow", *libraries) if name in installed]
     (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
     environment = {
         "python": platform.python_version(),

@@ -16,7 +16,7 @@ from tasks.progress import TrainingProgress
 from tasks.tracking import TrackedRun
 
 
-@artifact_task(rooms=["training"], libraries=["torch", "transformers", "accelerate"])
+@artifact_task(rooms=["training"], libraries=["torch", "transformers", "accelerate", "peft"])
 def train_model(
     config: TrainingConfig,
     model: ModelRef,

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, set_seed
 from sft_core.evaluation.generate import generate
 from sft_core.evaluation.plan import SAMPLES_FILE, SCORECARD_FILE, EvaluationPlan
 from sft_core.evaluation.score import is_exact_match
-from sft_core.modeling import Blocks, Collator, as_token_sums, evaluate_batches, load_model, load_trained
+from sft_core.modeling import Blocks, Collator, as_token_sums, evaluate_batches, load_model, load_trained, to_device
 from sft_core.tables import read_table
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def evaluate(plan: EvaluationPlan) -> dict[str, float]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = AutoTokenizer.from_pretrained(plan.model_folder)
     samples: list[dict[str, object]] = []
-    scorecard = _measure(load_trained(plan.model_folder).to(device), tokenizer, plan, "", samples)
+    scorecard = _measure(to_device(load_trained(plan.model_folder), device), tokenizer, plan, "", samples)
     if plan.baseline is not None:
-        baseline = load_model(plan.baseline, tokenizer, plan.baseline_seed).to(device)
+        baseline = to_device(load_model(plan.baseline, tokenizer, plan.baseline_seed), device)
         scorecard |= _measure(baseline, tokenizer, plan, "baseline_", samples)
     (plan.output_folder / SCORECARD_FILE).write_bytes(orjson.dumps(scorecard, option=orjson.OPT_INDENT_2))
     lines = [orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE) for sample in samples]

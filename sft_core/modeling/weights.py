@@ -9,6 +9,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_
 from sft_core.errors import RecipeError
 from sft_core.hub import download_snapshot
 from sft_core.model import ModelRef
+from sft_core.modeling.quantization import quantization_of
+from sft_core.modeling.vocabulary import fit_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,7 +25,8 @@ def load_model(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", seed: int) -
         seed: For random weights: the same seed gives the same weights.
 
     Raises:
-        RecipeError: if the model cannot be built, or has fewer embeddings than the tokenizer has ids.
+        RecipeError: if the model cannot be built, or has fewer embeddings than the tokenizer has ids (new tokens of
+            the recipe get theirs).
     """
     set_seed(seed)
     options: dict[str, Any] = {
@@ -32,30 +35,26 @@ def load_model(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", seed: int) -
         "trust_remote_code": ref.trust_remote_code,
     }
     folder = _folder_of(ref) if ref.init == "pretrained" else None
+    quantization = quantization_of(ref.model_init_kwargs)
     try:
         if ref.init == "config":
             config = config_of(ref, tokenizer)
             options["dtype"] = None if ref.dtype == "auto" else getattr(torch, ref.dtype)
             model = AutoModelForCausalLM.from_config(config, **options)
         else:
-            model = AutoModelForCausalLM.from_pretrained(folder, **options)
+            more = {name: value for name, value in ref.model_init_kwargs.items() if name != "quantization_config"}
+            if quantization is not None:  # is made where it will be, on the GPU of this process
+                from accelerate import PartialState
+
+                more |= {"quantization_config": quantization, "device_map": {"": PartialState().device}}
+            model = AutoModelForCausalLM.from_pretrained(folder, **options, **more)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RecipeError(
             f"model: cannot build a causal language model from {folder or ref.config}: {error}"
         ) from error
-    num_embeddings = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > num_embeddings:
-        raise RecipeError(
-            f"model: {num_embeddings} embeddings are too few for the tokenizer's {len(tokenizer)} ids; they do not "
-            "belong together"
-        )
+    fit_vocabulary(model, tokenizer, ref.additional_special_tokens, are_rows_drawn=ref.init == "config")
     _adopt_special_tokens(model, tokenizer)
     return model
-
-
-def load_trained(folder: Path) -> PreTrainedModel:
-    """Load a model folder that training wrote."""
-    return AutoModelForCausalLM.from_pretrained(folder)
 
 
 def _folder_of(ref: ModelRef) -> Path | None:
@@ -72,6 +71,7 @@ def config_of(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase") -> Any:
         fields = {"vocab_size": len(tokenizer), **ids, **ref.config}
     if ref.path is None:
         return AutoConfig.for_model(**fields)
+    fields |= {name: value for name, value in ref.model_init_kwargs.items() if name != "quantization_config"}
     path = Path(ref.path).expanduser() if ref.commit is None else ref.path
     return AutoConfig.from_pretrained(path, revision=ref.commit, trust_remote_code=ref.trust_remote_code, **fields)
 

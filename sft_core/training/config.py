@@ -32,6 +32,8 @@ class TrainingConfig(  # pydantic lists the fields of the last base first
         for name, (value, reason) in ONE_VALUE.items():
             if getattr(self, name) != value:
                 raise ValueError(f"`{name}` can only be {str(value).lower()}: {reason}; found {getattr(self, name)}")
+        if self.peft and self.num_layers_unfrozen != -1:
+            raise ValueError("`peft` trains an adapter and freezes all layers: leave out `num_layers_unfrozen`")
         if self.follows_evaluation and self.eval_strategy == "no":
             raise ValueError(
                 f"`lr_scheduler_type: {self.lr_scheduler_type}` follows the held-out loss: set `eval_strategy` to "

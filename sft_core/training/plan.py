@@ -9,6 +9,7 @@ from sft_core.training.config import TrainingConfig
 
 METRICS_FILE = "metrics.jsonl"
 MODEL_FOLDER = "model"
+ADAPTER_FOLDER = "adapter"
 
 
 class TrainPlan(BaseModel):
@@ -27,7 +28,7 @@ class TrainPlan(BaseModel):
     train_folder: Path
     eval_folder: Path | None
     output_folder: Path
-    """Gets `model/`, `metrics.jsonl` and `result.json`."""
+    """Gets `model/`, `metrics.jsonl`, `result.json`, and `adapter/` where one was trained."""
     num_processes: int
 
 
@@ -39,5 +40,8 @@ class TrainResult(BaseModel):
     """Tokens seen, without padding."""
     seconds: float
     num_parameters: int
+    num_trained_parameters: int
+    is_merged: bool
+    """Whether `model/` holds all weights; else it is an adapter, for its base."""
     device: str
     bf16: bool

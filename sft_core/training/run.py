@@ -3,15 +3,33 @@
 import inspect
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedModel
 
 from sft_core.errors import RecipeError, StageFailedError
-from sft_core.modeling import Blocks, Collator, load_model
+from sft_core.modeling import (
+    Blocks,
+    Collator,
+    check_positions,
+    choose_trained,
+    count_trained,
+    is_quantized,
+    let_gradients_in,
+    load_model,
+    longest_text,
+    max_positions,
+    new_ids,
+)
+from sft_core.tokenizer import add_special_tokens
 from sft_core.training.arguments import training_arguments, wants_bf16
-from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, TrainPlan, TrainResult
+from sft_core.training.plan import METRICS_FILE, TrainPlan, TrainResult
+from sft_core.training.save import save_model
 from sft_core.training.trainer import SupervisedTrainer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def train(plan: TrainPlan) -> None:
@@ -22,10 +40,10 @@ def train(plan: TrainPlan) -> None:
     """
     started = time.time()
     tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer_folder, trust_remote_code=plan.trust_remote_code)
+    add_special_tokens(tokenizer, plan.model.additional_special_tokens)
     if plan.eos_token is not None:
         tokenizer.eos_token = plan.eos_token
-    model = load_model(plan.model, tokenizer, plan.training.seed)
-    _check_positions(model)
+    model = _model_to_train(plan, tokenizer)
     eval_blocks = Blocks(plan.eval_folder) if plan.eval_folder else None
     trainer = SupervisedTrainer(
         model=model,
@@ -34,20 +52,19 @@ def train(plan: TrainPlan) -> None:
         eval_dataset=eval_blocks,
         data_collator=Collator(model.config.pad_token_id),
         metrics_path=plan.output_folder / METRICS_FILE,
+        offloads_activations=plan.training.activation_offloading,
     )
     _check_world_size(trainer, plan)
     output = trainer.train()
-    folder = plan.output_folder / MODEL_FOLDER
-    trainer.save_model(str(folder))
+    is_merged = save_model(trainer, plan, tokenizer)
     if trainer.is_world_process_zero():
-        if plan.chat_template is not None:
-            tokenizer.chat_template = plan.chat_template
-        tokenizer.save_pretrained(folder)
         result = TrainResult(
             global_step=output.global_step,
             num_tokens=trainer.window.num_tokens,
             seconds=time.time() - started,
             num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+            num_trained_parameters=count_trained(model),
+            is_merged=is_merged,
             device=_device_name(),
             bf16=wants_bf16(plan.training),
         )
@@ -61,7 +78,24 @@ def _part(trainer: SupervisedTrainer) -> None:
     trainer.accelerator.end_training()
 
 
-def _check_positions(model: PreTrainedModel) -> None:
+def _model_to_train(plan: TrainPlan, tokenizer: "PreTrainedTokenizerBase") -> Any:
+    """Load the model, check that it takes our texts, and leave trainable what the recipe says."""
+    training = plan.training
+    model = load_model(plan.model, tokenizer, training.seed)
+    _check_takes_positions(model)
+    folders = [folder for folder in (plan.train_folder, plan.eval_folder) if folder is not None]
+    num_virtual = training.peft.get("num_virtual_tokens", 0)
+    check_positions(max_positions(model.config), max(map(longest_text, folders)) + num_virtual)
+    tokens = new_ids(tokenizer, plan.model.additional_special_tokens)
+    trained = choose_trained(
+        model, training.peft, training.num_layers_unfrozen, training.seed, tokens, is_quantized=is_quantized(model)
+    )
+    if training.gradient_checkpointing:
+        let_gradients_in(trained, training.gradient_checkpointing_kwargs)
+    return trained
+
+
+def _check_takes_positions(model: PreTrainedModel) -> None:
     """Documents in a block are told apart by their positions, so the model has to take them."""
     if "position_ids" not in inspect.signature(model.forward).parameters:
         raise RecipeError(

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sft_core.modeling import (
     as_token_sums,
     evaluate_batches,
     forward_at_targets,
+    offload_activations,
     sum_over_targets,
     weights_at_targets,
 )
@@ -30,12 +32,20 @@ class SupervisedTrainer(Trainer):
     loss_is_scaled_for_ga = True
     control: TrainerControl
 
-    def __init__(self, *args: Any, metrics_path: Path, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, metrics_path: Path, offloads_activations: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the targets of a whole step
         self.add_callback(_LogLastStep())
         self.window = Window(self.args.device)
         self._metrics_path = metrics_path
+        self._offloads_activations = offloads_activations
+
+    def compute_loss_context_manager(self) -> ExitStack:
+        """Compute with activations in the host's memory, where asked."""
+        contexts: ExitStack = super().compute_loss_context_manager()
+        if self._offloads_activations and torch.is_grad_enabled():
+            contexts.enter_context(offload_activations(self.model, self.args.device))
+        return contexts
 
     def compute_loss(
         self,

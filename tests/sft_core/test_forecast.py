@@ -28,6 +28,8 @@ MODEL = ModelShape(
     intermediate_size=40,
     vocab_size=1_000,
     bytes_per_parameter=4,
+    num_trained_parameters=1_000_000,
+    weight_bytes=4_000_000,
 )
 
 
@@ -65,12 +67,25 @@ def test_weights_gradients_and_states_are_counted_by_the_parameter() -> None:
     assert ask(bf16=False).memory.low_precision_weights == 0
 
 
+def test_gradients_and_states_are_those_of_what_is_trained_and_adapters_are_float32() -> None:
+    shape = dataclasses.replace(MODEL, bytes_per_parameter=2, num_trained_parameters=1_000, weight_bytes=500_000)
+    told = forecast(TrainingConfig(peft={"peft_type": "LORA"}, merge_adapter=False), EvaluationConfig(), 1, DATA, shape)
+    assert (told.memory.weights, told.memory.gradients, told.memory.optimizer) == (500_000, 4_000, 8_000)
+    assert (told.num_trained_parameters, told.model_bytes) == (1_000, 2 * 2_000)
+
+
 def test_activations_and_logits_grow_with_the_batch() -> None:
     one, four = (ask(per_device_train_batch_size=size, gradient_checkpointing=False).memory for size in (1, 4))
     assert one.activations == 2 * 128 * (34 * 10 + 4 * 40 * 2)
     assert one.logits == 128 // 2 * 1_000 * (2 * 2 + 8)
     assert (four.activations, four.logits) == (4 * one.activations, 4 * one.logits)
     assert ask(per_device_train_batch_size=1).memory.activations == 128 * ((34 * 10 + 4 * 40 * 2) + 2 * 10 * 4)
+
+
+def test_activations_on_the_host_leave_those_of_one_layer() -> None:
+    for checkpointing in (False, True):
+        told = ask(per_device_train_batch_size=1, gradient_checkpointing=checkpointing, activation_offloading=True)
+        assert told.memory.activations == 128 * (34 * 10 + 4 * 40 * 2)
 
 
 def test_evaluation_is_told_as_well() -> None:
@@ -112,7 +127,7 @@ def kept_for_backward(num_layers: int, tokens: int) -> int:
 
 def test_the_estimate_of_activations_is_what_a_real_layer_keeps() -> None:
     real = kept_for_backward(4, tokens=128) - kept_for_backward(3, tokens=128)
-    shape = ModelShape(0, 1, hidden_size=256, intermediate_size=688, vocab_size=64, bytes_per_parameter=4)
+    shape = ModelShape(0, 1, 256, 688, vocab_size=64, bytes_per_parameter=4, num_trained_parameters=0, weight_bytes=0)
     config = TrainingConfig(bf16=False, per_device_train_batch_size=1, gradient_checkpointing=False)
     told = forecast(config, EvaluationConfig(), 1, DATA, shape).memory.activations
     assert told == pytest.approx(real, rel=0.1)

@@ -21,6 +21,15 @@ from sft_core.model import ModelConfig, locate_model
         ({"init": "config", "tokenizer": "t"}, "needs `path`, or `config` with a `model_type`"),
         ({"init": "config", "config": {"model_type": "llama"}}, "`tokenizer` is needed"),
         ({"path": "m", "dtype": "int8"}, "float32"),
+        ({"path": "m", "model_init_kwargs": {"torch_dtype": "bfloat16"}}, r"a field of its own, `model\.dtype`"),
+        ({"path": "m", "model_init_kwargs": {"revision": "x"}}, r"a field of its own, `model\.revision`"),
+        ({"path": "m", "model_init_kwargs": {"load_in_4bit": True}}, "write `quantization_config: {load_in_4bit: true"),
+        ({"path": "m", "model_init_kwargs": {"device_map": "auto"}}, "leave it out"),
+        (
+            {"path": "m", "init": "config", "model_init_kwargs": {"use_kernels": True}},
+            "with `init: config` use `config`",
+        ),
+        ({"path": "m", "additional_special_tokens": ["<a>", "<a>"]}, "texts that are all different"),
     ],
     ids=str,
 )
@@ -62,6 +71,15 @@ def test_a_model_is_its_weights_and_configuration(
     before = identity(model_folder, file_digests)
     (model_folder / file).write_text('{"model_type": "gpt2"}')
     assert (identity(model_folder, file_digests) != before) is matters
+
+
+@pytest.mark.parametrize(
+    "fields", [{"model_init_kwargs": {"max_position_embeddings": 64}}, {"additional_special_tokens": ("<a>",)}]
+)
+def test_how_a_model_is_loaded_is_part_of_its_identity(
+    model_folder: Path, file_digests: FileDigests, fields: dict[str, Any]
+) -> None:
+    assert identity(model_folder, file_digests, **fields) != identity(model_folder, file_digests)
 
 
 def test_weights_do_not_matter_where_random_ones_are_drawn(model_folder: Path, file_digests: FileDigests) -> None:

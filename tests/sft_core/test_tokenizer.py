@@ -9,7 +9,10 @@ import pytest
 
 from sft_core.errors import RecipeError
 from sft_core.file_digests import FileDigests
+from sft_core.fingerprint import digest
+from sft_core.model import ModelConfig
 from sft_core.tokenizer import FrozenTokenizer, TokenizerRef, freeze_tokenizer, load_tokenizer, locate_tokenizer
+from sft_core.tokens import TextRows, encoder_of
 
 from ..conftest import model_config
 
@@ -64,6 +67,8 @@ def test_a_frozen_tokenizer_needs_no_transformers(tokenizer_ref: TokenizerRef, t
     frozen = freeze_tokenizer(tokenizer_ref, tmp_path)
     script = """
 import sys
+from sft_core.fingerprint import digest
+from sft_core.model import ModelConfig
 from sft_core.tokenizer import FrozenTokenizer
 from sft_core.tokens import TextRows, encoder_of
 encoder = encoder_of(FrozenTokenizer.model_validate_json(sys.argv[1]))
@@ -73,3 +78,48 @@ print(encoder.encode(TextRows.of(["two"], [[0, 3]], True))[0][0].input_ids, "tra
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     ids = load_tokenizer(tokenizer_ref)("two<|im_end|>")["input_ids"]
     assert printed.strip() == f"{ids} False"
+
+
+def with_tokens(folder: Path, *tokens: str) -> ModelConfig:
+    return model_config(folder).model_copy(update={"additional_special_tokens": tokens})
+
+
+def test_new_tokens_get_the_next_ids_and_are_special(tokenizer_folder: Path, file_digests: FileDigests) -> None:
+    plain, ref = (
+        locate_tokenizer(with_tokens(tokenizer_folder, *tokens), file_digests)
+        for tokens in ((), ("<think>", "</think>"))
+    )
+    before, after = load_tokenizer(plain), load_tokenizer(ref)
+    assert len(after) == len(before) + 2
+    ids = after("two<think>five")["input_ids"]
+    assert [*before("two")["input_ids"], len(before), *before("five")["input_ids"]] == ids
+    assert after.decode(ids, skip_special_tokens=True) == "twofive"
+    assert set(before.all_special_tokens) < set(after.all_special_tokens)
+
+
+def test_new_tokens_are_part_of_a_tokenizers_identity(
+    tokenizer_folder: Path, file_digests: FileDigests, tmp_path: Path
+) -> None:
+    refs = [
+        locate_tokenizer(with_tokens(tokenizer_folder, *tokens), file_digests) for tokens in ((), ("<a>",), ("<b>",))
+    ]
+    assert len({digest(ref) for ref in refs}) == 3
+    files = [freeze_tokenizer(ref, tmp_path) for ref in refs]
+    assert len({frozen.file for frozen in files}) == 3
+    assert [("<a>" in frozen.contents().description) for frozen in files] == [False, True, False]
+
+
+def test_new_tokens_are_found_in_text_by_every_encoder(
+    tokenizer_folder: Path, file_digests: FileDigests, tmp_path: Path
+) -> None:
+    ref = locate_tokenizer(with_tokens(tokenizer_folder, "<think>"), file_digests)
+    encoder = encoder_of(freeze_tokenizer(ref, tmp_path))
+    tokenizer = load_tokenizer(ref)
+    encoded = encoder.encode(TextRows.of(["two<think>five"], [[0, 14]], False))[0][0].input_ids
+    assert tokenizer.convert_tokens_to_ids("<think>") in list(encoded)
+    assert list(encoded) == tokenizer("two<think>five")["input_ids"]
+
+
+def test_a_new_token_that_is_there_already_is_a_mistake(tokenizer_folder: Path, file_digests: FileDigests) -> None:
+    with pytest.raises(RecipeError, match=r"the tokenizer has '<\|im_end\|>' already \(id 1\).*leave it out"):
+        load_tokenizer(locate_tokenizer(with_tokens(tokenizer_folder, "<|im_end|>"), file_digests))

@@ -15,7 +15,8 @@ class WeightFields(Section):
     norms and learned positions outside the layers alone. -1: everything."""
     peft: dict[str, Any] = {}
     """Train an adapter instead of the model: `{peft_type: LORA, r: 16, …}`, any method and field of PEFT with PEFT's
-    defaults; LoRA on an architecture that PEFT has no `target_modules` for gets `all-linear`. Adapters are float32."""
+    defaults; LoRA on an architecture that PEFT has no `target_modules` for gets `all-linear`. Adapters are drawn in
+    float32, whatever the base is in."""
     merge_adapter: bool = True
     """Make the trained adapter a part of the model's weights, so that any program loads it; the adapter itself lies
     beside the model. Off, and for methods and quantized bases that allow nothing else, the model is the adapter, and is

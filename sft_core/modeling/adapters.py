@@ -1,0 +1,199 @@
+"""Adapters: small trainable parts beside or inside a frozen model, by PEFT's names and with PEFT's defaults.
+
+    training.peft: {peft_type: LORA, r: 16}   →   LoraConfig(r=16, task_type="CAUSAL_LM") around the model
+
+Names and fields are checked from the recipe alone (`adapter_config`), so that a mistake costs no data work. TRL's own
+defaults (rank 16, alpha 32, dropout 0.05) are not laid over PEFT's. One default is added: LoRA on an architecture that
+PEFT has no `target_modules` for gets `all-linear`.
+
+Adapters are kept in float32, over a quantized base as well: steps of a learning rate of 2e-5 are lost in bfloat16's 8
+bits. The arithmetic is that of `training.bf16` all the same.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from transformers import PreTrainedModel, set_seed
+
+from sft_core.errors import RecipeError
+from sft_core.modeling.virtual_tokens import hide_virtual_tokens
+
+if TYPE_CHECKING:
+    from peft import PeftConfig, PeftModel
+
+REFUSED = {
+    "ADALORA": "its loss has a term of its own, and its ranks are dealt out between steps",
+    "CPT": "its loss weights the tokens of its own prompt, and ours is over the targets of the data",
+    "MULTITASK_PROMPT_TUNING": "every row would need a task id",
+    "POLY": "every row would need a task id",
+    "XLORA": "it mixes adapters that are trained already",
+}
+"""Methods that need more than rows and targets."""
+KEPT_APART = frozenset({"ADAPTION_PROMPT", "BEFT", "LILY", "SHADOW"})
+"""Methods, beside those with virtual tokens, whose adapters are no change of the model's own weights: nothing to merge
+into."""
+SET_FOR_YOU = {"auto_mapping", "base_model_name_or_path", "inference_mode", "peft_version", "revision"}
+DATA_DRIVEN_INITS = {"corda", "eva", "lora_ga", "loftq"}
+"""Values of `init_lora_weights` that need a pass over data, or another quantization, before training."""
+CACHE_PREFIXES = {"CARTRIDGE", "PREFIX_TUNING"}
+"""Methods whose virtual tokens are keys and values in the cache, which gradient checkpointing drops."""
+PEFT_MISTAKES = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RuntimeError, ImportError)
+"""What PEFT raises for a configuration that does not fit the model."""
+
+
+def adapter_config(fields: Mapping[str, Any]) -> "PeftConfig":
+    """Make PEFT's configuration of the recipe's `training.peft`.
+
+    Args:
+        fields: `peft_type`, and fields of PEFT's configuration of that name.
+
+    Raises:
+        RecipeError: naming the method or field that does not exist and the one that was perhaps meant, or the reason
+            why a method cannot be trained here.
+    """
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    classes = {kind.value: made for kind, made in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    name = fields.get("peft_type")
+    if name is None:
+        raise RecipeError("training.peft: expected a `peft_type`, for example LORA; found none")
+    if name not in classes:
+        raise RecipeError(f"training.peft.peft_type: expected a method of PEFT, found '{name}'{_meant(name, classes)}")
+    if name in REFUSED:
+        raise RecipeError(f"training.peft.peft_type: {name} cannot be trained here: {REFUSED[name]}")
+    known = {field.name for field in dataclasses.fields(classes[name])} - SET_FOR_YOU
+    for field in fields:
+        if field not in known:
+            raise RecipeError(f"training.peft.{field}: {name} has no such field{_meant(field, known)}")
+    if fields.get("task_type", "CAUSAL_LM") != "CAUSAL_LM":
+        raise RecipeError(f"training.peft.task_type: expected CAUSAL_LM, found '{fields['task_type']}'; leave it out")
+    _check_lora(fields)
+    chosen = {key: value for key, value in fields.items() if key not in ("peft_type", "task_type")}
+    try:
+        return classes[name](task_type="CAUSAL_LM", **chosen)
+    except PEFT_MISTAKES as error:
+        raise RecipeError(f"training.peft: {name} cannot be made of these fields: {error}") from error
+
+
+def check_adapter(fields: Mapping[str, Any], is_packed: bool, has_gradient_checkpointing: bool) -> None:
+    """Check `training.peft` against the rest of the recipe.
+
+    Raises:
+        RecipeError: as `adapter_config`, or if the method does not go together with packing or gradient checkpointing.
+    """
+    config = adapter_config(fields)
+    name = fields["peft_type"]
+    if config.is_prompt_learning and is_packed:
+        raise RecipeError(
+            f"training.peft.peft_type: {name} puts virtual tokens in front of a text, and a packed block holds many "
+            "texts with one front; set packing.packing and packing.eval_packing to false"
+        )
+    if name in CACHE_PREFIXES and has_gradient_checkpointing:
+        raise RecipeError(
+            f"training.peft.peft_type: {name} keeps its virtual tokens in the cache, which gradient checkpointing "
+            "drops; set training.gradient_checkpointing to false"
+        )
+
+
+def add_adapter(
+    model: PreTrainedModel, fields: Mapping[str, Any], seed: int, new_token_ids: Sequence[int] = ()
+) -> "PeftModel":
+    """Freeze a model and put an adapter on it, drawn from the seed whatever was drawn before.
+
+    Args:
+        model: The base, which is changed in place.
+        fields: The recipe's `training.peft`.
+        seed: Of the adapter's random weights.
+        new_token_ids: Tokens whose embeddings were made for this run: their rows are trained as well, in the output
+            projection too.
+
+    Raises:
+        RecipeError: if the method does not fit the model, or cannot train the new tokens.
+    """
+    from peft import get_peft_model
+
+    config = adapter_config(fields)
+    if getattr(config, "target_modules", "none") is None and fields["peft_type"] == "LORA":
+        config.target_modules = _lora_targets(model)
+    if new_token_ids:
+        _train_rows(model, config, new_token_ids)
+    set_seed(seed)
+    try:
+        adapted = get_peft_model(model, config)
+    except PEFT_MISTAKES as error:
+        raise RecipeError(
+            f"training.peft: {fields['peft_type']} does not fit {type(model).__name__}: {error}"
+        ) from error
+    return with_hidden_prompts(adapted)
+
+
+def with_hidden_prompts(model: "PeftModel") -> "PeftModel":
+    """Let a model with virtual tokens answer for the real ones alone."""
+    if model.active_peft_config.is_prompt_learning:
+        hide_virtual_tokens(model)
+    return model
+
+
+def is_mergeable(config: "PeftConfig") -> bool:
+    """Whether the method's adapters can become a part of the model's own weights."""
+    return not config.is_prompt_learning and str(config.peft_type.value) not in KEPT_APART
+
+
+def _check_lora(fields: Mapping[str, Any]) -> None:
+    init = fields.get("init_lora_weights")
+    if init in DATA_DRIVEN_INITS:
+        raise RecipeError(
+            f"training.peft.init_lora_weights: '{init}' is computed from data or weights before training, which is not "
+            "done here; leave it out, or take pissa, olora, orthogonal or gaussian"
+        )
+    if fields.get("alora_invocation_tokens"):
+        raise RecipeError(
+            "training.peft.alora_invocation_tokens: adapters that begin at a token of each row cannot be told apart in "
+            "blocks of several rows; leave it out"
+        )
+
+
+def _lora_targets(model: PreTrainedModel) -> str | None:
+    """None leaves the choice to PEFT, where it knows the architecture."""
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
+
+    return None if model.config.model_type in KNOWN else "all-linear"
+
+
+def _train_rows(model: PreTrainedModel, config: "PeftConfig", new_token_ids: Sequence[int]) -> None:
+    """Let the rows of new tokens be trained: just these where the method can, else the whole matrices."""
+    embeddings = _embedding_names(model)
+    method = config.peft_type.value
+    whole = set(getattr(config, "modules_to_save", None) or [])
+    if hasattr(config, "trainable_token_indices"):
+        asked = config.trainable_token_indices or {}
+        rows = asked if isinstance(asked, dict) else dict.fromkeys(embeddings, asked)
+        wanted = {name: sorted({*rows.get(name, []), *new_token_ids}) for name in embeddings if name not in whole}
+        config.trainable_token_indices = {**rows, **wanted} or None
+    elif hasattr(config, "modules_to_save") and not config.is_prompt_learning and len(embeddings) > 1:
+        config.modules_to_save = sorted({*whole, *embeddings})
+    else:
+        why = "has virtual tokens alone" if config.is_prompt_learning else "cannot train single rows of tied embeddings"
+        raise RecipeError(
+            f"training.peft.peft_type: model.additional_special_tokens need embeddings that are trained, and {method} "
+            f"{why}; take LORA, or train without `peft`"
+        )
+
+
+def _embedding_names(model: PreTrainedModel) -> list[str]:
+    """The last part of the names of the input embeddings and, where it is a matrix of its own, the output
+    projection."""
+    modules = [model.get_input_embeddings()]
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not modules[0].weight:
+        modules.append(head)
+    return [next(name for name, found in model.named_modules() if found is module).split(".")[-1] for module in modules]
+
+
+def _meant(wrong: object, known: "Mapping[str, Any] | set[str]") -> str:
+    close = difflib.get_close_matches(str(wrong), known, n=1, cutoff=0.5) or [
+        name for name in known if name.lower() == str(wrong).lower()
+    ]
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(known))}"

@@ -1,0 +1,61 @@
+"""Training only the last layers: trlX's `num_layers_unfrozen`.
+
+    4 blocks, 2 unfrozen      embeddings ✗  block 0 ✗  block 1 ✗  block 2 ✓  block 3 ✓  final norm ✓  lm_head ✓
+
+The input embeddings stand still, and with them a projection to the vocabulary that is tied to them; one of its own is
+trained, unless no block is. Learned positions and the final norm are always trained, as in trlX, where 0, and any
+number with tied embeddings, ended in an AttributeError.
+"""
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from sft_core.errors import RecipeError
+
+ALL = -1
+
+
+def freeze_layers(model: PreTrainedModel, num_layers_unfrozen: int) -> None:
+    """Leave only the last blocks trainable.
+
+    Args:
+        model: Changed in place.
+        num_layers_unfrozen: Blocks that are trained, counted from the last; 0: none, −1: everything is trained.
+
+    Raises:
+        RecipeError: if the model has fewer blocks, or nothing is left to train.
+    """
+    if num_layers_unfrozen == ALL:
+        return
+    blocks = blocks_of(model)
+    if num_layers_unfrozen > len(blocks):
+        raise RecipeError(
+            f"training.num_layers_unfrozen: {type(model).__name__} has {len(blocks)} layers, found "
+            f"{num_layers_unfrozen}; expected at most {len(blocks)}, or -1 to train everything"
+        )
+    frozen: list[nn.Module] = [*blocks[: len(blocks) - num_layers_unfrozen], model.get_input_embeddings()]
+    if num_layers_unfrozen == 0:
+        frozen.append(model.get_output_embeddings())
+    for module in frozen:
+        module.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise RecipeError(
+            f"training.num_layers_unfrozen: {num_layers_unfrozen} leaves nothing of {type(model).__name__} to train; "
+            "expected at least 1, or -1 to train everything"
+        )
+
+
+def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
+    """The model's layers, first to last: the outermost list of modules with as many as the configuration says.
+
+    Raises:
+        RecipeError: if there is no such list.
+    """
+    num_layers = model.config.get_text_config().num_hidden_layers
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == num_layers:
+            return module
+    raise RecipeError(
+        f"training.num_layers_unfrozen: {type(model).__name__} does not keep its {num_layers} layers in one list, so "
+        "that the last ones cannot be told; set it to -1"
+    )

@@ -1,0 +1,85 @@
+"""The folder of a trained model, and how it is loaded again.
+
+    merged or fully trained    model/  config.json, *.safetensors, tokenizer          `from_pretrained` and vLLM load it
+    adapter kept apart         model/  adapter_config.json, adapter_model.safetensors, tokenizer,
+                                       base_model.json and, if its weights exist nowhere else, base_model/
+
+A merged model is made from the adapter as it was saved, on its base as it was loaded: whatever held the weights in
+pieces while training is of no concern, and what is delivered has been loaded once already.
+"""
+
+import shutil
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from sft_core.model import ModelRef
+from sft_core.modeling.adapters import PEFT_MISTAKES, is_mergeable, with_hidden_prompts
+from sft_core.modeling.weights import load_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+ADAPTER_CONFIG = "adapter_config.json"
+BASE_FILE = "base_model.json"
+BASE_FOLDER = "base_model"
+
+
+def deliver_adapter(
+    adapter: Path, folder: Path, ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", seed: int, merge_adapter: bool
+) -> bool:
+    """Make a model folder from a saved adapter.
+
+    Args:
+        adapter: Where the adapter was saved; it stays there.
+        folder: Gets the model, without its tokenizer.
+        ref: The base that it was trained on.
+        tokenizer: That of the training.
+        seed: Of the training, from which random weights of a base are drawn again.
+        merge_adapter: Whether to make the adapter a part of the weights, where it can be.
+
+    Returns:
+        Whether it was merged; a quantized base, virtual tokens and some methods keep their adapter apart.
+    """
+    from peft import PeftConfig, PeftModel
+
+    config = PeftConfig.from_pretrained(str(adapter))
+    config.base_model_name_or_path, config.revision = ref.path, ref.commit  # not the cache that it was read from
+    config.save_pretrained(str(adapter))
+    if merge_adapter and is_mergeable(config) and "quantization_config" not in ref.model_init_kwargs:
+        base = load_model(ref, tokenizer, seed)
+        try:
+            merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload(safe_merge=True)
+            merged.save_pretrained(folder)
+            return True
+        except PEFT_MISTAKES as error:  # this configuration of the method cannot be merged
+            warnings.warn(
+                f"training.merge_adapter: the adapter is kept apart, merging it failed: {error}", stacklevel=2
+            )
+            shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(adapter, folder, dirs_exist_ok=True)
+    if ref.init == "config":
+        load_model(ref, tokenizer, seed).save_pretrained(folder / BASE_FOLDER)
+        ref = ref.model_copy(update={"path": BASE_FOLDER, "init": "pretrained", "config": {}})
+    (folder / BASE_FILE).write_text(ref.model_dump_json(indent=1), encoding="utf-8")
+    return False
+
+
+def load_trained(folder: Path) -> Any:
+    """Load a model folder that training wrote; an adapter is put on its base.
+
+    Raises:
+        RecipeError: if the base of an adapter is not where it was.
+    """
+    if not (folder / ADAPTER_CONFIG).exists():
+        return AutoModelForCausalLM.from_pretrained(folder)
+    from peft import PeftModel
+
+    ref = ModelRef.model_validate_json((folder / BASE_FILE).read_bytes())
+    if ref.path == BASE_FOLDER:
+        ref = ref.model_copy(update={"path": str(folder / BASE_FOLDER)})
+        ref = ref.model_copy(update={"additional_special_tokens": ()})  # these rows were saved as they were
+    base = load_model(ref, AutoTokenizer.from_pretrained(folder), seed=0)
+    return with_hidden_prompts(PeftModel.from_pretrained(base, str(folder)))

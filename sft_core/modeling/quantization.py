@@ -1,0 +1,63 @@
+"""A base in 4 or 8 bits (QLoRA, https://arxiv.org/abs/2305.14314), through bitsandbytes."""
+
+import difflib
+import importlib.util
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from sft_core.errors import RecipeError
+
+FIELD = "model.model_init_kwargs.quantization_config"
+
+
+def quantization_of(model_init_kwargs: Mapping[str, Any]) -> Any:
+    """Make transformers' `BitsAndBytesConfig` of the recipe's fields; None where there are none.
+
+    Raises:
+        RecipeError: for a field that does not exist, or where bitsandbytes or a device that it supports is missing.
+    """
+    fields = model_init_kwargs.get("quantization_config")
+    if fields is None:
+        return None
+    from transformers import BitsAndBytesConfig
+
+    known = set(inspect.signature(BitsAndBytesConfig).parameters) - {"kwargs"}
+    for field in fields:
+        if field not in known:
+            close = difflib.get_close_matches(field, known, n=1, cutoff=0.5)
+            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known))}"
+            raise RecipeError(f"{FIELD}.{field}: bitsandbytes has no such field; {hint}")
+    if not (fields.get("load_in_4bit") or fields.get("load_in_8bit")):
+        raise RecipeError(f"{FIELD}: expected `load_in_4bit: true` or `load_in_8bit: true`, found neither")
+    try:
+        config = BitsAndBytesConfig(**fields)
+    except (ValueError, TypeError) as error:
+        raise RecipeError(f"{FIELD}: {error}") from error
+    _check_installed()
+    return config
+
+
+def _check_installed() -> None:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise RecipeError(f"{FIELD}: expected bitsandbytes, found it not installed; pip install 'sft[quantization]'")
+    import bitsandbytes
+
+    here = {"cpu", torch.cuda.is_available() and "cuda"} - {False}
+    if not here & set(bitsandbytes.supported_torch_devices):
+        raise RecipeError(
+            f"{FIELD}: expected a device that bitsandbytes {bitsandbytes.__version__} quantizes on (a GPU), found "
+            f"{', '.join(sorted(map(str, here)))}; leave it out, or train where there is one"
+        )
+
+
+def is_quantized(model: Any) -> bool:
+    """Whether the weights were quantized when they were loaded."""
+    return getattr(model, "hf_quantizer", None) is not None
+
+
+def to_device(model: Any, device: torch.device) -> Any:
+    """Move a model, with or without an adapter, unless it is quantized: that was made where it is."""
+    return model if is_quantized(model) else model.to(device)

@@ -1,0 +1,39 @@
+"""Virtual tokens (prompt tuning, p-tuning) are an input, never an output: nobody sees their hidden states.
+
+    input_ids       [a b c]          3 tokens
+    embeddings      [v v a b c]      the method puts 2 virtual ones in front
+    hidden states   [· · x y z]  →   [x y z]
+
+Cut off behind the last layer, they are neither in the loss nor in a metric, and whoever chooses positions by labels
+finds them where they are without the method. Prefix tuning keeps its tokens in the cache and needs nothing of this.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+def hide_virtual_tokens(model: "PeftModel") -> None:
+    """Make the model's forward pass give hidden states and logits for its `input_ids` alone.
+
+    Generation does not go through that forward pass and is left as it is.
+    """
+    lengths: list[int] = []
+
+    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        lengths.append((args[0] if args else kwargs["input_ids"]).shape[1])
+
+    def forget(*_: Any) -> None:
+        lengths.clear()
+
+    def cut(_: nn.Module, __: Any, output: Any) -> Any:
+        if lengths:
+            output.last_hidden_state = output.last_hidden_state[:, -lengths[-1] :]
+        return output
+
+    model.register_forward_pre_hook(note, with_kwargs=True)
+    model.register_forward_hook(forget, always_call=True)
+    model.get_base_model().base_model.register_forward_hook(cut)
