@@ -1,6 +1,6 @@
 """What training and evaluation share: weights, batches, and the loss over target tokens."""
 
-from sft_core.modeling.batches import Block, Blocks, Collator
+from sft_core.modeling.batches import NO_BLOCK, Block, Blocks, Collator
 from sft_core.modeling.token_sums import (
     as_token_sums,
     evaluate_batches,
@@ -11,6 +11,7 @@ from sft_core.modeling.token_sums import (
 from sft_core.modeling.weights import config_of, load_model, load_trained
 
 __all__ = [
+    "NO_BLOCK",
     "Block",
     "Blocks",
     "Collator",

@@ -9,10 +9,10 @@ from sft_core.training.config import TrainingConfig
 
 
 def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool) -> TrainingArguments:
-    """Translate the recipe's section; what the pipeline owns (reporting, saving, devices) is set here."""
+    """Translate the recipe's section; what the pipeline owns (reporting, resuming, devices) is set here."""
     has_cuda = torch.cuda.is_available()
     fields = config.model_dump(
-        exclude={"loss_type", "gradient_checkpointing", "bf16", "eval_strategy", "eval_on_start"}
+        exclude={"loss_type", "gradient_checkpointing", "bf16", "eval_strategy", "eval_on_start", "keep_checkpoints"}
     )
     return TrainingArguments(
         output_dir=str(work_folder),
@@ -20,7 +20,7 @@ def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool
         activation_checkpointing=config.gradient_checkpointing,
         eval_strategy=config.eval_strategy if has_eval else "no",
         eval_on_start=config.eval_on_start and has_eval,
-        save_strategy="no",
+        restore_callback_states_from_checkpoint=True,
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,

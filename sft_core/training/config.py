@@ -57,6 +57,11 @@ class TrainingConfig(Section):
     """Of random weights, of dropout, and of the order of the data unless `data_seed` is given."""
     data_seed: int | None = None
     """Of the order of the data; None: as `seed`."""
+    train_sampling_strategy: Literal["random", "sequential", "group_by_length"] = "random"
+    """Order of the blocks in an epoch: drawn from the seed; as they are stored; or drawn and then sorted by length a
+    few steps at a time, so that batches have little padding."""
+    dataloader_drop_last: bool = False
+    """Leave out the last blocks of an epoch where they do not fill a step."""
     bf16: bool | None = None
     """bfloat16 arithmetic over weights in `model.dtype`. None: where the hardware has it (TRL: always, unless fp16)."""
     fp16: bool = False
@@ -71,6 +76,17 @@ class TrainingConfig(Section):
     """With `eval_strategy: steps`; None: as `logging_steps`."""
     eval_on_start: bool = False
     """Measure it once before the first step as well."""
+    save_strategy: Literal["no", "steps", "epoch"] = "steps"
+    """When a checkpoint is saved: every `save_steps` and at the end, after each epoch, or never. A training that was
+    interrupted goes on from the last one."""
+    save_steps: int = Field(default=500, ge=1)
+    """With `save_strategy: steps`."""
+    save_total_limit: int | None = Field(default=2, ge=1)
+    """Checkpoints to keep; older ones are deleted, the best never (TRL: all are kept). None: all."""
+    save_only_model: bool = False
+    """Only false: a checkpoint without the optimizer's state is none that a training could go on from."""
+    keep_checkpoints: bool = False
+    """Whether checkpoints stay with the trained model. Off: they serve an interrupted training, and go with its end."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -80,4 +96,8 @@ class TrainingConfig(Section):
             )
         if self.fp16 and self.bf16:
             raise ValueError("`fp16` and `bf16` exclude each other")
+        if self.save_only_model:
+            raise ValueError(
+                "`save_only_model` can only be false: an interrupted training could not go on from such checkpoints"
+            )
         return self

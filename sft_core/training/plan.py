@@ -27,7 +27,8 @@ class TrainPlan(BaseModel):
     train_folder: Path
     eval_folder: Path | None
     output_folder: Path
-    """Gets `model/`, `metrics.jsonl` and `result.json`."""
+    """Gets `model/`, `metrics.jsonl` and `result.json`; while training, `checkpoints/`, from which a training that was
+    interrupted goes on."""
     num_processes: int
 
 
@@ -37,7 +38,10 @@ class TrainResult(BaseModel):
     global_step: int
     num_tokens: int
     """Tokens seen, without padding."""
+    resumed_from: int | None
+    """The step of the checkpoint that the last process went on from; None if it began."""
     seconds: float
+    """Of training, with what was done before it was interrupted."""
     num_parameters: int
     device: str
     bf16: bool
