@@ -14,6 +14,7 @@ import ctypes
 import os
 import shutil
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable
@@ -86,7 +87,7 @@ class EndRequest:
         """
         signal.signal(signal.SIGTERM, self._hear)
         (folder / LISTENING_FOLDER).mkdir(exist_ok=True)
-        (folder / LISTENING_FOLDER / str(os.getpid())).touch()
+        (folder / LISTENING_FOLDER / f"{os.getpid()}@{socket.gethostname()}").touch()
 
     def _hear(self, number: int, frame: object) -> None:
         self.is_made = True
@@ -94,8 +95,9 @@ class EndRequest:
 
 
 def request_end(folder: Path) -> bool:
-    """Ask the processes that listen to end where they can be gone on with; return whether there are any."""
-    pids = [int(file.name) for file in (folder / LISTENING_FOLDER).glob("*")]
+    """Ask the processes of this machine that listen to end where they can be gone on with; return whether there are
+    any. Those of other machines hear of it from them."""
+    pids = [int(file.name.split("@")[0]) for file in (folder / LISTENING_FOLDER).glob(f"*@{socket.gethostname()}")]
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)

@@ -7,7 +7,10 @@ from sft_core.errors import RecipeError, StageFailedError, StageInterruptedError
 from sft_core.subprocesses import FAILURE_FILE, INTERRUPTED_FILE, MISTAKE_FILE
 
 TAIL_LINES = 15
-LAUNCHER = re.compile(r"torch/distributed/(elastic|run)|torch\.distributed\.elastic|accelerate/commands/")
+LAUNCHER = re.compile(r'failed \(exitcode: |(accelerate/commands/launch|torch/distributed/run)\.py", line')
+"""How the words of launchers begin."""
+ENDING_OTHERS = re.compile(r"torch/distributed/elastic/.*closing signal")
+"""What a launcher says in between, as it ends the other processes because one has failed."""
 TRACEBACK = "Traceback (most recent call last):"
 VERDICT = re.compile(r"failed \(exitcode: -\d+\)|died with <Signals\.")
 """How launchers say that a signal ended their child: it left no last words."""
@@ -49,4 +52,4 @@ def last_words(lines: list[str]) -> list[str]:
     verdicts = [line for line in lines[end:] if VERDICT.search(line)][:1]
     while end and (lines[end - 1].startswith(TRACEBACK) or "<frozen runpy>" in lines[end - 1]):
         end -= 1
-    return [*lines[:end], *verdicts]
+    return [*(line for line in lines[:end] if not ENDING_OTHERS.search(line)), *verdicts]

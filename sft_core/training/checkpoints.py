@@ -73,7 +73,7 @@ def seal(
     """Make what all processes have written aside a checkpoint.
 
     Args:
-        aside: Its folder as long as it is not whole.
+        aside: Its folder in `unfinished`, where it lies as long as it is not whole.
         final: Its folder, `…/checkpoint-<step>`; what lies there is no whole checkpoint, and is removed.
         num_processes: That wrote it.
         is_last: Whether training ends here.
@@ -97,6 +97,7 @@ def seal(
     shutil.rmtree(final, ignore_errors=True)
     aside.rename(final)
     flush(final.parent)
+    shutil.rmtree(aside.parent, ignore_errors=True)
 
 
 def newest_checkpoint(output_folder: Path) -> Checkpoint | None:

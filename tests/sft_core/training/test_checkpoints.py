@@ -56,6 +56,7 @@ def test_half_a_checkpoint_is_none(tmp_path: Path, damage: str) -> None:
     elif damage == "short journal":
         (tmp_path / "metrics.jsonl").write_bytes(b"01234")
     elif damage == "aside":
+        (tmp_path / "checkpoints" / "unfinished").mkdir()
         folder.rename(tmp_path / "checkpoints" / "unfinished" / folder.name)
     assert newest_step(tmp_path) == 3
 
@@ -92,7 +93,5 @@ def test_without_a_checkpoint_everything_reported_is_forgotten(tmp_path: Path) -
 
 def test_a_disk_that_is_too_small_is_told_with_both_numbers(tmp_path: Path) -> None:
     require_room(tmp_path, 1, "a byte")
-    with pytest.raises(
-        RecipeError, match=r"has [\d,.]+ GB left, the model needs 4,000,000.00 GB; free some space, lower"
-    ):
+    with pytest.raises(RecipeError, match=r"has [\d,.]+ GB left, the model needs 4,000,000.00 GB; free"):
         require_room(tmp_path, 4e15, "the model")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import TinyTraining, tiny_training
 
 from sft_core.errors import RecipeError
 from sft_core.training import TrainingConfig
 from sft_core.training.disk import checkpoint_bytes, folder_bytes, training_bytes
 from sft_core.training.memory import is_out_of_memory, memory_advice
 from sft_core.training.run import train
+from tests.sft_core.training.tiny_training import TinyTraining, tiny_training
 
 
 def test_memory_errors_are_told_from_others() -> None:

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_training import STEPS, TinyTraining, tiny_training
 
 from sft_core.subprocesses import INTERRUPTED_FILE
 from sft_core.training.checkpoints import newest_checkpoint
+from tests.sft_core.training.tiny_training import STEPS, TinyTraining, tiny_training
 
 NUM_KILLS = 20 if os.environ.get("SFT_TEST_FULL") == "1" else 4
 LAST_LINES = 3
@@ -114,9 +114,9 @@ def test_two_processes_go_on_as_one_would(root: Path) -> None:
     step = newest_step(broken)
     assert 4 <= step < straight.result()["global_step"]
     asked = broken.run_until(lambda: newest_step(broken) > step)
-    for listener in (broken.folder / "listening").iterdir():
-        os.kill(int(listener.name), signal.SIGTERM)
-        break  # the other one hears of it at the end of the step
+    listeners = [int(file.name.split("@")[0]) for file in (broken.folder / "listening").iterdir()]
+    assert len(listeners) == 2
+    os.kill(listeners[0], signal.SIGTERM)  # the other one hears of it at the end of the step
     assert asked.wait(60) != 0
     assert (broken.folder / INTERRUPTED_FILE).exists()
     broken.finish()
