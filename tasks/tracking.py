@@ -244,6 +244,8 @@ class TrackedRun(Placement):
         """
         if not path.exists():
             return
+        if path.stat().st_size < self._offset:  # cut back to a checkpoint, from which training went on
+            self._offset = 0
         with path.open("rb") as file:
             file.seek(self._offset)
             content = file.read()
