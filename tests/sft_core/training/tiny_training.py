@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from sft_core.model import ModelRef
+from sft_core.subprocesses import forget_endings
 from sft_core.training import TrainingConfig, TrainPlan
 
 PROJECT = Path(__file__).parents[3]
@@ -56,6 +57,7 @@ class TinyTraining:
 
     def start(self) -> "subprocess.Popen[bytes]":
         """Start it, on one thread a process: sums then have one order."""
+        forget_endings(self.folder)
         plan = self.folder / "plan.json"
         plan.write_text(self.plan.model_dump_json())
         launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(self.plan.num_processes), "-m"]
