@@ -77,8 +77,11 @@ def batches_of(data: OpenData, step: int) -> list[list[int]]:
     """
     if data.training is None:
         raise RecipeError("--step: a data set has no steps; name the recipe, or the folder of a training run")
+    num_blocks = data.lineage.splits["train"]["blocks"]
     try:
-        return batches_of_step(data.training, data.lineage.splits["train"]["blocks"], data.num_processes, step)
+        return batches_of_step(
+            data.training, num_blocks, data.num_processes, step, lambda: data.lineage.block_lengths("train")
+        )
     except ValueError as error:
         raise RecipeError(f"--step {step}: {error}") from error
 

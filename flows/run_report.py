@@ -28,6 +28,8 @@ class RunReport(BaseModel):
     model_dir: Path
     is_champion: bool
     verdict: str
+    resumed_from: int | None
+    """The step that training last went on from, after it was interrupted."""
     scorecard: dict[str, float]
     ledger: dict[str, Any]
     rejected: Path
@@ -47,11 +49,11 @@ def report_run(
     registered: ArtifactRef,
 ) -> RunReport:
     """Bring all points and scores into the MLflow run, describe it there and in Prefect, and sum the run up."""
-    step = store.manifest(trained).facts["global_step"]
+    training = store.manifest(trained).facts
     scores = store.manifest(scorecard).facts["scorecard"]
     version = ModelVersion(**store.manifest(registered).facts)
     run.record_metrics(store.path(trained) / METRICS_FILE)
-    run.record_scorecard(scores, step, store.path(scorecard) / SAMPLES_FILE)
+    run.record_scorecard(scores, training["global_step"], store.path(scorecard) / SAMPLES_FILE)
     made = {"train_model": [trained], "evaluate_model": [scorecard], "register_model": [registered]}
     report = RunReport(
         status="completed",
@@ -63,6 +65,7 @@ def report_run(
         model_dir=store.path(trained) / MODEL_FOLDER,
         is_champion=version.is_champion,
         verdict=version.verdict,
+        resumed_from=training["resumed_from"],
         scorecard=scores,
         ledger=data.ledger.flat(),
         rejected=data.folder / "rejected.jsonl",
@@ -83,6 +86,7 @@ def as_markdown(report: RunReport) -> str:
     before = {name: report.scorecard.get(f"baseline_{name}") for name in measured}
     scores = "\n".join(f"| {name} | {_number(before[name])} | {_number(report.scorecard[name])} |" for name in measured)
     stages = "\n".join(f"| {stage} | {state} |" for stage, state in report.stages.items())
+    resumed = "" if report.resumed_from is None else f"Training was resumed from step {report.resumed_from:,}. "
     champion = "champion" if report.is_champion else "not champion"
     return f"""## {report.recipe}
 
@@ -99,7 +103,7 @@ Model `{report.model_uri}`, {champion}: {report.verdict}.
 | --- | --- |
 {stages}
 
-Data report: `{report.report}`. Weights: `{report.model_dir}`. MLflow run `{report.mlflow_run_id}`.
+{resumed}Data report: `{report.report}`. Weights: `{report.model_dir}`. MLflow run `{report.mlflow_run_id}`.
 """
 
 

@@ -15,8 +15,9 @@ import orjson
 import typer
 
 from deployments.embedded import configure
-from sft_core.errors import RecipeError, UserError
+from sft_core.errors import RecipeError, StageInterruptedError, UserError
 from sft_core.recipe import Recipe
+from sft_core.subprocesses import EXIT_INTERRUPTED
 
 MISTAKE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 
@@ -75,6 +76,8 @@ def session(is_json: bool, is_debugging: bool) -> Iterator[Session]:
         _fail(current, "interrupted", INTERRUPTED)
     except UserError as error:
         _fail(current, str(error), MISTAKE)
+    except StageInterruptedError as error:
+        _fail(current, str(error), EXIT_INTERRUPTED)
     except Exception as error:
         _fail(
             current,

@@ -20,6 +20,8 @@ def show_run(console: Console, report: RunReport, home: Path) -> None:
         f"\n[bold]{report.recipe}[/bold]  {'champion' if report.is_champion else 'registered'}: {report.model_uri}"
     )
     console.print(f"  {report.verdict}", style="dim")
+    if report.resumed_from is not None:
+        console.print(f"  training was resumed from step {report.resumed_from:,}", style="dim")
     scores = Table("score", "before training", "after training", box=None, padding=(0, 2), title_justify="left")
     for name in (name for name in HEADLINES if name in report.scorecard):
         before = report.scorecard.get(f"baseline_{name}")

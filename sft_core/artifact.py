@@ -3,6 +3,7 @@
     <root>/artifacts/<stage>/<name>-<key>/manifest.json    one artifact for the whole stage
     <root>/artifacts/<stage>/<settings>/<name>-<key>/…     one per shard; <settings> digests all but the shard
     <root>/locks/<key>.lock                                held while one is being made
+    <root>/work/<stage>/<name>-<key>/                      of a stage that can go on where it was interrupted
 
 An artifact is written into a temporary folder; its files are flushed to disk and digested, the manifest comes last,
 and one rename makes it exist. A folder without a valid manifest does not exist, whatever lies in it. Two processes
@@ -12,7 +13,6 @@ dies.
 
 import contextlib
 import fcntl
-import os
 import shutil
 import tempfile
 import time
@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sft_core.durable import flush, write_durably
 from sft_core.fingerprint import Placement, canonical, digest, digest_file, explain_difference
 from sft_core.ledger import Ledger
 from sft_core.records import StageOutcome
@@ -48,8 +49,17 @@ class ArtifactRef(BaseModel):
     @property
     def folder(self) -> str:
         """Where it lies below the store's root."""
+        return f"artifacts/{self._place}"
+
+    @property
+    def work_folder(self) -> str:
+        """Where what is unfinished lies, below the store's root."""
+        return f"work/{self._place}"
+
+    @property
+    def _place(self) -> str:
         own = f"{self.name}-{self.key[:FOLDER_KEY_DIGITS]}"
-        return "/".join(part for part in ("artifacts", self.stage, self.group, own) if part)
+        return "/".join(part for part in (self.stage, self.group, own) if part)
 
 
 class FileEntry(BaseModel):
@@ -113,6 +123,11 @@ class ArtifactStore(BaseModel, Placement):
         """The artifact's folder, whether it exists or not."""
         return self.root / ref.folder
 
+    def work_path(self, ref: ArtifactRef) -> Path:
+        """A folder that outlives failures: what lies there is found again when the artifact is made the next time, and
+        is removed once the artifact exists."""
+        return self.root / ref.work_folder
+
     def find(self, ref: ArtifactRef) -> Manifest | None:
         """Return the manifest if the artifact exists: readable, of this key, with all its files in their sizes."""
         folder = self.path(ref)
@@ -141,7 +156,7 @@ class ArtifactStore(BaseModel, Placement):
 
         Args:
             plan: What to make.
-            write: Fills a folder, and says what it wrote. If it fails, nothing is left.
+            write: Fills a folder, and says what it wrote. If it fails, nothing of that folder is left.
         """
         with self.lock(plan.ref.key):
             if self.find(plan.ref) is None:
@@ -159,7 +174,17 @@ class ArtifactStore(BaseModel, Placement):
         return []
 
     def sweep(self) -> None:
-        """Remove what was left unfinished by processes that were killed: nobody holds the lock of it any more."""
+        """Remove what was left unfinished by processes that were killed: nobody holds the lock of it any more.
+
+        Work folders stay: they are there to be gone on with. Of those whose artifact exists, only the removal was cut
+        short.
+        """
+        work = self.root / "work"
+        for folder in work.glob("*/*"):
+            with contextlib.suppress(OSError, ValidationError):
+                manifest = self.root / "artifacts" / folder.relative_to(work) / MANIFEST
+                if self.find(Manifest.model_validate_json(manifest.read_bytes()).ref):
+                    shutil.rmtree(folder)
         for folder in self._unfinished.glob("*.*"):
             with contextlib.suppress(BlockingIOError), self.lock(folder.suffix.removeprefix("."), fcntl.LOCK_NB):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -200,13 +225,14 @@ class ArtifactStore(BaseModel, Placement):
                 made_at=started,
                 seconds=time.time() - started,
             )
-            _write_durably(folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
+            write_durably(folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
             folder.chmod(0o755)
             if final.exists():  # damaged: it has no valid manifest
                 shutil.rmtree(final)
             final.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(final)
-            _flush(final.parent)
+            flush(final.parent)
+            shutil.rmtree(self.work_path(plan.ref), ignore_errors=True)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -214,19 +240,6 @@ class ArtifactStore(BaseModel, Placement):
 
 def _enter(file: Path, folder: Path) -> FileEntry:
     """Flush one file to disk and describe it."""
-    _flush(file)
+    flush(file)
     path = file.relative_to(folder).as_posix()
     return FileEntry(path=path, num_bytes=file.stat().st_size, digest=digest_file(file))
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-    _flush(path)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

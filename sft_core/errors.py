@@ -2,7 +2,7 @@
 
 A `UserError` is a mistake in a recipe or in data: its message says what was expected, what was found, where, and what
 to change, in a line or two; the command line shows just that and ends with exit code 2. Everything else is ours: exit
-code 1.
+code 1. Work that was asked to end is neither: exit code 75, and the same command goes on with it.
 """
 
 
@@ -24,3 +24,7 @@ class GateError(UserError):
 
 class StageFailedError(RuntimeError):
     """A subprocess of ours ended without doing its work; the message names its log file."""
+
+
+class StageInterruptedError(RuntimeError):
+    """A subprocess of ours was asked to end, and did, leaving all that the same command needs to go on."""

@@ -1,22 +1,35 @@
-"""Both ends of a subprocess of ours: it dies with its parent, and tells a mistake of the user from a failure of ours.
+"""Both ends of a subprocess of ours: it dies with its parent, and leaves word beside its plan of how it ended.
+
+A launcher stands between the two: it answers with an exit code of its own, prints a report of its own behind the
+child's last words, and passes no signal on. So the child writes a file: `mistake.txt` (of the user), `interrupted.txt`
+(it was asked to end), or `failure.txt` (the traceback; of several processes that of the first to fail, the others fail
+because it did). And a child that can be asked to end writes down the id of its process.
 
 Linux only: `prctl(PR_SET_PDEATHSIG)` asks the kernel for a signal when the parent ends, however it ends. The setting
 is not inherited, so each process in the chain asks for itself.
 """
 
+import contextlib
 import ctypes
 import os
+import shutil
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from sft_core.errors import UserError
+from sft_core.errors import StageInterruptedError, UserError
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 MISTAKE_FILE = "mistake.txt"
+INTERRUPTED_FILE = "interrupted.txt"
+FAILURE_FILE = "failure.txt"
+LISTENING_FOLDER = "listening"
+EXIT_FAILURE, EXIT_INTERRUPTED = 1, 75
+"""75 is EX_TEMPFAIL of sysexits.h: try again."""
 
 
 def die_with_parent() -> None:
@@ -27,16 +40,65 @@ def die_with_parent() -> None:
 
 
 def run_child(work: Callable[[Path], None]) -> None:
-    """Run the body of `python -m <room> <plan.json>`.
-
-    A `UserError` is written to `mistake.txt` beside the plan, for the parent to raise again; every other error is
-    printed in full, for the log.
-    """
+    """Run the body of `python -m <room> <plan.json>`, and leave word of how it ended. The log gets it too."""
     die_with_parent()
     plan = Path(sys.argv[1])
     try:
         work(plan)
     except UserError as error:
-        (plan.parent / MISTAKE_FILE).write_text(str(error), encoding="utf-8")
-        traceback.print_exc()
-        sys.exit(1)
+        _leave_word(plan, MISTAKE_FILE, str(error))
+    except StageInterruptedError as error:
+        _leave_word(plan, INTERRUPTED_FILE, str(error))
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception:
+        _leave_word(plan, FAILURE_FILE, traceback.format_exc())
+    else:
+        return
+    sys.exit(EXIT_FAILURE)
+
+
+def _leave_word(plan: Path, name: str, text: str) -> None:
+    traceback.print_exc()
+    with contextlib.suppress(FileExistsError), (plan.parent / name).open("x", encoding="utf-8") as file:
+        file.write(text)
+
+
+def forget_endings(folder: Path) -> None:
+    """Remove what earlier children left beside their plan."""
+    for name in (MISTAKE_FILE, INTERRUPTED_FILE, FAILURE_FILE):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / LISTENING_FOLDER, ignore_errors=True)
+
+
+class EndRequest:
+    """A SIGTERM that is not obeyed at once: the process ends where it can be gone on with.
+
+    A second one ends the process as if nobody listened.
+    """
+
+    def __init__(self) -> None:
+        self.is_made = False
+
+    def listen(self, folder: Path) -> None:
+        """Begin to listen, and say so.
+
+        Args:
+            folder: Of the plan, where the parent looks for processes that listen.
+        """
+        signal.signal(signal.SIGTERM, self._hear)
+        (folder / LISTENING_FOLDER).mkdir(exist_ok=True)
+        (folder / LISTENING_FOLDER / f"{os.getpid()}@{socket.gethostname()}").touch()
+
+    def _hear(self, number: int, frame: object) -> None:
+        self.is_made = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def request_end(folder: Path) -> bool:
+    """Ask the processes of this machine that listen to end where they can be gone on with; return whether there are
+    any. Those of other machines hear of it from them."""
+    pids = [int(file.name.split("@")[0]) for file in (folder / LISTENING_FOLDER).glob(f"*@{socket.gethostname()}")]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    return bool(pids)

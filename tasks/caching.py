@@ -47,7 +47,8 @@ def artifact_task(
     """Turn a function that fills a folder into a cached Prefect task that returns an `ArtifactRef`.
 
     The function takes its inputs, `store` and `folder`, writes files into `folder` and returns a `StageOutcome`. The
-    task takes the same but `folder`.
+    task takes the same but `folder`. One that can go on where it was interrupted takes `work` too, a folder that
+    outlives failures: it is the artifact's own, and is removed once the artifact exists.
 
     Args:
         rooms: The parts of `sft_core` whose code decides what is written.
@@ -57,7 +58,7 @@ def artifact_task(
     def decorate(write: Callable[..., StageOutcome]) -> ArtifactTask:
         stage = Stage(write.__name__, tuple(rooms), None, tuple(libraries))
         signature = inspect.signature(write)
-        kept = [parameter for name, parameter in signature.parameters.items() if name != "folder"]
+        kept = [parameter for name, parameter in signature.parameters.items() if name not in ("folder", "work")]
         inputs_only = signature.replace(parameters=kept, return_annotation=ArtifactRef)
 
         @functools.wraps(write)
@@ -67,7 +68,8 @@ def artifact_task(
             plan = stage.plan(inputs)
             if store.find(plan.ref) is None:
                 _log_miss(store, plan)
-            return store.build(plan, lambda folder: write(**inputs, folder=folder))
+            extra = {"work": store.work_path(plan.ref)} if "work" in signature.parameters else {}
+            return store.build(plan, lambda folder: write(**inputs, **extra, folder=folder))
 
         return cast(ArtifactTask, _as_task(build, stage, inputs_only))
 

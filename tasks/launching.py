@@ -17,15 +17,16 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from sft_core.errors import RecipeError, StageFailedError
 from sft_core.launch import Launch, read_launch
 from sft_core.recipe import Recipe
-from sft_core.subprocesses import MISTAKE_FILE, die_with_parent
+from sft_core.subprocesses import die_with_parent, forget_endings, request_end
 from sft_core.training.requirements import check_requirements
+from tasks.failures import raise_ending
 
 POLL_SECONDS = 0.5
+SECONDS_TO_SAVE = 300.0
+"""For the end of the running step and a checkpoint."""
 SECONDS_TO_END = 10.0
-LOG_TAIL_LINES = 15
 NVIDIA_DRIVER = Path("/dev/nvidiactl")
 
 
@@ -49,12 +50,15 @@ def launch(
 
     Raises:
         RecipeError: with the room's own words, if it found a mistake of the user's.
-        StageFailedError: if it failed otherwise; the message ends with the log's last lines and names the file.
+        StageInterruptedError: if somebody asked it to end, and it can be gone on with.
+        StageFailedError: if it failed otherwise; the message ends with the cause and names the log.
     """
     processes = processes or Launch()
+    forget_endings(folder)
     plan_path = folder / "plan.json"
     plan_path.write_text(plan.model_dump_json(indent=1), encoding="utf-8")
     with log.open("ab") as output:
+        start = output.tell()
         output.write(_invitation(room, plan_path, processes).encode())
         output.flush()
         child = subprocess.Popen(
@@ -70,11 +74,11 @@ def launch(
                 on_tick()
                 time.sleep(POLL_SECONDS)
         except BaseException:
-            _end_group(child)
+            _end(child, folder)
             raise
     on_tick()
     if child.returncode != 0:
-        _raise_failure(room, child.returncode, folder, log)
+        raise_ending(room, child.returncode, folder, log, start)
 
 
 def ready_to_train(recipe: Recipe) -> Launch:
@@ -137,6 +141,17 @@ def _environment(processes: Launch) -> dict[str, str]:
     }
 
 
+def _end(child: "subprocess.Popen[bytes]", folder: Path) -> None:
+    """Let a child that listens save what it has done; then, or if it is interrupted once more, end the whole group."""
+    try:
+        if request_end(folder):
+            child.wait(SECONDS_TO_SAVE)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        _end_group(child)
+
+
 def _end_group(child: "subprocess.Popen[bytes]") -> None:
     """Ask the whole group to end, then make it."""
     for number, patience in ((signal.SIGTERM, SECONDS_TO_END), (signal.SIGKILL, SECONDS_TO_END)):
@@ -147,13 +162,3 @@ def _end_group(child: "subprocess.Popen[bytes]") -> None:
             return
         except subprocess.TimeoutExpired:
             continue
-
-
-def _raise_failure(room: str, code: int, folder: Path, log: Path) -> None:
-    mistake = folder / MISTAKE_FILE
-    if mistake.exists():
-        raise RecipeError(mistake.read_text(encoding="utf-8"))
-    tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:]
-    raise StageFailedError(
-        "\n".join([f"{room} ended with exit code {code}; the whole log is {log}; its last lines:", *tail])
-    )

@@ -26,6 +26,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, Object, Property
 
 from sft_core.artifact import ArtifactStore
+from sft_core.errors import StageInterruptedError
 from sft_core.fingerprint import Placement
 from sft_core.ledger import Ledger
 from sft_core.recipe import Recipe
@@ -83,7 +84,8 @@ class Tracker:
         try:
             yield run
         except BaseException as error:
-            run.finish("FAILED" if isinstance(error, Exception) else "KILLED")
+            was_ended = not isinstance(error, Exception) or isinstance(error, StageInterruptedError)
+            run.finish("KILLED" if was_ended else "FAILED")
             raise
         run.finish("FINISHED")
 
@@ -242,6 +244,8 @@ class TrackedRun(Placement):
         """
         if not path.exists():
             return
+        if path.stat().st_size < self._offset:  # cut back to a checkpoint, from which training went on
+            self._offset = 0
         with path.open("rb") as file:
             file.seek(self._offset)
             content = file.read()

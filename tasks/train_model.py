@@ -1,5 +1,10 @@
-"""Train the model in a process of its own, and forward what it reports."""
+"""Train the model in a process of its own, and forward what it reports.
 
+It trains in a folder that outlives failures: the next run of the same recipe finds the checkpoints there and goes on.
+"""
+
+import os
+import shutil
 from pathlib import Path
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
@@ -7,8 +12,9 @@ from sft_core.chat import TemplateRef
 from sft_core.launch import Launch
 from sft_core.model import ModelRef
 from sft_core.records import StageOutcome
+from sft_core.subprocesses import LISTENING_FOLDER
 from sft_core.tokenizer import TokenizerRef
-from sft_core.training import METRICS_FILE, TrainingConfig, TrainPlan, TrainResult
+from sft_core.training import CHECKPOINTS_FOLDER, METRICS_FILE, TrainingConfig, TrainPlan, TrainResult, rewind
 from tasks.caching import artifact_task
 from tasks.home import log_file
 from tasks.launching import launch
@@ -28,6 +34,7 @@ def train_model(
     processes: Launch,
     run: TrackedRun,
     store: ArtifactStore,
+    work: Path,
     folder: Path,
 ) -> StageOutcome:
     """Train on a packed data set; the artifact holds the model's folder, the metrics and the plan.
@@ -44,15 +51,35 @@ def train_model(
         eos_token=eos_token,
         train_folder=store.path(dataset) / "train",
         eval_folder=store.path(dataset) / "eval" if "eval" in splits else None,
-        output_folder=folder,
+        output_folder=work,
         num_processes=num_processes,
     )
-    with TrainingProgress(folder / METRICS_FILE) as progress:
+    work.mkdir(parents=True, exist_ok=True)
+    rewind(work)  # before the first line is forwarded: what comes after the checkpoint comes again
+    with TrainingProgress(work / METRICS_FILE) as progress:
 
         def on_tick() -> None:
             progress.update()
-            run.forward_metrics(folder / METRICS_FILE)
+            run.forward_metrics(work / METRICS_FILE)
 
-        launch("training", plan, folder, log_file(store, "train_model", dataset.name), processes, on_tick)
+        launch("training", plan, work, log_file(store, "train_model", dataset.name), processes, on_tick)
+    _take(work, folder, with_checkpoints=config.keep_checkpoints)
     result = TrainResult.model_validate_json((folder / "result.json").read_bytes())
     return StageOutcome(facts={**result.model_dump(), "seed": config.seed})
+
+
+def _take(work: Path, folder: Path, with_checkpoints: bool) -> None:
+    """Link what training made into the artifact; until that exists, all stays where an interrupted run would look."""
+
+    def left_out(parent: str, names: list[str]) -> set[str]:
+        unwanted = {LISTENING_FOLDER, *(() if with_checkpoints else (CHECKPOINTS_FOLDER,))}
+        return unwanted & set(names) if Path(parent) == work else set()
+
+    shutil.copytree(work, folder, copy_function=_link, ignore=left_out, dirs_exist_ok=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target)

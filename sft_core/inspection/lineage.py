@@ -60,6 +60,13 @@ class Lineage:
         """Which part of which row lies in which block (`SEGMENTS`)."""
         return read_columns(self.folder / f"{split}-segments.arrow")
 
+    def block_lengths(self, split: str) -> list[int]:
+        """Tokens of every block."""
+        segments = self.segments(split)
+        totals = segments.group_by("block").aggregate([("tokens", "sum")]).sort_by("block")
+        lengths: list[int] = totals["tokens_sum"].to_pylist()
+        return lengths
+
     @property
     def rejected(self) -> Path:
         """The file with every rejected row."""

@@ -1,6 +1,6 @@
 """What training and evaluation share: weights, batches, and the loss over target tokens."""
 
-from sft_core.modeling.batches import Block, Blocks, Collator
+from sft_core.modeling.batches import NO_BLOCK, Block, Blocks, Collator
 from sft_core.modeling.model_folder import deliver_adapter, load_trained
 from sft_core.modeling.offloading import offload_activations
 from sft_core.modeling.positions import check_positions, longest_text, max_positions
@@ -17,6 +17,7 @@ from sft_core.modeling.vocabulary import fit_vocabulary, new_ids
 from sft_core.modeling.weights import config_of, load_model
 
 __all__ = [
+    "NO_BLOCK",
     "Block",
     "Blocks",
     "Collator",

@@ -23,6 +23,9 @@ from sft_core.records import IGNORED_LABEL
 
 Block = dict[str, Any]
 
+NO_BLOCK = -1
+"""Asked for where a process has no block left while others have: answered with a block of no tokens."""
+
 
 class Blocks(Dataset[Block]):
     """The blocks of one split, read from Arrow through a memory map."""
@@ -37,12 +40,21 @@ class Blocks(Dataset[Block]):
 
     def __getitem__(self, index: int) -> Block:
         """Return one block: `input_ids` [tokens], `seq_lengths` [documents], `labels` [tokens], and `loss_weights`
-        [tokens] where the data has weights."""
+        [tokens] where the data has weights; of `NO_BLOCK` all are empty."""
+        if index == NO_BLOCK:
+            return {name: np.zeros(0, np.int64) for name in {*self._table.column_names, "labels"} - {"loss_mask"}}
         block = self._table[int(index)]
         block["input_ids"] = block["input_ids"].astype(np.int64)  # small vocabularies are written in 16 bits
         if "loss_mask" in block:
             block["labels"] = np.where(block.pop("loss_mask") == 1, block["input_ids"], IGNORED_LABEL)
         return dict(block)
+
+    def lengths(self) -> list[int]:
+        """Tokens of every block."""
+        import pyarrow.compute as pc
+
+        tokens: list[int] = pc.list_value_length(self._table.data.column("input_ids")).to_pylist()
+        return tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +65,8 @@ class Collator:
     pad_token_id: int
 
     def __call__(self, blocks: Sequence[Block]) -> dict[str, torch.Tensor]:
-        """Collate [blocks]."""
-        width = max(len(block["input_ids"]) for block in blocks)
+        """Collate [blocks]; one without tokens becomes a row of padding."""
+        width = max(1, *(len(block["input_ids"]) for block in blocks))
         is_packed = any(len(block["seq_lengths"]) > 1 for block in blocks)
         columns = {
             "input_ids": [_padded(block["input_ids"], width, self.pad_token_id) for block in blocks],
@@ -80,5 +92,5 @@ def _positions(seq_lengths: Sequence[int], width: int, is_packed: bool) -> Any:
 
 def _own_targets(block: Block) -> Any:
     labels = np.array(block["labels"], dtype=np.int64)
-    labels[np.cumsum([0, *block["seq_lengths"][:-1]])] = IGNORED_LABEL
+    labels[np.cumsum([0, *block["seq_lengths"]])[:-1]] = IGNORED_LABEL
     return labels

@@ -6,12 +6,14 @@ One GPU, many GPUs and many nodes are the same code, and a trainer that crashes 
     {"step": 10, "max_steps": 300, "loss": 2.31, "entropy": 2.1, "mean_token_accuracy": 0.44, "num_tokens": 20480,
     "learning_rate": …, "grad_norm": …}
 
-What always holds: the same seed gives the same losses; padding has no loss; documents that share a block never attend
+What always holds: the same seed gives the same losses; a training that was interrupted and gone on with ends like one
+that was not; padding has no loss; documents that share a block never attend
 to each other; every reported number is a sum over tokens divided by a count.
 
 Importing the room does not import torch: the verb, `sft_core.training.run.train`, is imported where it runs.
 """
 
+from sft_core.training.checkpoints import CHECKPOINTS_FOLDER, rewind
 from sft_core.training.config import TrainingConfig
 from sft_core.training.fields.milestones import steps_between
 from sft_core.training.optimizers import TRAITS as OPTIMIZER_TRAITS
@@ -20,6 +22,7 @@ from sft_core.training.order import batches_of_step, num_steps, steps_per_epoch
 from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, TrainPlan, TrainResult
 
 __all__ = [
+    "CHECKPOINTS_FOLDER",
     "METRICS_FILE",
     "MODEL_FOLDER",
     "OPTIMIZER_TRAITS",
@@ -29,6 +32,7 @@ __all__ = [
     "batches_of_step",
     "num_steps",
     "options_of",
+    "rewind",
     "steps_between",
     "steps_per_epoch",
 ]

@@ -15,7 +15,7 @@ LIGER_LOSSES = {"cross_entropy": False, "fused_linear_cross_entropy": False}
 
 
 def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool) -> TrainingArguments:
-    """Translate the recipe's section; what the pipeline owns (reporting, folders, devices) is set here.
+    """Translate the recipe's section; what the pipeline owns (reporting, resuming, folders, devices) is set here.
 
     Args:
         config: The section.
@@ -41,6 +41,7 @@ def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool
             "ddp_backend": config.ddp_backend if torch.distributed.is_torchelastic_launched() else None,
             "dataloader_pin_memory": config.dataloader_pin_memory and has_cuda,
             "output_dir": str(work_folder),
+            "restore_callback_states_from_checkpoint": True,
             "report_to": "none",
             "disable_tqdm": True,
             "remove_unused_columns": False,

@@ -28,7 +28,8 @@ class TrainPlan(BaseModel):
     train_folder: Path
     eval_folder: Path | None
     output_folder: Path
-    """Gets `model/`, `metrics.jsonl`, `result.json`, and `adapter/` where one was trained."""
+    """Gets `model/`, `metrics.jsonl`, `result.json`, and `adapter/` where one was trained; while training,
+    `checkpoints/`, from which a training that was interrupted goes on."""
     num_processes: int
 
 
@@ -38,7 +39,10 @@ class TrainResult(BaseModel):
     global_step: int
     num_tokens: int
     """Tokens seen, without padding."""
+    resumed_from: int | None
+    """The step of the checkpoint that the last process went on from; None if it began."""
     seconds: float
+    """Of training, with what was done before it was interrupted."""
     num_parameters: int
     num_trained_parameters: int
     is_merged: bool

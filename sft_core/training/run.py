@@ -1,14 +1,13 @@
 """Train one model from one plan. Runs inside `accelerate launch -m sft_core.training plan.json`."""
 
 import inspect
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedModel
 
-from sft_core.errors import RecipeError, StageFailedError
+from sft_core.errors import RecipeError, StageFailedError, StageInterruptedError
 from sft_core.modeling import (
     Blocks,
     Collator,
@@ -22,8 +21,12 @@ from sft_core.modeling import (
     max_positions,
     new_ids,
 )
+from sft_core.subprocesses import EndRequest
 from sft_core.tokenizer import add_special_tokens
 from sft_core.training.arguments import training_arguments, wants_bf16
+from sft_core.training.checkpoints import CHECKPOINTS_FOLDER
+from sft_core.training.disk import folder_bytes, require_room, training_bytes
+from sft_core.training.memory import is_out_of_memory, memory_advice
 from sft_core.training.plan import METRICS_FILE, TrainPlan, TrainResult
 from sft_core.training.save import save_model
 from sft_core.training.trainer import SupervisedTrainer
@@ -32,13 +35,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def train(plan: TrainPlan) -> None:
+def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
     """Train, and write `model/`, `metrics.jsonl` and `result.json` into the plan's output folder.
 
+    A training that was interrupted goes on from its newest checkpoint, if one lies in the output folder.
+
+    Args:
+        plan: What to do.
+        end_request: Listens from the first step on whether training is to end early.
+
     Raises:
-        RecipeError: if model, tokenizer and data do not fit together.
+        RecipeError: if model, tokenizer and data do not fit together, or disk or memory do not suffice.
+        StageInterruptedError: if it was asked to end, after a checkpoint.
     """
-    started = time.time()
     tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer_folder, trust_remote_code=plan.trust_remote_code)
     add_special_tokens(tokenizer, plan.model.additional_special_tokens)
     if plan.eos_token is not None:
@@ -47,7 +56,9 @@ def train(plan: TrainPlan) -> None:
     eval_blocks = Blocks(plan.eval_folder) if plan.eval_folder else None
     trainer = SupervisedTrainer(
         model=model,
-        args=training_arguments(plan.training, plan.output_folder / "work", has_eval=eval_blocks is not None),
+        args=training_arguments(
+            plan.training, plan.output_folder / CHECKPOINTS_FOLDER, has_eval=eval_blocks is not None
+        ),
         train_dataset=Blocks(plan.train_folder),
         eval_dataset=eval_blocks,
         data_collator=Collator(model.config.pad_token_id),
@@ -55,13 +66,18 @@ def train(plan: TrainPlan) -> None:
         offloads_activations=plan.training.activation_offloading,
     )
     _check_world_size(trainer, plan)
-    output = trainer.train()
+    _check_disk(trainer, plan)
+    if end_request is not None:
+        end_request.listen(plan.output_folder)
+        trainer.is_end_requested = lambda: end_request.is_made
+    resumed_from = _train(trainer, plan)
     is_merged = save_model(trainer, plan, tokenizer)
     if trainer.is_world_process_zero():
         result = TrainResult(
-            global_step=output.global_step,
+            global_step=trainer.state.global_step,
             num_tokens=trainer.window.num_tokens,
-            seconds=time.time() - started,
+            resumed_from=resumed_from,
+            seconds=trainer.seconds,
             num_parameters=sum(parameter.numel() for parameter in model.parameters()),
             num_trained_parameters=count_trained(model),
             is_merged=is_merged,
@@ -70,6 +86,19 @@ def train(plan: TrainPlan) -> None:
         )
         (plan.output_folder / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
     _part(trainer)
+
+
+def _train(trainer: SupervisedTrainer, plan: TrainPlan) -> int | None:
+    """Train, and return the step that training went on from."""
+    try:
+        return trainer.train_to_end()
+    except StageInterruptedError:
+        _part(trainer)
+        raise
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise memory_advice(plan.training, Blocks(plan.train_folder).lengths(), error) from error
+        raise
 
 
 def _part(trainer: SupervisedTrainer) -> None:
@@ -109,10 +138,18 @@ def _check_world_size(trainer: SupervisedTrainer, plan: TrainPlan) -> None:
         raise StageFailedError(f"expected {plan.num_processes} training processes, found {found}")
 
 
+def _check_disk(trainer: SupervisedTrainer, plan: TrainPlan) -> None:
+    if trainer.is_world_process_zero():
+        is_saving = plan.training.save_strategy != "no"
+        has_bytes = folder_bytes(plan.output_folder / CHECKPOINTS_FOLDER)
+        needed = training_bytes(trainer.model, plan.training.save_total_limit, is_saving, has_bytes)
+        require_room(plan.output_folder, needed, "the model with its checkpoints")
+
+
 def _device_name() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 def main(plan_path: Path) -> None:
-    """Read the plan and train."""
-    train(TrainPlan.model_validate_json(plan_path.read_bytes()))
+    """Read the plan and train, until done or asked to end."""
+    train(TrainPlan.model_validate_json(plan_path.read_bytes()), EndRequest())

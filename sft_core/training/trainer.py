@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Subset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from sft_core.modeling import (
     as_token_sums,
@@ -18,10 +18,12 @@ from sft_core.modeling import (
     sum_over_targets,
     weights_at_targets,
 )
+from sft_core.training.loaders import eval_loader, train_loader
+from sft_core.training.resumable import ResumableTrainer
 from sft_core.training.window import Window
 
 
-class SupervisedTrainer(Trainer):
+class SupervisedTrainer(ResumableTrainer):
     """Trains on blocks.
 
     The denominator of a step's loss is the number of targets in all its micro-batches on all processes, or the sum of
@@ -30,7 +32,6 @@ class SupervisedTrainer(Trainer):
     """
 
     loss_is_scaled_for_ga = True
-    control: TrainerControl
 
     def __init__(self, *args: Any, metrics_path: Path, offloads_activations: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -46,6 +47,14 @@ class SupervisedTrainer(Trainer):
         if self._offloads_activations and torch.is_grad_enabled():
             contexts.enter_context(offload_activations(self.model, self.args.device))
         return contexts
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Load the batches that `order` names; accelerate would fill up with blocks that were seen before."""
+        return train_loader(self.args, self.train_dataset, self.data_collator)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        """Load this process's share of the held-out blocks."""
+        return eval_loader(self.args, self.eval_dataset if eval_dataset is None else eval_dataset, self.data_collator)
 
     def compute_loss(
         self,
@@ -91,9 +100,7 @@ class SupervisedTrainer(Trainer):
     ) -> dict[str, float]:
         """Evaluate the loss over all held-out blocks, each exactly once."""
         del ignore_keys
-        blocks = self.eval_dataset if eval_dataset is None else eval_dataset
-        mine = Subset(blocks, range(self.args.process_index, len(blocks), self.args.world_size))
-        batches = DataLoader(mine, batch_size=self.args.per_device_eval_batch_size, collate_fn=self.data_collator)
+        batches = self.get_eval_dataloader(eval_dataset)
         with self.compute_loss_context_manager():
             sums = self.accelerator.reduce(evaluate_batches(self.model, batches, self.args.device))
         metrics = as_token_sums(sums).means(f"{metric_key_prefix}_")

@@ -1,6 +1,6 @@
 """What is counted since the last line of metrics, and since the start of the training."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -35,3 +35,12 @@ class Window:
         self._sums.zero_()
         self.num_tokens += int(sums[5])
         return {**as_token_sums(sums[:5]).means(), "num_tokens": self.num_tokens}
+
+    def state(self) -> dict[str, Any]:
+        """All that this process has counted, in values that JSON keeps to the last bit."""
+        return {"num_tokens": self.num_tokens, "sums": self._sums.tolist()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on counting from what `state` gave."""
+        self.num_tokens = state["num_tokens"]
+        self._sums.copy_(torch.tensor(state["sums"], dtype=torch.float64))

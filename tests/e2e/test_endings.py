@@ -34,7 +34,7 @@ def processes_of(workspace: Workspace) -> list[str]:
 
 
 def is_training(workspace: Workspace) -> bool:
-    lines = [path.read_text() for path in workspace.home.glob("unfinished/train_model-*/metrics.jsonl")]
+    lines = [path.read_text() for path in workspace.home.glob("work/train_model/*/metrics.jsonl")]
     return any('"loss"' in line for line in lines)
 
 
@@ -76,21 +76,53 @@ def test_a_run_on_the_embedded_defaults_takes_its_prefect_server_with_it(tmp_pat
     assert process.returncode == 143
 
 
-def test_after_a_kill_the_same_command_goes_on_in_the_same_mlflow_run(tmp_path: Path, prefect_url: str) -> None:
+def listeners(workspace: Workspace) -> list[int]:
+    """Trainers that can be asked to end."""
+    return [int(path.name.split("@")[0]) for path in workspace.home.glob("work/train_model/*/listening/*")]
+
+
+def test_after_a_kill_the_same_command_goes_on_in_training_and_in_the_same_mlflow_run(
+    tmp_path: Path, prefect_url: str
+) -> None:
     workspace = make_workspace(tmp_path, prefect_url)
-    slowed = ["training.max_steps=60", "training.logging_steps=1"]
-    process = workspace.start("run", "recipe.yaml", *(word for item in slowed for word in ("--set", item)))
-    wait_for(lambda: is_training(workspace), "the first training step")
+    slowed = ["training.max_steps=120", "training.logging_steps=1", "training.save_steps=4"]
+    words = [word for item in slowed for word in ("--set", item)]
+
+    process = workspace.start("run", "recipe.yaml", *words)
+    saved = lambda: list(workspace.home.glob("work/train_model/*/checkpoints/checkpoint-*/checkpoint.json"))  # noqa: E731
+    wait_for(lambda: bool(saved()), "a checkpoint")
     process.kill()
     process.communicate()
     wait_for(lambda: not processes_of(workspace), "the trainer's end", 30)
+    killed_at = max(int(path.parent.name.split("-")[1]) for path in saved())
+    killed = listeners(workspace)
+
+    process = workspace.start("run", "recipe.yaml", *words)
+    wait_for(lambda: listeners(workspace) not in ([], killed), "the trainer to go on")
+    os.kill(listeners(workspace)[0], signal.SIGTERM)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 75, stderr
+    assert "training was asked to end, and did at step" in stderr
+    assert run_status(workspace) == ["KILLED"]
+
     result = workspace.ok("run", *slowed)
     assert run_status(workspace) == ["FINISHED"]
+    assert result["resumed_from"] > killed_at
 
     from mlflow import MlflowClient
 
     points = MlflowClient(result["tracking_uri"]).get_metric_history(result["mlflow_run_id"], "loss")
-    assert [point.step for point in points] == list(range(1, 61)), "one clean curve"
-    metrics = (Path(result["artifacts"]["train_model"]) / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(metrics[-1])["max_steps"] == 60
+    assert [point.step for point in points] == list(range(1, 121)), "one clean curve"
+    folder = Path(result["artifacts"]["train_model"])
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in metrics if "loss" in line] == list(range(1, 121))
+    assert [line["step"] for line in metrics if "eval_loss" in line] == [0, *range(3, 121, 3)]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "manifest.json",
+        "metrics.jsonl",
+        "model",
+        "plan.json",
+        "result.json",
+    ]
     assert not list(workspace.home.glob("unfinished/*")), "what the killed run left behind is swept"
+    assert not list(workspace.home.glob("work/train_model/*")), "nothing is left to go on with"

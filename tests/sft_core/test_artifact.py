@@ -78,6 +78,32 @@ def test_a_writer_that_failed_can_be_followed_by_one_that_does_not(store: Artifa
     assert not (store.path(PLAN.ref) / "half.txt").exists()
 
 
+def test_a_work_folder_outlives_failures_and_goes_once_the_artifact_exists(store: ArtifactStore) -> None:
+    half_done = store.work_path(PLAN.ref) / "half.txt"
+    half_done.parent.mkdir(parents=True)
+    half_done.write_text("half")
+    with pytest.raises(RuntimeError):
+        store.build(PLAN, fail)
+    store.sweep()
+    assert half_done.read_text() == "half"
+    store.build(PLAN, write_two_files)
+    assert not half_done.parent.exists()
+
+
+def test_a_sweep_removes_the_work_folder_that_a_kill_left_beside_its_artifact(store: ArtifactStore) -> None:
+    store.build(PLAN, write_two_files)
+    other = plan_artifact("ingest_sources", "train", {"rows": 4}).ref
+    for ref in (PLAN.ref, other):
+        store.work_path(ref).mkdir(parents=True)
+    store.sweep()
+    assert not store.work_path(PLAN.ref).exists()
+    assert store.work_path(other).exists()
+    (store.path(PLAN.ref) / "rows.txt").unlink()  # damaged: whoever makes it anew may be at work
+    store.work_path(PLAN.ref).mkdir()
+    store.sweep()
+    assert store.work_path(PLAN.ref).exists()
+
+
 def test_a_folder_without_a_manifest_does_not_exist(store: ArtifactStore) -> None:
     store.build(PLAN, write_two_files)
     (store.path(PLAN.ref) / MANIFEST).unlink()

@@ -34,9 +34,9 @@ def write_lines(path: Path, *lines: dict[str, Any]) -> Path:
     return path
 
 
-def interrupted_run(tracker: Tracker, metrics: Path) -> TrackedRun:
+def interrupted_run(tracker: Tracker, metrics: Path, key: str = "resumed") -> TrackedRun:
     """A run that fails after its first metrics."""
-    with suppress(RuntimeError), tracker.run(RECIPE, "resumed") as run:
+    with suppress(RuntimeError), tracker.run(RECIPE, key) as run:
         run.record_metrics(metrics)
         raise RuntimeError
     return run
@@ -102,6 +102,19 @@ def test_a_line_that_is_still_being_written_waits(tracker: Tracker, tmp_path: Pa
             file.write('ss": 2.5, "max_steps": 9}\n')
         run.record_metrics(path)
         assert steps(tracker, run.run_id, "loss") == [1, 2]
+
+
+def test_lines_that_were_cut_off_and_come_again_are_sent_once(tracker: Tracker, tmp_path: Path) -> None:
+    """As when training goes on from a checkpoint before its last line, within one run or in the next."""
+    lines = [{"step": step, "loss": 4.0 - step} for step in range(1, 6)]
+    path = write_lines(tmp_path / "m.jsonl", *lines[:4])
+    run = interrupted_run(tracker, path, "cut back")
+    with tracker.run(RECIPE, "cut back") as again:
+        again.record_metrics(path)
+        again.record_metrics(write_lines(path, *lines[:2]))
+        again.record_metrics(write_lines(path, *lines))
+    assert again.run_id == run.run_id
+    assert steps(tracker, run.run_id, "loss") == [1, 2, 3, 4, 5]
 
 
 def test_artifacts_lie_below_the_folder_that_was_given(tracker: Tracker) -> None:

@@ -31,6 +31,13 @@ def test_every_kept_row_is_found_where_its_block_says_it_lies(prepared: Prepared
                 position += segment.tokens
 
 
+def test_the_length_of_a_block_is_that_of_its_parts(prepared: Prepared) -> None:
+    from sft_core.modeling import Blocks
+
+    for split in ("train", "eval"):
+        assert prepared.lineage.block_lengths(split) == Blocks(prepared.lineage.folder / split).lengths()
+
+
 def test_a_rejected_row_is_told_by_whom_and_why(prepared: Prepared) -> None:
     [trace] = trace_row(prepared.lineage, "sums", REJECTED_ROW)
     assert (trace.fate, trace.stage, trace.places) == ("rejected", "detect_formats", ())

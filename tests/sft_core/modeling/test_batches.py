@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from datasets import Dataset
 
-from sft_core.modeling import Blocks, Collator
+from sft_core.modeling import NO_BLOCK, Blocks, Collator
 
 
 def a_block(ids: list[int], seq_lengths: list[int], labels: list[int]) -> dict:
@@ -59,3 +59,19 @@ def test_ids_of_16_bits_become_whole_numbers_that_can_be_ignored(tmp_path: Path)
         str(tmp_path / "data")
     )
     assert Blocks(tmp_path / "data")[0]["labels"].tolist() == [-100, 65_535, -100]
+
+
+def test_no_block_is_a_row_of_padding_that_counts_for_nothing(tmp_path: Path) -> None:
+    columns = {"input_ids": [[5, 6, 7]], "seq_lengths": [[2, 1]], "loss_mask": [[0, 1, 1]], "loss_weights": [[1.0] * 3]}
+    Dataset(pa.table(columns)).save_to_disk(str(tmp_path / "data"))
+    blocks = Blocks(tmp_path / "data")
+    assert blocks.lengths() == [3]
+    alone = Collator(pad_token_id=9)([blocks[NO_BLOCK]])
+    told = {name: tensor.tolist() for name, tensor in alone.items()}
+    assert told == {
+        "input_ids": [[9]],
+        "position_ids": [[0]],
+        "labels": [[-100]],
+        "loss_weights": [[0.0]],
+        "num_tokens": [0],
+    }

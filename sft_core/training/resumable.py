@@ -1,0 +1,191 @@
+"""transformers' Trainer with checkpoints that are whole, and that a training goes on from as if nothing had happened.
+
+What the Trainer's own checkpoints lack: they are written in place, what was counted since the last line of metrics is
+not in them, and one of an epoch's last step is written before the evaluation at the epoch's end, which a resumed
+training would then skip. Here a checkpoint holds all of a step: it is written when nothing more is reported of it.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import rotate_checkpoints
+
+from sft_core.errors import RecipeError, StageInterruptedError
+from sft_core.training.checkpoints import (
+    UNFINISHED,
+    Checkpoint,
+    checkpoint_name,
+    counters_file,
+    journal_bytes,
+    newest_checkpoint,
+    rewind,
+    seal,
+)
+from sft_core.training.disk import checkpoint_bytes, require_room
+from sft_core.training.window import Window
+
+logger = logging.getLogger(__name__)
+
+TRAINER_STATE_FILE = "trainer_state.json"
+
+
+class ResumableTrainer(Trainer):
+    """Saves checkpoints below `output_dir`, beside which the journals lie.
+
+    Attributes:
+        window: What was counted; a part of every checkpoint.
+        is_end_requested: Asked after each step. Once it says yes on some process, all save a checkpoint and end.
+    """
+
+    control: TrainerControl
+    window: Window
+    is_end_requested: Callable[[], bool]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.add_callback(_Milestones(self))
+        self.is_end_requested = lambda: False
+        self._checkpoints = Path(self.args.output_dir)
+        self._aside: Path | None = None
+        self._is_epoch_over = self._is_save_due = self._is_ending = self._is_done = False
+        self._started = time.time()
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, with what was done before it was interrupted."""
+        return time.time() - self._started
+
+    def train_to_end(self) -> int | None:
+        """Train to the end, from the newest checkpoint if there is one.
+
+        Returns:
+            The step that training went on from; None if it began.
+
+        Raises:
+            StageInterruptedError: if it was asked to end, after a checkpoint.
+            RecipeError: if the checkpoint is another number of processes', or the disk is full.
+        """
+        checkpoint = self._rewind()
+        if checkpoint is None:
+            self.train()
+            return None
+        if self.is_world_process_zero():
+            logger.warning("resumed from step %d (%s)", checkpoint.manifest.step, checkpoint.folder)
+        self.args.eval_on_start = False
+        self._is_done = checkpoint.manifest.is_last
+        self._started -= checkpoint.manifest.seconds
+        counters = (checkpoint.folder / counters_file(self.args.process_index)).read_text(encoding="utf-8")
+        self.window.restore(json.loads(counters))
+        self.train(resume_from_checkpoint=str(checkpoint.folder))
+        return checkpoint.manifest.step
+
+    def _rewind(self) -> Checkpoint | None:
+        if self.args.should_save:
+            rewind(self._checkpoints.parent)
+        self.accelerator.wait_for_everyone()
+        checkpoint = newest_checkpoint(self._checkpoints.parent)
+        if checkpoint is not None and checkpoint.manifest.num_processes != self.args.world_size:
+            raise RecipeError(
+                f"{checkpoint.folder} was written by {checkpoint.manifest.num_processes} processes, found "
+                f"{self.args.world_size}; train with as many, or remove the folder to begin anew"
+            )
+        return checkpoint
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Train an epoch, unless training was over when it was interrupted: the Trainer would do a step too many."""
+        if self._is_done:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Save a checkpoint, at the end of an epoch if the epoch ends with this step."""
+        is_last_of_epoch = self.state.epoch == int(self.state.epoch or 0) or self.control.should_training_stop
+        self._is_save_due = is_last_of_epoch and not self._is_epoch_over
+        if self._is_save_due:
+            return
+        final = self._checkpoints / checkpoint_name(self.state.global_step)
+        self._require_room(final)
+        self._name_best()
+        self._aside = self._checkpoints / UNFINISHED
+        super()._save_checkpoint(model, trial)
+        aside, self._aside = self._aside / final.name, None
+        self._name_best()
+        counters = json.dumps(self.window.state())
+        (aside / counters_file(self.args.process_index)).write_text(counters, encoding="utf-8")
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            self.state.save_to_json(str(aside / TRAINER_STATE_FILE))
+            seal(
+                aside,
+                final,
+                num_processes=self.args.world_size,
+                is_last=self.control.should_training_stop,
+                seconds=self.seconds,
+                journals=journal_bytes(self._checkpoints.parent),
+            )
+            best = self.state.best_model_checkpoint
+            rotate_checkpoints(str(self._checkpoints), self.args.save_total_limit, best)
+        self.accelerator.wait_for_everyone()
+        if self._is_ending:
+            raise StageInterruptedError(
+                f"training was asked to end, and did at step {self.state.global_step} of {self.state.max_steps}; its "
+                f"checkpoint is {final}, from which the same command goes on"
+            )
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Where the Trainer saves: aside, while it does."""
+        return str(self._aside or super()._get_output_dir(trial))
+
+    def _name_best(self) -> None:
+        """Name the best checkpoint by the folder that it has once it is whole."""
+        step = self.state.best_global_step
+        if step:
+            folder = self._checkpoints / checkpoint_name(step)
+            is_there = step == self.state.global_step or folder.is_dir()
+            self.state.best_model_checkpoint = str(folder) if is_there else None
+
+    def _require_room(self, final: Path) -> None:
+        if self.args.should_save:
+            num_bytes = checkpoint_bytes(self.accelerator.unwrap_model(self.model), self.optimizer)
+            require_room(self._checkpoints, num_bytes, f"the checkpoint of step {self.state.global_step}")
+
+    def request_end_everywhere(self) -> bool:
+        """Whether any process was asked to end; all get the same answer, and end at the same step."""
+        is_mine = self.is_end_requested()
+        if self.args.world_size > 1:
+            is_mine = bool(self.accelerator.reduce(torch.tensor(int(is_mine), device=self.args.device)).item())
+        self._is_ending = self._is_ending or is_mine
+        return self._is_ending
+
+    def open_epoch(self, is_over: bool) -> bool:
+        """Note whether an epoch is over; return whether a checkpoint of its last step is due."""
+        self._is_epoch_over = is_over
+        return self._is_save_due
+
+
+class _Milestones(TrainerCallback):
+    """Asks for the checkpoints that the Trainer would not write, or not then."""
+
+    def __init__(self, trainer: ResumableTrainer) -> None:
+        self._trainer = trainer
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """An epoch's last step is still to come."""
+        self._trainer.open_epoch(is_over=False)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Save, and end, if asked to."""
+        if self._trainer.request_end_everywhere():
+            control.should_save = True
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Save what was put off."""
+        if self._trainer.open_epoch(is_over=True):
+            control.should_save = True
