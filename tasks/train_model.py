@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sft_core.answering import AnsweringConfig, Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.chat import TemplateRef
 from sft_core.model import ModelRef
@@ -24,12 +25,15 @@ def train_model(
     template: TemplateRef,
     eos_token: str | None,
     dataset: ArtifactRef,
+    answering: AnsweringConfig | None,
+    scoring: Scoring | None,
     runtime: RuntimeConfig,
     run: TrackedRun,
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
-    """Train on a packed data set; the artifact holds the model's folder, the metrics and the plan."""
+    """Train on a packed data set; the artifact holds the model's folder, the metrics, the plan, and samples of answers
+    where held-out prompts are answered meanwhile."""
     splits = store.manifest(dataset).facts["splits"]
     plan = TrainPlan(
         training=config,
@@ -40,6 +44,9 @@ def train_model(
         eos_token=eos_token,
         train_folder=store.path(dataset) / "train",
         eval_folder=store.path(dataset) / "eval" if "eval" in splits else None,
+        prompts=store.path(dataset) / "prompts.arrow" if answering and "eval" in splits else None,
+        answering=answering,
+        scoring=scoring or Scoring(),
         output_folder=folder,
         num_processes=runtime.num_processes,
     )

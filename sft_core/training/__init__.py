@@ -14,11 +14,12 @@ Importing the room does not import torch: the verb, `sft_core.training.run.train
 
 from sft_core.training.config import TrainingConfig
 from sft_core.training.order import batches_of_step, num_steps, steps_per_epoch
-from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, TrainPlan, TrainResult
+from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, SAMPLES_FILE, TrainPlan, TrainResult
 
 __all__ = [
     "METRICS_FILE",
     "MODEL_FOLDER",
+    "SAMPLES_FILE",
     "TrainPlan",
     "TrainResult",
     "TrainingConfig",

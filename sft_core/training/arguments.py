@@ -1,5 +1,6 @@
 """From the recipe's section to transformers' `TrainingArguments`."""
 
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -14,6 +15,10 @@ def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool
     fields = config.model_dump(
         exclude={"loss_type", "gradient_checkpointing", "bf16", "eval_strategy", "eval_on_start"}
     )
+    known = {field.name for field in dataclasses.fields(TrainingArguments)}
+    fields = {name: value for name, value in fields.items() if name in known}
+    if has_eval and config.early_stopping_patience is not None:
+        fields["metric_for_best_model"] = config.metric_for_best_model or "loss"
     return TrainingArguments(
         output_dir=str(work_folder),
         bf16=wants_bf16(config),

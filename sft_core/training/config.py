@@ -71,6 +71,16 @@ class TrainingConfig(Section):
     """With `eval_strategy: steps`; None: as `logging_steps`."""
     eval_on_start: bool = False
     """Measure it once before the first step as well."""
+    num_eval_prompts: int = Field(default=0, ge=0)
+    """Held-out prompts that are answered at each evaluation during training, as `evaluation` says; 0: none."""
+    metric_for_best_model: str | None = Field(default=None, min_length=1)
+    """A number of the evaluation during training, with or without `eval_`; None: `loss`."""
+    greater_is_better: bool | None = None
+    """Whether more of it is better; None: yes, unless its name ends with `loss`."""
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    """Stop after so many evaluations that did not get better by `metric_for_best_model`. None: never."""
+    early_stopping_threshold: float = Field(default=0.0, ge=0)
+    """By how much an evaluation has to be better to count."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -80,4 +90,8 @@ class TrainingConfig(Section):
             )
         if self.fp16 and self.bf16:
             raise ValueError("`fp16` and `bf16` exclude each other")
+        if self.early_stopping_patience is not None and self.eval_strategy == "no":
+            raise ValueError("`early_stopping_patience` goes by evaluations: set `eval_strategy` to steps or epoch")
+        if self.num_eval_prompts and self.eval_strategy == "no" and not self.eval_on_start:
+            raise ValueError("`num_eval_prompts` are answered at evaluations: set `eval_strategy` to steps or epoch")
         return self

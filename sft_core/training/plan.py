@@ -4,11 +4,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from sft_core.answering import AnsweringConfig, Scoring
 from sft_core.model import ModelRef
 from sft_core.training.config import TrainingConfig
 
 METRICS_FILE = "metrics.jsonl"
 MODEL_FOLDER = "model"
+SAMPLES_FILE = "samples.jsonl"
 
 
 class TrainPlan(BaseModel):
@@ -26,8 +28,14 @@ class TrainPlan(BaseModel):
     trust_remote_code: bool
     train_folder: Path
     eval_folder: Path | None
+    prompts: Path | None = None
+    """Held-out prompts (`PROMPTS`), where they are answered at each evaluation."""
+    answering: AnsweringConfig | None = None
+    """How; None: they are not."""
+    scoring: Scoring = Scoring()
+    """Where the metrics that `answering` names are."""
     output_folder: Path
-    """Gets `model/`, `metrics.jsonl` and `result.json`."""
+    """Gets `model/`, `metrics.jsonl`, `result.json`, and `samples.jsonl` where prompts are answered."""
     num_processes: int
 
 

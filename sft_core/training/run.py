@@ -5,11 +5,13 @@ import time
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, EarlyStoppingCallback, PreTrainedModel
 
 from sft_core.errors import RecipeError, StageFailedError
 from sft_core.modeling import Blocks, Collator, load_model
+from sft_core.training.answers import Answerer
 from sft_core.training.arguments import training_arguments, wants_bf16
+from sft_core.training.best import settle_best_metric
 from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, TrainPlan, TrainResult
 from sft_core.training.trainer import SupervisedTrainer
 
@@ -27,6 +29,7 @@ def train(plan: TrainPlan) -> None:
     model = load_model(plan.model, tokenizer, plan.training.seed)
     _check_positions(model)
     eval_blocks = Blocks(plan.eval_folder) if plan.eval_folder else None
+    answerer = Answerer.of(plan, tokenizer) if eval_blocks else None
     trainer = SupervisedTrainer(
         model=model,
         args=training_arguments(plan.training, plan.output_folder / "work", has_eval=eval_blocks is not None),
@@ -34,8 +37,10 @@ def train(plan: TrainPlan) -> None:
         eval_dataset=eval_blocks,
         data_collator=Collator(model.config.pad_token_id),
         metrics_path=plan.output_folder / METRICS_FILE,
+        answerer=answerer,
     )
     _check_world_size(trainer, plan)
+    _go_by_evaluations(trainer, plan, answerer)
     output = trainer.train()
     folder = plan.output_folder / MODEL_FOLDER
     trainer.save_model(str(folder))
@@ -53,6 +58,15 @@ def train(plan: TrainPlan) -> None:
         )
         (plan.output_folder / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
     _part(trainer)
+
+
+def _go_by_evaluations(trainer: SupervisedTrainer, plan: TrainPlan, answerer: Answerer | None) -> None:
+    """Find out whether metrics work and are there that training goes by, and stop early where asked."""
+    training = plan.training
+    settle_best_metric(trainer.args, training.greater_is_better, answerer.score_names() if answerer else [])
+    if training.early_stopping_patience is not None and plan.eval_folder is not None:
+        patience, threshold = training.early_stopping_patience, training.early_stopping_threshold
+        trainer.add_callback(EarlyStoppingCallback(patience, threshold))
 
 
 def _part(trainer: SupervisedTrainer) -> None:
