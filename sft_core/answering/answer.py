@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from torch.distributed.tensor import DTensor
 from transformers import set_seed
 
 from sft_core.answering.answers import Answers, Measure
@@ -105,6 +106,7 @@ class Answering:
             self.config.batch_size,
             setting.arguments,
             self.config.stop_sequences,
+            synced_gpus=True if count > 1 and _is_sharded(model) else None,
         )
         by_index = {
             index: text for part in gathered(dict(zip(mine, texts, strict=True))) for index, text in part.items()
@@ -133,6 +135,12 @@ class Answering:
             }
             for index in range(len(self.prompts))
         ]
+
+
+def _is_sharded(model: "PreTrainedModel") -> bool:
+    """Whether every process has only a part of the weights, as accelerate's FSDP 2 leaves it; transformers tells other
+    ways itself."""
+    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
 def as_lines(rows: list[Row]) -> bytes:

@@ -19,7 +19,7 @@ DEFAULTS: Mapping[str, Any] = {"max_new_tokens": 64}
 """What holds where `gen_kwargs` says nothing; all else is the model's own generation configuration's."""
 
 _GENERATE_ARGUMENTS = """
-max_new_tokens min_new_tokens early_stopping max_time stop_strings
+max_new_tokens min_new_tokens early_stopping max_time
 do_sample num_beams use_cache cache_implementation cache_config prefill_chunk_size
 temperature top_k top_p min_p top_h typical_p epsilon_cutoff eta_cutoff
 repetition_penalty encoder_repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size
@@ -36,6 +36,7 @@ REFUSED: Mapping[str, str] = {
     "max_length": "it counts the prompt and its padding too, so that an answer would depend on its batch; "
     "use max_new_tokens",
     "min_length": "it counts the prompt and its padding too; use min_new_tokens",
+    "stop_strings": "`stop_sequences` ends answers at a text, and takes it off",
     "num_return_sequences": "each prompt has one answer",
     "return_dict_in_generate": "only the text is kept",
     "output_scores": "only the text is kept",
@@ -46,7 +47,7 @@ REFUSED: Mapping[str, str] = {
 """Arguments that there are, and why they are not taken."""
 
 _LISTS = """
-eos_token_id forced_eos_token_id bad_words_ids suppress_tokens begin_suppress_tokens stop_strings sequence_bias
+eos_token_id forced_eos_token_id bad_words_ids suppress_tokens begin_suppress_tokens sequence_bias
 exponential_decay_length_penalty
 """
 LISTS = frozenset(_LISTS.split())

@@ -49,7 +49,6 @@ def generate(
             stopping_criteria=StoppingCriteriaList(stops),
             synced_gpus=synced_gpus,
             **{"use_cache": True, **gen_kwargs},
-            **({"tokenizer": tokenizer} if "stop_strings" in gen_kwargs else {}),
         )
         texts = tokenizer.batch_decode(generated[:, ids.shape[1] :], skip_special_tokens=True)
         for index, text in zip(indices, texts, strict=True):
@@ -60,8 +59,8 @@ def generate(
 class StopAtText(StoppingCriteria):
     """Ends an answer as soon as a text stands in it.
 
-    transformers' own `stop_strings` looks at the prompt as well: a prompt that ends with a line break and an answer
-    that begins with one would make up a stop sequence of two.
+    transformers' own `stop_strings` looks at the prompt as well (one that ends with a line break, and an answer that
+    begins with one, would make up a stop sequence of two), and does not work with every tokenizer.
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", stop_sequences: Sequence[str], prompt_tokens: int) -> None:
