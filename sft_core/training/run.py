@@ -63,8 +63,10 @@ def train(plan: TrainPlan) -> None:
 def _go_by_evaluations(trainer: SupervisedTrainer, plan: TrainPlan, answerer: Answerer | None) -> None:
     """Find out whether metrics work and are there that training goes by, and stop early where asked."""
     training = plan.training
+    if plan.eval_folder is None:
+        return
     settle_best_metric(trainer.args, training.greater_is_better, answerer.score_names() if answerer else [])
-    if training.early_stopping_patience is not None and plan.eval_folder is not None:
+    if training.early_stopping_patience is not None:
         patience, threshold = training.early_stopping_patience, training.early_stopping_threshold
         trainer.add_callback(EarlyStoppingCallback(patience, threshold))
 
