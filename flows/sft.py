@@ -4,6 +4,7 @@ from prefect import flow
 
 from flows.prepare_data import prepare_data
 from flows.run_report import RunReport, report_run
+from sft_core.answering import locate_scoring
 from sft_core.inputs import locate_inputs
 from sft_core.model import locate_model
 from sft_core.model_check import check_model
@@ -25,9 +26,10 @@ def sft(recipe: Recipe) -> RunReport:
     processes = ready_to_train(recipe)
     inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
     check_model(recipe, model, inputs.tokenizer, digests)
+    answering, scoring = recipe.answering_while_training, locate_scoring(recipe.evaluation)
 
     tracker = open_tracker(recipe.registry.experiment, store)
-    with tracker.run(recipe, run_key(recipe, [inputs, model])) as run:
+    with tracker.run(recipe, run_key(recipe, [inputs, model, scoring])) as run:
         data = prepare_data(recipe)
         run.log_dataset(recipe.name, data.folder, data.splits, data.ledger)
         run.log_report(data.report)
@@ -38,12 +40,14 @@ def sft(recipe: Recipe) -> RunReport:
             inputs.template,
             recipe.tokens.eos_token,
             data.dataset,
+            answering,
+            scoring if answering else None,
             processes.num_processes,
             processes=processes,
             run=run,
             store=store,
         )
-        scorecard = evaluate_model(recipe.evaluation, model, trained, data.dataset, store=store)
+        scorecard = evaluate_model(recipe.evaluation, scoring, model, trained, data.dataset, store=store)
         registered = register_model(
             recipe.registry,
             recipe.model_name,

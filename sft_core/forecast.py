@@ -9,6 +9,7 @@ enough from one that is not, not to fill one to the last byte.
 
 from dataclasses import dataclass
 
+from sft_core.answering import settings_of
 from sft_core.evaluation import EvaluationConfig
 from sft_core.model_shape import ModelShape
 from sft_core.training import (
@@ -90,7 +91,7 @@ class Forecast:
     """Of the loss over held-out blocks, while training."""
     eval_tokens: int
     prompts: int
-    """That are answered at the end, by each model that is measured."""
+    """That are answered at the end, by each model that is measured; once for each setting of a sweep."""
     max_new_tokens: int
     models_measured: int
     num_parameters: int
@@ -120,6 +121,7 @@ def forecast(
         training.per_device_train_batch_size * training.gradient_accumulation_steps * num_processes, data.train_blocks
     )
     epochs = steps / per_epoch
+    settings = settings_of(evaluation.gen_kwargs)
     return Forecast(
         steps=steps,
         steps_per_epoch=per_epoch,
@@ -129,8 +131,8 @@ def forecast(
         tokens_seen=round(data.train_tokens * epochs),
         evaluations=_evaluations(training, steps, per_epoch) if data.eval_blocks else 0,
         eval_tokens=data.eval_tokens,
-        prompts=min(evaluation.num_prompts, data.prompts),
-        max_new_tokens=int(evaluation.gen_kwargs.get("max_new_tokens", 20)),
+        prompts=min(evaluation.num_prompts, data.prompts) * len(settings),
+        max_new_tokens=max(setting.max_new_tokens for setting in settings),
         models_measured=1 + evaluation.baseline,
         num_parameters=model.num_parameters,
         num_trained_parameters=model.num_trained_parameters,

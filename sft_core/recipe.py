@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from sft_core.answering import AnsweringConfig
 from sft_core.chat import ChatConfig
 from sft_core.evaluation import EvaluationConfig
 from sft_core.formats import FormatsConfig
@@ -58,6 +59,12 @@ class Recipe(Section):
     def model_name(self) -> str:
         """The registered model's name."""
         return self.registry.model_name or self.name
+
+    @property
+    def answering_while_training(self) -> AnsweringConfig | None:
+        """How held-out prompts are answered at each evaluation during training; None: they are not."""
+        num_prompts = self.training.num_eval_prompts
+        return self.evaluation.while_training(num_prompts) if num_prompts else None
 
     @property
     def row_limits(self) -> dict[str, int | None]:

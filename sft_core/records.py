@@ -104,6 +104,8 @@ PROMPTS = pa.schema(
         pa.field("row", pa.int64(), nullable=False),
         pa.field("prompt_ids", pa.list_(pa.int32()), nullable=False),
         pa.field("reference", pa.large_string(), nullable=False),
+        # the row as it stands in its source, a JSON object
+        pa.field("metadata", pa.large_string(), nullable=False),
     ]
 )
 
@@ -175,8 +177,8 @@ class Selection(BaseModel):
     """Of 2^64: a row is kept if its draw, a number of 64 bits, is less than this (see `sft_core.selection`)."""
 
 
-class TransformRef(BaseModel):
-    """A function of the user's that turns one row into another, by the content of its module."""
+class FunctionRef(BaseModel):
+    """A function of the user's, by the content of its module."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -219,7 +221,7 @@ class ShardRef(BaseModel):
     """The file that its rows were read from: what `row` and `line` count in."""
     selection: Selection | None = None
     """Which of its rows take part; None: all."""
-    transform: TransformRef | None = None
+    transform: FunctionRef | None = None
     repeat: float = 1.0
     """How often the data set gets each row; the fraction after the point is a share of the rows, chosen by hash."""
 

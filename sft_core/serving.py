@@ -29,7 +29,7 @@ class ChatModel:
             model_input: A table with a column `messages` (a list of {role, content} a row) or `prompt` (plain text).
             params: `max_tokens`; `temperature`, where 0 means greedy.
         """
-        from sft_core.evaluation.generate import generate
+        from sft_core.answering.generate import generate
 
         options = dict(params or {})
         temperature = float(options.get("temperature", 0.0))

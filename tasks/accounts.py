@@ -15,15 +15,18 @@ from sft_core.token_rows import TokenRows
 
 @dataclass(frozen=True, slots=True)
 class ShardFiles(Placement):
-    """[shards] the file that each shard was read from, by its name: for people who look for a row. Renaming a file
-    changes no data set, so names are in no key."""
+    """Where the rows of each shard were read from. Renaming a file changes no data set, so this is in no key."""
 
     names: tuple[str, ...]
+    """[shards] the file, by its name: for people who look for a row."""
+    records: tuple[str, ...]
+    """[shards] the Arrow file with its records, below the store's root."""
 
     @classmethod
     def of(cls, shards: Iterable[ShardRef]) -> Self:
         """Of the shards that a recipe's sources were cut into, in order."""
-        return cls(tuple(shard.file for shard in shards))
+        shards = list(shards)
+        return cls(tuple(shard.file for shard in shards), tuple(shard.path for shard in shards))
 
 
 def ledger_of(store: ArtifactStore, shards: Sequence[ArtifactRef]) -> Ledger:
@@ -44,12 +47,12 @@ def check_sources(store: ArtifactStore, detected: Sequence[ArtifactRef], files: 
     Raises:
         DataError: with the reasons of the rejections.
     """
-    shards: dict[str, list[tuple[ArtifactRef, str]]] = {}
-    for ref, file in zip(detected, files.names, strict=True):
-        shards.setdefault(store.manifest(ref).facts["source"], []).append((ref, file))
-    for source, pairs in shards.items():
-        refs, names = [ref for ref, _ in pairs], tuple(name for _, name in pairs)
-        check_source(source, ledger_of(store, refs), rejections_of(store, refs, ShardFiles(names)))
+    shards: dict[str, list[tuple[ArtifactRef, str, str]]] = {}
+    for ref, file, records in zip(detected, files.names, files.records, strict=True):
+        shards.setdefault(store.manifest(ref).facts["source"], []).append((ref, file, records))
+    for source, own in shards.items():
+        refs, names, tables = zip(*own, strict=True)
+        check_source(source, ledger_of(store, refs), rejections_of(store, refs, ShardFiles(names, tables)))
 
 
 def audit_of(store: ArtifactStore, tokens: Sequence[ArtifactRef], files: ShardFiles) -> Audit:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import orjson
 
+from sft_core.answering import Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import SCORECARD_FILE, EvaluationConfig, EvaluationPlan
 from sft_core.model import ModelRef
@@ -17,6 +18,7 @@ from tasks.launching import launch
 @artifact_task(rooms=["evaluation"], libraries=["torch", "transformers", "accelerate", "peft"])
 def evaluate_model(
     config: EvaluationConfig,
+    scoring: Scoring,
     baseline: ModelRef,
     trained: ArtifactRef,
     dataset: ArtifactRef,
@@ -27,6 +29,8 @@ def evaluate_model(
     has_eval = "eval" in store.manifest(dataset).facts["splits"]
     plan = EvaluationPlan(
         evaluation=config,
+        scoring=scoring,
+        step=store.manifest(trained).facts["global_step"],
         model_folder=store.path(trained) / MODEL_FOLDER,
         baseline=baseline if config.baseline else None,
         baseline_seed=store.manifest(trained).facts["seed"],

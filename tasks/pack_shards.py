@@ -59,7 +59,8 @@ def pack_shards(
             for manifest, file in zip(manifests, files.names, strict=True)
         ],
     }
-    write_prompts(folder / "prompts.arrow", rows, choices["eval"].distinct)
+    records = [store.root / path for path in files.records]
+    write_prompts(folder / "prompts.arrow", rows, choices["eval"].distinct, records)
     left_out = (rejection for choice in choices.values() for rejection in rejections_of_choice(rows, choice))
     write_rejections(folder / "rejected.jsonl", itertools.chain(rejections_of(store, tokens, files), left_out))
     return StageOutcome(ledger=without_left_out(ledger_of(store, tokens), rows, choices), facts=facts)

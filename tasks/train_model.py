@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from sft_core.answering import AnsweringConfig, Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.chat import TemplateRef
 from sft_core.launch import Launch
@@ -30,6 +31,8 @@ def train_model(
     template: TemplateRef,
     eos_token: str | None,
     dataset: ArtifactRef,
+    answering: AnsweringConfig | None,
+    scoring: Scoring | None,
     num_processes: int,
     processes: Launch,
     run: TrackedRun,
@@ -37,7 +40,8 @@ def train_model(
     work: Path,
     folder: Path,
 ) -> StageOutcome:
-    """Train on a packed data set; the artifact holds the model's folder, the metrics and the plan.
+    """Train on a packed data set; the artifact holds the model's folder, the metrics, the plan, and samples of
+    answers where held-out prompts are answered meanwhile.
 
     How many processes train is an input, because it decides which blocks share a step; how they are launched is not.
     """
@@ -51,6 +55,9 @@ def train_model(
         eos_token=eos_token,
         train_folder=store.path(dataset) / "train",
         eval_folder=store.path(dataset) / "eval" if "eval" in splits else None,
+        prompts=store.path(dataset) / "prompts.arrow" if answering and "eval" in splits else None,
+        answering=answering,
+        scoring=scoring or Scoring(),
         output_folder=work,
         num_processes=num_processes,
     )

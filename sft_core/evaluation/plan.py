@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from sft_core.answering import Scoring
 from sft_core.evaluation.config import EvaluationConfig
 from sft_core.model import ModelRef
 
@@ -17,7 +18,11 @@ class EvaluationPlan(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     evaluation: EvaluationConfig
+    scoring: Scoring = Scoring()
+    """Where the metrics that the section names are."""
     model_folder: Path
+    step: int = 0
+    """Optimizer steps behind the model, for the samples."""
     baseline: ModelRef | None
     """The model before training, where it is to be measured too."""
     baseline_seed: int

@@ -1,33 +1,45 @@
-"""The prompts of held-out rows, to generate from, with the answers to compare with."""
+"""The prompts of held-out rows, to generate from, with the answers to compare with, and all that the rows hold besides.
 
+Tokens remember where their row stood; its columns are read again from there, for held-out rows alone, so that no stage
+has to carry them.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sft_core.block_plan import IntArray
-from sft_core.records import PROMPTS, TOKENS
+from sft_core.records import PROMPTS, RECORDS, TOKENS
 from sft_core.tables import read_columns, write_arrow
 from sft_core.token_rows import TokenRows
 
 
-def write_prompts(path: Path, rows: TokenRows, held_out: IntArray) -> None:
+def write_prompts(path: Path, rows: TokenRows, held_out: IntArray, records: Sequence[Path]) -> None:
     """Write PROMPTS.
 
     Args:
         path: The file.
         rows: All rows.
         held_out: The chosen ones, ascending; those without a prompt are left out.
+        records: [shards] the table of RECORDS that each shard was made from.
     """
     numbers, first = np.unique(rows.shard_of(held_out), return_index=True)
     tables = [
-        _prompts_of(rows, number, own - rows.offsets[number])
+        _prompts_of(rows, number, own - rows.offsets[number], records[number])
         for number, own in zip(numbers.tolist(), np.split(held_out, first)[1:], strict=True)
     ]
     write_arrow(path, pa.concat_tables([PROMPTS.empty_table(), *tables]))
 
 
-def _prompts_of(rows: TokenRows, number: int, positions: IntArray) -> pa.Table:
+def _prompts_of(rows: TokenRows, number: int, positions: IntArray, records: Path) -> pa.Table:
     table = read_columns(rows.files[number], TOKENS, ["row", "prompt_ids", "reference"]).take(positions)
     table = table.filter(table["prompt_ids"].is_valid())
-    return table.add_column(0, "source", pa.array([rows.sources[number]] * len(table))).cast(PROMPTS)
+    if not len(table):
+        return PROMPTS.empty_table()
+    read = read_columns(records, RECORDS, ["row", "record"])
+    own = read["record"].take(pc.index_in(table["row"], read["row"].combine_chunks()))
+    table = table.add_column(0, "source", pa.array([rows.sources[number]] * len(table)))
+    return table.append_column("metadata", own).cast(PROMPTS)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sft_core.errors import DataError, RecipeError
 from sft_core.file_digests import FileDigests
-from sft_core.records import TransformRef
+from sft_core.records import FunctionRef
 from sft_core.sources.config import SourceSpec
 from sft_core.sources.file_kind import compression_of, format_of, known_endings
 from sft_core.sources.find import find_files
@@ -26,7 +26,7 @@ class LocatedSource:
     """Of all files, in order."""
     commit: str | None = None
     """Of a Hub data set."""
-    transform: TransformRef | None = None
+    transform: FunctionRef | None = None
 
     @property
     def name(self) -> str:

@@ -19,13 +19,14 @@ from sft_core.training.fields.milestones import steps_between
 from sft_core.training.optimizers import TRAITS as OPTIMIZER_TRAITS
 from sft_core.training.optimizers import options_of
 from sft_core.training.order import batches_of_step, num_steps, steps_per_epoch
-from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, TrainPlan, TrainResult
+from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, SAMPLES_FILE, TrainPlan, TrainResult
 
 __all__ = [
     "CHECKPOINTS_FOLDER",
     "METRICS_FILE",
     "MODEL_FOLDER",
     "OPTIMIZER_TRAITS",
+    "SAMPLES_FILE",
     "TrainPlan",
     "TrainResult",
     "TrainingConfig",

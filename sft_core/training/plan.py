@@ -4,12 +4,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from sft_core.answering import AnsweringConfig, Scoring
 from sft_core.model import ModelRef
 from sft_core.training.config import TrainingConfig
 
 METRICS_FILE = "metrics.jsonl"
 MODEL_FOLDER = "model"
 ADAPTER_FOLDER = "adapter"
+SAMPLES_FILE = "samples.jsonl"
 
 
 class TrainPlan(BaseModel):
@@ -27,9 +29,15 @@ class TrainPlan(BaseModel):
     trust_remote_code: bool
     train_folder: Path
     eval_folder: Path | None
+    prompts: Path | None = None
+    """Held-out prompts (`PROMPTS`), where they are answered at each evaluation."""
+    answering: AnsweringConfig | None = None
+    """How; None: they are not."""
+    scoring: Scoring = Scoring()
+    """Where the metrics that `answering` names are."""
     output_folder: Path
-    """Gets `model/`, `metrics.jsonl`, `result.json`, and `adapter/` where one was trained; while training,
-    `checkpoints/`, from which a training that was interrupted goes on."""
+    """Gets `model/`, `metrics.jsonl`, `result.json`, `adapter/` where one was trained, and `samples.jsonl` where
+    prompts are answered; while training, `checkpoints/`, from which a training that was interrupted goes on."""
     num_processes: int
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, EarlyStoppingCallback, PreTrainedModel
 
 from sft_core.errors import RecipeError, StageFailedError, StageInterruptedError
 from sft_core.modeling import (
@@ -23,7 +23,9 @@ from sft_core.modeling import (
 )
 from sft_core.subprocesses import EndRequest
 from sft_core.tokenizer import add_special_tokens
+from sft_core.training.answers import Answerer
 from sft_core.training.arguments import training_arguments, wants_bf16
+from sft_core.training.best import settle_best_metric
 from sft_core.training.checkpoints import CHECKPOINTS_FOLDER
 from sft_core.training.disk import folder_bytes, require_room, training_bytes
 from sft_core.training.memory import is_out_of_memory, memory_advice
@@ -54,6 +56,7 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
         tokenizer.eos_token = plan.eos_token
     model = _model_to_train(plan, tokenizer)
     eval_blocks = Blocks(plan.eval_folder) if plan.eval_folder else None
+    answerer = Answerer.of(plan, tokenizer) if eval_blocks else None
     trainer = SupervisedTrainer(
         model=model,
         args=training_arguments(
@@ -64,9 +67,11 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
         data_collator=Collator(model.config.pad_token_id),
         metrics_path=plan.output_folder / METRICS_FILE,
         offloads_activations=plan.training.activation_offloading,
+        answerer=answerer,
     )
     _check_world_size(trainer, plan)
     _check_disk(trainer, plan)
+    _go_by_evaluations(trainer, plan, answerer)
     if end_request is not None:
         end_request.listen(plan.output_folder)
         trainer.is_end_requested = lambda: end_request.is_made
@@ -86,6 +91,17 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
         )
         (plan.output_folder / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
     _part(trainer)
+
+
+def _go_by_evaluations(trainer: SupervisedTrainer, plan: TrainPlan, answerer: Answerer | None) -> None:
+    """Find out whether metrics work and are there that training goes by, and stop early where asked."""
+    training = plan.training
+    if plan.eval_folder is None:
+        return
+    settle_best_metric(trainer.args, training.greater_is_better, answerer.score_names() if answerer else [])
+    if training.early_stopping_patience is not None:
+        patience, threshold = training.early_stopping_patience, training.early_stopping_threshold
+        trainer.add_callback(EarlyStoppingCallback(patience, threshold))
 
 
 def _train(trainer: SupervisedTrainer, plan: TrainPlan) -> int | None:

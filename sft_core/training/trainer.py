@@ -18,8 +18,10 @@ from sft_core.modeling import (
     sum_over_targets,
     weights_at_targets,
 )
+from sft_core.training.answers import Answerer
 from sft_core.training.loaders import eval_loader, train_loader
 from sft_core.training.resumable import ResumableTrainer
+from sft_core.training.undisturbed import undisturbed
 from sft_core.training.window import Window
 
 
@@ -33,13 +35,21 @@ class SupervisedTrainer(ResumableTrainer):
 
     loss_is_scaled_for_ga = True
 
-    def __init__(self, *args: Any, metrics_path: Path, offloads_activations: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        metrics_path: Path,
+        offloads_activations: bool = False,
+        answerer: Answerer | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the targets of a whole step
         self.add_callback(_LogLastStep())
         self.window = Window(self.args.device)
         self._metrics_path = metrics_path
         self._offloads_activations = offloads_activations
+        self._answerer = answerer
 
     def compute_loss_context_manager(self) -> ExitStack:
         """Compute with activations in the host's memory, where asked."""
@@ -95,15 +105,23 @@ class SupervisedTrainer(ResumableTrainer):
             with self._metrics_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
+    def _evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate between two steps, and leave nothing behind that the next one could tell."""
+        with undisturbed(self.model):
+            metrics: dict[str, float] = super()._evaluate(*args, **kwargs)
+        return metrics
+
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Evaluate the loss over all held-out blocks, each exactly once."""
+        """Evaluate the loss over all held-out blocks, each exactly once, and the answers to prompts where asked."""
         del ignore_keys
         batches = self.get_eval_dataloader(eval_dataset)
         with self.compute_loss_context_manager():
             sums = self.accelerator.reduce(evaluate_batches(self.model, batches, self.args.device))
+            answered = self._answerer.answer(self.model, self.state.global_step) if self._answerer else {}
         metrics = as_token_sums(sums).means(f"{metric_key_prefix}_")
+        metrics |= {f"{metric_key_prefix}_{name}": score for name, score in answered.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics

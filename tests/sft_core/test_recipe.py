@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from sft_core.fingerprint import digest
 from sft_core.recipe import Recipe
 
 LEAST: dict[str, Any] = {"name": "tiny", "model": {"path": "gpt2"}, "sources": [{"path": "train.jsonl"}]}
@@ -153,3 +154,19 @@ def test_a_held_out_source_beside_another_is_fine() -> None:
 def test_values_out_of_bounds_are_refused(section: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValidationError, match=complaint):
         recipe(**section)
+
+
+def test_a_training_that_answers_no_prompts_does_not_hang_on_the_evaluation_section() -> None:
+    def key(num_eval_prompts: int, **evaluation: object) -> str:
+        training = {"num_eval_prompts": num_eval_prompts, "eval_strategy": "steps"}
+        made = Recipe(**LEAST, training=training, evaluation=evaluation)
+        return digest([made.training, made.answering_while_training])
+
+    assert key(0) == key(0, metrics=["f1"], seed=1)
+    assert key(3) == key(3, num_prompts=7, baseline=False)
+    assert len({key(0), key(3), key(3, metrics=["f1"]), key(3, gen_kwargs={"max_new_tokens": 9})}) == 4
+
+
+def test_prompts_to_answer_at_evaluations_need_evaluations() -> None:
+    with pytest.raises(ValidationError, match="`num_eval_prompts` are answered at evaluations: set `eval_strategy`"):
+        Recipe(**LEAST, training={"num_eval_prompts": 3})

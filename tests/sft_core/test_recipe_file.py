@@ -50,12 +50,15 @@ def test_numbers_with_an_exponent_are_numbers_even_where_any_value_goes(file: Pa
 
 @pytest.mark.parametrize("text", ["e4", "1e", "0x1e-4x", "v1e-4"])
 def test_words_that_only_look_like_numbers_stay_words(file: Path, text: str) -> None:
-    assert load(file, f"evaluation: {{gen_kwargs: {{word: {text}}}}}").evaluation.gen_kwargs == {"word": text}
+    assert load(file, f"evaluation: {{gen_kwargs: {{cache_implementation: {text}}}}}").evaluation.gen_kwargs == {
+        "cache_implementation": text
+    }
 
 
 def test_anchors_and_merges_work(file: Path) -> None:
-    more = "tokens: &length {max_length: 64}\nevaluation:\n  gen_kwargs:\n    <<: *length\n    top_k: 3\n"
-    assert load(file, more).evaluation.gen_kwargs == {"max_length": 64, "top_k": 3}
+    more = "training: &seed {seed: 64}\nevaluation:\n  <<: *seed\n  num_prompts: 3\n"
+    evaluation = load(file, more).evaluation
+    assert (evaluation.seed, evaluation.num_prompts) == (64, 3)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from datasets import load_from_disk
 from sft_core.artifact import ArtifactRef, ArtifactStore, Manifest
 from sft_core.ledger import Ledger, write_rejections
 from sft_core.packing import PackingConfig
-from sft_core.records import INDEX, TOKENS, StageOutcome
+from sft_core.records import INDEX, RECORDS, TOKENS, StageOutcome
 from sft_core.tables import iterate_rows, write_table
 from tasks.accounts import ShardFiles
 from tasks.caching import Stage
@@ -54,7 +54,10 @@ def _ledger(rows: list[Row]) -> Ledger:
 def packed(root: Path, config: PackingConfig, *repeats: float) -> tuple[Path, Manifest]:
     store = ArtifactStore(root=root)
     refs = [tokenized(store, number, rows) for number, rows in enumerate([FIRST, SECOND])]
-    files = ShardFiles(("a.jsonl", "b.jsonl"))
+    for number, rows in enumerate([FIRST, SECOND]):
+        records = [{"row": one["row"], "line": None, "record": f'{{"id": "{number}-{one["row"]}"}}'} for one in rows]
+        write_table(root / f"records-{number}.arrow", RECORDS, records)
+    files = ShardFiles(("a.jsonl", "b.jsonl"), ("records-0.arrow", "records-1.arrow"))
     made = pack_shards.fn(config, 8, refs, list(repeats) or [1.0, 1.0], files=files, store=store)
     return store.path(made), store.manifest(made)
 
@@ -98,7 +101,7 @@ def test_repeated_shards_are_counted(tmp_path: Path) -> None:
 def test_held_out_prompts_and_segments_lead_back_to_their_source(tmp_path: Path) -> None:
     folder, manifest = packed(tmp_path, PackingConfig())
     assert list(iterate_rows(folder / "prompts.arrow")) == [
-        {"source": "s1", "row": 0, "prompt_ids": [4], "reference": "six"}
+        {"source": "s1", "row": 0, "prompt_ids": [4], "reference": "six", "metadata": '{"id": "1-0"}'}
     ]
     (segment,) = iterate_rows(folder / "eval-segments.arrow")
     assert manifest.facts["shards"][segment["shard"]] == {"source": "s1", "file": "b.jsonl"}

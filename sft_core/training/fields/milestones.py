@@ -76,6 +76,8 @@ class MilestoneFields(Section):
         for name, is_asking in asking.items():
             if is_asking and self.eval_strategy == "no":
                 raise ValueError(f"`{name}` goes by evaluations: set `eval_strategy` to steps or epoch")
+        if self.num_eval_prompts and self.eval_strategy == "no" and not self.eval_on_start:
+            raise ValueError("`num_eval_prompts` are answered at evaluations: set `eval_strategy` to steps or epoch")
         if self.load_best_model_at_end and self.save_strategy != "best":
             self._saves_where_it_evaluates()
         return self

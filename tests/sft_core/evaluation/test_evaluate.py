@@ -10,9 +10,10 @@ from datasets import Dataset
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
-from sft_core.evaluation import EvaluationConfig, EvaluationPlan, is_exact_match
-from sft_core.evaluation.generate import generate
-from sft_core.evaluation.run import Prompts, evaluate
+from sft_core.answering import Prompts, is_exact_match
+from sft_core.answering.generate import generate
+from sft_core.evaluation import EvaluationConfig, EvaluationPlan
+from sft_core.evaluation.run import evaluate
 from sft_core.records import PROMPTS
 from sft_core.tables import write_table
 
@@ -60,7 +61,7 @@ def test_a_model_that_gives_the_reference_scores_one_and_any_other_zero(tmp_path
     answers = generate(model, tokenizer, RAGGED, 2, options)
     references = [*answers[:4], "something else", "w2 and more"]
     rows = [
-        {"source": "s", "row": i, "prompt_ids": ids, "reference": ref}
+        {"source": "s", "row": i, "prompt_ids": ids, "reference": ref, "metadata": "{}"}
         for i, (ids, ref) in enumerate(zip(RAGGED, references, strict=True))
     ]
     write_table(tmp_path / "prompts.arrow", PROMPTS, rows)
@@ -87,7 +88,7 @@ def test_a_model_that_gives_the_reference_scores_one_and_any_other_zero(tmp_path
 
 
 def test_prompts_are_spread_evenly_over_all(tmp_path: Path) -> None:
-    rows = [{"source": "s", "row": i, "prompt_ids": [2], "reference": "x"} for i in range(10)]
+    rows = [{"source": "s", "row": i, "prompt_ids": [2], "reference": "x", "metadata": "{}"} for i in range(10)]
     write_table(tmp_path / "prompts.arrow", PROMPTS, rows)
     assert Prompts.read(tmp_path / "prompts.arrow", 4).row == [0, 3, 6, 9]
     assert Prompts.read(tmp_path / "prompts.arrow", 99).row == list(range(10))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sft_core.formats import FormatsConfig, detect
 from sft_core.ledger import Rejection, read_rejections
-from sft_core.records import EXAMPLES, RECORDS, Selection, ShardRef, StageOutcome, TransformRef
+from sft_core.records import EXAMPLES, RECORDS, FunctionRef, Selection, ShardRef, StageOutcome
 from sft_core.tables import iterate_rows, read_table, write_table
 from sft_core.transform import locate_transform
 from tests.sft_core.formats.rows import ANSWER, USER
@@ -25,7 +25,7 @@ def detect_records(
     records: list[str],
     split: Literal["train", "eval"] | None = None,
     selection: Selection | None = None,
-    transform: TransformRef | None = None,
+    transform: FunctionRef | None = None,
     **config: Any,
 ) -> StageOutcome:
     """Detect the format of records given as text; the stage's files lie in `folder`."""
@@ -160,7 +160,7 @@ def a_set(row):
 """
 
 
-def transform(folder: Path, function: str) -> TransformRef:
+def transform(folder: Path, function: str) -> FunctionRef:
     """A function of a module of the user's."""
     (folder / "my_rows.py").write_text(MODULE)
     return locate_transform(f"{folder}/my_rows.py:{function}")

@@ -1,0 +1,148 @@
+"""Answer prompts with every setting, and score the answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from torch.distributed.tensor import DTensor
+from transformers import set_seed
+
+from sft_core.answering.answers import Answers, Measure
+from sft_core.answering.best import best_of, is_greater_better
+from sft_core.answering.config import AnsweringConfig
+from sft_core.answering.gen_kwargs import Setting, settings_of
+from sft_core.answering.generate import generate
+from sft_core.answering.measures import measure
+from sft_core.answering.processes import gathered, on_first, rank_and_count, share_of
+from sft_core.answering.prompts import Prompts, fitting
+from sft_core.answering.scoring import Scoring
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of answering, the same on all processes."""
+
+    scores: dict[str, float]
+    """By the metrics' names with the settings' suffixes; without a suffix, the best over all settings."""
+    rows: list[Row]
+    """Samples: one a prompt and setting, the columns in the same order."""
+    num_prompts_cut: int
+    """Prompts that were too long for the model in any of the settings, and cut on the left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """All that it takes beside a model: what is asked, how, and what is measured."""
+
+    config: AnsweringConfig
+    scoring: Scoring
+    prompts: Prompts
+    """At least one."""
+    tokenizer: "PreTrainedTokenizerBase"
+
+    def answer(
+        self, model: "PreTrainedModel", labels: Row, greater_is_better: Mapping[str, bool] | None = None
+    ) -> Answered:
+        """Answer all prompts with every setting. Processes share the prompts, and each returns the whole.
+
+        Args:
+            model: In evaluation mode.
+            labels: The first columns of the samples.
+            greater_is_better: Of metrics, by name, whose direction their name does not tell.
+
+        Raises:
+            RecipeError: if a metric of the user's fails, or prompts have no room in the model.
+        """
+        values: dict[str, list[float]] = {}
+        scores: dict[str, float] = {}
+        rows: list[Row] = []
+        cut: set[int] = set()
+        for setting in settings_of(self.config.gen_kwargs):
+            prompt_ids = self._prompts_for(model, setting)
+            tokens_cut = [len(whole) - len(ids) for whole, ids in zip(self.prompts.prompt_ids, prompt_ids, strict=True)]
+            cut |= {index for index, number in enumerate(tokens_cut) if number}
+            answers = self._answers(prompt_ids, self._generate(model, prompt_ids, setting))
+            measures = on_first(partial(measure, self.config, self.scoring, answers))
+            for one in measures:
+                values.setdefault(one.name, []).append(one.score)
+                scores[one.name + setting.suffix] = one.score
+            rows += self._rows({**labels, **setting.swept}, answers, tokens_cut, measures)
+        directions = greater_is_better or {}
+        best = {
+            name: best_of(several, directions.get(name, is_greater_better(name))) for name, several in values.items()
+        }
+        return Answered({**scores, **best}, rows, len(cut))
+
+    def score_names(self) -> list[str]:
+        """Return what the scores will be called, from one trial of the metrics with the references as answers.
+
+        Raises:
+            RecipeError: if a metric of the user's fails.
+        """
+        answers = self._answers(self.prompts.prompt_ids, self.prompts.reference)
+        names = on_first(lambda: [one.name for one in measure(self.config, self.scoring, answers)])
+        suffixes = ["", *(setting.suffix for setting in settings_of(self.config.gen_kwargs))]
+        return list(dict.fromkeys(name + suffix for suffix in suffixes for name in names))
+
+    def _prompts_for(self, model: "PreTrainedModel", setting: Setting) -> list[list[int]]:
+        max_positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        return fitting(self.prompts.prompt_ids, max_positions, setting.max_new_tokens)
+
+    def _generate(self, model: "PreTrainedModel", prompt_ids: list[list[int]], setting: Setting) -> list[str]:
+        rank, count = rank_and_count()
+        mine = share_of(sorted(range(len(prompt_ids)), key=lambda index: len(prompt_ids[index])), rank, count)
+        set_seed(self.config.seed + rank)
+        texts = generate(
+            model,
+            self.tokenizer,
+            [prompt_ids[index] for index in mine],
+            self.config.batch_size,
+            setting.arguments,
+            self.config.stop_sequences,
+            synced_gpus=True if count > 1 and _is_sharded(model) else None,
+        )
+        by_index = {
+            index: text for part in gathered(dict(zip(mine, texts, strict=True))) for index, text in part.items()
+        }
+        return [by_index[index] for index in range(len(prompt_ids))]
+
+    def _answers(self, prompt_ids: list[list[int]], outputs: list[str]) -> Answers:
+        return Answers(
+            prompts=list(self.tokenizer.batch_decode(prompt_ids)),
+            outputs=outputs,
+            references=self.prompts.reference,
+            metadata=self.prompts.metadata_columns(),
+        )
+
+    def _rows(self, labels: Row, answers: Answers, tokens_cut: list[int], measures: list[Measure]) -> list[Row]:
+        return [
+            {
+                **labels,
+                "source": self.prompts.source[index],
+                "row": self.prompts.row[index],
+                "prompt": answers.prompts[index],
+                "prompt_tokens_cut": tokens_cut[index],
+                "output": answers.outputs[index],
+                "reference": answers.references[index],
+                **{one.name: one.values[index] for one in measures if one.values is not None},
+            }
+            for index in range(len(self.prompts))
+        ]
+
+
+def _is_sharded(model: "PreTrainedModel") -> bool:
+    """Whether every process has only a part of the weights, as accelerate's FSDP 2 leaves it; transformers tells other
+    ways itself."""
+    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
+
+
+def as_lines(rows: list[Row]) -> bytes:
+    """Write samples as JSON lines."""
+    return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)

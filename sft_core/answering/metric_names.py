@@ -1,0 +1,88 @@
+"""What `metrics` may name: measures that are built in, a pattern, or a function of the user's."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+BUILT_IN: Mapping[str, str | None] = {
+    "exact_match": None,
+    "prefix_match": None,
+    "f1": None,
+    "bleu": "sacrebleu",
+    "chrf": "sacrebleu",
+    "rouge1": "rouge-score",
+    "rouge2": "rouge-score",
+    "rougeL": "rouge-score",
+}
+"""Measures by name, and the library that each needs beyond the project's own."""
+
+PATTERN = "regex:"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricNames:
+    """The metrics of a recipe, sorted by kind."""
+
+    built_in: tuple[str, ...]
+    patterns: dict[str, str]
+    """What its number is called (`regex`, `regex_2`, …) → regular expression."""
+    functions: tuple[str, ...]
+    """`package.module.function` or `path/to/file.py:function`."""
+
+    @classmethod
+    def parse(cls, metrics: Sequence[str]) -> Self:
+        """Sort them.
+
+        Raises:
+            ValueError: if one is none of the three, or stands twice.
+        """
+        doubled = next((name for index, name in enumerate(metrics) if name in metrics[:index]), None)
+        if doubled is not None:
+            raise ValueError(f"'{doubled}' stands twice")
+        patterns = [name.removeprefix(PATTERN) for name in metrics if name.startswith(PATTERN)]
+        others = [name for name in metrics if not name.startswith(PATTERN) and name not in BUILT_IN]
+        for pattern in patterns:
+            _check_pattern(pattern)
+        for name in others:
+            if "." not in name and ":" not in name:
+                raise ValueError(f"there is no metric '{name}'{_did_you_mean(name)}")
+        return cls(
+            built_in=tuple(name for name in metrics if name in BUILT_IN),
+            patterns={_numbered("regex", number): pattern for number, pattern in enumerate(patterns, 1)},
+            functions=tuple(_as_path(name) for name in others),
+        )
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Libraries that the built-in ones need beyond the project's own."""
+        return tuple(sorted({library for name in self.built_in if (library := BUILT_IN[name])}))
+
+    @property
+    def known_scores(self) -> tuple[str, ...]:
+        """What the numbers of all but the functions are called."""
+        return (*self.built_in, *self.patterns)
+
+
+def _as_path(name: str) -> str:
+    """`package.module:function`, as entry points are written, is the same as `package.module.function`."""
+    module, colon, function = name.rpartition(":")
+    return f"{module}.{function}" if colon and not module.endswith(".py") else name
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}_{number}"
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"'{PATTERN}{pattern}' is not a regular expression: {error}") from error
+
+
+def _did_you_mean(name: str) -> str:
+    known = (*BUILT_IN, f"{PATTERN}PATTERN", "package.module.function")
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
