@@ -12,7 +12,14 @@ def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool
     """Translate the recipe's section; what the pipeline owns (reporting, saving, devices) is set here."""
     has_cuda = torch.cuda.is_available()
     fields = config.model_dump(
-        exclude={"loss_type", "gradient_checkpointing", "bf16", "eval_strategy", "eval_on_start"}
+        exclude={
+            "loss_type",
+            "router_aux_loss_coef",
+            "gradient_checkpointing",
+            "bf16",
+            "eval_strategy",
+            "eval_on_start",
+        }
     )
     return TrainingArguments(
         output_dir=str(work_folder),

@@ -22,8 +22,13 @@ Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "rms
 class TrainingConfig(Section):
     """Optimization, length, precision, and what is reported when."""
 
-    loss_type: Literal["nll"] = "nll"
-    """Mean negative log-likelihood over the target tokens of an optimizer step."""
+    loss_type: Literal["nll", "dft"] = "nll"
+    """Mean over the target tokens of an optimizer step: `nll`, the negative log-likelihood −log p; `dft`, dynamic
+    fine-tuning (arXiv 2508.05629), p × −log p with a p that has no gradient, so that unlikely targets pull less. With
+    `dft`, metrics have `nll` besides `loss`."""
+    router_aux_loss_coef: float | None = Field(default=None, ge=0)
+    """Of a mixture of experts: the factor of the loss that keeps the load of its experts balanced. None: the model
+    configuration's; 0: none. Metrics have `aux_loss`, without the factor."""
     num_train_epochs: float = Field(default=3.0, gt=0)
     """Passes over the data."""
     max_steps: int = -1

@@ -34,6 +34,8 @@ def train(plan: TrainPlan) -> None:
         eval_dataset=eval_blocks,
         data_collator=Collator(model.config.pad_token_id),
         metrics_path=plan.output_folder / METRICS_FILE,
+        loss_type=plan.training.loss_type,
+        router_coef=plan.training.router_aux_loss_coef,
     )
     _check_world_size(trainer, plan)
     output = trainer.train()
