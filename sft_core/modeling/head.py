@@ -56,7 +56,8 @@ class Head:
         self.transform = transform
         self._call: tuple[Targets, LossType] | None = None
         self._result: TargetLoss | None = None
-        self._forward = torch.compiler.disable(self._fused)  # one object for all calls: no compiling anew
+        # One object for all calls, so that a compiled model is not compiled anew.
+        self._forward = torch.compiler.disable(self._fused)  # type: ignore[no-untyped-call]
 
     @classmethod
     def measure(cls, model: nn.Module, inputs: dict[str, Tensor]) -> "Head":

@@ -163,7 +163,7 @@ def test_what_cannot_be_replaced_makes_its_own_logits(why: str) -> None:
     if why == "a forward of its own":
         model.lm_head.__class__ = Offset
     else:
-        model.lm_head.register_forward_hook(lambda _, args, logits: logits + torch.arange(VOCABULARY))
+        model.lm_head.register_forward_hook(lambda _, args, logits: logits + torch.arange(VOCABULARY) / VOCABULARY)
     head = measure_head(model, batch)
     assert head.linear is None
     found, expected = supervise(model, head, batch), with_all_logits(model, batch, "nll")
