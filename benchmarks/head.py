@@ -1,8 +1,9 @@
 """Output projection and loss: our fused step, full logits with autograd, and checkpointed chunks.
 
-Forward and backward of the head alone, with gradients for hidden states and weight. Ours also gives entropy and accuracy;
-the other two give the loss alone unless `--metrics` has them compute these from their logits. CPU seconds are those of the
-process; memory is the peak of its resident pages beyond what it held before, each way in a process of its own.
+Forward and backward of the head alone, with gradients for hidden states and weight. Ours also gives entropy and
+accuracy; the other two give the loss alone unless `--metrics` has them compute these from their logits. CPU seconds are
+those of the process; memory is the peak of its resident pages beyond what it held before, each way in a process of its
+own.
 
     PYTHONPATH=. python benchmarks/head.py
 """
@@ -24,6 +25,7 @@ CHUNK_ROWS = 256
 
 
 def loss_of(logits: Tensor, targets: Tensor, metrics: bool) -> Tensor:
+    """The summed loss, and where asked entropy and hits, of logits [rows, vocabulary]."""
     if metrics:
         with torch.no_grad():
             log_p = torch.log_softmax(logits, -1)
@@ -33,14 +35,18 @@ def loss_of(logits: Tensor, targets: Tensor, metrics: bool) -> Tensor:
 
 
 def ours(hidden: Tensor, weight: Tensor, targets: Tensor, metrics: bool) -> Tensor:
+    """The fused step; it always has the metrics."""
     return fused_loss(hidden, weight, None, targets).loss
 
 
 def full_logits(hidden: Tensor, weight: Tensor, targets: Tensor, metrics: bool) -> Tensor:
+    """All logits at once, kept for the backward pass."""
     return loss_of(hidden @ weight.t(), targets, metrics)
 
 
 def checkpointed_chunks(hidden: Tensor, weight: Tensor, targets: Tensor, metrics: bool) -> Tensor:
+    """Logits of some rows at a time, made again in the backward pass."""
+
     def chunk(rows: Tensor, y: Tensor) -> Tensor:
         return loss_of(rows @ weight.t(), y, metrics)
 
@@ -56,11 +62,13 @@ WAYS: dict[str, Callable[[Tensor, Tensor, Tensor, bool], Tensor]] = {
 
 
 def cpu_seconds() -> float:
+    """Of this process so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def peak_megabytes() -> float:
+    """Of resident memory so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -82,6 +90,7 @@ def measure(way: str, options: argparse.Namespace) -> tuple[list[tuple[float, fl
 
 
 def main() -> None:
+    """Print a line for each way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vocabulary", type=int, default=50_277)
     parser.add_argument("--width", type=int, default=128)

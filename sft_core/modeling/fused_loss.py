@@ -128,7 +128,7 @@ class _FusedLoss(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         states, matrix = hidden.to(compute), weight.to(compute)
         wide = torch.promote_types(compute, torch.float32)
-        needs = [with_gradients and needs for needs in ctx.needs_input_grad[:3]]
+        needs = [with_gradients and wants for wants in ctx.needs_input_grad[:3]]
         gradients = _Gradients(hidden, weight, bias, needs, wide)
         told = torch.empty(4, len(targets), dtype=wide, device=hidden.device)
         buffers: Tensor | None = None
@@ -169,15 +169,16 @@ class _FusedLoss(torch.autograd.Function):
 
 
 class _Gradients:
-    """The gradients of the summed loss that are needed; a weight's and a bias' are summed up in float32."""
+    """The needed gradients of the summed loss, in float32: a loss scale comes before any rounding to 16 bits."""
 
     def __init__(
         self, hidden: Tensor, weight: Tensor, bias: Tensor | None, needs: list[bool], wide: torch.dtype
     ) -> None:
         self._dtypes = [hidden.dtype, weight.dtype, None if bias is None else bias.dtype]
-        self._hidden = torch.empty_like(hidden, memory_format=torch.contiguous_format) if needs[0] else None
-        self._weight = torch.zeros(weight.shape, dtype=wide, device=weight.device) if needs[1] else None
-        self._bias = torch.zeros(len(weight), dtype=wide, device=weight.device) if needs[2] else None
+        self._hidden, self._weight, self._bias = (
+            torch.zeros(part.shape, dtype=wide, device=part.device) if part is not None and is_needed else None
+            for part, is_needed in zip((hidden, weight, bias), needs, strict=True)
+        )
 
     def add(self, rows: slice, slopes: Tensor, factors: Tensor, states: Tensor, matrix: Tensor) -> None:
         """Add those of a chunk.

@@ -60,15 +60,15 @@ class Head:
         self._forward = torch.compiler.disable(self._fused)  # type: ignore[no-untyped-call]
 
     @classmethod
-    def measure(cls, model: nn.Module, inputs: dict[str, Tensor]) -> "Head":
+    def measure(cls, model: nn.Module, inputs: dict[str, Any]) -> "Head":
         """Find the head of a model and measure what the model does to its output.
 
-        Runs the model on two tokens, without gradients, and leaves the random state as it was. With a sharded model all
-        processes do so together.
+        Runs the model on two tokens, without gradients, and leaves the random state as it was; on all of the inputs
+        where some of them are not one number per token. With a sharded model all processes do so together.
 
         Args:
             model: As it is trained, perhaps wrapped for several processes.
-            inputs: `input_ids`, and what else the model takes, [blocks, tokens] each.
+            inputs: `input_ids` [blocks, tokens], and what else the model takes.
 
         Raises:
             RecipeError: if the model has no output projection.
@@ -77,8 +77,7 @@ class Head:
         module = inner.get_output_embeddings()
         if module is None:
             raise RecipeError(f"model: {type(inner).__name__} has no output projection, so it predicts no tokens")
-        few = {name: tensor[:1, :2] for name, tensor in inputs.items()}
-        linear, transform = _probe(model, few, [part for part in module.modules() if _is_plain(part)])
+        linear, transform = _probe(model, _few_tokens(inputs), [part for part in module.modules() if _is_plain(part)])
         return cls(module, linear, transform)
 
     def run(
@@ -162,9 +161,15 @@ def _replaced_forward(module: nn.Module, forward: Any) -> Iterator[None]:
         del module.forward
 
 
+def _few_tokens(inputs: dict[str, Any]) -> dict[str, Any]:
+    shape = inputs["input_ids"].shape
+    can_be_cut = all(isinstance(part, Tensor) and part.shape == shape for part in inputs.values())
+    return {name: part[:1, :2] for name, part in inputs.items()} if can_be_cut else inputs
+
+
 @torch.no_grad()
 def _probe(
-    model: nn.Module, inputs: dict[str, Tensor], candidates: list[nn.Linear]
+    model: nn.Module, inputs: dict[str, Any], candidates: list[nn.Linear]
 ) -> tuple[nn.Linear | None, LogitTransform]:
     """Let the candidates return known numbers: which of them is the head, and what becomes of its output?"""
     called: list[tuple[nn.Linear, Tensor]] = []
@@ -173,11 +178,11 @@ def _probe(
         def forward(hidden: Tensor) -> Tensor:
             numbers = torch.tensor(_PROBES, device=hidden.device).repeat(-(-len(linear.weight) // len(_PROBES)))
             called.append((linear, numbers[: len(linear.weight)]))
-            return called[-1][1].repeat(*hidden.shape[:-1], 1)
+            return called[-1][1].clone().reshape(1, 1, -1)
 
         return forward
 
-    device = next(iter(inputs.values())).device
+    device = inputs["input_ids"].device
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         for linear in candidates:

@@ -142,6 +142,13 @@ def test_measuring_changes_neither_model_nor_random_numbers() -> None:
     assert model(input_ids=batch["input_ids"]).logits.shape == (2, 9, VOCABULARY)
 
 
+def test_inputs_that_are_not_one_number_per_token_are_left_whole() -> None:
+    model, batch = tiny("cohere"), a_batch()
+    head = measure_head(model, {**batch, "cu_seq_lens_q": torch.tensor([0, 9, 18]), "max_length_q": 9})
+    assert head.transform.scale == 0.0625
+    assert head.linear is model.lm_head
+
+
 def test_an_error_within_the_model_leaves_its_head_as_it_was() -> None:
     model, batch = tiny("llama"), a_batch()
     head = measure_head(model, batch)

@@ -21,7 +21,13 @@ def test_with_dft_lines_have_the_likelihood_as_well(tmp_path: Path, tokenizer_fo
         assert f"{prefix}nll" not in nll
 
 
-MIXTURE = {**LLAMA, "model_type": "mixtral", "num_local_experts": 4, "router_aux_loss_coef": 0.5}
+MIXTURE = {
+    **LLAMA,
+    "model_type": "mixtral",
+    "num_key_value_heads": 4,
+    "num_local_experts": 4,
+    "router_aux_loss_coef": 0.5,
+}
 
 
 def test_the_routers_loss_is_told_and_trained_and_can_be_switched_off(tmp_path: Path, tokenizer_folder: Path) -> None:
