@@ -35,10 +35,8 @@ _SPLITS = "each split of a Hub data set is a source of its own, by its path; `sp
 
 TRL: Mapping[str, Counterpart] = {
     # SFTConfig
-    "router_aux_loss_coef": _not_here("the balance of experts is the model's own, as its configuration says"),
     "dataset_kwargs": _not_here("rows that are tokenized already are a format of their own, docs/formats.md"),
     "dataset_num_proc": _here("runtime.num_workers", note="the result is the same for any number"),
-    "padding_free": _not_here(_LAYOUT),
     "pad_to_multiple_of": _not_here(_LAYOUT),
     "pad_token": _not_here("padding never counts, whatever its id; TRL is giving it up as well"),
     # ModelConfig

@@ -14,7 +14,7 @@ class TokenSums:
     """Sums over target tokens."""
 
     loss: float = 0.0
-    """Of weight × -log p(target), in nats."""
+    """What is trained: of weight × -log p(target), in nats, with `dft` of weight × p(target) × -log p(target)."""
     entropy: float = 0.0
     """Of the entropy of the predicted distribution, in nats."""
     correct: float = 0.0
@@ -22,15 +22,20 @@ class TokenSums:
     targets: float = 0.0
     weight: float = 0.0
     """Of the targets' weights; where the data gives none, each is 1."""
+    nll: float = 0.0
+    """Of -log p(target) in nats, each target counted once."""
 
     def __add__(self, other: Self) -> "TokenSums":
         return TokenSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
-    def means(self, prefix: str = "") -> dict[str, float]:
-        """The metrics by TRL's names; NaN where there was no target. The loss is the weighted mean that is trained."""
+    def means(self, prefix: str = "", loss_type: str = "nll") -> dict[str, float]:
+        """The metrics by TRL's names; NaN where there was no target. The loss is the weighted mean that is trained;
+        where that is not the negative log-likelihood, `nll` is told as well."""
         count = self.targets or math.nan
+        nll = {} if loss_type == "nll" else {f"{prefix}nll": self.nll / count}
         return {
             f"{prefix}loss": self.loss / (self.weight or math.nan),
             f"{prefix}entropy": self.entropy / count,
             f"{prefix}mean_token_accuracy": self.correct / count,
+            **nll,
         }

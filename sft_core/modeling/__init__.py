@@ -1,26 +1,34 @@
 """What training and evaluation share: weights, batches, and the loss over target tokens."""
 
 from sft_core.modeling.batches import NO_BLOCK, Block, Blocks, Collator
+from sft_core.modeling.fused_loss import NUM_SUMS, LossType
+from sft_core.modeling.head import Head
 from sft_core.modeling.model_folder import deliver_adapter, load_trained
 from sft_core.modeling.offloading import offload_activations
 from sft_core.modeling.positions import check_positions, longest_text, max_positions
 from sft_core.modeling.quantization import is_quantized, to_device
-from sft_core.modeling.token_sums import (
-    as_token_sums,
+from sft_core.modeling.supervise import (
+    Supervised,
     evaluate_batches,
-    forward_at_targets,
-    sum_over_targets,
+    measure_head,
+    router_aux_loss_coef,
+    supervise,
     weights_at_targets,
 )
+from sft_core.modeling.token_sums import as_token_sums
 from sft_core.modeling.trained_part import choose_trained, count_trained, let_gradients_in
 from sft_core.modeling.vocabulary import fit_vocabulary, new_ids
 from sft_core.modeling.weights import config_of, load_model
 
 __all__ = [
     "NO_BLOCK",
+    "NUM_SUMS",
     "Block",
     "Blocks",
     "Collator",
+    "Head",
+    "LossType",
+    "Supervised",
     "as_token_sums",
     "check_positions",
     "choose_trained",
@@ -29,16 +37,17 @@ __all__ = [
     "deliver_adapter",
     "evaluate_batches",
     "fit_vocabulary",
-    "forward_at_targets",
     "is_quantized",
     "let_gradients_in",
     "load_model",
     "load_trained",
     "longest_text",
     "max_positions",
+    "measure_head",
     "new_ids",
     "offload_activations",
-    "sum_over_targets",
+    "router_aux_loss_coef",
+    "supervise",
     "to_device",
     "weights_at_targets",
 ]

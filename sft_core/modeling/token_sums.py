@@ -1,106 +1,49 @@
-"""The loss over target tokens, with entropy and accuracy from the same logits, as sums."""
+"""The loss over target tokens from logits, with entropy and accuracy, as sums.
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+This is the exact path for any model: its logits are its own work. `fused_loss` says the same without making them all.
+"""
 
 import torch
 from torch import Tensor
 
 from sft_core.metrics import TokenSums
-from sft_core.records import IGNORED_LABEL
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from sft_core.modeling.fused_loss import LossType, TargetLoss, add_up
 
 ROWS_AT_A_TIME = 64
 
 
-def forward_at_targets(
-    model: torch.nn.Module, head: torch.nn.Module, inputs: dict[str, Tensor], labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Run the model, and its output projection only at the positions that predict a target.
-
-    Of 4,096 positions and 50,000 tokens of vocabulary, full logits in float32 are 800 MB; prompts, padding and the
-    ends of documents need none of them. The choice is made in front of the projection, so that whatever a model does
-    to its logits (scaling, soft-capping) stays its own.
-
-    Args:
-        model: The model as it is trained, perhaps wrapped for several processes.
-        head: Its output projection.
-        inputs: `input_ids` and `position_ids`, [blocks, tokens].
-        labels: [blocks, tokens], −100 where there is no target.
-
-    Returns:
-        Logits [targets, vocabulary] and the targets [targets].
-    """
-    targets = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED_LABEL)
-    predicts = targets != IGNORED_LABEL
-    hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][predicts],))
-    try:
-        logits: Tensor = model(**inputs, use_cache=False).logits
-    finally:
-        hook.remove()
-    return logits, targets[predicts]
-
-
-def weights_at_targets(loss_weights: Tensor | None, labels: Tensor) -> Tensor | None:
-    """The weights [targets] of the tokens that are targets, where the data has weights [blocks, tokens]."""
-    return None if loss_weights is None else loss_weights[:, 1:][labels[:, 1:] != IGNORED_LABEL]
-
-
-def sum_over_targets(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Sum loss, entropy and hits over targets.
-
-    With z the logits in front of a target y and p = softmax(z): the loss is −w log p_y, the entropy −Σ p log p
-    = logsumexp(z) − Σ p·z, and a hit is argmax z = y (of equal logits the lowest id). All in float32.
+def sum_over_targets(
+    logits: Tensor, targets: Tensor, weights: Tensor | None = None, loss_type: LossType = "nll"
+) -> TargetLoss:
+    """Sum loss, entropy and hits over targets; the formulas are those of `fused_loss`, all in float32.
 
     Args:
         logits: [targets, vocabulary]
         targets: [targets]
         weights: [targets] w of each; None where all are 1.
+        loss_type: `nll` or `dft`.
 
     Returns:
-        The summed loss, a scalar with gradient (a zero that is connected to the graph if there is no target), and the
-        detached sums [5]: loss, entropy, hits, targets, weight.
+        The summed loss with gradient (a zero that is connected to the graph if there is no target), the loss of each
+        target, and the sums.
     """
     logits = logits.float()
     log_total = torch.logsumexp(logits, dim=-1)
-    losses = log_total - logits.gather(-1, targets[:, None]).squeeze(-1)
-    loss = losses.sum() if weights is None else (losses * weights).sum()
+    nll = log_total - logits.gather(-1, targets[:, None]).squeeze(-1)
+    losses = nll if loss_type == "nll" else nll * torch.exp(-nll.detach())
+    losses = losses if weights is None else losses * weights
     with torch.no_grad():
-        entropy = log_total.sum(dtype=torch.float64) - _expected_logits(logits, log_total)
-        hits = (logits.argmax(-1) == targets).sum()
-        count = torch.tensor(len(targets), device=logits.device)
-        weight = count if weights is None else weights.sum(dtype=torch.float64)
-        sums = torch.stack([part.double() for part in (loss.detach(), entropy, hits, count, weight)])
-    return loss, sums
+        entropy = log_total - _expected_logits(logits, log_total)
+        sums = add_up(losses, nll, entropy, logits.argmax(-1) == targets, weights)
+    return TargetLoss(losses.sum(), losses.detach(), sums)
 
 
 def _expected_logits(logits: Tensor, log_total: Tensor) -> Tensor:
-    """Σ p·z over all rows, a few rows at a time: the products of all of them would be twice the logits' memory."""
+    """Σ p·z of each row, a few rows at a time: the products of all of them would be twice the logits' memory."""
     pairs = zip(torch.split(logits, ROWS_AT_A_TIME), torch.split(log_total, ROWS_AT_A_TIME), strict=True)
-    return torch.stack(
-        [(torch.exp(part - total[:, None]) * part).sum(dtype=torch.float64) for part, total in pairs]
-    ).sum()
+    return torch.cat([(torch.exp(part - total[:, None]) * part).sum(-1) for part, total in pairs])
 
 
 def as_token_sums(sums: Tensor) -> TokenSums:
-    """Bring sums [5] from the device."""
+    """Bring sums [NUM_SUMS] from the device."""
     return TokenSums(*sums.tolist())
-
-
-@torch.no_grad()
-def evaluate_batches(model: "PreTrainedModel", batches: Iterable[dict[str, Tensor]], device: torch.device) -> Tensor:
-    """Sum loss, entropy, hits, targets and weight over batches, [5] in float64; meanwhile the model is in evaluation
-    mode."""
-    head = model.get_output_embeddings()
-    was_training = model.training
-    model.eval()
-    total = torch.zeros(5, dtype=torch.float64, device=device)
-    for batch in batches:
-        inputs = {name: tensor.to(device) for name, tensor in batch.items()}
-        labels, _ = inputs.pop("labels"), inputs.pop("num_tokens")
-        weights = weights_at_targets(inputs.pop("loss_weights", None), labels)
-        total += sum_over_targets(*forward_at_targets(model, head, inputs, labels), weights)[1]
-    model.train(was_training)
-    return total

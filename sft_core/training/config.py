@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from sft_core.training.fields import (
     DistributionFields,
@@ -24,8 +24,13 @@ class TrainingConfig(  # pydantic lists the fields of the last base first
 
     refused: ClassVar[Mapping[str, str]] = OWNED
 
-    loss_type: Literal["nll"] = "nll"
-    """Mean negative log-likelihood over the target tokens of an optimizer step."""
+    loss_type: Literal["nll", "dft"] = "nll"
+    """Mean over the target tokens of an optimizer step: `nll`, the negative log-likelihood −log p; `dft`, dynamic
+    fine-tuning (arXiv 2508.05629), p × −log p with a p that has no gradient, so that unlikely targets pull less. With
+    `dft`, metrics have `nll` besides `loss`."""
+    router_aux_loss_coef: float | None = Field(default=None, ge=0)
+    """Of a mixture of experts: the factor of the loss that keeps the load of its experts balanced. None: the model
+    configuration's; 0: none. Metrics have `aux_loss`, without the factor."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -66,6 +66,8 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
         eval_dataset=eval_blocks,
         data_collator=Collator(model.config.pad_token_id),
         metrics_path=plan.output_folder / METRICS_FILE,
+        loss_type=plan.training.loss_type,
+        router_coef=plan.training.router_aux_loss_coef,
         offloads_activations=plan.training.activation_offloading,
         answerer=answerer,
     )

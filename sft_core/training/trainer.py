@@ -11,16 +11,20 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from sft_core.modeling import (
+    Head,
+    LossType,
     as_token_sums,
     evaluate_batches,
-    forward_at_targets,
+    measure_head,
     offload_activations,
-    sum_over_targets,
+    router_aux_loss_coef,
+    supervise,
     weights_at_targets,
 )
 from sft_core.training.answers import Answerer
 from sft_core.training.loaders import eval_loader, train_loader
 from sft_core.training.resumable import ResumableTrainer
+from sft_core.training.router import RouterLoss
 from sft_core.training.undisturbed import undisturbed
 from sft_core.training.window import Window
 
@@ -39,6 +43,8 @@ class SupervisedTrainer(ResumableTrainer):
         self,
         *args: Any,
         metrics_path: Path,
+        loss_type: LossType = "nll",
+        router_coef: float | None = None,
         offloads_activations: bool = False,
         answerer: Answerer | None = None,
         **kwargs: Any,
@@ -46,7 +52,10 @@ class SupervisedTrainer(ResumableTrainer):
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the targets of a whole step
         self.add_callback(_LogLastStep())
-        self.window = Window(self.args.device)
+        self.window = Window(self.args.device, loss_type)
+        self._loss_type: LossType = loss_type
+        self._router = RouterLoss(router_aux_loss_coef(self.model, router_coef), self.args.device)
+        self._head: Head | None = None
         self._metrics_path = metrics_path
         self._offloads_activations = offloads_activations
         self._answerer = answerer
@@ -77,13 +86,15 @@ class SupervisedTrainer(ResumableTrainer):
 
         DDP averages gradients over processes, so the share is scaled by their number.
         """
-        labels, num_tokens = inputs.pop("labels"), inputs.pop("num_tokens")
-        head = self.accelerator.unwrap_model(model).get_output_embeddings()
-        weights = weights_at_targets(inputs.pop("loss_weights", None), labels)
-        loss, sums = sum_over_targets(*forward_at_targets(model, head, inputs, labels), weights)
-        self.window.add(sums, num_tokens)
+        num_tokens = inputs.pop("num_tokens")
+        self._head = self._head or measure_head(model, inputs)
+        found = supervise(model, self._head, inputs, self._loss_type, self._router.is_used)
+        self.window.add(found.sums, num_tokens)
         denominator = torch.where(num_items_in_batch > 0, num_items_in_batch, 1)  # of a step without any target
-        return loss / denominator * self.accelerator.num_processes
+        loss = found.loss / denominator * self.accelerator.num_processes
+        if found.aux_loss is None:
+            return loss
+        return loss + self._router.share(found.aux_loss, self.current_gradient_accumulation_steps)
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
         """Sum the weights of a step's targets over micro-batches and processes; without weights, count the targets."""
@@ -98,7 +109,7 @@ class SupervisedTrainer(ResumableTrainer):
         if "train_runtime" in logs:  # the Trainer's own summary: means of means
             return
         if "loss" in logs:
-            logs = {**logs, **self.window.drain(self.accelerator)}
+            logs = {**logs, **self.window.drain(self.accelerator), **self._router.drain(self.accelerator)}
         super().log(logs, start_time)
         if self.is_world_process_zero():
             line = {"step": self.state.global_step, "max_steps": self.state.max_steps, "time": time.time(), **logs}
@@ -118,9 +129,9 @@ class SupervisedTrainer(ResumableTrainer):
         del ignore_keys
         batches = self.get_eval_dataloader(eval_dataset)
         with self.compute_loss_context_manager():
-            sums = self.accelerator.reduce(evaluate_batches(self.model, batches, self.args.device))
+            sums = self.accelerator.reduce(evaluate_batches(self.model, batches, self.args.device, self._loss_type))
             answered = self._answerer.answer(self.model, self.state.global_step) if self._answerer else {}
-        metrics = as_token_sums(sums).means(f"{metric_key_prefix}_")
+        metrics = as_token_sums(sums).means(f"{metric_key_prefix}_", self._loss_type)
         metrics |= {f"{metric_key_prefix}_{name}": score for name, score in answered.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sft_core.modeling import as_token_sums
+from sft_core.modeling import NUM_SUMS, LossType, as_token_sums
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -15,16 +15,17 @@ class Window:
     """Sums over the micro-batches of this process since the last line, kept on the device so that counting never waits
     for it."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, loss_type: LossType = "nll") -> None:
         self.num_tokens = 0
         """Tokens seen by all processes since the start, without padding."""
-        self._sums = torch.zeros(6, dtype=torch.float64, device=device)
+        self._loss_type = loss_type
+        self._sums = torch.zeros(NUM_SUMS + 1, dtype=torch.float64, device=device)
 
     def add(self, sums: Tensor, num_tokens: Tensor) -> None:
         """Count a micro-batch.
 
         Args:
-            sums: [5] as `sum_over_targets` gives them.
+            sums: [NUM_SUMS] as `supervise` gives them.
             num_tokens: [blocks] of each block, without padding.
         """
         self._sums += torch.cat([sums, num_tokens.sum().double().reshape(1)])
@@ -33,8 +34,8 @@ class Window:
         """Return the metrics of a line, over all processes, and begin the next."""
         sums = accelerator.reduce(self._sums.clone())
         self._sums.zero_()
-        self.num_tokens += int(sums[5])
-        return {**as_token_sums(sums[:5]).means(), "num_tokens": self.num_tokens}
+        self.num_tokens += int(sums[NUM_SUMS])
+        return {**as_token_sums(sums[:NUM_SUMS]).means(loss_type=self._loss_type), "num_tokens": self.num_tokens}
 
     def state(self) -> dict[str, Any]:
         """All that this process has counted, in values that JSON keeps to the last bit."""

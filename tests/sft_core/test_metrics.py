@@ -32,3 +32,9 @@ def test_without_a_target_there_is_no_mean() -> None:
 def test_the_loss_is_the_weighted_mean_and_the_others_count_each_target_once() -> None:
     half = TokenSums(loss=1.0, entropy=4.0, correct=1.0, targets=2.0, weight=0.5)
     assert half.means() == {"loss": 2.0, "entropy": 2.0, "mean_token_accuracy": 0.5}
+
+
+def test_the_likelihood_is_told_where_the_loss_is_another() -> None:
+    sums = TokenSums(loss=1.0, targets=2.0, weight=2.0, nll=6.0)
+    assert "nll" not in sums.means()
+    assert sums.means("eval_", "dft")["eval_nll"] == 3.0

@@ -78,6 +78,7 @@ def run(
     name: str = "out",
     num_processes: int = 1,
     eos_token: str | None = None,
+    model: dict = LLAMA,
     **training: object,
 ) -> tuple[Path, list[dict]]:
     """Train on the blocks in `tmp_path`, and return the output folder and the lines of `metrics.jsonl`."""
@@ -95,7 +96,7 @@ def run(
     }
     plan = TrainPlan(
         training=TrainingConfig(**{**options, **training}),
-        model=model_ref(),
+        model=model_ref(config=model),
         tokenizer_folder=tokenizer_folder,
         chat_template=None,
         eos_token=eos_token,

@@ -1,0 +1,116 @@
+"""From a batch to its loss: the one door for training and evaluation."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sft_core.errors import RecipeError
+from sft_core.modeling.fused_loss import NUM_SUMS, LossType
+from sft_core.modeling.head import Head, Targets
+from sft_core.records import IGNORED_LABEL
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Supervised(NamedTuple):
+    """The loss of one batch."""
+
+    loss: Tensor
+    """Summed over targets, a scalar with gradient."""
+    target_losses: Tensor
+    """[targets] float32, detached: what each target adds to `loss`, ordered as `labels[:, 1:]` without the −100."""
+    sums: Tensor
+    """[NUM_SUMS] float64, detached."""
+    aux_loss: Tensor | None
+    """The router's loss, a scalar with gradient, where it was asked for."""
+
+
+def supervise(
+    model: nn.Module, head: Head, batch: dict[str, Tensor], loss_type: LossType = "nll", with_router: bool = False
+) -> Supervised:
+    """Run the model on a batch and sum the loss over its targets.
+
+    Of 4,096 positions and 50,000 tokens of vocabulary, logits in float32 are 800 MB; prompts, padding and the ends of
+    documents need none of them, and the others are made a chunk at a time.
+
+    Args:
+        model: As it is trained, perhaps wrapped for several processes.
+        head: Its output projection.
+        batch: `labels` [blocks, tokens], −100 where there is no target; perhaps `loss_weights` [blocks, tokens]; all
+            else is given to the model.
+        loss_type: `nll` or `dft`.
+        with_router: Whether to ask a mixture of experts for its auxiliary loss.
+
+    Raises:
+        RecipeError: if the model has no auxiliary loss to give.
+    """
+    inputs: dict[str, Any] = _model_inputs(batch)
+    if with_router:
+        inputs["output_router_logits"] = True
+    found, outputs = head.run(model, inputs, _targets(batch), loss_type)
+    aux_loss = getattr(outputs, "aux_loss", None) if with_router else None
+    if with_router and aux_loss is None:
+        raise RecipeError("training.router_aux_loss_coef: the model gives no auxiliary loss; leave the field out, or 0")
+    return Supervised(*found, aux_loss)
+
+
+def measure_head(model: nn.Module, batch: dict[str, Tensor]) -> Head:
+    """Find the model's head, and what the model does to its output, on two tokens of a batch; see `Head.measure`."""
+    return Head.measure(model, _model_inputs(batch))
+
+
+def _model_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: part for name, part in batch.items() if name not in ("labels", "loss_weights")}
+
+
+def weights_at_targets(loss_weights: Tensor | None, labels: Tensor) -> Tensor | None:
+    """The weights [targets] of the tokens that are targets, where the data has weights [blocks, tokens]."""
+    return None if loss_weights is None else loss_weights[:, 1:][labels[:, 1:] != IGNORED_LABEL]
+
+
+def _targets(batch: dict[str, Tensor]) -> Targets:
+    """A position predicts the next position's label; the last predicts nothing."""
+    following = nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED_LABEL)
+    predicts = following != IGNORED_LABEL
+    return Targets(predicts, following[predicts], weights_at_targets(batch.get("loss_weights"), batch["labels"]))
+
+
+def router_aux_loss_coef(model: "PreTrainedModel", asked: float | None) -> float:
+    """The factor of the router's loss: as asked, else the model's own; 0 where the model has no router.
+
+    Raises:
+        RecipeError: if a factor is asked for and the model has no router.
+    """
+    config = model.config.get_text_config()
+    has_router = hasattr(config, "output_router_logits")
+    if asked is not None and not has_router:
+        raise RecipeError(
+            f"training.router_aux_loss_coef: expected a mixture of experts, found {type(model).__name__}, which has no "
+            "router; leave the field out"
+        )
+    own = getattr(config, "router_aux_loss_coef", None) if has_router else None
+    return (own or 0.0) if asked is None else asked
+
+
+@torch.no_grad()
+def evaluate_batches(
+    model: "PreTrainedModel",
+    batches: Iterable[dict[str, Tensor]],
+    device: torch.device,
+    loss_type: LossType = "nll",
+) -> Tensor:
+    """Sum loss, entropy, hits, targets, weight and nll over batches, [NUM_SUMS] in float64; meanwhile the model is in
+    evaluation mode."""
+    was_training = model.training
+    model.eval()
+    head: Head | None = None
+    total = torch.zeros(NUM_SUMS, dtype=torch.float64, device=device)
+    for batch in batches:
+        inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "num_tokens"}
+        head = head or measure_head(model, inputs)
+        total += supervise(model, head, inputs, loss_type).sums
+    model.train(was_training)
+    return total
