@@ -30,7 +30,7 @@ def train_model(
     folder: Path,
 ) -> StageOutcome:
     """Train on a packed data set; the artifact holds the model's folder, the metrics and the plan."""
-    splits = store.manifest(dataset).facts["splits"]
+    facts = store.manifest(dataset).facts
     plan = TrainPlan(
         training=config,
         model=model,
@@ -39,9 +39,10 @@ def train_model(
         chat_template=template.source,
         eos_token=eos_token,
         train_folder=store.path(dataset) / "train",
-        eval_folder=store.path(dataset) / "eval" if "eval" in splits else None,
+        eval_folder=store.path(dataset) / "eval" if "eval" in facts["splits"] else None,
         output_folder=folder,
         num_processes=runtime.num_processes,
+        source_of_shard=tuple(shard["source"] for shard in facts["shards"]),
     )
     with TrainingProgress(folder / METRICS_FILE) as progress:
 

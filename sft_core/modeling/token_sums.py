@@ -1,12 +1,14 @@
 """The loss over target tokens, with entropy and accuracy from the same logits, as sums."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor
 
 from sft_core.metrics import TokenSums
+from sft_core.modeling.segments import sum_by_segment, sum_by_source
 from sft_core.records import IGNORED_LABEL
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ ROWS_AT_A_TIME = 64
 
 
 def forward_at_targets(
-    model: torch.nn.Module, head: torch.nn.Module, inputs: dict[str, Tensor], labels: Tensor
+    model: torch.nn.Module, head: torch.nn.Module, inputs: dict[str, Any], labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Run the model, and its output projection only at the positions that predict a target.
 
@@ -27,8 +29,8 @@ def forward_at_targets(
     Args:
         model: The model as it is trained, perhaps wrapped for several processes.
         head: Its output projection.
-        inputs: `input_ids` and `position_ids`, [blocks, tokens].
-        labels: [blocks, tokens], −100 where there is no target.
+        inputs: `input_ids` and `position_ids`, [rows, tokens], and what attention of variable length needs.
+        labels: [rows, tokens], −100 where there is no target.
 
     Returns:
         Logits [targets, vocabulary] and the targets [targets].
@@ -48,7 +50,9 @@ def weights_at_targets(loss_weights: Tensor | None, labels: Tensor) -> Tensor | 
     return None if loss_weights is None else loss_weights[:, 1:][labels[:, 1:] != IGNORED_LABEL]
 
 
-def sum_over_targets(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def sum_over_targets(
+    logits: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Sum loss, entropy and hits over targets.
 
     With z the logits in front of a target y and p = softmax(z): the loss is −w log p_y, the entropy −Σ p log p
@@ -60,8 +64,9 @@ def sum_over_targets(logits: Tensor, targets: Tensor, weights: Tensor | None = N
         weights: [targets] w of each; None where all are 1.
 
     Returns:
-        The summed loss, a scalar with gradient (a zero that is connected to the graph if there is no target), and the
-        detached sums [5]: loss, entropy, hits, targets, weight.
+        The summed loss, a scalar with gradient (a zero that is connected to the graph if there is no target); the
+        detached sums [5]: loss, entropy, hits, targets, weight; and the detached loss of each target [targets],
+        without its weight.
     """
     logits = logits.float()
     log_total = torch.logsumexp(logits, dim=-1)
@@ -73,7 +78,7 @@ def sum_over_targets(logits: Tensor, targets: Tensor, weights: Tensor | None = N
         count = torch.tensor(len(targets), device=logits.device)
         weight = count if weights is None else weights.sum(dtype=torch.float64)
         sums = torch.stack([part.double() for part in (loss.detach(), entropy, hits, count, weight)])
-    return loss, sums
+    return loss, sums, losses.detach()
 
 
 def _expected_logits(logits: Tensor, log_total: Tensor) -> Tensor:
@@ -90,17 +95,32 @@ def as_token_sums(sums: Tensor) -> TokenSums:
 
 
 @torch.no_grad()
-def evaluate_batches(model: "PreTrainedModel", batches: Iterable[dict[str, Tensor]], device: torch.device) -> Tensor:
-    """Sum loss, entropy, hits, targets and weight over batches, [5] in float64; meanwhile the model is in evaluation
-    mode."""
+def evaluate_batches(
+    model: "PreTrainedModel", batches: Iterable[dict[str, Any]], device: torch.device, num_sources: int = 0
+) -> Tensor:
+    """Sum over batches; meanwhile the model is in evaluation mode.
+
+    Args:
+        model: It is left in the mode that it was in.
+        batches: As the collator makes them.
+        device: Of the model.
+        num_sources: Of how many sources the losses are summed apart.
+
+    Returns:
+        [5 + 2 × sources] float64: loss, entropy, hits, targets and weight; then the loss of each source, and the weight
+        of each source.
+    """
     head = model.get_output_embeddings()
     was_training = model.training
     model.eval()
-    total = torch.zeros(5, dtype=torch.float64, device=device)
+    total = torch.zeros(5 + 2 * num_sources, dtype=torch.float64, device=device)
     for batch in batches:
-        inputs = {name: tensor.to(device) for name, tensor in batch.items()}
-        labels, _ = inputs.pop("labels"), inputs.pop("num_tokens")
+        inputs = send_to_device(batch, device)
+        labels, segments = inputs.pop("labels"), inputs.pop("segments")
+        del inputs["num_tokens"], inputs["num_pairs"]
         weights = weights_at_targets(inputs.pop("loss_weights", None), labels)
-        total += sum_over_targets(*forward_at_targets(model, head, inputs, labels), weights)[1]
+        _, sums, losses = sum_over_targets(*forward_at_targets(model, head, inputs, labels), weights)
+        by_segment = sum_by_segment(losses, weights, segments["num_targets"])
+        total += torch.cat([sums, sum_by_source(by_segment, segments["source"], num_sources).flatten()])
     model.train(was_training)
     return total

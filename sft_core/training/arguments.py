@@ -12,7 +12,7 @@ def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool
     """Translate the recipe's section; what the pipeline owns (reporting, saving, devices) is set here."""
     has_cuda = torch.cuda.is_available()
     fields = config.model_dump(
-        exclude={"loss_type", "gradient_checkpointing", "bf16", "eval_strategy", "eval_on_start"}
+        exclude={"loss_type", "padding_free", "gradient_checkpointing", "bf16", "eval_strategy", "eval_on_start"}
     )
     return TrainingArguments(
         output_dir=str(work_folder),
@@ -27,6 +27,8 @@ def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool
         use_cpu=not has_cuda,
         dataloader_pin_memory=has_cuda,
         label_names=["labels"],
+        logging_nan_inf_filter=False,  # looking at every loss makes the device wait; see `finite`
+        accelerator_config={"non_blocking": has_cuda},
         **fields,
     )
 

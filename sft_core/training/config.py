@@ -61,6 +61,9 @@ class TrainingConfig(Section):
     """bfloat16 arithmetic over weights in `model.dtype`. None: where the hardware has it (TRL: always, unless fp16)."""
     fp16: bool = False
     """float16 arithmetic with loss scaling, for GPUs without bfloat16."""
+    padding_free: bool | None = None
+    """Put the documents of a batch one after the other into one row, without padding. None: where the attention is one
+    of variable length (`model.attn_implementation`), which needs no mask for that."""
     gradient_checkpointing: bool = True
     """Compute activations again in the backward pass: less memory, about a fifth slower."""
     logging_steps: int = Field(default=10, ge=1)

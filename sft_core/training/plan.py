@@ -29,6 +29,8 @@ class TrainPlan(BaseModel):
     output_folder: Path
     """Gets `model/`, `metrics.jsonl` and `result.json`."""
     num_processes: int
+    source_of_shard: tuple[str, ...] = ()
+    """[shards] of the data set: which source each belongs to; empty if the losses of sources are not told apart."""
 
 
 class TrainResult(BaseModel):
@@ -41,3 +43,6 @@ class TrainResult(BaseModel):
     num_parameters: int
     device: str
     bf16: bool
+    attn_implementation: str
+    """What `auto` came to."""
+    padding_free: bool

@@ -1,39 +1,48 @@
 """Train one model from one plan. Runs inside `accelerate launch -m sft_core.training plan.json`."""
 
-import inspect
 import time
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer
 
-from sft_core.errors import RecipeError, StageFailedError
-from sft_core.modeling import Blocks, Collator, load_model
+from sft_core.errors import StageFailedError
+from sft_core.modeling import Blocks, isolated_attention, load_model
 from sft_core.training.arguments import training_arguments, wants_bf16
 from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, TrainPlan, TrainResult
-from sft_core.training.trainer import SupervisedTrainer
+from sft_core.training.trainer import SupervisedTrainer, arithmetic_dtype
 
 
 def train(plan: TrainPlan) -> None:
     """Train, and write `model/`, `metrics.jsonl` and `result.json` into the plan's output folder.
 
     Raises:
-        RecipeError: if model, tokenizer and data do not fit together.
+        RecipeError: if model, tokenizer and data do not fit together, or the loss stops being a number.
     """
     started = time.time()
     tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer_folder, trust_remote_code=plan.trust_remote_code)
     if plan.eos_token is not None:
         tokenizer.eos_token = plan.eos_token
     model = load_model(plan.model, tokenizer, plan.training.seed)
-    _check_positions(model)
-    eval_blocks = Blocks(plan.eval_folder) if plan.eval_folder else None
+    splits = {
+        split: Blocks(folder, plan.source_of_shard)
+        for split, folder in (("train", plan.train_folder), ("eval", plan.eval_folder))
+        if folder is not None
+    }
+    args = training_arguments(plan.training, plan.output_folder / "work", has_eval="eval" in splits)
     trainer = SupervisedTrainer(
         model=model,
-        args=training_arguments(plan.training, plan.output_folder / "work", has_eval=eval_blocks is not None),
-        train_dataset=Blocks(plan.train_folder),
-        eval_dataset=eval_blocks,
-        data_collator=Collator(model.config.pad_token_id),
+        args=args,
+        train_dataset=splits["train"],
+        eval_dataset=splits.get("eval"),
         metrics_path=plan.output_folder / METRICS_FILE,
+    )
+    attention, trainer.data_collator = isolated_attention(
+        model,
+        plan.model.attn_implementation,
+        plan.training.padding_free,
+        arithmetic_dtype(args),
+        list(splits.values()),
     )
     _check_world_size(trainer, plan)
     output = trainer.train()
@@ -50,6 +59,8 @@ def train(plan: TrainPlan) -> None:
             num_parameters=sum(parameter.numel() for parameter in model.parameters()),
             device=_device_name(),
             bf16=wants_bf16(plan.training),
+            attn_implementation=attention.implementation,
+            padding_free=attention.padding_free,
         )
         (plan.output_folder / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
     _part(trainer)
@@ -59,14 +70,6 @@ def _part(trainer: SupervisedTrainer) -> None:
     """Processes end together: one that exits while another still talks to it was seen to abort, after all the work."""
     trainer.accelerator.wait_for_everyone()
     trainer.accelerator.end_training()
-
-
-def _check_positions(model: PreTrainedModel) -> None:
-    """Documents in a block are told apart by their positions, so the model has to take them."""
-    if "position_ids" not in inspect.signature(model.forward).parameters:
-        raise RecipeError(
-            f"model: {type(model).__name__} takes no position_ids, so rows of one block would attend to each other"
-        )
 
 
 def _check_world_size(trainer: SupervisedTrainer, plan: TrainPlan) -> None:

@@ -13,10 +13,14 @@ from sft_core.modeling import (
     as_token_sums,
     evaluate_batches,
     forward_at_targets,
+    sum_by_segment,
+    sum_by_source,
     sum_over_targets,
     weights_at_targets,
 )
-from sft_core.training.window import Window
+from sft_core.training.finite import FiniteCheck
+from sft_core.training.speed import Speed
+from sft_core.training.window import Window, loss_by_source
 
 
 class SupervisedTrainer(Trainer):
@@ -34,7 +38,10 @@ class SupervisedTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the targets of a whole step
         self.add_callback(_LogLastStep())
-        self.window = Window(self.args.device)
+        self.add_callback(_StartWatch(self))
+        self.window = Window(self.args.device, self.train_dataset.sources)
+        self.speed = Speed(self.model, arithmetic_dtype(self.args), self.args.world_size)
+        self.finite = FiniteCheck()
         self._metrics_path = metrics_path
 
     def compute_loss(
@@ -48,11 +55,15 @@ class SupervisedTrainer(Trainer):
 
         DDP averages gradients over processes, so the share is scaled by their number.
         """
-        labels, num_tokens = inputs.pop("labels"), inputs.pop("num_tokens")
+        labels, segments = inputs.pop("labels"), inputs.pop("segments")
+        num_tokens, num_pairs = inputs.pop("num_tokens"), inputs.pop("num_pairs")
         head = self.accelerator.unwrap_model(model).get_output_embeddings()
         weights = weights_at_targets(inputs.pop("loss_weights", None), labels)
-        loss, sums = sum_over_targets(*forward_at_targets(model, head, inputs, labels), weights)
-        self.window.add(sums, num_tokens)
+        loss, sums, losses = sum_over_targets(*forward_at_targets(model, head, inputs, labels), weights)
+        by_segment = sum_by_segment(losses, weights, segments["num_targets"])
+        self.finite.add_losses(self.state.global_step + 1, by_segment[0], segments["block"])
+        by_source = sum_by_source(by_segment, segments["source"], len(self.window.sources))
+        self.window.add(sums, num_tokens, num_pairs, by_source)
         denominator = torch.where(num_items_in_batch > 0, num_items_in_batch, 1)  # of a step without any target
         return loss / denominator * self.accelerator.num_processes
 
@@ -64,12 +75,31 @@ class SupervisedTrainer(Trainer):
         total = torch.stack([part.double().sum() for part in weights if part is not None]).sum()
         return self.accelerator.reduce(total.to(device))
 
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+        """Remember the norm, to be looked at with the losses; under loss scaling an infinite one is nothing unusual."""
+        norm = super()._get_grad_norm(model, grad_norm)
+        if not self.args.fp16:
+            self.finite.add_norm(self.state.global_step + 1, norm)
+        return norm
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Count nothing: the Trainer would walk over all parameters in every step; see `speed`."""
+        return 0
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Write a checkpoint of weights that are numbers, outside the measured time."""
+        self.finite.check(self.accelerator, self.train_dataset)
+        with self.speed.paused():
+            super()._save_checkpoint(*args, **kwargs)
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write one line of `metrics.jsonl`; training metrics come from our sums."""
         if "train_runtime" in logs:  # the Trainer's own summary: means of means
             return
         if "loss" in logs:
-            logs = {**logs, **self.window.drain(self.accelerator)}
+            self.finite.check(self.accelerator, self.train_dataset)
+            line = self.window.drain(self.accelerator)
+            logs = {**logs, **line.metrics, **self.speed.drain(line.num_tokens, line.num_pairs)}
         super().log(logs, start_time)
         if self.is_world_process_zero():
             line = {"step": self.state.global_step, "max_steps": self.state.max_steps, "time": time.time(), **logs}
@@ -81,15 +111,27 @@ class SupervisedTrainer(Trainer):
     ) -> dict[str, float]:
         """Evaluate the loss over all held-out blocks, each exactly once."""
         del ignore_keys
-        blocks = self.eval_dataset if eval_dataset is None else eval_dataset
-        mine = Subset(blocks, range(self.args.process_index, len(blocks), self.args.world_size))
-        batches = DataLoader(mine, batch_size=self.args.per_device_eval_batch_size, collate_fn=self.data_collator)
-        with self.compute_loss_context_manager():
-            sums = self.accelerator.reduce(evaluate_batches(self.model, batches, self.args.device))
-        metrics = as_token_sums(sums).means(f"{metric_key_prefix}_")
+        with self.speed.paused():
+            metrics = self._evaluate_blocks(
+                self.eval_dataset if eval_dataset is None else eval_dataset, f"{metric_key_prefix}_"
+            )
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _evaluate_blocks(self, blocks: Any, prefix: str) -> dict[str, float]:
+        mine = Subset(blocks, range(self.args.process_index, len(blocks), self.args.world_size))
+        batches = DataLoader(mine, batch_size=self.args.per_device_eval_batch_size, collate_fn=self.data_collator)
+        sources = blocks.sources if len(blocks.sources) > 1 else ()
+        with self.compute_loss_context_manager():
+            sums = evaluate_batches(self.model, batches, self.args.device, len(sources))
+        sums = self.accelerator.reduce(sums)
+        return {**as_token_sums(sums[:5]).means(prefix), **loss_by_source(sums[5:], sources, prefix)}
+
+
+def arithmetic_dtype(args: TrainingArguments) -> torch.dtype:
+    """What matrix products are computed in."""
+    return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
 
 
 class _LogLastStep(TrainerCallback):
@@ -99,3 +141,14 @@ class _LogLastStep(TrainerCallback):
         """Ask for a line at the last step."""
         if state.global_step >= state.max_steps:
             control.should_log = True
+
+
+class _StartWatch(TrainerCallback):
+    """Leaves out what comes before the first step."""
+
+    def __init__(self, trainer: SupervisedTrainer) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Set the stopwatch to zero."""
+        self._trainer.speed.start()

@@ -14,7 +14,7 @@ TARGETS = torch.tensor([0, 2, 1])
 
 
 def test_sums_equal_a_brute_force_computation() -> None:
-    loss, sums = sum_over_targets(LOGITS, TARGETS)
+    loss, sums, _ = sum_over_targets(LOGITS, TARGETS)
     expected_loss = expected_entropy = hits = 0.0
     for row, target in zip(LOGITS.tolist(), TARGETS.tolist(), strict=True):
         total = sum(math.exp(z) for z in row)
@@ -30,9 +30,9 @@ def test_sums_equal_a_brute_force_computation() -> None:
 
 
 def test_a_weight_scales_the_loss_of_its_target_and_nothing_else() -> None:
-    plain, sums = sum_over_targets(LOGITS, TARGETS)
-    first, _ = sum_over_targets(LOGITS[:1], TARGETS[:1])
-    weighted, weighted_sums = sum_over_targets(LOGITS, TARGETS, torch.tensor([3.0, 1.0, 1.0]))
+    plain, sums, _ = sum_over_targets(LOGITS, TARGETS)
+    first, _, _ = sum_over_targets(LOGITS[:1], TARGETS[:1])
+    weighted, weighted_sums, _ = sum_over_targets(LOGITS, TARGETS, torch.tensor([3.0, 1.0, 1.0]))
     assert weighted.item() == pytest.approx((plain + 2 * first).item(), rel=1e-6)
     assert weighted_sums[1:4].tolist() == sums[1:4].tolist()
     assert weighted_sums[4].item() == 5.0
@@ -46,7 +46,7 @@ def test_weights_are_taken_at_the_targets_after_the_shift() -> None:
 
 def test_without_targets_the_loss_is_a_zero_with_a_gradient() -> None:
     logits = torch.zeros(0, 3, requires_grad=True)
-    loss, sums = sum_over_targets(logits, torch.zeros(0, dtype=torch.long))
+    loss, sums, _ = sum_over_targets(logits, torch.zeros(0, dtype=torch.long))
     loss.backward()
     assert loss.item() == 0.0
     assert logits.grad is not None
