@@ -100,7 +100,10 @@ class Collator:
 
     def __call__(self, blocks: Sequence[Block]) -> Batch:
         """Collate [blocks]; a batch without any token becomes one of padding."""
-        columns = {"input_ids": (self.pad_token_id, np.int64), "labels": (IGNORED_LABEL, np.int64)}
+        columns: dict[str, tuple[int, type[np.generic]]] = {
+            "input_ids": (self.pad_token_id, np.int64),
+            "labels": (IGNORED_LABEL, np.int64),
+        }
         if "loss_weights" in blocks[0]:
             columns["loss_weights"] = (0, np.float32)
         targets = [_own_targets(block) for block in blocks]

@@ -122,7 +122,8 @@ def check_isolation(model: "PreTrainedModel", collator: Collator, blocks: Blocks
         raise RecipeError(
             f"model: in {_describe(model, collator)}, documents that share a {'row' if is_packed else 'batch'} see "
             f"each other: their logits differ from those of each alone by {difference:.2g} of their length, where "
-            f"{TOLERANCE[arithmetic]:.0e} is allowed in {str(arithmetic).removeprefix('torch.')}; " + _advice(collator, is_packed)
+            f"{TOLERANCE[arithmetic]:.0e} is allowed in {str(arithmetic).removeprefix('torch.')}; "
+            + _advice(collator, is_packed)
         )
 
 

@@ -1,8 +1,8 @@
 """What each part of a block came from, and sums by it.
 
-    block                [a a a a b b b]      segments: 4 tokens of row 17 of `gsm8k`, 3 tokens of row 2 of `alpaca`
-    targets                [. .   . .]        per segment: 2, 2
-    losses of targets    [1 2 3 4]            per segment: 3, 7
+block                [a a a a b b b]      segments: 4 tokens of row 17 of `gsm8k`, 3 tokens of row 2 of `alpaca`
+targets                [. .   . .]        per segment: 2, 2
+losses of targets    [1 2 3 4]            per segment: 3, 7
 """
 
 from collections.abc import Sequence

@@ -50,9 +50,7 @@ def weights_at_targets(loss_weights: Tensor | None, labels: Tensor) -> Tensor | 
     return None if loss_weights is None else loss_weights[:, 1:][labels[:, 1:] != IGNORED_LABEL]
 
 
-def sum_over_targets(
-    logits: Tensor, targets: Tensor, weights: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+def sum_over_targets(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Sum loss, entropy and hits over targets.
 
     With z the logits in front of a target y and p = softmax(z): the loss is −w log p_y, the entropy −Σ p log p

@@ -4,9 +4,9 @@
     cu_seq_lens    [0 4 7 9]            document i is tokens cu_seq_lens[i] to cu_seq_lens[i + 1]
 
 Registered with transformers as `varlen`. On a GPU, in half precision, it is PyTorch's own kernel
-(`torch.nn.attention.varlen`, FlashAttention 2 without another package), elsewhere one causal `scaled_dot_product_attention` a document: for 19
-documents of 108 tokens on average in four rows of 512, 13 ms of two cores forward and backward, where a masked one over
-the rows takes 38 ms.
+(`torch.nn.attention.varlen`, FlashAttention 2 without another package), elsewhere one causal
+`scaled_dot_product_attention` a document: for 19 documents of 108 tokens on average in four rows of 512, 13 ms of two
+cores forward and backward, where a masked one over the rows takes 38 ms.
 
 It knows no mask, so it refuses batches without offsets instead of letting tokens see what they must not.
 """
@@ -87,10 +87,10 @@ def varlen_attention(
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     window = None if sliding_window is None or sliding_window >= max_length_q else sliding_window
-    parts = tuple(part.squeeze(0).transpose(0, 1) for part in _in_one_dtype(query, key, value))
-    if query.is_cuda and parts[0].dtype in (torch.float16, torch.bfloat16):
-        return _by_kernel(*parts, cu_seq_lens_q, max_length_q, scale, window).unsqueeze(0), None
-    return _by_document(*parts, cu_seq_lens_q, scale, window).unsqueeze(0), None
+    query, key, value = (part.squeeze(0).transpose(0, 1) for part in _in_one_dtype(query, key, value))
+    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
+        return _by_kernel(query, key, value, cu_seq_lens_q, max_length_q, scale, window).unsqueeze(0), None
+    return _by_document(query, key, value, cu_seq_lens_q, scale, window).unsqueeze(0), None
 
 
 def _in_one_dtype(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,7 +115,7 @@ def _by_kernel(
         )
     # zeros in the width change no score, and the scale is given
     query, key, value = (functional.pad(part, (0, width - part.shape[-1])) for part in (query, key, value))
-    out: Tensor = varlen_attn(
+    out = varlen_attn(
         query,
         key,
         value,
@@ -127,6 +127,7 @@ def _by_kernel(
         window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=query.shape[1] != key.shape[1],
     )
+    assert isinstance(out, Tensor), "nothing else was asked for"
     return out[..., :value_width]
 
 
@@ -135,16 +136,19 @@ def _by_document(
 ) -> Tensor:
     """[tokens, heads, width] each → [tokens, heads, value width]."""
     lengths = offsets.diff().tolist()
-    documents = zip(*(part.transpose(0, 1).split(lengths, dim=1) for part in (query, key, value)), strict=True)
+    heads_first = (part.transpose(0, 1).unsqueeze(0) for part in (query, key, value))
+    documents = zip(*(torch.split(part, lengths, dim=2) for part in heads_first), strict=True)
     outputs = [
         functional.scaled_dot_product_attention(
-            *(part.unsqueeze(0) for part in document),
+            queries,
+            keys,
+            values,
             attn_mask=_window_mask(length, window, query.device),
             is_causal=window is None or length <= window,
             scale=scale,
             enable_gqa=query.shape[1] != key.shape[1],
         )
-        for document, length in zip(documents, lengths, strict=True)
+        for (queries, keys, values), length in zip(documents, lengths, strict=True)
     ]
     return torch.cat(outputs, dim=2).squeeze(0).transpose(0, 1)
 

@@ -57,9 +57,7 @@ def _is_part(name: str, words: list[str]) -> bool:
 
 def flops_per_token(model: torch.nn.Module) -> float:
     """Operations of a training step per token, without attention."""
-    return float(
-        sum((6 if parameter.requires_grad else 4) * parameter.numel() for parameter in model.parameters())
-    )
+    return float(sum((6 if parameter.requires_grad else 4) * parameter.numel() for parameter in model.parameters()))
 
 
 def flops_per_pair(config: Any) -> float:

@@ -98,8 +98,8 @@ class SupervisedTrainer(Trainer):
             return
         if "loss" in logs:
             self.finite.check(self.accelerator, self.train_dataset)
-            line = self.window.drain(self.accelerator)
-            logs = {**logs, **line.metrics, **self.speed.drain(line.num_tokens, line.num_pairs)}
+            counted = self.window.drain(self.accelerator)
+            logs = {**logs, **counted.metrics, **self.speed.drain(counted.num_tokens, counted.num_pairs)}
         super().log(logs, start_time)
         if self.is_world_process_zero():
             line = {"step": self.state.global_step, "max_steps": self.state.max_steps, "time": time.time(), **logs}

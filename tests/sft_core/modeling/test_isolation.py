@@ -175,5 +175,5 @@ def test_models_without_positions_are_refused_for_packs(packed: Blocks, unpacked
 
 def test_attention_with_dropout_is_left_to_the_model(unpacked: Blocks) -> None:
     assert attention_of(tiny(model_type="gpt2"), unpacked) == Attention("sdpa", padding_free=False)
-    with pytest.raises(RecipeError, match="leave out `training.padding_free: false`"):
+    with pytest.raises(RecipeError, match=r"leave out `training.padding_free: false`"):
         attention_of(tiny(model_type="llama"), unpacked, "varlen", padding_free=False)
