@@ -1,9 +1,9 @@
 """Training on a GPU, ours beside TRL: `PYTHONPATH=. python benchmarks/gpu_train.py`.
 
 Llama-shaped models of 0.5B and 1.2B parameters with random weights, full fine-tuning: weights in float32, arithmetic in
-bfloat16, the defaults of both systems. Rows have log-normal lengths (median 300 tokens, σ 0.9, so a mean of 450) and the
-first 40 % of each is a prompt that is not trained on; they are packed to 4,096 and 8,192 tokens. Both systems get the
-same blocks, one a step, each in a process of its own, in turn. A step is over when the GPU has done it.
+bfloat16, the defaults of both systems. Rows have log-normal lengths (median 300 tokens, σ 0.9, so a mean of 450), and
+the first 40 % of each is a prompt that is not trained on; they are packed to 4,096 and 8,192 tokens. Both systems get
+the same blocks, one a step, each in a process of its own, in turn. A step is over when the GPU has done it.
 
 Told are medians over steps after the warm-up; real tokens alone; the peak of the memory of tensors; and the share of
 989 TFLOP/s (H100, dense bfloat16), counted as 6 × all parameters × real tokens, and attention on true document lengths.

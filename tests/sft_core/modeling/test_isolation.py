@@ -158,6 +158,13 @@ def test_models_whose_state_runs_on_train_on_rows_and_not_on_packs(
         attention_of(model, unpacked, padding_free=True)
 
 
+def test_a_small_leak_that_half_precision_hides_is_no_way_around(packed: Blocks, unpacked: Blocks) -> None:
+    model = tiny(model_type="jamba", num_key_value_heads=2).to(torch.bfloat16)
+    assert attention_of(model, unpacked, dtype=torch.bfloat16).padding_free is False
+    with pytest.raises(RecipeError, match=r"cannot be told in half precision; set `model.dtype: float32`"):
+        attention_of(model, packed, dtype=torch.bfloat16)
+
+
 def test_a_mask_that_an_architecture_ignores_is_seen_and_auto_finds_another(packed: Blocks) -> None:
     """OPT makes its mask without looking at positions: packs leak, but not where no mask is needed."""
     fields = {"model_type": "opt", "ffn_dim": 64, "word_embed_proj_dim": 32}
