@@ -12,7 +12,9 @@ from sft_core.hub import looks_like_repo, resolve_commit
 from sft_core.section import Section
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-AttnImplementation = Literal["sdpa", "eager"]
+AttnImplementation = Literal[
+    "auto", "sdpa", "eager", "varlen", "flash_attention_2", "flash_attention_3", "flex_attention"
+]
 _QUANTIZED = "write `quantization_config: {load_in_4bit: true, …}`"
 ELSEWHERE = {
     **{name: f"the recipe has a field of its own, `model.{name}`" for name in ("attn_implementation", "dtype")},
@@ -46,8 +48,11 @@ class ModelConfig(Section):
     dtype: Dtype = "float32"
     """Of the weights. As in TRL, weights stay in float32 and the arithmetic is bf16 where the hardware has it
     (`training.bf16`)."""
-    attn_implementation: AttnImplementation = "sdpa"
-    """`sdpa` is PyTorch's fused attention; `eager` is slower and plain, for comparison."""
+    attn_implementation: AttnImplementation = "auto"
+    """`auto`: the fastest one that fits the model and this machine; the training says which. `varlen`: documents of any
+    length without padding or masks, by PyTorch's own kernel on a GPU, one after the other elsewhere.
+    `flash_attention_2`, `flash_attention_3`: from the packages of that name. `flex_attention` and `sdpa` are PyTorch's,
+    with masks; `eager` is slower and plain, for comparison."""
     trust_remote_code: bool = False
     """Run Python code that lies with the model. Off, because it is somebody else's code on your machine."""
     model_init_kwargs: dict[str, Any] = {}
@@ -102,7 +107,7 @@ class ModelRef(BaseModel):
     config: dict[str, Any]
     dtype: Dtype
     attn_implementation: AttnImplementation
-    """`sdpa` is PyTorch's fused attention; `eager` is slower and plain, for comparison."""
+    """In training; a model is evaluated with `sdpa` where `auto` or `varlen` stands here."""
     trust_remote_code: bool
     content_digest: str
     model_init_kwargs: dict[str, Any] = {}

@@ -45,7 +45,8 @@ def train_model(
 
     How many processes train is an input, because it decides which blocks share a step; how they are launched is not.
     """
-    splits = store.manifest(dataset).facts["splits"]
+    facts = store.manifest(dataset).facts
+    has_eval = "eval" in facts["splits"]
     plan = TrainPlan(
         training=config,
         model=model,
@@ -54,12 +55,13 @@ def train_model(
         chat_template=template.source,
         eos_token=eos_token,
         train_folder=store.path(dataset) / "train",
-        eval_folder=store.path(dataset) / "eval" if "eval" in splits else None,
-        prompts=store.path(dataset) / "prompts.arrow" if answering and "eval" in splits else None,
+        eval_folder=store.path(dataset) / "eval" if has_eval else None,
+        prompts=store.path(dataset) / "prompts.arrow" if answering and has_eval else None,
         answering=answering,
         scoring=scoring or Scoring(),
         output_folder=work,
         num_processes=num_processes,
+        source_of_shard=tuple(shard["source"] for shard in facts["shards"]),
     )
     work.mkdir(parents=True, exist_ok=True)
     rewind(work)  # before the first line is forwarded: what comes after the checkpoint comes again

@@ -1,15 +1,20 @@
 """What training and evaluation share: weights, batches, and the loss over target tokens."""
 
+from sft_core.modeling.adapters import base_of
+from sft_core.modeling.attention import Attention, attention_over_rows
 from sft_core.modeling.batches import NO_BLOCK, Block, Blocks, Collator
 from sft_core.modeling.fused_loss import NUM_SUMS, LossType
 from sft_core.modeling.head import Head
+from sft_core.modeling.isolation import check_isolation, isolated_attention, takes_positions
 from sft_core.modeling.model_folder import deliver_adapter, load_trained
 from sft_core.modeling.offloading import offload_activations
 from sft_core.modeling.positions import check_positions, longest_text, max_positions
 from sft_core.modeling.quantization import is_quantized, to_device
+from sft_core.modeling.segments import sum_by_segment, sum_by_source
 from sft_core.modeling.supervise import (
     Supervised,
     evaluate_batches,
+    losses_by_segment,
     measure_head,
     router_aux_loss_coef,
     supervise,
@@ -23,6 +28,7 @@ from sft_core.modeling.weights import config_of, load_model
 __all__ = [
     "NO_BLOCK",
     "NUM_SUMS",
+    "Attention",
     "Block",
     "Blocks",
     "Collator",
@@ -30,6 +36,9 @@ __all__ = [
     "LossType",
     "Supervised",
     "as_token_sums",
+    "attention_over_rows",
+    "base_of",
+    "check_isolation",
     "check_positions",
     "choose_trained",
     "config_of",
@@ -38,16 +47,21 @@ __all__ = [
     "evaluate_batches",
     "fit_vocabulary",
     "is_quantized",
+    "isolated_attention",
     "let_gradients_in",
     "load_model",
     "load_trained",
     "longest_text",
+    "losses_by_segment",
     "max_positions",
     "measure_head",
     "new_ids",
     "offload_activations",
     "router_aux_loss_coef",
+    "sum_by_segment",
+    "sum_by_source",
     "supervise",
+    "takes_positions",
     "to_device",
     "weights_at_targets",
 ]

@@ -136,6 +136,11 @@ def with_hidden_prompts(model: "PeftModel") -> "PeftModel":
     return model
 
 
+def base_of(model: Any) -> Any:
+    """The model below an adapter; a model without one is its own base."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def is_mergeable(config: "PeftConfig") -> bool:
     """Whether the method's adapters can become a part of the model's own weights."""
     return not config.is_prompt_learning and str(config.peft_type.value) not in KEPT_APART

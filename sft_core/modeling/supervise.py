@@ -1,14 +1,17 @@
 """From a batch to its loss: the one door for training and evaluation."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
 from sft_core.errors import RecipeError
+from sft_core.modeling.batches import NOT_FOR_THE_MODEL, Batch
 from sft_core.modeling.fused_loss import NUM_SUMS, LossType
 from sft_core.modeling.head import Head, Targets
+from sft_core.modeling.segments import sum_by_segment, sum_by_source
 from sft_core.records import IGNORED_LABEL
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ class Supervised(NamedTuple):
 
 
 def supervise(
-    model: nn.Module, head: Head, batch: dict[str, Tensor], loss_type: LossType = "nll", with_router: bool = False
+    model: nn.Module, head: Head, batch: Batch, loss_type: LossType = "nll", with_router: bool = False
 ) -> Supervised:
     """Run the model on a batch and sum the loss over its targets.
 
@@ -39,15 +42,14 @@ def supervise(
     Args:
         model: As it is trained, perhaps wrapped for several processes.
         head: Its output projection.
-        batch: `labels` [blocks, tokens], −100 where there is no target; perhaps `loss_weights` [blocks, tokens]; all
-            else is given to the model.
+        batch: As the collator makes it; `labels` [rows, tokens] are −100 where there is no target.
         loss_type: `nll` or `dft`.
         with_router: Whether to ask a mixture of experts for its auxiliary loss.
 
     Raises:
         RecipeError: if the model has no auxiliary loss to give.
     """
-    inputs: dict[str, Any] = _model_inputs(batch)
+    inputs = _model_inputs(batch)
     if with_router:
         inputs["output_router_logits"] = True
     found, outputs = head.run(model, inputs, _targets(batch), loss_type)
@@ -57,13 +59,13 @@ def supervise(
     return Supervised(*found, aux_loss)
 
 
-def measure_head(model: nn.Module, batch: dict[str, Tensor]) -> Head:
+def measure_head(model: nn.Module, batch: Batch) -> Head:
     """Find the model's head, and what the model does to its output, on two tokens of a batch; see `Head.measure`."""
     return Head.measure(model, _model_inputs(batch))
 
 
-def _model_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: part for name, part in batch.items() if name not in ("labels", "loss_weights")}
+def _model_inputs(batch: Batch) -> Batch:
+    return {name: part for name, part in batch.items() if name not in NOT_FOR_THE_MODEL}
 
 
 def weights_at_targets(loss_weights: Tensor | None, labels: Tensor) -> Tensor | None:
@@ -71,7 +73,7 @@ def weights_at_targets(loss_weights: Tensor | None, labels: Tensor) -> Tensor | 
     return None if loss_weights is None else loss_weights[:, 1:][labels[:, 1:] != IGNORED_LABEL]
 
 
-def _targets(batch: dict[str, Tensor]) -> Targets:
+def _targets(batch: Batch) -> Targets:
     """A position predicts the next position's label; the last predicts nothing."""
     following = nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED_LABEL)
     predicts = following != IGNORED_LABEL
@@ -98,19 +100,39 @@ def router_aux_loss_coef(model: "PreTrainedModel", asked: float | None) -> float
 @torch.no_grad()
 def evaluate_batches(
     model: "PreTrainedModel",
-    batches: Iterable[dict[str, Tensor]],
+    batches: Iterable[Batch],
     device: torch.device,
     loss_type: LossType = "nll",
+    num_sources: int = 0,
 ) -> Tensor:
-    """Sum loss, entropy, hits, targets, weight and nll over batches, [NUM_SUMS] in float64; meanwhile the model is in
-    evaluation mode."""
+    """Sum over batches; meanwhile the model is in evaluation mode.
+
+    Args:
+        model: It is left in the mode that it was in.
+        batches: As the collator makes them.
+        device: Of the model.
+        loss_type: `nll` or `dft`.
+        num_sources: Of how many sources the losses are summed apart.
+
+    Returns:
+        [NUM_SUMS + 2 × sources] float64: loss, entropy, hits, targets, weight and nll; then the loss of each source,
+        and the weight of each source.
+    """
     was_training = model.training
     model.eval()
     head: Head | None = None
-    total = torch.zeros(NUM_SUMS, dtype=torch.float64, device=device)
+    total = torch.zeros(NUM_SUMS + 2 * num_sources, dtype=torch.float64, device=device)
     for batch in batches:
-        inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "num_tokens"}
-        head = head or measure_head(model, inputs)
-        total += supervise(model, head, inputs, loss_type).sums
+        on_device = send_to_device(batch, device)
+        head = head or measure_head(model, on_device)
+        found = supervise(model, head, on_device, loss_type)
+        by_source = sum_by_source(losses_by_segment(found, on_device), on_device["segments"]["source"], num_sources)
+        total += torch.cat([found.sums, by_source.flatten()])
     model.train(was_training)
     return total
+
+
+def losses_by_segment(found: Supervised, batch: Batch) -> Tensor:
+    """Sum the loss of a batch, and the weights, over the targets of each of its segments: [2, segments] float64."""
+    weights = weights_at_targets(batch.get("loss_weights"), batch["labels"])
+    return sum_by_segment(found.target_losses, weights, batch["segments"]["num_targets"])

@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_
 from sft_core.errors import RecipeError
 from sft_core.hub import download_snapshot
 from sft_core.model import ModelRef
+from sft_core.modeling.attention import loaded_with
 from sft_core.modeling.quantization import quantization_of
 from sft_core.modeling.vocabulary import fit_vocabulary
 
@@ -31,7 +32,7 @@ def load_model(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", seed: int) -
     set_seed(seed)
     options: dict[str, Any] = {
         "dtype": ref.dtype,
-        "attn_implementation": ref.attn_implementation,
+        "attn_implementation": loaded_with(ref.attn_implementation),
         "trust_remote_code": ref.trust_remote_code,
     }
     folder = _folder_of(ref) if ref.init == "pretrained" else None

@@ -42,6 +42,8 @@ def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool
             "dataloader_pin_memory": config.dataloader_pin_memory and has_cuda,
             "output_dir": str(work_folder),
             "restore_callback_states_from_checkpoint": True,
+            "logging_nan_inf_filter": False,  # looking at every loss makes the device wait; see `finite`
+            "accelerator_config": {"non_blocking": has_cuda},
             "report_to": "none",
             "disable_tqdm": True,
             "remove_unused_columns": False,

@@ -39,6 +39,8 @@ class TrainPlan(BaseModel):
     """Gets `model/`, `metrics.jsonl`, `result.json`, `adapter/` where one was trained, and `samples.jsonl` where
     prompts are answered; while training, `checkpoints/`, from which a training that was interrupted goes on."""
     num_processes: int
+    source_of_shard: tuple[str, ...] = ()
+    """[shards] of the data set: which source each belongs to; empty if the losses of sources are not told apart."""
 
 
 class TrainResult(BaseModel):
@@ -57,3 +59,6 @@ class TrainResult(BaseModel):
     """Whether `model/` holds all weights; else it is an adapter, for its base."""
     device: str
     bf16: bool
+    attn_implementation: str
+    """What `auto` came to."""
+    padding_free: bool

@@ -1,20 +1,20 @@
 """Train one model from one plan. Runs inside `accelerate launch -m sft_core.training plan.json`."""
 
-import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoTokenizer, EarlyStoppingCallback, PreTrainedModel
+from transformers import AutoTokenizer, EarlyStoppingCallback
 
-from sft_core.errors import RecipeError, StageFailedError, StageInterruptedError
+from sft_core.errors import StageFailedError, StageInterruptedError
 from sft_core.modeling import (
     Blocks,
-    Collator,
+    base_of,
     check_positions,
     choose_trained,
     count_trained,
     is_quantized,
+    isolated_attention,
     let_gradients_in,
     load_model,
     longest_text,
@@ -31,7 +31,7 @@ from sft_core.training.disk import folder_bytes, require_room, training_bytes
 from sft_core.training.memory import is_out_of_memory, memory_advice
 from sft_core.training.plan import METRICS_FILE, TrainPlan, TrainResult
 from sft_core.training.save import save_model
-from sft_core.training.trainer import SupervisedTrainer
+from sft_core.training.trainer import SupervisedTrainer, arithmetic_dtype
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -47,7 +47,8 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
         end_request: Listens from the first step on whether training is to end early.
 
     Raises:
-        RecipeError: if model, tokenizer and data do not fit together, or disk or memory do not suffice.
+        RecipeError: if model, tokenizer and data do not fit together, disk or memory do not suffice, or the loss stops
+            being a number.
         StageInterruptedError: if it was asked to end, after a checkpoint.
     """
     tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer_folder, trust_remote_code=plan.trust_remote_code)
@@ -55,16 +56,18 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
     if plan.eos_token is not None:
         tokenizer.eos_token = plan.eos_token
     model = _model_to_train(plan, tokenizer)
-    eval_blocks = Blocks(plan.eval_folder) if plan.eval_folder else None
-    answerer = Answerer.of(plan, tokenizer) if eval_blocks else None
+    splits = {
+        split: Blocks(folder, plan.source_of_shard)
+        for split, folder in (("train", plan.train_folder), ("eval", plan.eval_folder))
+        if folder is not None
+    }
+    answerer = Answerer.of(plan, tokenizer) if "eval" in splits else None
+    args = training_arguments(plan.training, plan.output_folder / CHECKPOINTS_FOLDER, has_eval="eval" in splits)
     trainer = SupervisedTrainer(
         model=model,
-        args=training_arguments(
-            plan.training, plan.output_folder / CHECKPOINTS_FOLDER, has_eval=eval_blocks is not None
-        ),
-        train_dataset=Blocks(plan.train_folder),
-        eval_dataset=eval_blocks,
-        data_collator=Collator(model.config.pad_token_id),
+        args=args,
+        train_dataset=splits["train"],
+        eval_dataset=splits.get("eval"),
         metrics_path=plan.output_folder / METRICS_FILE,
         loss_type=plan.training.loss_type,
         router_coef=plan.training.router_aux_loss_coef,
@@ -72,6 +75,13 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
         answerer=answerer,
     )
     _check_world_size(trainer, plan)
+    attention, trainer.data_collator = isolated_attention(
+        base_of(model),
+        plan.model.attn_implementation,
+        plan.training.padding_free,
+        arithmetic_dtype(args),
+        list(splits.values()),
+    )
     _check_disk(trainer, plan)
     _go_by_evaluations(trainer, plan, answerer)
     if end_request is not None:
@@ -90,6 +100,8 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
             is_merged=is_merged,
             device=_device_name(),
             bf16=wants_bf16(plan.training),
+            attn_implementation=attention.implementation,
+            padding_free=attention.padding_free,
         )
         (plan.output_folder / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
     _part(trainer)
@@ -129,7 +141,6 @@ def _model_to_train(plan: TrainPlan, tokenizer: "PreTrainedTokenizerBase") -> An
     """Load the model, check that it takes our texts, and leave trainable what the recipe says."""
     training = plan.training
     model = load_model(plan.model, tokenizer, training.seed)
-    _check_takes_positions(model)
     folders = [folder for folder in (plan.train_folder, plan.eval_folder) if folder is not None]
     num_virtual = training.peft.get("num_virtual_tokens", 0)
     check_positions(max_positions(model.config), max(map(longest_text, folders)) + num_virtual)
@@ -140,14 +151,6 @@ def _model_to_train(plan: TrainPlan, tokenizer: "PreTrainedTokenizerBase") -> An
     if training.gradient_checkpointing:
         let_gradients_in(trained, training.gradient_checkpointing_kwargs)
     return trained
-
-
-def _check_takes_positions(model: PreTrainedModel) -> None:
-    """Documents in a block are told apart by their positions, so the model has to take them."""
-    if "position_ids" not in inspect.signature(model.forward).parameters:
-        raise RecipeError(
-            f"model: {type(model).__name__} takes no position_ids, so rows of one block would attend to each other"
-        )
 
 
 def _check_world_size(trainer: SupervisedTrainer, plan: TrainPlan) -> None:

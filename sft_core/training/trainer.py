@@ -11,22 +11,28 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from sft_core.modeling import (
+    NUM_SUMS,
     Head,
     LossType,
     as_token_sums,
+    attention_over_rows,
+    base_of,
     evaluate_batches,
+    losses_by_segment,
     measure_head,
     offload_activations,
     router_aux_loss_coef,
+    sum_by_source,
     supervise,
     weights_at_targets,
 )
 from sft_core.training.answers import Answerer
+from sft_core.training.finite import FiniteCheck
 from sft_core.training.loaders import eval_loader, train_loader
 from sft_core.training.resumable import ResumableTrainer
-from sft_core.training.router import RouterLoss
+from sft_core.training.speed import Speed
 from sft_core.training.undisturbed import undisturbed
-from sft_core.training.window import Window
+from sft_core.training.window import Window, loss_by_source
 
 
 class SupervisedTrainer(ResumableTrainer):
@@ -52,9 +58,12 @@ class SupervisedTrainer(ResumableTrainer):
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the targets of a whole step
         self.add_callback(_LogLastStep())
-        self.window = Window(self.args.device, loss_type)
+        self.add_callback(_StartWatch(self))
+        self.window = Window(self.args.device, self.train_dataset.sources, loss_type)
+        self.speed = Speed(self.model, arithmetic_dtype(self.args), self.args.world_size)
+        self.finite = FiniteCheck()
         self._loss_type: LossType = loss_type
-        self._router = RouterLoss(router_aux_loss_coef(self.model, router_coef), self.args.device)
+        self._router_coef = router_aux_loss_coef(self.model, router_coef)
         self._head: Head | None = None
         self._metrics_path = metrics_path
         self._offloads_activations = offloads_activations
@@ -86,15 +95,18 @@ class SupervisedTrainer(ResumableTrainer):
 
         DDP averages gradients over processes, so the share is scaled by their number.
         """
-        num_tokens = inputs.pop("num_tokens")
         self._head = self._head or measure_head(model, inputs)
-        found = supervise(model, self._head, inputs, self._loss_type, self._router.is_used)
-        self.window.add(found.sums, num_tokens)
+        found = supervise(model, self._head, inputs, self._loss_type, with_router=self._router_coef > 0)
+        segments, by_segment = inputs["segments"], losses_by_segment(found, inputs)
+        self.finite.add_losses(self.state.global_step + 1, by_segment[0], segments["block"])
+        by_source = sum_by_source(by_segment, segments["source"], len(self.window.sources))
+        self.window.add(found.sums, inputs["num_tokens"], inputs["num_pairs"], by_source, found.aux_loss)
         denominator = torch.where(num_items_in_batch > 0, num_items_in_batch, 1)  # of a step without any target
         loss = found.loss / denominator * self.accelerator.num_processes
         if found.aux_loss is None:
             return loss
-        return loss + self._router.share(found.aux_loss, self.current_gradient_accumulation_steps)
+        # the router's is a mean over the tokens of a micro-batch; a step's the mean over micro-batches, as in TRL
+        return loss + self._router_coef * found.aux_loss / self.current_gradient_accumulation_steps
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
         """Sum the weights of a step's targets over micro-batches and processes; without weights, count the targets."""
@@ -104,12 +116,31 @@ class SupervisedTrainer(ResumableTrainer):
         total = torch.stack([part.double().sum() for part in weights if part is not None]).sum()
         return self.accelerator.reduce(total.to(device))
 
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+        """Remember the norm, to be looked at with the losses; under loss scaling an infinite one is nothing unusual."""
+        norm = super()._get_grad_norm(model, grad_norm)
+        if not self.args.fp16:
+            self.finite.add_norm(self.state.global_step + 1, norm)
+        return norm
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Count nothing: the Trainer would walk over all parameters in every step; see `speed`."""
+        return 0
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Write a checkpoint of weights that are numbers, outside the measured time."""
+        self.finite.check(self.accelerator, self.train_dataset)
+        with self.speed.paused():
+            super()._save_checkpoint(*args, **kwargs)
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write one line of `metrics.jsonl`; training metrics come from our sums."""
         if "train_runtime" in logs:  # the Trainer's own summary: means of means
             return
         if "loss" in logs:
-            logs = {**logs, **self.window.drain(self.accelerator), **self._router.drain(self.accelerator)}
+            self.finite.check(self.accelerator, self.train_dataset)
+            counted = self.window.drain(self.accelerator)
+            logs = {**logs, **counted.metrics, **self.speed.drain(counted.num_tokens, counted.num_pairs)}
         super().log(logs, start_time)
         if self.is_world_process_zero():
             line = {"step": self.state.global_step, "max_steps": self.state.max_steps, "time": time.time(), **logs}
@@ -118,7 +149,7 @@ class SupervisedTrainer(ResumableTrainer):
 
     def _evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate between two steps, and leave nothing behind that the next one could tell."""
-        with undisturbed(self.model):
+        with self.speed.paused(), undisturbed(self.model):
             metrics: dict[str, float] = super()._evaluate(*args, **kwargs)
         return metrics
 
@@ -127,15 +158,43 @@ class SupervisedTrainer(ResumableTrainer):
     ) -> dict[str, float]:
         """Evaluate the loss over all held-out blocks, each exactly once, and the answers to prompts where asked."""
         del ignore_keys
-        batches = self.get_eval_dataloader(eval_dataset)
+        blocks, prefix = self.eval_dataset if eval_dataset is None else eval_dataset, f"{metric_key_prefix}_"
         with self.compute_loss_context_manager():
-            sums = self.accelerator.reduce(evaluate_batches(self.model, batches, self.args.device, self._loss_type))
-            answered = self._answerer.answer(self.model, self.state.global_step) if self._answerer else {}
-        metrics = as_token_sums(sums).means(f"{metric_key_prefix}_", self._loss_type)
-        metrics |= {f"{metric_key_prefix}_{name}": score for name, score in answered.items()}
+            metrics = {**self._evaluate_blocks(blocks, prefix), **self._answer_prompts(prefix)}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _evaluate_blocks(self, blocks: Any, prefix: str) -> dict[str, float]:
+        sources = blocks.sources if len(blocks.sources) > 1 else ()
+        batches = self.get_eval_dataloader(blocks)
+        sums = evaluate_batches(self.model, batches, self.args.device, self._loss_type, len(sources))
+        sums = self.accelerator.reduce(sums)
+        means = as_token_sums(sums[:NUM_SUMS]).means(prefix, self._loss_type)
+        return {**means, **loss_by_source(sums[NUM_SUMS:], sources, prefix)}
+
+    def _answer_prompts(self, prefix: str) -> dict[str, float]:
+        if self._answerer is None:
+            return {}
+        with attention_over_rows(base_of(self.accelerator.unwrap_model(self.model))):
+            scores = self._answerer.answer(self.model, self.state.global_step)
+        return {f"{prefix}{name}": score for name, score in scores.items()}
+
+
+def arithmetic_dtype(args: TrainingArguments) -> torch.dtype:
+    """What matrix products are computed in."""
+    return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
+
+
+class _StartWatch(TrainerCallback):
+    """Leaves out what comes before the first step."""
+
+    def __init__(self, trainer: SupervisedTrainer) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Set the stopwatch to zero."""
+        self._trainer.speed.start()
 
 
 class _LogLastStep(TrainerCallback):

@@ -16,6 +16,9 @@ class LoadingFields(Section):
     """Order of the blocks in an epoch: drawn from the seed; as they are stored; or drawn and then sorted by length a
     few steps at a time, so that batches have little padding. (transformers' `batch_rebalance` is not needed where
     `packing` makes blocks as long as each other.)"""
+    padding_free: bool | None = None
+    """Put the documents of a batch one after the other into one row, without padding. None: where the attention is one
+    of variable length (`model.attn_implementation`), which needs no mask for that."""
     dataloader_drop_last: bool = False
     """Leave out the last blocks of an epoch where they do not fill a step."""
     dataloader_num_workers: int = Field(default=0, ge=0)

@@ -78,7 +78,8 @@ def run(
     name: str = "out",
     num_processes: int = 1,
     eos_token: str | None = None,
-    model: dict = LLAMA,
+    model: dict | None = None,
+    source_of_shard: tuple[str, ...] = (),
     **training: object,
 ) -> tuple[Path, list[dict]]:
     """Train on the blocks in `tmp_path`, and return the output folder and the lines of `metrics.jsonl`."""
@@ -96,7 +97,7 @@ def run(
     }
     plan = TrainPlan(
         training=TrainingConfig(**{**options, **training}),
-        model=model_ref(config=model),
+        model=model_ref(**(model or {})),
         tokenizer_folder=tokenizer_folder,
         chat_template=None,
         eos_token=eos_token,
@@ -105,6 +106,7 @@ def run(
         eval_folder=tmp_path / "eval",
         output_folder=output,
         num_processes=num_processes,
+        source_of_shard=source_of_shard,
     )
     train(plan)
     return output, [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]

@@ -101,7 +101,7 @@ class TinyTraining:
         return weights, self.lines(), result["num_tokens"], result["global_step"]
 
 
-TIMES = ("time",)
+TIMES = ("time", "tokens_per_second", "peak_memory_gb", "mfu")
 """What a line says of the clock: no two trainings have it in common."""
 
 

@@ -1,0 +1,91 @@
+"""What each part of a block came from, and sums by it.
+
+block                [a a a a b b b]      segments: 4 tokens of row 17 of `gsm8k`, 3 tokens of row 2 of `alpaca`
+targets                [. .   . .]        per segment: 2, 2
+losses of targets    [1 2 3 4]            per segment: 3, 7
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from sft_core.records import SEGMENTS
+from sft_core.tables import read_columns
+
+Integers = npt.NDArray[np.int64]
+
+
+class Segments:
+    """The segments of all blocks of one split, in the order in which they lie there."""
+
+    def __init__(self, path: Path, source_of_shard: Sequence[str]) -> None:
+        """Read them.
+
+        Args:
+            path: A table SEGMENTS.
+            source_of_shard: [shards] names; empty if they are not known, and then there is one source.
+        """
+        table = read_columns(path, SEGMENTS, ["block", "shard", "row", "tokens"])
+        self._first = np.searchsorted(table["block"].to_numpy(), np.arange(_num_blocks(table["block"]) + 1))
+        self._row, self._tokens, shard = (table[name].to_numpy() for name in ("row", "tokens", "shard"))
+        self.sources = tuple(dict.fromkeys(source_of_shard))
+        numbers = {name: number for number, name in enumerate(self.sources)}
+        of_shard = np.array([numbers[name] for name in source_of_shard], np.int64)
+        self._source = of_shard[shard] if len(of_shard) else np.zeros(len(shard), np.int64)
+
+    def of_block(self, block: int) -> tuple[Integers, Integers]:
+        """Tokens [segments] and number of the source [segments] of a block's segments."""
+        own = slice(self._first[block], self._first[block + 1])
+        return self._tokens[own].astype(np.int64), self._source[own]
+
+    def rows_of_block(self, block: int) -> list[tuple[str, int]]:
+        """Source and row of each of a block's segments; the source is empty if it is not known."""
+        own = slice(self._first[block], self._first[block + 1])
+        names = self.sources or ("",)
+        return [(names[source], row) for source, row in zip(self._source[own], self._row[own].tolist(), strict=True)]
+
+
+def _num_blocks(blocks: pa.ChunkedArray) -> int:
+    return blocks[-1].as_py() + 1 if len(blocks) else 0
+
+
+def sum_by_segment(losses: Tensor, weights: Tensor | None, num_targets: Tensor) -> Tensor:
+    """Sum losses and weights over the targets of each segment.
+
+    Segments lie one after the other, so that no number is added in an order that could change from run to run, and the
+    device is never waited for.
+
+    Args:
+        losses: [targets] what each adds to the loss, so with its weight.
+        weights: [targets]; None where all are 1.
+        num_targets: [segments] of each, in order.
+
+    Returns:
+        [2, segments] float64, detached.
+    """
+    of_weights = num_targets.double() if weights is None else _sums_of(weights.double(), num_targets)
+    return torch.stack([_sums_of(losses.detach().double(), num_targets), of_weights])
+
+
+def _sums_of(values: Tensor, lengths: Tensor) -> Tensor:
+    return torch.segment_reduce(values, "sum", lengths=lengths, unsafe=True, initial=0.0)
+
+
+def sum_by_source(by_segment: Tensor, source: Tensor, num_sources: int) -> Tensor:
+    """Sum what `sum_by_segment` gave over the segments of each source.
+
+    Args:
+        by_segment: [2, segments]
+        source: [segments] number of each segment's source.
+        num_sources: How many there are.
+
+    Returns:
+        [2, sources] float64: weighted loss, and weight.
+    """
+    is_own = source[None, :] == torch.arange(num_sources, device=source.device)[:, None]
+    return torch.where(is_own[None], by_segment[:, None, :], 0.0).sum(-1)
