@@ -126,8 +126,10 @@ def evaluate_batches(
         on_device = send_to_device(batch, device)
         head = head or measure_head(model, on_device)
         found = supervise(model, head, on_device, loss_type)
-        by_source = sum_by_source(losses_by_segment(found, on_device), on_device["segments"]["source"], num_sources)
-        total += torch.cat([found.sums, by_source.flatten()])
+        total[:NUM_SUMS] += found.sums
+        if num_sources:
+            by_segment = losses_by_segment(found, on_device)
+            total[NUM_SUMS:] += sum_by_source(by_segment, on_device["segments"]["source"], num_sources).flatten()
     model.train(was_training)
     return total
 

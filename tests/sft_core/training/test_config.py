@@ -35,7 +35,13 @@ OTHER_DEFAULTS = {
 }
 OURS = {
     *("loss_type", "activation_offloading", "num_layers_unfrozen", "peft", "merge_adapter", "keep_checkpoints"),
-    *("early_stopping_patience", "early_stopping_threshold", "num_eval_prompts", "router_aux_loss_coef"),
+    *(
+        "early_stopping_patience",
+        "early_stopping_threshold",
+        "num_eval_prompts",
+        "router_aux_loss_coef",
+        "padding_free",
+    ),
 }
 """Fields that TrainingArguments does not have: TRL's, trlX's and our own."""
 

@@ -4,7 +4,7 @@ To renew them, after a change that is meant to: `PYTHONPATH=. python -m tests.sf
 
 Sums of floats depend on the order of their terms, and PyTorch chooses that by the instructions that the CPU has and
 from version to version. So the bits are compared where the recorded instructions and versions are those at hand, and
-six digits elsewhere.
+five digits elsewhere.
 """
 
 import json
@@ -44,7 +44,7 @@ def test_the_losses_are_as_they_were(tmp_path: Path) -> None:
     if golden["environment"] == environment():
         assert found == golden["losses"]
     else:
-        assert found == pytest.approx(golden["losses"], rel=1e-6)
+        assert found == pytest.approx(golden["losses"], rel=1e-5)
 
 
 if __name__ == "__main__":

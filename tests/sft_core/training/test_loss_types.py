@@ -32,7 +32,7 @@ MIXTURE = {
 
 def test_the_routers_loss_is_told_and_trained_and_can_be_switched_off(tmp_path: Path, tokenizer_folder: Path) -> None:
     """Its size is that of `load_balancing_loss_func`: at least the experts per token, here 2."""
-    options = {"model": MIXTURE, "max_steps": 1, "per_device_train_batch_size": 13}
+    options = {"model": {"config": MIXTURE}, "max_steps": 1, "per_device_train_batch_size": 13}
     own = run(tmp_path, tokenizer_folder, "own", **options)[1][0]
     off = run(tmp_path, tokenizer_folder, "off", router_aux_loss_coef=0.0, **options)[1][0]
     assert 1.99 < own["aux_loss"] < 4.0
@@ -47,7 +47,7 @@ def test_the_routers_loss_is_a_mean_over_micro_batches(tmp_path: Path, tokenizer
     Dataset.from_list(blocks).save_to_disk(str(tmp_path / "twelve"))
     (tmp_path / "train").rename(tmp_path / "one")
     (tmp_path / "twelve").rename(tmp_path / "train")
-    options = {"model": MIXTURE, "max_steps": 1, "per_device_train_batch_size": 1}
+    options = {"model": {"config": MIXTURE}, "max_steps": 1, "per_device_train_batch_size": 1}
     one = run(tmp_path, tokenizer_folder, "one_batch", **options)[1][0]
     many = run(tmp_path, tokenizer_folder, "many", gradient_accumulation_steps=12, **options)[1][0]
     for name in ("loss", "aux_loss", "grad_norm"):

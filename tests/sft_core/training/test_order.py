@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import PreTrainedConfig
 
 from sft_core.errors import RecipeError
 from sft_core.modeling import NO_BLOCK
@@ -32,8 +33,18 @@ class _Blocks(torch.utils.data.Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {"block": int(index)}
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return ()
+
     def lengths(self) -> list[int]:
         return [(7 * block + 4) % 13 + 30 * (block == 5) for block in range(self._num_blocks)]
+
+
+class _Weight(torch.nn.Linear):
+    """A model of one number."""
+
+    config = PreTrainedConfig()
 
 
 class _Listening(SupervisedTrainer):
@@ -56,7 +67,7 @@ def collate(rows: list[dict[str, int]]) -> dict[str, torch.Tensor]:
 
 def listening(config: TrainingConfig, folder: Path) -> _Listening:
     trainer = _Listening(
-        model=torch.nn.Linear(1, 1),
+        model=_Weight(1, 1),
         args=training_arguments(config, folder / "checkpoints", has_eval=False),
         train_dataset=_Blocks(),
         data_collator=collate,
