@@ -50,6 +50,8 @@ def last_words(lines: list[str]) -> list[str]:
     """Leave out what the launcher printed behind its child's last line, but for what it knows of a signal."""
     end = next((number for number, line in enumerate(lines) if LAUNCHER.search(line)), len(lines))
     verdicts = [line for line in lines[end:] if VERDICT.search(line)][:1]
-    while end and (lines[end - 1].startswith(TRACEBACK) or "<frozen runpy>" in lines[end - 1]):
+    while end and (
+        not lines[end - 1].strip() or lines[end - 1].startswith(TRACEBACK) or "<frozen runpy>" in lines[end - 1]
+    ):
         end -= 1
     return [*(line for line in lines[:end] if not ENDING_OTHERS.search(line)), *verdicts]
