@@ -168,7 +168,10 @@ def _argument(name: str, value: Any, is_flag: bool) -> list[str]:
 
 
 def _check_names(options: Mapping[str, Any]) -> frozenset[str]:
-    """Check names and choices; return the names of all flags, which take no value."""
+    """Check names and choices; return the names of all flags, which take no value. (Looking at accelerate's own parser
+    imports torch, which a run that reuses everything does not need.)"""
+    if not options:
+        return frozenset({"multi_gpu"})
     from accelerate.commands.launch import launch_command_parser
 
     actions = {action.dest: action for action in launch_command_parser()._actions if action.option_strings}

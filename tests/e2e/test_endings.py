@@ -56,7 +56,7 @@ def test_no_process_stays_behind(tmp_path: Path, prefect_url: str, number: int, 
     try:
         wait_for(lambda: is_training(workspace), "the first training step")
         os.kill(process.pid, number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
         wait_for(lambda: not processes_of(workspace), f"the end of {processes_of(workspace)}", 30)
     finally:
         process.kill()
@@ -71,7 +71,7 @@ def test_a_run_on_the_embedded_defaults_takes_its_prefect_server_with_it(tmp_pat
     wait_for(lambda: is_training(workspace), "the first training step")
     assert any("uvicorn" in command for command in processes_of(workspace))
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     wait_for(lambda: not processes_of(workspace), f"the end of {processes_of(workspace)}", 30)
     assert process.returncode == 143
 
