@@ -1,6 +1,6 @@
 """What training and evaluation share: weights, batches, and the loss over target tokens."""
 
-from sft_core.modeling.adapters import base_of
+from sft_core.modeling.adapters import base_of, has_virtual_tokens
 from sft_core.modeling.attention import Attention, attention_over_rows
 from sft_core.modeling.batches import NO_BLOCK, Block, Blocks, Collator
 from sft_core.modeling.fused_loss import NUM_SUMS, LossType
@@ -46,6 +46,7 @@ __all__ = [
     "deliver_adapter",
     "evaluate_batches",
     "fit_vocabulary",
+    "has_virtual_tokens",
     "is_quantized",
     "isolated_attention",
     "let_gradients_in",
