@@ -50,5 +50,6 @@ def check_model(recipe: Recipe, model: ModelRef, tokenizer: TokenizerRef, digest
     quantization_of(model.model_init_kwargs)
     if training.peft:
         is_packed = recipe.packing.packs("train") or recipe.packing.packs("eval")
-        check_adapter(training.peft, is_packed, training.gradient_checkpointing)
+        is_padding_free = bool(training.padding_free) or recipe.model.attn_implementation == "varlen"
+        check_adapter(training.peft, is_packed, training.gradient_checkpointing, is_padding_free)
     measure_model(model, load_tokenizer(tokenizer), training)

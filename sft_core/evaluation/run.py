@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import torch
@@ -11,8 +11,21 @@ from transformers import AutoTokenizer
 
 from sft_core.answering import Prompts
 from sft_core.answering.answer import Answering, Row, as_lines
+from sft_core.errors import RecipeError
 from sft_core.evaluation.plan import SAMPLES_FILE, SCORECARD_FILE, EvaluationPlan
-from sft_core.modeling import Blocks, Collator, as_token_sums, evaluate_batches, load_model, load_trained, to_device
+from sft_core.modeling import (
+    Blocks,
+    Collator,
+    Documents,
+    as_token_sums,
+    base_of,
+    check_isolation,
+    evaluate_batches,
+    load_model,
+    load_trained,
+    takes_positions,
+    to_device,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -58,11 +71,7 @@ def _measure(
     model.eval()
     scores: dict[str, float] = {}
     if plan.eval_folder is not None:
-        batches = DataLoader(
-            Blocks(plan.eval_folder),
-            batch_size=plan.evaluation.batch_size,
-            collate_fn=Collator(model.config.pad_token_id),
-        )
+        batches = _batches(model, Blocks(plan.eval_folder), plan.evaluation.batch_size)
         scores |= as_token_sums(evaluate_batches(model, batches, model.device)).means("eval_")
         scores["eval_perplexity"] = math.exp(min(scores["eval_loss"], 700.0))
     counts: dict[str, float] = {}
@@ -73,6 +82,19 @@ def _measure(
         samples += answered.rows
         counts = {"num_prompts": len(answering.prompts), "num_prompts_cut": answered.num_prompts_cut}
     return {f"{prefix}{name}": value for name, value in scores.items()} | ({} if prefix else counts)
+
+
+def _batches(model: "PreTrainedModel", blocks: Blocks, batch_size: int) -> "DataLoader[Any]":
+    """Rows are blocks or, where the model would let documents of a block see each other, documents: training may have
+    kept them apart with an attention that answering has not."""
+    collator = Collator(model.config.pad_token_id, has_positions=takes_positions(base_of(model)))
+    rows: Blocks | Documents = blocks
+    if blocks.is_packed:
+        try:
+            check_isolation(model, collator, blocks, model.dtype)
+        except RecipeError:
+            rows = Documents(blocks)
+    return DataLoader(rows, batch_size=batch_size, collate_fn=collator)
 
 
 def main(plan_path: Path) -> None:

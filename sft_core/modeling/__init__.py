@@ -1,8 +1,8 @@
 """What training and evaluation share: weights, batches, and the loss over target tokens."""
 
-from sft_core.modeling.adapters import base_of
+from sft_core.modeling.adapters import base_of, has_virtual_tokens
 from sft_core.modeling.attention import Attention, attention_over_rows
-from sft_core.modeling.batches import NO_BLOCK, Block, Blocks, Collator
+from sft_core.modeling.batches import NO_BLOCK, Block, Blocks, Collator, Documents
 from sft_core.modeling.fused_loss import NUM_SUMS, LossType
 from sft_core.modeling.head import Head
 from sft_core.modeling.isolation import check_isolation, isolated_attention, takes_positions
@@ -32,6 +32,7 @@ __all__ = [
     "Block",
     "Blocks",
     "Collator",
+    "Documents",
     "Head",
     "LossType",
     "Supervised",
@@ -46,6 +47,7 @@ __all__ = [
     "deliver_adapter",
     "evaluate_batches",
     "fit_vocabulary",
+    "has_virtual_tokens",
     "is_quantized",
     "isolated_attention",
     "let_gradients_in",

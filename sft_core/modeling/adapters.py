@@ -77,11 +77,14 @@ def adapter_config(fields: Mapping[str, Any]) -> "PeftConfig":
         raise RecipeError(f"training.peft: {name} cannot be made of these fields: {error}") from error
 
 
-def check_adapter(fields: Mapping[str, Any], is_packed: bool, has_gradient_checkpointing: bool) -> None:
+def check_adapter(
+    fields: Mapping[str, Any], is_packed: bool, has_gradient_checkpointing: bool, is_padding_free: bool = False
+) -> None:
     """Check `training.peft` against the rest of the recipe.
 
     Raises:
-        RecipeError: as `adapter_config`, or if the method does not go together with packing or gradient checkpointing.
+        RecipeError: as `adapter_config`, or if the method does not go together with packing, with batches that are
+            asked to be padding-free, or with gradient checkpointing.
     """
     config = adapter_config(fields)
     name = fields["peft_type"]
@@ -89,6 +92,11 @@ def check_adapter(fields: Mapping[str, Any], is_packed: bool, has_gradient_check
         raise RecipeError(
             f"training.peft.peft_type: {name} puts virtual tokens in front of a text, and a packed block holds many "
             "texts with one front; set packing.packing and packing.eval_packing to false"
+        )
+    if config.is_prompt_learning and is_padding_free:
+        raise RecipeError(
+            f"training.peft.peft_type: {name} puts virtual tokens in front of a text, and a padding-free batch is one "
+            "row with one front; leave out training.padding_free and `model.attn_implementation: varlen`"
         )
     if name in CACHE_PREFIXES and has_gradient_checkpointing:
         raise RecipeError(
@@ -131,9 +139,14 @@ def add_adapter(
 
 def with_hidden_prompts(model: "PeftModel") -> "PeftModel":
     """Let a model with virtual tokens answer for the real ones alone."""
-    if model.active_peft_config.is_prompt_learning:
+    if has_virtual_tokens(model):
         hide_virtual_tokens(model)
     return model
+
+
+def has_virtual_tokens(model: Any) -> bool:
+    """Whether every row of a batch gets virtual tokens in front, so that texts cannot share one."""
+    return hasattr(model, "active_peft_config") and bool(model.active_peft_config.is_prompt_learning)
 
 
 def base_of(model: Any) -> Any:

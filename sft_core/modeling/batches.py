@@ -17,8 +17,9 @@ variable length, which needs neither padding nor masks:
     cu_seq_lens    [0 4 7 9], the longest is 4
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,11 @@ class Blocks(Dataset[Block]):
         tokens: list[int] = pc.list_value_length(self._table.data.column("input_ids")).to_pylist()
         return tokens
 
+    def seq_lengths(self) -> list[list[int]]:
+        """Tokens of every document of every block."""
+        tokens: list[list[int]] = self._table.data.column("seq_lengths").to_pylist()
+        return tokens
+
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the sources, as `segment_source` counts them; empty if they are not known."""
@@ -93,6 +99,33 @@ class Blocks(Dataset[Block]):
 
         longest = pc.max(pc.list_value_length(self._table.data.column("seq_lengths"))).as_py()
         return longest is not None and longest > 1
+
+
+class Documents(Dataset[Block]):
+    """The documents of all blocks, each as a block of its own; what they came from is not told."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = blocks
+        self._places = [(block, *ends) for block, lengths in enumerate(blocks.seq_lengths()) for ends in _ends(lengths)]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Block:
+        """Return one document: `input_ids`, `labels` and, where the data has them, `loss_weights`, each [tokens]; and
+        its length, `seq_lengths` [1]."""
+        block, start, end = self._places[index]
+        columns = {
+            name: part[start:end]
+            for name, part in self._blocks[block].items()
+            if name in ("input_ids", "labels", "loss_weights")
+        }
+        return {**columns, "seq_lengths": np.array([end - start])}
+
+
+def _ends(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where each document of a block begins and ends."""
+    return pairwise(accumulate(lengths, initial=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ as logits tells scale and soft-cap. Where these do not explain all of it, or whe
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from accelerate.utils import extract_model_from_parallel
@@ -77,7 +77,8 @@ class Head:
         module = inner.get_output_embeddings()
         if module is None:
             raise RecipeError(f"model: {type(inner).__name__} has no output projection, so it predicts no tokens")
-        linear, transform = _probe(model, _few_tokens(inputs), [part for part in module.modules() if _is_plain(part)])
+        plain = _plain_parts(module)
+        linear, transform = _probe(model, _few_tokens(inputs), plain) if plain else (None, LogitTransform())
         return cls(module, linear, transform)
 
     def run(
@@ -147,9 +148,17 @@ def _whole(parameter: Tensor) -> Tensor:
     return parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
 
 
-def _is_plain(module: nn.Module) -> bool:
+def _is_plain(module: nn.Module) -> TypeGuard[nn.Linear]:
     """Whether this is x Wᵀ + b and nothing else: no subclass with a forward of its own, none put on the object."""
     return isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward and "forward" not in vars(module)
+
+
+def _plain_parts(head: nn.Module) -> list[nn.Linear]:
+    """The plain layers of a head; none where it has weights beside them. Many an adapter on the head (IA³, VeRA, LoHa)
+    begins as if it was not there, which measuring cannot tell, and is no longer after the first step."""
+    parts = [part for part in head.modules() if _is_plain(part)]
+    weights = {weight for part in parts for weight in part.parameters()}
+    return parts if weights.issuperset(head.parameters()) else []
 
 
 @contextmanager

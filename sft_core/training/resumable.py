@@ -104,6 +104,14 @@ class ResumableTrainer(Trainer):
         else:
             super()._run_epoch(*args, **kwargs)
 
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Compare an evaluation with the best so far. What training is to end with is saved, wherever between two
+        checkpoints it was found."""
+        is_best: bool = super()._determine_best_metric(metrics, trial)
+        if is_best and self.args.load_best_model_at_end:
+            self.control.should_save = True
+        return is_best
+
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Save a checkpoint, at the end of an epoch if the epoch ends with this step."""
         is_last_of_epoch = self.state.epoch == int(self.state.epoch or 0) or self.control.should_training_stop

@@ -13,6 +13,7 @@ from sft_core.modeling import (
     check_positions,
     choose_trained,
     count_trained,
+    has_virtual_tokens,
     is_quantized,
     isolated_attention,
     let_gradients_in,
@@ -78,7 +79,7 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
     attention, trainer.data_collator = isolated_attention(
         base_of(model),
         plan.model.attn_implementation,
-        plan.training.padding_free,
+        False if has_virtual_tokens(model) else plan.training.padding_free,
         arithmetic_dtype(args),
         list(splits.values()),
     )

@@ -1,5 +1,6 @@
 """Scores: known answers give known scores, whatever the batch size."""
 
+from itertools import chain
 from pathlib import Path
 
 import orjson
@@ -8,7 +9,14 @@ import pytest
 import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    set_seed,
+)
 
 from sft_core.answering import Prompts, is_exact_match
 from sft_core.answering.generate import generate
@@ -23,17 +31,20 @@ VOCABULARY = 24
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    words = {"<pad>": 0, "<eos>": 1, **{f"w{i}": i for i in range(2, VOCABULARY)}}
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="<eos>")), pad_token="<pad>", eos_token="<eos>"
-    )
-    tokenizer.save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
     set_seed(3)
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, pad_token_id=0, eos_token_id=1, **sizes)).save_pretrained(
         folder
     )
     return folder
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    words = {"<pad>": 0, "<eos>": 1, **{f"w{i}": i for i in range(2, VOCABULARY)}}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="<eos>")), pad_token="<pad>", eos_token="<eos>"
+    )
 
 
 def load(folder: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
@@ -117,3 +128,42 @@ def test_exact_match(output: str, reference: str, pattern: str | None, expected:
 def test_a_pattern_without_a_group_is_refused() -> None:
     with pytest.raises(ValueError, match="needs a group"):
         EvaluationConfig(answer_pattern="####")
+
+
+@pytest.mark.parametrize("model_type", ["llama", "opt"])
+def test_documents_of_a_block_are_measured_as_if_each_was_alone(tmp_path: Path, model_type: str) -> None:
+    """OPT's own attention lets documents in one row see each other; training it is possible all the same, with an
+    attention of variable length."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "word_embed_proj_dim": 32}
+    config = AutoConfig.for_model(model_type, vocab_size=VOCABULARY, pad_token_id=0, **sizes)
+    set_seed(3)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(4.0 if weight.ndim > 1 else 1.0)
+    model.save_pretrained(tmp_path / "model")
+    make_tokenizer().save_pretrained(tmp_path / "model")
+    documents = [[2, 3, 4, 5, 6], [9, 8, 7], [11, 10, 12, 13], [5, 14]]
+    blocks = [documents[:3], documents[3:]]
+    rows = [{"input_ids": [*chain(*of)], "seq_lengths": [len(one) for one in of]} for of in blocks]
+    Dataset.from_list([{**row, "loss_mask": [1] * len(row["input_ids"])} for row in rows]).save_to_disk(
+        str(tmp_path / "eval")
+    )
+    plan = EvaluationPlan(
+        evaluation=EvaluationConfig(batch_size=2),
+        model_folder=tmp_path / "model",
+        baseline=None,
+        baseline_seed=0,
+        eval_folder=tmp_path / "eval",
+        prompts=None,
+        output_folder=tmp_path,
+    )
+    losses = torch.cat(
+        [
+            torch.nn.functional.cross_entropy(
+                model(torch.tensor([ids])).logits[0, :-1], torch.tensor(ids[1:]), reduction="none"
+            )
+            for ids in documents
+        ]
+    )
+    assert evaluate(plan)["eval_loss"] == pytest.approx(losses.mean().item(), rel=1e-5)

@@ -40,6 +40,8 @@ def test_virtual_tokens_do_not_go_with_packing_nor_a_prefix_with_checkpointing()
     prompt = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3}
     with pytest.raises(RecipeError, match=r"many texts with one front; set packing\.packing"):
         check_adapter(prompt, is_packed=True, has_gradient_checkpointing=False)
+    with pytest.raises(RecipeError, match=r"one row with one front; leave out training\.padding_free"):
+        check_adapter(prompt, is_packed=False, has_gradient_checkpointing=False, is_padding_free=True)
     check_adapter(prompt, is_packed=False, has_gradient_checkpointing=True)
     with pytest.raises(RecipeError, match=r"set training\.gradient_checkpointing to false"):
         check_adapter({**prompt, "peft_type": "PREFIX_TUNING"}, is_packed=False, has_gradient_checkpointing=True)

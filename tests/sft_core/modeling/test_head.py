@@ -203,6 +203,26 @@ def test_adapters_around_the_head(kind: str) -> None:
     assert_equal_gradients(gradients(model, found.loss), gradients(model, expected))
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("IA3", {"feedforward_modules": []}), ("VERA", {}), ("LOHA", {}), ("LOKR", {}), ("LORA", {"use_dora": True})],
+)
+def test_an_adapter_on_the_head_that_begins_without_effect_is_trained(method: str, options: dict[str, Any]) -> None:
+    """It cannot be told from none by what comes out of the head."""
+    peft = pytest.importorskip("peft")
+    model, batch = tiny("llama", tie_word_embeddings=False), a_batch()
+    config = peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING[method](
+        target_modules=["lm_head"], task_type="CAUSAL_LM", **options
+    )
+    model = peft.get_peft_model(model, config).eval()
+    head = measure_head(model, batch)
+    found, expected = supervise(model, head, batch), with_all_logits(model, batch, "nll")
+    assert found.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    gradient = gradients(model, expected)
+    assert any(part.abs().max() > 0 for part in gradient.values())
+    assert_equal_gradients(gradients(model, found.loss), gradient)
+
+
 def test_evaluation_and_bfloat16_take_the_same_way() -> None:
     model, batch = tiny("llama"), a_batch()
     exact = evaluate_batches(model, [batch, batch], torch.device("cpu"))

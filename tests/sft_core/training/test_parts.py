@@ -83,16 +83,17 @@ def by_hand(model: Any, texts: list[list[int]], steps: int) -> list[float]:
     [
         {"peft": LORA},
         {"peft": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3}},
+        {"peft": {"peft_type": "IA3", "target_modules": ["v_proj", "lm_head"], "feedforward_modules": []}},
         {"num_layers_unfrozen": 1},
     ],
-    ids=["lora", "prompt tuning", "last layer"],
+    ids=["lora", "prompt tuning", "a scale on the head", "last layer"],
 )
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_five_steps_are_those_of_a_loop_written_by_hand(
     tmp_path: Path, part: dict[str, Any], checkpointing: bool
 ) -> None:
     texts = write_texts(tmp_path / "train")
-    ref = saved_ref(tmp_path / "base", tiny_model())
+    ref = saved_ref(tmp_path / "base", tiny_model(), attn_implementation="auto")
     _, lines, result = run(tmp_path, ref, **part, gradient_checkpointing=checkpointing, bf16=False)
     model = choose_trained(
         load_model(ref, tiny_tokenizer(), 42), part.get("peft", {}), part.get("num_layers_unfrozen", -1), seed=42
