@@ -3,6 +3,7 @@
 import numpy as np
 
 from flows.prepare_data import PreparedData
+from sft_core.answering import locate_scoring
 from sft_core.forecast import DataSize, Forecast, forecast
 from sft_core.inputs import locate_inputs
 from sft_core.inspection import lineage_of
@@ -15,6 +16,7 @@ from sft_core.recipe import Recipe
 from sft_core.tables import read_table
 from sft_core.tokenizer import load_tokenizer, locate_tokenizer
 from tasks.home import file_digests, open_store
+from tasks.launching import ready_to_train
 
 
 def forecast_run(recipe: Recipe, data: PreparedData) -> Forecast:
@@ -33,12 +35,14 @@ def forecast_run(recipe: Recipe, data: PreparedData) -> Forecast:
     )
 
 
-def check_model_of(recipe: Recipe) -> None:
-    """Check what a recipe asks of its model, before its data is prepared.
+def check_training(recipe: Recipe) -> None:
+    """Check what a recipe asks of this machine, its metrics and its model, before its data is prepared.
 
     Raises:
         RecipeError: if the model cannot be trained so.
     """
+    ready_to_train(recipe)
+    locate_scoring(recipe.evaluation)
     digests = file_digests(open_store(recipe.runtime))
     check_model(recipe, locate_model(recipe.model, digests), locate_tokenizer(recipe.model, digests), digests)
 

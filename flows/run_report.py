@@ -30,6 +30,8 @@ class RunReport(BaseModel):
     verdict: str
     resumed_from: int | None
     """The step that training last went on from, after it was interrupted."""
+    training: dict[str, Any]
+    """What the trainer said at its end, as `TrainResult`."""
     scorecard: dict[str, float]
     ledger: dict[str, Any]
     rejected: Path
@@ -66,6 +68,7 @@ def report_run(
         is_champion=version.is_champion,
         verdict=version.verdict,
         resumed_from=training["resumed_from"],
+        training=training,
         scorecard=scores,
         ledger=data.ledger.flat(),
         rejected=data.folder / "rejected.jsonl",

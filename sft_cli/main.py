@@ -98,14 +98,14 @@ def check(
     with session(is_json, is_debugging) as current:
         parsed = load_recipe(recipe, overrides or [], current.notify)
         current.prepare(parsed)
-        from flows.forecast_run import check_model_of, forecast_run
+        from flows.forecast_run import check_training, forecast_run
         from flows.open_data import open_prepared
         from flows.prepare_data import prepare_data
         from sft_cli.outlook import as_result, show_forecast
         from sft_cli.rows import show_sources
         from sft_cli.summary import show_data
 
-        check_model_of(parsed)
+        check_training(parsed)
         data = prepare_data(parsed)
         console = Console(soft_wrap=True, highlight=False)
         show_sources(console, open_prepared(parsed, data), data.verdicts, rows)

@@ -20,6 +20,7 @@ from sft_core.recipe import Recipe
 from sft_core.subprocesses import EXIT_INTERRUPTED
 
 MISTAKE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+GOES_ON = "the same command goes on from what was done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,11 @@ def session(is_json: bool, is_debugging: bool) -> Iterator[Session]:
     except typer.Exit:
         raise
     except KeyboardInterrupt:
-        _fail(current, "interrupted", INTERRUPTED)
+        _fail(current, f"interrupted; {GOES_ON}", INTERRUPTED)
+    except SystemExit as ending:
+        if ending.code != TERMINATED:
+            raise
+        _fail(current, f"terminated; {GOES_ON}", TERMINATED)
     except UserError as error:
         _fail(current, str(error), MISTAKE)
     except StageInterruptedError as error:

@@ -11,7 +11,8 @@ from rich.table import Table
 from flows.prepare_data import PreparedData
 from flows.run_report import RunReport
 
-HEADLINES = ("exact_match", "eval_loss", "eval_mean_token_accuracy")
+NOT_COMPARED = ("eval_entropy", "eval_perplexity", "num_prompts", "num_prompts_cut")
+"""Numbers of the scorecard that are no scores, or another way to write one."""
 
 
 def show_run(console: Console, report: RunReport, home: Path) -> None:
@@ -22,12 +23,10 @@ def show_run(console: Console, report: RunReport, home: Path) -> None:
     console.print(f"  {report.verdict}", style="dim")
     if report.resumed_from is not None:
         console.print(f"  training was resumed from step {report.resumed_from:,}", style="dim")
-    scores = Table("score", "before training", "after training", box=None, padding=(0, 2), title_justify="left")
-    for name in (name for name in HEADLINES if name in report.scorecard):
-        before = report.scorecard.get(f"baseline_{name}")
-        scores.add_row(name, "–" if before is None else f"{before:.4f}", f"{report.scorecard[name]:.4f}")
+    scores = _scores(report.scorecard)
     if scores.row_count:
         console.print(scores)
+    console.print(f"training  {_training(report.training)}")
     show_ledger(console, report.ledger)
     console.print(f"stages    {_stages(report.stages)}")
     console.print(f"report    {report.report}")
@@ -66,6 +65,26 @@ def show_data(console: Console, data: PreparedData) -> None:
     console.print(f"dataset   {data.folder / 'train'}")
     console.print(f"rejected  {data.folder / 'rejected.jsonl'}")
     console.print(f"report    {data.report}")
+
+
+def _scores(scorecard: dict[str, float]) -> Table:
+    """Scores of answers, settings of a sweep below the best of them, then those of tokens."""
+    table = Table("score", "before training", "after training", box=None, padding=(0, 2), title_justify="left")
+    names = [name for name in scorecard if not name.startswith("baseline_") and name not in NOT_COMPARED]
+    for name in sorted(names, key=lambda name: (name.startswith("eval_"), "/" in name)):
+        before = scorecard.get(f"baseline_{name}")
+        table.add_row(name, "–" if before is None else f"{before:.4f}", f"{scorecard[name]:.4f}")
+    return table
+
+
+def _training(training: dict[str, Any]) -> str:
+    """How long it took, what was trained of the model, and with which attention."""
+    layout = ", without padding" if training["padding_free"] else ""
+    trained, parameters = training["num_trained_parameters"], training["num_parameters"]
+    return (
+        f"{training['global_step']:,} steps over {training['num_tokens']:,} tokens in {training['seconds']:,.0f} s; "
+        f"{trained:,} of {parameters:,} parameters trained; attention {training['attn_implementation']}{layout}"
+    )
 
 
 def _stages(stages: dict[str, str]) -> str:

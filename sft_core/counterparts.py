@@ -83,7 +83,7 @@ FORMER: Mapping[str, Counterpart] = {
     "save_safetensors": _not_here("weights are always saved as safetensors"),
     "logging_dir": _not_here("MLflow tracks every run, under `registry.experiment`"),
     "overwrite_output_dir": _not_here("artifacts lie in the store, and none is ever overwritten"),
-    "include_tokens_per_second": _not_here("`num_tokens` and the time stand in every line of metrics"),
+    "include_tokens_per_second": _not_here("`tokens_per_second` stands in every line of training metrics"),
     "use_liger": _here("training.use_liger_kernel"),
 }
 """Names that TRL and transformers had in earlier versions."""

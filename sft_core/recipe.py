@@ -21,6 +21,7 @@ from sft_core.section import Section
 from sft_core.sources import SourceSpec
 from sft_core.tokens import TokensConfig
 from sft_core.training import TrainingConfig
+from sft_core.training.best import explain_missing
 
 
 class Recipe(Section):
@@ -53,7 +54,19 @@ class Recipe(Section):
             )
         if all(source.split == "eval" for source in self.sources):
             raise ValueError("`sources` are all of split eval: nothing is left to train on")
+        missing = self._missing_best_metric()
+        if missing is not None:
+            raise ValueError(missing)
         return self
+
+    def _missing_best_metric(self) -> str | None:
+        """Say that evaluations will not have the number that checkpoints are compared by. What a function of the user's
+        gives is known only to the training."""
+        answering, metric = self.answering_while_training, self.training.metric_for_best_model
+        answers = answering.score_names if answering else ()
+        if metric is None or answers is None:
+            return None
+        return explain_missing(metric, answers, self.training.loss_type)
 
     @property
     def model_name(self) -> str:

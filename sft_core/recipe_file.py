@@ -143,7 +143,16 @@ def _explain(mistake: dict[str, Any]) -> str:
     message = str(mistake["msg"]).removeprefix("Value error, ")
     if mistake["type"] == "value_error":
         return f"{where}: {message}" if where else message
-    return f"{where}: {message[0].lower()}{message[1:]}; found {mistake['input']!r}"
+    return f"{where}: {message[0].lower()}{message[1:]}; found {mistake['input']!r}{_closest_choice(mistake)}"
+
+
+def _closest_choice(mistake: dict[str, Any]) -> str:
+    """Of a list of names that are allowed, the one that was perhaps meant."""
+    if mistake["type"] != "literal_error":
+        return ""
+    choices = re.findall("'([^']+)'", mistake["ctx"]["expected"])
+    close = difflib.get_close_matches(str(mistake["input"]), choices, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _explain_key(location: Sequence[str | int], value: Any) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 
 
 def is_greater_better(name: str) -> bool:
-    """Whether more of a metric is better: of all but losses, which end with `loss`, as transformers has it.
+    """Whether more of a metric is better: of all but `nll` and losses, which end with `loss`, as
+    transformers has it.
 
     Args:
         name: With or without the suffix of a setting.
     """
-    return not name.partition("/")[0].endswith("loss")
+    return not name.partition("/")[0].endswith(("loss", "nll"))
 
 
 def best_of(values: Iterable[float], greater_is_better: bool) -> float:

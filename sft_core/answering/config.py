@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from sft_core.answering.gen_kwargs import check_gen_kwargs
+from sft_core.answering.gen_kwargs import check_gen_kwargs, settings_of
 from sft_core.answering.metric_names import MetricNames
 from sft_core.section import Section
 
@@ -30,6 +30,15 @@ class AnsweringConfig(Section):
     (`#### (.+)` for GSM8K). None: the whole text."""
     seed: int = 42
     """Of sampling."""
+
+    @property
+    def score_names(self) -> tuple[str, ...] | None:
+        """What the scores will be called; None where functions of the user's name them."""
+        names = MetricNames.parse(self.metrics)
+        if names.functions:
+            return None
+        suffixes = dict.fromkeys(["", *(setting.suffix for setting in settings_of(self.gen_kwargs))])
+        return tuple(name + suffix for suffix in suffixes for name in names.known_scores)
 
     @field_validator("gen_kwargs")
     @classmethod

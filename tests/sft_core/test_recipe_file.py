@@ -85,8 +85,8 @@ def test_anchors_and_merges_work(file: Path) -> None:
             "training.lora_r: write `training.peft`; by PEFT's own name inside of `peft`: `{peft_type: LORA, r: 16}`",
         ),
         (
-            "training: {padding_free: true}",
-            "training.padding_free: no such field here; how a batch is laid out is the trainer's, and changes no "
+            "training: {pad_to_multiple_of: 8}",
+            "training.pad_to_multiple_of: no such field here; how a batch is laid out is the trainer's, and changes no "
             "number; `packing` fills the blocks",
         ),
         ("max_length: 1", "max_length: unknown key; did you mean 'tokens.max_length'?"),
@@ -115,6 +115,59 @@ def test_every_mistake_has_its_line(file: Path) -> None:
     lines = mistake(file, "tokens: {max_length: 0}\nformats: {dataset_format: vicuna}\nmodle: 1").split("\n")
     assert [line.split(": ")[1] for line in lines] == ["formats.dataset_format", "tokens.max_length", "modle"]
     assert lines[1] == f"{file}: tokens.max_length: input should be greater than or equal to 1; found 0"
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("training.optim=adamw_torchh", "adamw_torch"),
+        ("training.lr_scheduler_type=cosin", "cosine"),
+        ("training.loss_type=nlll", "nll"),
+        ("model.dtype=bfloat", "bfloat16"),
+    ],
+)
+def test_an_unknown_choice_says_what_was_perhaps_meant(file: Path, override: str, meant: str) -> None:
+    assert mistake(file, "", override).endswith(f"; found '{override.split('=')[1]}'; did you mean '{meant}'?")
+
+
+EVALUATES = ("training.eval_strategy=steps", "training.early_stopping_patience=2")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ([], "no number 'rougeL'; there are loss, entropy, mean_token_accuracy; with training.num_eval_prompts"),
+        (["training.num_eval_prompts=4"], "there are loss, entropy, mean_token_accuracy, exact_match"),
+        (["training.loss_type=dft"], "there are loss, entropy, mean_token_accuracy, nll;"),
+    ],
+)
+def test_a_number_that_no_evaluation_has_is_found_in_the_recipe(file: Path, overrides: list[str], says: str) -> None:
+    wrong = [*EVALUATES, *overrides, "training.metric_for_best_model=rougeL"]
+    assert says in mistake(file, "", *wrong)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["training.metric_for_best_model=eval_loss"],
+        ["training.metric_for_best_model=nll", "training.loss_type=dft"],
+        ["training.metric_for_best_model=eval_exact_match", "training.num_eval_prompts=4"],
+        [
+            "training.metric_for_best_model=regex/top_k:2",
+            "training.num_eval_prompts=4",
+            "evaluation.metrics=['regex:a']",
+            "evaluation.gen_kwargs={do_sample: true, top_k: [1, 2]}",
+        ],
+        [
+            "training.metric_for_best_model=reward",
+            "training.num_eval_prompts=4",
+            "evaluation.metrics=[my_metrics.reward]",
+        ],
+    ],
+)
+def test_numbers_that_evaluations_will_have_are_taken(file: Path, overrides: list[str]) -> None:
+    metric = overrides[0].partition("=")[2]
+    assert load(file, "", *EVALUATES, *overrides).training.metric_for_best_model == metric
 
 
 def test_one_mistake_in_a_source_is_one_line(file: Path) -> None:

@@ -200,6 +200,12 @@ def test_a_metric_that_evaluations_will_not_have_is_found_before_training(
     assert message in str(caught.value)
 
 
+def test_of_the_negative_log_likelihood_less_is_better(tmp_path: Path) -> None:
+    arguments = TrainingArguments(output_dir=str(tmp_path), metric_for_best_model="nll", use_cpu=True)
+    settle_best_metric(arguments, None, [], "dft")
+    assert arguments.greater_is_better is False
+
+
 def test_an_unknown_metric_stops_the_run_before_its_first_step(folder: Path) -> None:
     with pytest.raises(RecipeError, match=r"no number 'reward'; there are loss, .*, exact_match"):
         run(folder, "out", {}, metric_for_best_model="reward", **EVERY_STEP)
