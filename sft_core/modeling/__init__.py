@@ -14,7 +14,6 @@ from sft_core.modeling.segments import sum_by_segment, sum_by_source
 from sft_core.modeling.supervise import (
     Supervised,
     evaluate_batches,
-    losses_by_segment,
     measure_head,
     router_aux_loss_coef,
     supervise,
@@ -54,7 +53,6 @@ __all__ = [
     "load_model",
     "load_trained",
     "longest_text",
-    "losses_by_segment",
     "max_positions",
     "measure_head",
     "new_ids",

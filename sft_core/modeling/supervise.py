@@ -25,6 +25,8 @@ class Supervised(NamedTuple):
     """Summed over targets, a scalar with gradient."""
     target_losses: Tensor
     """[targets] float32, detached: what each target adds to `loss`, ordered as `labels[:, 1:]` without the −100."""
+    weights: Tensor | None
+    """[targets] in the same order; None where all are 1."""
     sums: Tensor
     """[NUM_SUMS] float64, detached."""
     aux_loss: Tensor | None
@@ -52,11 +54,12 @@ def supervise(
     inputs = _model_inputs(batch)
     if with_router:
         inputs["output_router_logits"] = True
-    found, outputs = head.run(model, inputs, _targets(batch), loss_type)
+    targets = _targets(batch)
+    found, outputs = head.run(model, inputs, targets, loss_type)
     aux_loss = getattr(outputs, "aux_loss", None) if with_router else None
     if with_router and aux_loss is None:
         raise RecipeError("training.router_aux_loss_coef: the model gives no auxiliary loss; leave the field out, or 0")
-    return Supervised(*found, aux_loss)
+    return Supervised(found.loss, found.target_losses, targets.weights, found.sums, aux_loss)
 
 
 def measure_head(model: nn.Module, batch: Batch) -> Head:
@@ -128,13 +131,8 @@ def evaluate_batches(
         found = supervise(model, head, on_device, loss_type)
         total[:NUM_SUMS] += found.sums
         if num_sources:
-            by_segment = losses_by_segment(found, on_device)
-            total[NUM_SUMS:] += sum_by_source(by_segment, on_device["segments"]["source"], num_sources).flatten()
+            segments = on_device["segments"]
+            by_segment = sum_by_segment(found.target_losses, found.weights, segments["num_targets"])
+            total[NUM_SUMS:] += sum_by_source(by_segment, segments["source"], num_sources).flatten()
     model.train(was_training)
     return total
-
-
-def losses_by_segment(found: Supervised, batch: Batch) -> Tensor:
-    """Sum the loss of a batch, and the weights, over the targets of each of its segments: [2, segments] float64."""
-    weights = weights_at_targets(batch.get("loss_weights"), batch["labels"])
-    return sum_by_segment(found.target_losses, weights, batch["segments"]["num_targets"])

@@ -18,10 +18,10 @@ from sft_core.modeling import (
     attention_over_rows,
     base_of,
     evaluate_batches,
-    losses_by_segment,
     measure_head,
     offload_activations,
     router_aux_loss_coef,
+    sum_by_segment,
     sum_by_source,
     supervise,
     weights_at_targets,
@@ -97,7 +97,8 @@ class SupervisedTrainer(ResumableTrainer):
         """
         self._head = self._head or measure_head(model, inputs)
         found = supervise(model, self._head, inputs, self._loss_type, with_router=self._router_coef > 0)
-        segments, by_segment = inputs["segments"], losses_by_segment(found, inputs)
+        segments = inputs["segments"]
+        by_segment = sum_by_segment(found.target_losses, found.weights, segments["num_targets"])
         self.finite.add_losses(self.state.global_step + 1, by_segment[0], segments["block"])
         by_source = sum_by_source(by_segment, segments["source"], len(self.window.sources))
         self.window.add(found.sums, inputs["num_tokens"], inputs["num_pairs"], by_source, found.aux_loss)
