@@ -23,9 +23,12 @@ ENDLESS = {"num_train_epochs": 1_000_000, "logging_steps": 1, "save_steps": 1_00
 
 
 def printed(folder: Path, launcher: list[str], last_act: str) -> list[str]:
-    """What a launcher prints whose child says a word and then does something fatal."""
+    """What a launcher prints whose child says a word and then does something fatal.
+
+    The word and its line's end are one write: two children share the pipe, and `print` may write them apart.
+    """
     program = folder / "child.py"
-    program.write_text(f"import os\nprint('a word', flush=True)\n{last_act}\n")
+    program.write_text(f"import os\nos.write(1, b'a word\\n')\n{last_act}\n")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", *launcher, str(program)]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
