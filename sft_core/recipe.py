@@ -66,7 +66,7 @@ class Recipe(Section):
         answers = answering.score_names if answering else ()
         if metric is None or answers is None:
             return None
-        return explain_missing(metric, answers, self.training.loss_type)
+        return explain_missing(metric, answers)
 
     @property
     def model_name(self) -> str:

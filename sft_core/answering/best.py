@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 
 def is_greater_better(name: str) -> bool:
-    """Whether more of a metric is better: of all but `nll` and losses, which end with `loss`, as
-    transformers has it.
+    """Whether more of a metric is better: of all but losses, which end with `loss`, as transformers has it, or
+    with `nll`.
 
     Args:
         name: With or without the suffix of a setting.

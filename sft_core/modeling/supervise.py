@@ -105,17 +105,17 @@ def evaluate_batches(
     model: "PreTrainedModel",
     batches: Iterable[Batch],
     device: torch.device,
-    loss_type: LossType = "nll",
     num_sources: int = 0,
+    head: Head | None = None,
 ) -> Tensor:
-    """Sum over batches; meanwhile the model is in evaluation mode.
+    """Sum −log p and the other numbers over batches; meanwhile the model is in evaluation mode.
 
     Args:
         model: It is left in the mode that it was in.
         batches: As the collator makes them.
         device: Of the model.
-        loss_type: `nll` or `dft`.
         num_sources: Of how many sources the losses are summed apart.
+        head: The model's, where it has been measured.
 
     Returns:
         [NUM_SUMS + 2 × sources] float64: loss, entropy, hits, targets, weight and nll; then the loss of each source,
@@ -123,12 +123,11 @@ def evaluate_batches(
     """
     was_training = model.training
     model.eval()
-    head: Head | None = None
     total = torch.zeros(NUM_SUMS + 2 * num_sources, dtype=torch.float64, device=device)
     for batch in batches:
         on_device = send_to_device(batch, device)
         head = head or measure_head(model, on_device)
-        found = supervise(model, head, on_device, loss_type)
+        found = supervise(model, head, on_device)
         total[:NUM_SUMS] += found.sums
         if num_sources:
             segments = on_device["segments"]

@@ -18,16 +18,15 @@ LOSS_SCORES = ("loss", "entropy", "mean_token_accuracy")
 """What each evaluation has, without `eval_`."""
 
 
-def explain_missing(metric: str, answers: Collection[str], loss_type: str) -> str | None:
+def explain_missing(metric: str, answers: Collection[str]) -> str | None:
     """Say that evaluations will not have a number, and which they will; None if they will have it.
 
     Args:
         metric: With or without `eval_`.
         answers: What the scores of answers are called; empty where no prompts are answered.
-        loss_type: With `dft` there is the negative log-likelihood as well.
     """
     name = metric.removeprefix("eval_")
-    known = [*LOSS_SCORES, *(["nll"] if loss_type == "dft" else []), *answers]
+    known = [*LOSS_SCORES, *answers]
     if name in known:
         return None
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -39,7 +38,7 @@ def explain_missing(metric: str, answers: Collection[str], loss_type: str) -> st
 
 
 def settle_best_metric(
-    arguments: "TrainingArguments", greater_is_better: bool | None, answers: Collection[str], loss_type: str = "nll"
+    arguments: "TrainingArguments", greater_is_better: bool | None, answers: Collection[str]
 ) -> None:
     """Check, before training, that evaluations will have the number, and set in which direction it is better.
 
@@ -47,7 +46,6 @@ def settle_best_metric(
         arguments: With `metric_for_best_model`; None: nothing is compared.
         greater_is_better: As the recipe says; None: losses are better if less, all else if more.
         answers: As in `explain_missing`.
-        loss_type: As in `explain_missing`.
 
     Raises:
         RecipeError: naming the numbers that there will be.
@@ -55,7 +53,7 @@ def settle_best_metric(
     if arguments.metric_for_best_model is None:
         return
     name = arguments.metric_for_best_model.removeprefix("eval_")
-    missing = explain_missing(name, answers, loss_type)
+    missing = explain_missing(name, answers)
     if missing is not None:
         raise RecipeError(missing)
     arguments.greater_is_better = is_greater_better(name) if greater_is_better is None else greater_is_better

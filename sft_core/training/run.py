@@ -114,7 +114,7 @@ def _go_by_evaluations(trainer: SupervisedTrainer, plan: TrainPlan, answerer: An
     if plan.eval_folder is None:
         return
     answers = answerer.score_names() if answerer else []
-    settle_best_metric(trainer.args, training.greater_is_better, answers, training.loss_type)
+    settle_best_metric(trainer.args, training.greater_is_better, answers)
     if training.early_stopping_patience is not None:
         patience, threshold = training.early_stopping_patience, training.early_stopping_threshold
         trainer.add_callback(EarlyStoppingCallback(patience, threshold))

@@ -18,6 +18,9 @@ def save_model(trainer: SupervisedTrainer, plan: TrainPlan, tokenizer: "PreTrain
     """
     folder, adapter = plan.output_folder / MODEL_FOLDER, plan.output_folder / ADAPTER_FOLDER
     training, is_merged = plan.training, True
+    sharding = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+    if sharding is not None:  # the Trainer writes shards into checkpoints alone, and for a model folder nothing
+        sharding.set_state_dict_type("FULL_STATE_DICT")
     trainer.save_model(str(adapter if training.peft else folder))
     if not trainer.is_world_process_zero():
         return is_merged

@@ -157,7 +157,7 @@ class SupervisedTrainer(ResumableTrainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Evaluate the loss over all held-out blocks, each exactly once, and the answers to prompts where asked."""
+        """Evaluate −log p over all held-out blocks, each exactly once, and the answers to prompts where asked."""
         del ignore_keys
         blocks, prefix = self.eval_dataset if eval_dataset is None else eval_dataset, f"{metric_key_prefix}_"
         with self.compute_loss_context_manager():
@@ -169,10 +169,9 @@ class SupervisedTrainer(ResumableTrainer):
     def _evaluate_blocks(self, blocks: Any, prefix: str) -> dict[str, float]:
         sources = blocks.sources if len(blocks.sources) > 1 else ()
         batches = self.get_eval_dataloader(blocks)
-        sums = evaluate_batches(self.model, batches, self.args.device, self._loss_type, len(sources))
+        sums = evaluate_batches(self.model, batches, self.args.device, len(sources), self._head)
         sums = self.accelerator.reduce(sums)
-        means = as_token_sums(sums[:NUM_SUMS]).means(prefix, self._loss_type)
-        return {**means, **loss_by_source(sums[NUM_SUMS:], sources, prefix)}
+        return {**as_token_sums(sums[:NUM_SUMS]).means(prefix), **loss_by_source(sums[NUM_SUMS:], sources, prefix)}
 
     def _answer_prompts(self, prefix: str) -> dict[str, float]:
         if self._answerer is None:

@@ -138,7 +138,6 @@ EVALUATES = ("training.eval_strategy=steps", "training.early_stopping_patience=2
     [
         ([], "no number 'rougeL'; there are loss, entropy, mean_token_accuracy; with training.num_eval_prompts"),
         (["training.num_eval_prompts=4"], "there are loss, entropy, mean_token_accuracy, exact_match"),
-        (["training.loss_type=dft"], "there are loss, entropy, mean_token_accuracy, nll;"),
     ],
 )
 def test_a_number_that_no_evaluation_has_is_found_in_the_recipe(file: Path, overrides: list[str], says: str) -> None:
@@ -150,7 +149,6 @@ def test_a_number_that_no_evaluation_has_is_found_in_the_recipe(file: Path, over
     "overrides",
     [
         ["training.metric_for_best_model=eval_loss"],
-        ["training.metric_for_best_model=nll", "training.loss_type=dft"],
         ["training.metric_for_best_model=eval_exact_match", "training.num_eval_prompts=4"],
         [
             "training.metric_for_best_model=regex/top_k:2",

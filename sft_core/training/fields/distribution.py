@@ -33,7 +33,8 @@ class DistributionFields(Section):
     """Options of FSDP, for example `{version: 2, reshard_after_forward: true, cpu_offload: false}`, or the JSON file
     that holds them."""
     deepspeed: dict[str, Any] | None = None
-    """DeepSpeed's configuration, or the JSON file that holds it; a value `auto` is taken from the recipe. Needs
+    """DeepSpeed's configuration, or the JSON file that holds it; a value `auto` is taken from the recipe. Stage 3
+    has to gather the weights for the model's folder (`stage3_gather_16bit_weights_on_model_save: true`). Needs
     `deepspeed`."""
     parallelism_config: dict[str, int] | None = None
     """Shape of the data parallelism: `dp_replicate_size` groups of `dp_shard_size` processes; each group shards the
@@ -72,4 +73,11 @@ class DistributionFields(Section):
             raise ValueError("`fsdp` and `deepspeed` exclude each other: both shard the weights")
         if self.fsdp_config is not None and not self.fsdp:
             raise ValueError("`fsdp_config` has no effect without `fsdp: true`")
+        zero = (self.deepspeed or {}).get("zero_optimization", {})
+        gathers = "stage3_gather_16bit_weights_on_model_save"
+        if zero.get("stage") == 3 and zero.get(gathers) is not True:
+            raise ValueError(
+                f"`deepspeed`: stage 3 ends without a model's folder unless zero_optimization.{gathers} is true, found "
+                f"{zero.get(gathers)}"
+            )
         return self

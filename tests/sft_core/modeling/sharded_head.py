@@ -41,7 +41,7 @@ def step(way: str, rank: int) -> dict[str, torch.Tensor]:
     (found.loss * dist.get_world_size()).backward()  # gradients are averaged over processes
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     whole = {name: part.full_tensor() if isinstance(part, DTensor) else part for name, part in gradients.items()}
-    sums = [found.sums, evaluate_batches(model, [mine], torch.device("cpu"), "dft")]
+    sums = [found.sums, evaluate_batches(model, [mine], torch.device("cpu"))]
     for part in sums:
         dist.all_reduce(part)
     return {**whole, "sums": sums[0], "evaluated": sums[1]}

@@ -200,9 +200,9 @@ def test_a_metric_that_evaluations_will_not_have_is_found_before_training(
     assert message in str(caught.value)
 
 
-def test_of_the_negative_log_likelihood_less_is_better(tmp_path: Path) -> None:
+def test_of_a_likelihood_of_the_users_own_less_is_better(tmp_path: Path) -> None:
     arguments = TrainingArguments(output_dir=str(tmp_path), metric_for_best_model="nll", use_cpu=True)
-    settle_best_metric(arguments, None, [], "dft")
+    settle_best_metric(arguments, None, ["nll"])
     assert arguments.greater_is_better is False
 
 

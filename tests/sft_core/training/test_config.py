@@ -150,6 +150,7 @@ def test_reading_a_section_does_not_import_torch() -> None:
         ),
         ({"fsdp": True, "deepspeed": {}}, "`fsdp` and `deepspeed` exclude each other"),
         ({"fsdp_config": {"version": 2}}, "`fsdp_config` has no effect without `fsdp: true`"),
+        ({"deepspeed": {"zero_optimization": {"stage": 3}}}, "ends without a model's folder unless zero_optimization."),
         ({"deepspeed": "nowhere.json"}, "expected a JSON file at 'nowhere.json', found none"),
         ({"parallelism_config": {"tp_size": 2}}, "found tp_size. Blocks are spread over processes"),
         ({"seed": 2**32}, "less than 4294967296"),
@@ -178,7 +179,7 @@ def test_what_fits_together_is_accepted(fields: dict[str, Any]) -> None:
 
 
 def test_a_configuration_file_counts_by_its_content_and_not_by_its_place(tmp_path: Path) -> None:
-    content = {"zero_optimization": {"stage": 3}, "gradient_clipping": "auto"}
+    content = {"zero_optimization": {"stage": 2}, "gradient_clipping": "auto"}
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_text(json.dumps(content))
     first, second = (TrainingConfig(deepspeed=str(tmp_path / name)) for name in ("a.json", "b.json"))  # type: ignore[arg-type]

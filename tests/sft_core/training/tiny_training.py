@@ -50,6 +50,8 @@ class TinyTraining:
     """One training: its plan, and what it leaves behind."""
 
     plan: TrainPlan
+    module: str = "sft_core.training"
+    """Which the processes run."""
 
     @property
     def folder(self) -> Path:
@@ -61,7 +63,7 @@ class TinyTraining:
         plan = self.folder / "plan.json"
         plan.write_text(self.plan.model_dump_json())
         launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(self.plan.num_processes), "-m"]
-        command = ["-m", *(launcher if self.plan.num_processes > 1 else []), "sft_core.training", str(plan)]
+        command = ["-m", *(launcher if self.plan.num_processes > 1 else []), self.module, str(plan)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": ""}
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen([sys.executable, *command], env=environment, stdout=log, stderr=log)
