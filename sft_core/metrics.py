@@ -28,11 +28,11 @@ class TokenSums:
     def __add__(self, other: Self) -> "TokenSums":
         return TokenSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
-    def means(self, prefix: str = "", loss_type: str = "nll") -> dict[str, float]:
+    def means(self, prefix: str = "", is_likelihood: bool = True) -> dict[str, float]:
         """The metrics by TRL's names; NaN where there was no target. The loss is the weighted mean that is trained;
         where that is not the negative log-likelihood, `nll` is told as well."""
         count = self.targets or math.nan
-        nll = {} if loss_type == "nll" else {f"{prefix}nll": self.nll / count}
+        nll = {} if is_likelihood else {f"{prefix}nll": self.nll / count}
         return {
             f"{prefix}loss": self.loss / (self.weight or math.nan),
             f"{prefix}entropy": self.entropy / count,

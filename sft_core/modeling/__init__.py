@@ -3,10 +3,11 @@
 from sft_core.modeling.adapters import base_of, has_virtual_tokens
 from sft_core.modeling.attention import Attention, attention_over_rows
 from sft_core.modeling.batches import NO_BLOCK, Block, Blocks, Collator, Documents
-from sft_core.modeling.fused_loss import NUM_SUMS, LossType
+from sft_core.modeling.fused_loss import NUM_SUMS
 from sft_core.modeling.head import Head
 from sft_core.modeling.isolation import check_isolation, isolated_attention, takes_positions
 from sft_core.modeling.model_folder import deliver_adapter, load_trained
+from sft_core.modeling.objective import LIKELIHOOD, Objective
 from sft_core.modeling.offloading import offload_activations
 from sft_core.modeling.positions import check_positions, longest_text, max_positions
 from sft_core.modeling.quantization import is_quantized, to_device
@@ -25,6 +26,7 @@ from sft_core.modeling.vocabulary import fit_vocabulary, new_ids
 from sft_core.modeling.weights import config_of, load_model
 
 __all__ = [
+    "LIKELIHOOD",
     "NO_BLOCK",
     "NUM_SUMS",
     "Attention",
@@ -33,7 +35,7 @@ __all__ = [
     "Collator",
     "Documents",
     "Head",
-    "LossType",
+    "Objective",
     "Supervised",
     "as_token_sums",
     "attention_over_rows",

@@ -15,12 +15,13 @@ Weights, factors of the loss and the scale of the logits are one number per row,
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-LossType = Literal["nll", "dft"]
+from sft_core.modeling.objective import LIKELIHOOD, Objective
+
 NUM_SUMS = 6
 """Length of a vector of sums; its order is that of the fields of `TokenSums`."""
 
@@ -66,15 +67,20 @@ def fused_loss(
     bias: Tensor | None,
     targets: Tensor,
     weights: Tensor | None = None,
-    loss_type: LossType = "nll",
+    objective: Objective = LIKELIHOOD,
     transform: LogitTransform = LogitTransform(),
 ) -> TargetLoss:
     """Project hidden states to logits and sum the loss over targets, without holding more logits than a chunk.
 
-    With z the logits in front of a target y, p = softmax(z) and w the target's weight:
+    With z the logits in front of a target y, p = softmax(z), w the target's weight, ε the label smoothing and V the
+    size of the vocabulary, the `Objective`'s gradients are
 
-        nll       −w log p_y, with gradient w (p − onehot_y)
-        dft       −w sg[p_y] log p_y, with gradient w p_y (p − onehot_y); sg lets no gradient through (arXiv 2508.05629)
+        nll       w (p − (1 − ε) onehot_y − ε / V)
+        dft       w p_y (p − onehot_y)
+
+    and beside the loss are told
+
+        nll       −log p_y
         entropy   −Σ p log p = logsumexp(z) − Σ p·z
         hit       argmax z = y; of equal logits the lowest id
 
@@ -86,7 +92,7 @@ def fused_loss(
         bias: [vocabulary], or None.
         targets: [targets] ids.
         weights: [targets] w of each; None where all are 1.
-        loss_type: `nll` or `dft`.
+        objective: What is minimized.
         transform: What the model does to its logits after the projection.
 
     Returns:
@@ -97,7 +103,7 @@ def fused_loss(
     compute = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     with torch.autocast(device, enabled=False):
         results = _FusedLoss.apply(  # type: ignore[no-untyped-call]
-            hidden, weight, bias, targets, weights, loss_type, transform, compute, torch.is_grad_enabled()
+            hidden, weight, bias, targets, weights, objective, transform, compute, torch.is_grad_enabled()
         )
     return TargetLoss(*results)
 
@@ -121,7 +127,7 @@ class _FusedLoss(torch.autograd.Function):
         bias: Tensor | None,
         targets: Tensor,
         weights: Tensor | None,
-        loss_type: LossType,
+        objective: Objective,
         transform: LogitTransform,
         compute: torch.dtype,
         with_gradients: bool,
@@ -132,6 +138,7 @@ class _FusedLoss(torch.autograd.Function):
         gradients = _Gradients(hidden, weight, bias, needs, wide)
         told = torch.empty(4, len(targets), dtype=wide, device=hidden.device)
         buffers: Tensor | None = None
+        smoothing = objective.label_smoothing
         for rows in _chunks(len(targets), len(weight), hidden.device.type):
             if buffers is None:
                 buffers = torch.empty(2, rows.stop, len(weight), dtype=wide, device=hidden.device)
@@ -141,14 +148,19 @@ class _FusedLoss(torch.autograd.Function):
                 logits.add_(bias)
             transform.apply_(logits)
             y = targets[rows, None]
-            nll, entropy, hits = _tell(logits, p, y)
+            log_total, nll, entropy, hits = _tell(logits, p, y)
             p_y = p.gather(-1, y)
-            factors = torch.ones_like(p_y) if loss_type == "nll" else p_y
+            factors = torch.ones_like(p_y) if objective.loss_type == "nll" else p_y
             if weights is not None:
                 factors = factors * weights[rows, None]
-            told[:, rows] = torch.cat([factors * nll, nll, entropy, hits.to(wide)], dim=1).t()
+            losses = nll
+            if smoothing:
+                losses = (1 - smoothing) * nll + smoothing * (log_total - logits.mean(-1, keepdim=True))
+            told[:, rows] = torch.cat([factors * losses, nll, entropy, hits.to(wide)], dim=1).t()
             if any(needs):
-                p.scatter_(-1, y, p_y - 1)
+                p.scatter_(-1, y, p_y - (1 - smoothing))
+                if smoothing:
+                    p.sub_(smoothing / len(weight))
                 if transform.softcap is not None:
                     p.mul_(transform.slopes_(logits))
                 gradients.add(rows, p, factors * transform.scale, states[rows], matrix)
@@ -185,7 +197,7 @@ class _Gradients:
 
         Args:
             rows: Which targets these are.
-            slopes: [rows, vocabulary] ∂(−log p_y) / ∂(a·z).
+            slopes: [rows, vocabulary] ∂loss / ∂(a·z) of a target that counts 1.
             factors: [rows, 1] by which each row counts.
             states: [rows, d]
             matrix: [vocabulary, d]
@@ -212,13 +224,14 @@ def _chunks(num_targets: int, vocabulary: int, device: str) -> Iterator[slice]:
     return (slice(start, min(start + rows, num_targets)) for start in range(0, num_targets, max(rows, 1)))
 
 
-def _tell(logits: Tensor, p: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Fill `p` with softmax(logits), and tell −log p_y, entropy and hits, each [rows, 1], of targets [rows, 1]."""
+def _tell(logits: Tensor, p: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Fill `p` with softmax(logits), and tell logsumexp, −log p_y, entropy and hits, each [rows, 1], of targets
+    [rows, 1]."""
     top = logits.argmax(-1, keepdim=True)
     torch.softmax(logits, -1, out=p)
     log_total = logits.gather(-1, top) - p.gather(-1, top).log()  # the largest p is never near 0
     entropy = log_total - torch.linalg.vecdot(p, logits).unsqueeze(-1)
-    return log_total - logits.gather(-1, targets), entropy, top == targets
+    return log_total, log_total - logits.gather(-1, targets), entropy, top == targets
 
 
 def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:

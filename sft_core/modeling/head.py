@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from sft_core.errors import RecipeError
-from sft_core.modeling.fused_loss import LogitTransform, LossType, TargetLoss, fused_loss
+from sft_core.modeling.fused_loss import LogitTransform, TargetLoss, fused_loss
+from sft_core.modeling.objective import Objective
 from sft_core.modeling.token_sums import sum_over_targets
 
 _SMALL, _LARGE = 2.0**-20, 2.0**60
@@ -54,7 +55,7 @@ class Head:
         self.linear = linear
         """Whose place the fused step takes; None where it cannot."""
         self.transform = transform
-        self._call: tuple[Targets, LossType] | None = None
+        self._call: tuple[Targets, Objective] | None = None
         self._result: TargetLoss | None = None
         # One object for all calls, so that a compiled model is not compiled anew.
         self._forward = torch.compiler.disable(self._fused)  # type: ignore[no-untyped-call]
@@ -82,7 +83,7 @@ class Head:
         return cls(module, linear, transform)
 
     def run(
-        self, model: nn.Module, inputs: dict[str, Any], targets: Targets, loss_type: LossType
+        self, model: nn.Module, inputs: dict[str, Any], targets: Targets, objective: Objective
     ) -> tuple[TargetLoss, Any]:
         """Run the model with the loss in the place of its head.
 
@@ -91,8 +92,8 @@ class Head:
         """
         if self.linear is None:
             outputs = forward_at_targets(model, self.module, inputs, targets.predicts)
-            return sum_over_targets(outputs.logits, targets.ids, targets.weights, loss_type), outputs
-        self._call, self._result = (targets, loss_type), None
+            return sum_over_targets(outputs.logits, targets.ids, targets.weights, objective), outputs
+        self._call, self._result = (targets, objective), None
         try:
             with _replaced_forward(self.linear, self._forward):
                 outputs = model(**inputs, use_cache=False)
@@ -106,14 +107,14 @@ class Head:
         """Make the loss of hidden states [blocks, tokens, d], and return a zero that is connected to it."""
         assert self._call is not None, "only within `run`"
         assert self.linear is not None, "only put into the place of one"
-        targets, loss_type = self._call
+        targets, objective = self._call
         self._result = fused_loss(
             hidden[_checked(targets.predicts, hidden)],
             _whole(self.linear.weight),
             None if self.linear.bias is None else _whole(self.linear.bias),
             targets.ids,
             targets.weights,
-            loss_type,
+            objective,
             self.transform,
         )
         return (self._result.loss * 0).nan_to_num(0.0).reshape(1, 1, 1)

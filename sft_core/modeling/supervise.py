@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from sft_core.errors import RecipeError
 from sft_core.modeling.batches import NOT_FOR_THE_MODEL, Batch
-from sft_core.modeling.fused_loss import NUM_SUMS, LossType
+from sft_core.modeling.fused_loss import NUM_SUMS
 from sft_core.modeling.head import Head, Targets
+from sft_core.modeling.objective import LIKELIHOOD, Objective
 from sft_core.modeling.segments import sum_by_segment, sum_by_source
 from sft_core.records import IGNORED_LABEL
 
@@ -34,7 +35,7 @@ class Supervised(NamedTuple):
 
 
 def supervise(
-    model: nn.Module, head: Head, batch: Batch, loss_type: LossType = "nll", with_router: bool = False
+    model: nn.Module, head: Head, batch: Batch, objective: Objective = LIKELIHOOD, with_router: bool = False
 ) -> Supervised:
     """Run the model on a batch and sum the loss over its targets.
 
@@ -45,7 +46,7 @@ def supervise(
         model: As it is trained, perhaps wrapped for several processes.
         head: Its output projection.
         batch: As the collator makes it; `labels` [rows, tokens] are −100 where there is no target.
-        loss_type: `nll` or `dft`.
+        objective: What is minimized.
         with_router: Whether to ask a mixture of experts for its auxiliary loss.
 
     Raises:
@@ -55,7 +56,7 @@ def supervise(
     if with_router:
         inputs["output_router_logits"] = True
     targets = _targets(batch)
-    found, outputs = head.run(model, inputs, targets, loss_type)
+    found, outputs = head.run(model, inputs, targets, objective)
     aux_loss = getattr(outputs, "aux_loss", None) if with_router else None
     if with_router and aux_loss is None:
         raise RecipeError("training.router_aux_loss_coef: the model gives no auxiliary loss; leave the field out, or 0")

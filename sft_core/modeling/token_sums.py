@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from sft_core.metrics import TokenSums
-from sft_core.modeling.fused_loss import LossType, TargetLoss, add_up
+from sft_core.modeling.fused_loss import TargetLoss, add_up
+from sft_core.modeling.objective import LIKELIHOOD, Objective
 
 ROWS_AT_A_TIME = 64
 
 
 def sum_over_targets(
-    logits: Tensor, targets: Tensor, weights: Tensor | None = None, loss_type: LossType = "nll"
+    logits: Tensor, targets: Tensor, weights: Tensor | None = None, objective: Objective = LIKELIHOOD
 ) -> TargetLoss:
     """Sum loss, entropy and hits over targets; the formulas are those of `fused_loss`, all in float32.
 
@@ -21,7 +22,7 @@ def sum_over_targets(
         logits: [targets, vocabulary]
         targets: [targets]
         weights: [targets] w of each; None where all are 1.
-        loss_type: `nll` or `dft`.
+        objective: What is minimized.
 
     Returns:
         The summed loss with gradient (a zero that is connected to the graph if there is no target), the loss of each
@@ -30,7 +31,9 @@ def sum_over_targets(
     logits = logits.float()
     log_total = torch.logsumexp(logits, dim=-1)
     nll = log_total - logits.gather(-1, targets[:, None]).squeeze(-1)
-    losses = nll if loss_type == "nll" else nll * torch.exp(-nll.detach())
+    losses = nll if objective.loss_type == "nll" else nll * torch.exp(-nll.detach())
+    if objective.label_smoothing:
+        losses = torch.lerp(nll, log_total - logits.mean(-1), objective.label_smoothing)
     losses = losses if weights is None else losses * weights
     with torch.no_grad():
         entropy = log_total - _expected_logits(logits, log_total)

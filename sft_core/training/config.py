@@ -37,6 +37,8 @@ class TrainingConfig(  # pydantic lists the fields of the last base first
         for name, (value, reason) in ONE_VALUE.items():
             if getattr(self, name) != value:
                 raise ValueError(f"`{name}` can only be {str(value).lower()}: {reason}; found {getattr(self, name)}")
+        if self.label_smoothing_factor and self.loss_type != "nll":
+            raise ValueError("`label_smoothing_factor` belongs to `loss_type: nll`; leave it out")
         if self.peft and self.num_layers_unfrozen != -1:
             raise ValueError("`peft` trains an adapter and freezes all layers: leave out `num_layers_unfrozen`")
         if self.follows_evaluation and self.eval_strategy == "no":

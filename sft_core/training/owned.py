@@ -63,10 +63,6 @@ OWNED: Mapping[str, str] = {
 """Name → reason. Whoever writes one of these is told the reason."""
 
 ONE_VALUE: Mapping[str, tuple[Any, str]] = {
-    "label_smoothing_factor": (
-        0.0,
-        "the loss is computed without the logits of all tokens, and smoothing needs them; TRL is giving it up as well",
-    ),
     "average_tokens_across_devices": (
         True,
         "a step has one denominator, the targets of all processes: otherwise the loss would depend on their number",

@@ -9,6 +9,7 @@ from transformers import AutoTokenizer, EarlyStoppingCallback
 from sft_core.errors import StageFailedError, StageInterruptedError
 from sft_core.modeling import (
     Blocks,
+    Objective,
     base_of,
     check_positions,
     choose_trained,
@@ -70,7 +71,7 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
         train_dataset=splits["train"],
         eval_dataset=splits.get("eval"),
         metrics_path=plan.output_folder / METRICS_FILE,
-        loss_type=plan.training.loss_type,
+        objective=Objective(plan.training.loss_type, plan.training.label_smoothing_factor),
         router_coef=plan.training.router_aux_loss_coef,
         offloads_activations=plan.training.activation_offloading,
         answerer=answerer,

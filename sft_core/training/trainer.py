@@ -11,9 +11,10 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from sft_core.modeling import (
+    LIKELIHOOD,
     NUM_SUMS,
     Head,
-    LossType,
+    Objective,
     as_token_sums,
     attention_over_rows,
     base_of,
@@ -49,7 +50,7 @@ class SupervisedTrainer(ResumableTrainer):
         self,
         *args: Any,
         metrics_path: Path,
-        loss_type: LossType = "nll",
+        objective: Objective = LIKELIHOOD,
         router_coef: float | None = None,
         offloads_activations: bool = False,
         answerer: Answerer | None = None,
@@ -59,10 +60,10 @@ class SupervisedTrainer(ResumableTrainer):
         self.model_accepts_loss_kwargs = True  # makes the Trainer count the targets of a whole step
         self.add_callback(_LogLastStep())
         self.add_callback(_StartWatch(self))
-        self.window = Window(self.args.device, self.train_dataset.sources, loss_type)
+        self.window = Window(self.args.device, self.train_dataset.sources, objective)
         self.speed = Speed(self.model, arithmetic_dtype(self.args), self.args.world_size)
         self.finite = FiniteCheck()
-        self._loss_type: LossType = loss_type
+        self._objective = objective
         self._router_coef = router_aux_loss_coef(self.model, router_coef)
         self._head: Head | None = None
         self._metrics_path = metrics_path
@@ -96,7 +97,7 @@ class SupervisedTrainer(ResumableTrainer):
         DDP averages gradients over processes, so the share is scaled by their number.
         """
         self._head = self._head or measure_head(model, inputs)
-        found = supervise(model, self._head, inputs, self._loss_type, with_router=self._router_coef > 0)
+        found = supervise(model, self._head, inputs, self._objective, with_router=self._router_coef > 0)
         segments = inputs["segments"]
         by_segment = sum_by_segment(found.target_losses, found.weights, segments["num_targets"])
         self.finite.add_losses(self.state.global_step + 1, by_segment[0], segments["block"])

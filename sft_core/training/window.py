@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sft_core.modeling import NUM_SUMS, LossType, as_token_sums
+from sft_core.modeling import LIKELIHOOD, NUM_SUMS, Objective, as_token_sums
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -32,12 +32,12 @@ class Window:
     """Sums over the micro-batches of this process since the last line, kept on the device so that counting never waits
     for it. All of them lie in one tensor, so that a checkpoint holds them exactly."""
 
-    def __init__(self, device: torch.device, sources: Sequence[str] = (), loss_type: LossType = "nll") -> None:
+    def __init__(self, device: torch.device, sources: Sequence[str] = (), objective: Objective = LIKELIHOOD) -> None:
         self.num_tokens = 0
         """Tokens seen by all processes since the start, without padding."""
         self.sources = tuple(sources) if len(sources) > 1 else ()
         """Whose losses are told apart; a single one has no loss of its own."""
-        self._loss_type = loss_type
+        self._objective = objective
         self._sums = torch.zeros(NUM_SUMS + NUM_COUNTS + 2 * len(self.sources), dtype=torch.float64, device=device)
 
     def add(
@@ -63,7 +63,7 @@ class Window:
         sums, counts, by_source = summed.split([NUM_SUMS, NUM_COUNTS, 2 * len(self.sources)])
         num_tokens, num_pairs, aux_loss, num_aux = counts.tolist()
         self.num_tokens += int(num_tokens)
-        metrics = as_token_sums(sums).means(loss_type=self._loss_type)
+        metrics = as_token_sums(sums).means(is_likelihood=self._objective.is_likelihood)
         metrics |= {"aux_loss": aux_loss / num_aux} if num_aux else {}
         metrics |= {"num_tokens": self.num_tokens, **loss_by_source(by_source, self.sources)}
         return Line(metrics, num_tokens, num_pairs)

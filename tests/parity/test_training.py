@@ -28,6 +28,11 @@ STEPS = 20
 VOCABULARY = 64
 BLOCK_TOKENS = 48
 LAYOUTS = ("no packing", "padding-free", "bfd")
+LOSSES: dict[str, dict[str, Any]] = {
+    "nll": {},
+    "dft": {"loss_type": "dft"},
+    "smoothed": {"label_smoothing_factor": 0.2},
+}
 LORA = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "target_modules": ["q_proj", "v_proj", "down_proj"]}
 COMMON: dict[str, Any] = {
     "max_steps": STEPS,
@@ -77,7 +82,7 @@ def laid_out(layout: str, rows: list[dict[str, list[int]]]) -> Dataset:
     return dataset
 
 
-def by_trl(layout: str, loss_type: str, is_lora: bool, base: Path, folder: Path) -> list[dict[str, float]]:
+def by_trl(layout: str, loss: str, is_lora: bool, base: Path, folder: Path) -> list[dict[str, float]]:
     args = SFTConfig(
         output_dir=str(folder),
         report_to="none",
@@ -87,10 +92,10 @@ def by_trl(layout: str, loss_type: str, is_lora: bool, base: Path, folder: Path)
         packing=layout == "bfd",
         padding_free=layout != "no packing",
         dataset_kwargs={"skip_prepare_dataset": True},
-        loss_type=loss_type,
         save_strategy="no",
         disable_tqdm=True,
         **COMMON,
+        **LOSSES[loss],
     )
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
@@ -103,12 +108,12 @@ def by_trl(layout: str, loss_type: str, is_lora: bool, base: Path, folder: Path)
     return [line for line in trainer.state.log_history if "loss" in line]
 
 
-def by_us(layout: str, loss_type: str, is_lora: bool, base: Path, folder: Path) -> list[dict[str, float]]:
+def by_us(layout: str, loss: str, is_lora: bool, base: Path, folder: Path) -> list[dict[str, float]]:
     blocks = laid_out(layout, rows_of(1, 90)).to_list()
     alone = [{**block, "seq_lengths": block.get("seq_lengths", [len(block["input_ids"])])} for block in blocks]
     Dataset.from_list(alone).save_to_disk(str(folder / "train"))
     tokenizer_of_ids().save_pretrained(folder / "tokenizer")
-    return trained(base, folder, loss_type=loss_type, padding_free=layout == "padding-free", is_lora=is_lora)
+    return trained(base, folder, padding_free=layout == "padding-free", is_lora=is_lora, **LOSSES[loss])
 
 
 def trained(base: Path, folder: Path, is_lora: bool = False, **training: Any) -> list[dict[str, float]]:
@@ -140,13 +145,13 @@ def trained(base: Path, folder: Path, is_lora: bool = False, **training: Any) ->
 
 
 @pytest.mark.parametrize("is_lora", [False, True], ids=["full", "LoRA"])
-@pytest.mark.parametrize("loss_type", ["nll", "dft"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_losses_and_gradient_norms_are_those_of_trl(
-    layout: str, loss_type: str, is_lora: bool, base: Path, tmp_path: Path
+    layout: str, loss: str, is_lora: bool, base: Path, tmp_path: Path
 ) -> None:
-    theirs = by_trl(layout, loss_type, is_lora, base, tmp_path / "theirs")
-    ours = [line for line in by_us(layout, loss_type, is_lora, base, tmp_path / "ours") if "loss" in line]
+    theirs = by_trl(layout, loss, is_lora, base, tmp_path / "theirs")
+    ours = [line for line in by_us(layout, loss, is_lora, base, tmp_path / "ours") if "loss" in line]
     assert len(ours) == len(theirs) == STEPS
     for name in ("loss", "grad_norm", "learning_rate"):
         assert [line[name] for line in ours] == pytest.approx([line[name] for line in theirs], rel=1e-5), name

@@ -37,4 +37,4 @@ def test_the_loss_is_the_weighted_mean_and_the_others_count_each_target_once() -
 def test_the_likelihood_is_told_where_the_loss_is_another() -> None:
     sums = TokenSums(loss=1.0, targets=2.0, weight=2.0, nll=6.0)
     assert "nll" not in sums.means()
-    assert sums.means(loss_type="dft")["nll"] == 3.0
+    assert sums.means(is_likelihood=False)["nll"] == 3.0

@@ -50,8 +50,9 @@ class OptimizationFields(Section):
     """Keeps the division finite."""
     max_grad_norm: float = Field(default=1.0, ge=0)
     """Gradients are scaled down to this norm; 0 leaves them alone."""
-    label_smoothing_factor: float = 0.0
-    """Only 0: the loss is that of the token in the data alone."""
+    label_smoothing_factor: float = Field(default=0.0, ge=0, le=1)
+    """Share ε of the loss that all tokens of the vocabulary have in equal parts (label smoothing, arXiv 1512.00567):
+    (1 − ε) × −log p of the target, and ε × the mean of −log p of all. Metrics then have `nll` besides `loss`."""
     average_tokens_across_devices: bool = True
     """Only true: a step has one denominator, the targets of all processes."""
     neftune_noise_alpha: float | None = Field(default=None, gt=0)

@@ -13,7 +13,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
-from sft_core.modeling import evaluate_batches, measure_head, supervise
+from sft_core.modeling import Objective, evaluate_batches, measure_head, supervise
 from tests.sft_core.modeling.test_head import a_batch, tiny
 
 WAYS = {"root": "llama", "own": "cohere", "tied": "cohere", "ddp": "llama"}
@@ -37,7 +37,7 @@ def step(way: str, rank: int) -> dict[str, torch.Tensor]:
         assert isinstance(model.lm_head.weight, DTensor)
     head = measure_head(wrapped, mine)
     assert head.linear is model.lm_head
-    found = supervise(wrapped, head, mine, "dft")
+    found = supervise(wrapped, head, mine, Objective("dft"))
     (found.loss * dist.get_world_size()).backward()  # gradients are averaged over processes
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     whole = {name: part.full_tensor() if isinstance(part, DTensor) else part for name, part in gradients.items()}

@@ -13,8 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sft_core.modeling import fused_loss as module
 from sft_core.modeling.fused_loss import LogitTransform, fused_loss
+from sft_core.modeling.objective import Objective
 
 VOCABULARY, WIDTH, TARGETS = 23, 7, 10
+OBJECTIVES = {"nll": Objective(), "dft": Objective("dft"), "smoothed": Objective(label_smoothing=0.2)}
 TRANSFORMS = {"none": LogitTransform(), "scale": LogitTransform(0.3), "softcap": LogitTransform(1.5, 2.0)}
 
 
@@ -41,7 +43,7 @@ def brute_force(
     bias: Tensor | None,
     targets: Tensor,
     weights: Tensor | None,
-    loss_type: str,
+    objective: str,
     transform: LogitTransform,
 ) -> tuple[Tensor, dict[str, float]]:
     """All logits in float64, with autograd; and the sums by name."""
@@ -50,7 +52,9 @@ def brute_force(
     z = z if transform.softcap is None else transform.softcap * torch.tanh(z / transform.softcap)
     log_p = torch.log_softmax(z, -1)
     nll = -log_p[torch.arange(len(z)), targets]
-    losses = nll * (torch.exp(-nll).detach() if loss_type == "dft" else 1.0)
+    losses = {"nll": nll, "dft": nll * torch.exp(-nll).detach(), "smoothed": 0.8 * nll - 0.2 * log_p.mean(-1)}[
+        objective
+    ]
     losses = losses if weights is None else losses * weights
     entropy = -(log_p.exp() * log_p).sum(-1)
     weight_sum = len(targets) if weights is None else weights.double().sum().item()
@@ -65,12 +69,12 @@ def brute_force(
     }
 
 
-CASES = list(itertools.product(["nll", "dft"], [False, True], [False, True], TRANSFORMS))
+CASES = list(itertools.product(OBJECTIVES, [False, True], [False, True], TRANSFORMS))
 
 
-@pytest.mark.parametrize(("loss_type", "has_weights", "has_bias", "transform"), CASES)
+@pytest.mark.parametrize(("objective", "has_weights", "has_bias", "transform"), CASES)
 def test_loss_sums_and_gradients_equal_a_brute_force_computation(
-    loss_type: Any, has_weights: bool, has_bias: bool, transform: str
+    objective: str, has_weights: bool, has_bias: bool, transform: str
 ) -> None:
     given_, same = numbers(), numbers()
     parts = [name for name in ("hidden", "weight", "bias") if name != "bias" or has_bias]
@@ -79,9 +83,9 @@ def test_loss_sums_and_gradients_equal_a_brute_force_computation(
         for name in parts:
             values[name].requires_grad_()
         bias, weights = values["bias"] if has_bias else None, values["weights"] if has_weights else None
-        arguments.append((values["hidden"], values["weight"], bias, values["targets"], weights, loss_type))
-    found = fused_loss(*arguments[0], TRANSFORMS[transform])
-    losses, sums = brute_force(*arguments[1], TRANSFORMS[transform])
+        arguments.append((values["hidden"], values["weight"], bias, values["targets"], weights))
+    found = fused_loss(*arguments[0], OBJECTIVES[objective], TRANSFORMS[transform])
+    losses, sums = brute_force(*arguments[1], objective, TRANSFORMS[transform])
     (0.25 * found.loss).backward()
     (0.25 * losses.sum()).backward()
     assert found.loss.item() == pytest.approx(sums["loss"], rel=1e-5)
@@ -96,10 +100,10 @@ def test_loss_sums_and_gradients_equal_a_brute_force_computation(
 @given(
     targets=st.integers(0, 13),
     rows=st.integers(1, 14),
-    loss_type=st.sampled_from(["nll", "dft"]),
+    objective=st.sampled_from(sorted(OBJECTIVES)),
     transform=st.sampled_from(sorted(TRANSFORMS)),
 )
-def test_how_rows_are_cut_changes_nothing(targets: int, rows: int, loss_type: Any, transform: str) -> None:
+def test_how_rows_are_cut_changes_nothing(targets: int, rows: int, objective: str, transform: str) -> None:
     results = []
     for rows_at_a_time in (rows, 1000):
         values = numbers(torch.float64, targets)
@@ -107,7 +111,7 @@ def test_how_rows_are_cut_changes_nothing(targets: int, rows: int, loss_type: An
             values[name].requires_grad_()
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(module.LOGITS_BYTES, "cpu", rows_at_a_time * VOCABULARY * 4)
-            found = fused_loss(**values, loss_type=loss_type, transform=TRANSFORMS[transform])
+            found = fused_loss(**values, objective=OBJECTIVES[objective], transform=TRANSFORMS[transform])
         found.loss.backward()
         gradients = [values[name].grad for name in ("hidden", "weight", "bias")]
         results.append([found.loss.detach(), found.target_losses, found.sums, *gradients])
@@ -190,17 +194,17 @@ def test_no_tensor_is_larger_than_a_chunk_of_logits_or_the_weight() -> None:
     assert max(shape.numel() for shape in of_logits) <= max(2 * 4 * VOCABULARY, VOCABULARY * WIDTH)
 
 
-@pytest.mark.parametrize("loss_type", ["nll", "dft"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("how", ["autocast", "weights"])
-def test_bfloat16_is_close_to_float32(loss_type: Any, how: str) -> None:
+def test_bfloat16_is_close_to_float32(objective: str, how: str) -> None:
     """Close as its 8 bits allow: each logit and each state is rounded by up to 0.4 %."""
     exact, rough = numbers(), numbers(torch.bfloat16 if how == "weights" else torch.float32)
     for values in (exact, rough):
         for name in ("hidden", "weight", "bias"):
             values[name].requires_grad_()
-    expected = fused_loss(**exact, loss_type=loss_type)
+    expected = fused_loss(**exact, objective=OBJECTIVES[objective])
     with torch.autocast("cpu", torch.bfloat16, enabled=how == "autocast"):
-        found = fused_loss(**rough, loss_type=loss_type)
+        found = fused_loss(**rough, objective=OBJECTIVES[objective])
     expected.loss.backward()
     found.loss.backward()
     assert found.loss.dtype == torch.float32

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_seed
 
 from sft_core.errors import RecipeError
-from sft_core.modeling import Head, evaluate_batches, measure_head, router_aux_loss_coef, supervise
+from sft_core.modeling import Head, Objective, evaluate_batches, measure_head, router_aux_loss_coef, supervise
 from sft_core.modeling import fused_loss as fused_module
 from tests.sft_core.modeling.test_fused_loss import Shapes
 
@@ -67,11 +67,17 @@ def a_batch() -> dict[str, Tensor]:
     }
 
 
-def with_all_logits(model: nn.Module, batch: dict[str, Tensor], loss_type: str) -> Tensor:
+def with_all_logits(model: nn.Module, batch: dict[str, Tensor], objective: Objective) -> Tensor:
     logits = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False).logits
     following, weights = batch["labels"][:, 1:], batch["loss_weights"][:, 1:]
-    nll = nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), following, reduction="none", ignore_index=-100)
-    return (nll * weights * (torch.exp(-nll).detach() if loss_type == "dft" else 1.0)).sum()
+    losses = nn.functional.cross_entropy(
+        logits[:, :-1].transpose(1, 2),
+        following,
+        reduction="none",
+        ignore_index=-100,
+        label_smoothing=objective.label_smoothing,
+    )
+    return (losses * weights * (torch.exp(-losses).detach() if objective.loss_type == "dft" else 1.0)).sum()
 
 
 def gradients(model: nn.Module, loss: Tensor) -> dict[str, Tensor]:
@@ -94,19 +100,20 @@ def test_fused_loss_and_gradients_equal_those_of_all_logits(model_type: str) -> 
     _, scale, softcap = MODELS[model_type]
     assert head.transform.scale == pytest.approx(scale, rel=1e-6)
     assert head.transform.softcap == (None if softcap is None else pytest.approx(softcap, rel=1e-6))
-    for loss_type in ("nll", "dft"):
-        found, expected = supervise(model, head, batch, loss_type), with_all_logits(model, batch, loss_type)
+    for objective in (Objective(), Objective("dft"), Objective(label_smoothing=0.2)):
+        found, expected = supervise(model, head, batch, objective), with_all_logits(model, batch, objective)
         assert found.loss.item() == pytest.approx(expected.item(), rel=1e-5)
         assert found.target_losses.sum().item() == pytest.approx(expected.item(), rel=1e-5)
         assert_equal_gradients(gradients(model, found.loss), gradients(model, expected))
 
 
+@pytest.mark.parametrize("objective", [Objective("dft"), Objective(label_smoothing=0.2)])
 @pytest.mark.parametrize("model_type", ["llama", "gemma2", "cohere"])
-def test_the_models_own_logits_say_the_same(model_type: str) -> None:
+def test_the_models_own_logits_say_the_same(model_type: str, objective: Objective) -> None:
     model, batch = tiny(model_type), a_batch()
     head = measure_head(model, batch)
-    fused = supervise(model, head, batch, "dft")
-    exact = supervise(model, Head(head.module, None, head.transform), batch, "dft")
+    fused = supervise(model, head, batch, objective)
+    exact = supervise(model, Head(head.module, None, head.transform), batch, objective)
     torch.testing.assert_close(fused.sums, exact.sums, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(fused.target_losses, exact.target_losses, rtol=1e-4, atol=1e-6)
     assert_equal_gradients(gradients(model, fused.loss), gradients(model, exact.loss))
@@ -119,7 +126,7 @@ def test_frozen_parts_get_no_gradient_and_the_others_all_of_theirs(frozen: str) 
         parameter.requires_grad_(name.startswith("lm_head") == (frozen == "body"))
     found = gradients(model, supervise(model, measure_head(model, batch), batch).loss)
     assert found.keys() == {name for name, p in model.named_parameters() if p.requires_grad}
-    assert_equal_gradients(found, gradients(model, with_all_logits(model, batch, "nll")))
+    assert_equal_gradients(found, gradients(model, with_all_logits(model, batch, Objective())))
 
 
 def test_no_tensor_of_all_tokens_by_the_vocabulary_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +180,7 @@ def test_what_cannot_be_replaced_makes_its_own_logits(why: str) -> None:
         model.lm_head.register_forward_hook(lambda _, args, logits: logits + torch.arange(VOCABULARY) / VOCABULARY)
     head = measure_head(model, batch)
     assert head.linear is None
-    found, expected = supervise(model, head, batch), with_all_logits(model, batch, "nll")
+    found, expected = supervise(model, head, batch), with_all_logits(model, batch, Objective())
     assert found.loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert_equal_gradients(gradients(model, found.loss), gradients(model, expected))
 
@@ -198,7 +205,7 @@ def test_adapters_around_the_head(kind: str) -> None:
         model.base_model.model.lm_head.base_layer.weight.requires_grad_()
     head = measure_head(model, batch)
     assert (head.linear is None) == (kind == "lora")
-    found, expected = supervise(model, head, batch), with_all_logits(model, batch, "nll")
+    found, expected = supervise(model, head, batch), with_all_logits(model, batch, Objective())
     assert found.loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert_equal_gradients(gradients(model, found.loss), gradients(model, expected))
 
@@ -216,7 +223,7 @@ def test_an_adapter_on_the_head_that_begins_without_effect_is_trained(method: st
     )
     model = peft.get_peft_model(model, config).eval()
     head = measure_head(model, batch)
-    found, expected = supervise(model, head, batch), with_all_logits(model, batch, "nll")
+    found, expected = supervise(model, head, batch), with_all_logits(model, batch, Objective())
     assert found.loss.item() == pytest.approx(expected.item(), rel=1e-5)
     gradient = gradients(model, expected)
     assert any(part.abs().max() > 0 for part in gradient.values())

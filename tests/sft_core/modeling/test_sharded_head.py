@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from sft_core.modeling import measure_head, supervise
+from sft_core.modeling import Objective, measure_head, supervise
 from tests.sft_core.modeling.sharded_head import WAYS, model_of
 from tests.sft_core.modeling.test_head import a_batch
 
@@ -38,7 +38,7 @@ def test_two_processes_say_what_one_says(way: str, of_two_processes: dict[str, A
     found = of_two_processes[way]
     model, batch = model_of(way), a_batch()
     head = measure_head(model, batch)
-    expected = supervise(model, head, batch, "dft")
+    expected = supervise(model, head, batch, Objective("dft"))
     expected.loss.backward()
     torch.testing.assert_close(found["sums"], expected.sums, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found["evaluated"], supervise(model, head, batch).sums, rtol=1e-5, atol=1e-5)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sft_core.metrics import TokenSums
-from sft_core.modeling import as_token_sums, weights_at_targets
+from sft_core.modeling import Objective, as_token_sums, weights_at_targets
 from sft_core.modeling.token_sums import sum_over_targets
 
 LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [5.0, 0.0, 0.0]])
@@ -34,7 +34,7 @@ def test_dft_scales_each_loss_and_its_gradient_by_the_targets_probability() -> N
     plain, scaled = LOGITS.clone().requires_grad_(), LOGITS.clone().requires_grad_()
     p = torch.softmax(LOGITS, -1)[torch.arange(3), TARGETS]
     _, losses, sums = sum_over_targets(plain, TARGETS)
-    dft, dft_losses, dft_sums = sum_over_targets(scaled, TARGETS, loss_type="dft")
+    dft, dft_losses, dft_sums = sum_over_targets(scaled, TARGETS, objective=Objective("dft"))
     sum_over_targets(plain, TARGETS, p).loss.backward()
     dft.backward()
     torch.testing.assert_close(dft_losses, losses * p)

@@ -125,7 +125,7 @@ def test_reading_a_section_does_not_import_torch() -> None:
         ({"optim_target_modules": ["attn"]}, "belongs to the `galore` and `apollo` optimizers"),
         ({"optim": "lomo", "gradient_accumulation_steps": 2}, "set `gradient_accumulation_steps` to 1, found 2"),
         ({"average_tokens_across_devices": False}, "can only be true: a step has one denominator"),
-        ({"label_smoothing_factor": 0.1}, "can only be 0.0: the loss is computed without the logits"),
+        ({"label_smoothing_factor": 0.1, "loss_type": "dft"}, "belongs to `loss_type: nll`"),
         ({"use_cache": True}, "can only be false: with a cache of keys"),
         ({"save_only_model": True}, "can only be false: an interrupted training"),
         ({"gradient_checkpointing_kwargs": {"use_reentrand": False}}, "found use_reentrand"),
