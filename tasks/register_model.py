@@ -18,7 +18,7 @@ from sft_core.records import StageOutcome
 from sft_core.training import MODEL_FOLDER
 from tasks.caching import artifact_task
 from tasks.provenance import PROJECT, RecipeText
-from tasks.tracking import TrackedRun, Tracker
+from tasks.tracking import Registry, TrackedRun, Tracker, log_model
 
 SERVING_LIBRARIES = (
     "torch",
@@ -78,11 +78,11 @@ def register_model(
     libraries = (*SERVING_LIBRARIES, *(() if facts_of_training["is_merged"] else ADAPTER_LIBRARIES))
     with TemporaryDirectory(dir=folder.parent, suffix=folder.suffix) as beside:  # swept with the folder after a kill
         _write_companions(Path(beside), recipe.yaml, scores, digests, libraries)
-        model_id = tracker.log_model(
+        model_id = log_model(
             run, model_name, store.path(trained) / MODEL_FOLDER, Path(beside), facts_of_training["global_step"], tags
         )
-    version = tracker.register(model_name, model_id, run, tags)
-    verdict = _promote(store, tracker, config, model_name, version, scores, digests.get("data_digest.eval"))
+    version = tracker.registry.register(model_name, model_id, run.run_id, tags)
+    verdict = _promote(store, tracker.registry, config, model_name, version, scores, digests.get("data_digest.eval"))
     facts = ModelVersion(
         name=model_name, version=version, model_id=model_id, is_champion=verdict.is_promoted, verdict=verdict.reason
     )
@@ -92,7 +92,7 @@ def register_model(
 
 def _promote(
     store: ArtifactStore,
-    tracker: Tracker,
+    registry: Registry,
     config: RegistryConfig,
     name: str,
     version: str,
@@ -101,7 +101,7 @@ def _promote(
 ) -> Verdict:
     """Decide under a lock, because MLflow's aliases are last-writer-wins."""
     with store.lock(f"alias-{name}"):
-        champion = tracker.alias_tags(name, CHAMPION)
+        champion = registry.alias_tags(name, CHAMPION)
         verdict = decide(
             config.gate,
             scores.get(config.gate.metric),
@@ -109,8 +109,8 @@ def _promote(
             champion is not None,
         )
         if verdict.is_promoted:
-            tracker.set_alias(name, CHAMPION, version)
-        tracker.tag_version(
+            registry.set_alias(name, CHAMPION, version)
+        registry.tag_version(
             name, version, {"sft.verdict": ("promoted: " if verdict.is_promoted else "kept back: ") + verdict.reason}
         )
     return verdict

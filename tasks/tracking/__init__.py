@@ -1,0 +1,14 @@
+"""All that knows MLflow: a run's life, its parameters, data, metrics and models.
+
+The flow owns the run, from its first stage to its final status. The same recipe over the same bytes with the same code
+goes on in the same run: a finished one is left as it is and found again, a failed one is resumed. Metrics come from
+the trainer's `metrics.jsonl`; a point that the run already has is never sent again, so that forwarding can be repeated
+at will.
+"""
+
+from tasks.tracking.logged_models import log_model
+from tasks.tracking.registry import Registry
+from tasks.tracking.tracked_run import TrackedRun
+from tasks.tracking.tracker import Tracker, open_tracker
+
+__all__ = ["Registry", "TrackedRun", "Tracker", "log_model", "open_tracker"]
