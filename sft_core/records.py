@@ -109,6 +109,19 @@ PROMPTS = pa.schema(
     ]
 )
 
+SCORED_ITEMS = pa.schema(
+    [
+        # as in the scorecard: `eval_loss`, `exact_match`, `f1/temperature:0.5`
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("numerator", pa.float64(), nullable=False),
+        pa.field("denominator", pa.float64(), nullable=False),
+    ]
+)
+"""What each held-out row adds to a score of one model: the score is Σ numerator / Σ denominator. Of the loss these are
+the row's weighted loss and weight, of an answer's metric its value and 1."""
+
 SEGMENTS = pa.schema(
     [
         pa.field("block", pa.int64(), nullable=False),

@@ -1,0 +1,102 @@
+"""Where the model lies that somebody names: a folder, a run, or an address in MLflow."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from mlflow import MlflowClient, artifacts
+from mlflow.entities import LoggedModel
+from mlflow.exceptions import MlflowException
+
+from sft_core.errors import RecipeError
+
+EXPECTED = "expected a model's folder, a run's id, `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or `models:/MODEL_ID`"
+_ALIAS = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>.+)")
+_VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)")
+_MODEL_ID = re.compile(r"(models:/)?(?P<id>m-[0-9a-f]{32})")
+_RUN = re.compile(r"(runs:/)?(?P<id>[0-9a-f]{32})")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """A model, and what MLflow knows of it."""
+
+    folder: Path
+    """Weights, configuration and tokenizer, as `from_pretrained` takes them."""
+    companions: Path | None
+    """The folder with `MLmodel`, recipe and scores; None of a plain folder."""
+    model_id: str | None
+    """Of the logged model; None of a plain folder."""
+    run_id: str | None
+    """Which made it; None if it is not known."""
+
+
+def find_model(client: MlflowClient, reference: str, downloads: Path) -> FoundModel:
+    """Find a model by any of its names.
+
+    Args:
+        client: Of the store that knows it.
+        reference: A folder (a model's, or a training's with `model/` in it), a run's id, or an address `models:/…`.
+        downloads: Where a model is brought to that does not lie on this machine; one that is there is taken as it is.
+
+    Raises:
+        RecipeError: if there is no such model.
+    """
+    path = Path(reference).expanduser()
+    if path.is_dir():
+        folder = path / "model" if (path / "model" / "config.json").exists() else path
+        if not (folder / "config.json").exists():
+            raise RecipeError(f"model '{reference}': {EXPECTED}; found a folder without config.json")
+        return FoundModel(folder.resolve(), None, None, None)
+    model = logged_model(client, reference)
+    companions = _local(model, downloads)
+    return FoundModel(companions / "model", companions, str(model.model_id), model.source_run_id)
+
+
+def logged_model(client: MlflowClient, reference: str) -> LoggedModel:
+    """Find the entity behind a run's id or an address `models:/…`; of a run, its newest model.
+
+    Raises:
+        RecipeError: if there is none.
+    """
+    try:
+        if match := _ALIAS.fullmatch(reference):
+            version = client.get_model_version_by_alias(match["name"], match["alias"])
+            return client.get_logged_model(_id_of(str(version.source)))
+        if match := _VERSION.fullmatch(reference):
+            version = client.get_model_version(match["name"], match["version"])
+            return client.get_logged_model(_id_of(str(version.source)))
+        if match := _MODEL_ID.fullmatch(reference):
+            return client.get_logged_model(match["id"])
+        if match := _RUN.fullmatch(reference):
+            return _of_run(client, match["id"])
+    except MlflowException as error:
+        raise RecipeError(f"model '{reference}': MLflow knows none: {error.message}") from error
+    raise RecipeError(f"model '{reference}': {EXPECTED}")
+
+
+def _of_run(client: MlflowClient, run_id: str) -> LoggedModel:
+    experiment = client.get_run(run_id).info.experiment_id
+    order = [{"field_name": "creation_time", "ascending": False}]
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'", order_by=order)
+    ready = [model for model in found if model.status == "READY"]
+    if not ready:
+        raise RecipeError(f"model '{run_id}': the run has logged no model")
+    return ready[0]
+
+
+def _id_of(source: str) -> str:
+    """`models:/m-…` → `m-…`; versions in a database do not tell their model's id themselves."""
+    return source.rpartition("/")[2]
+
+
+def _local(model: LoggedModel, downloads: Path) -> Path:
+    location = urlparse(str(model.artifact_location))
+    if location.scheme in ("file", ""):
+        return Path(unquote(location.path))
+    target = downloads / str(model.model_id)
+    if not (target / "MLmodel").exists():
+        target.mkdir(parents=True, exist_ok=True)
+        artifacts.download_artifacts(artifact_uri=f"models:/{model.model_id}", dst_path=str(target))
+    return target
