@@ -15,7 +15,9 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers import PreTrainedModel, set_seed
+from transformers.pytorch_utils import Conv1D
 
 from sft_core.errors import RecipeError
 from sft_core.modeling.virtual_tokens import hide_virtual_tokens
@@ -132,7 +134,8 @@ def add_adapter(
         adapted = get_peft_model(model, config)
     except PEFT_MISTAKES as error:
         raise RecipeError(
-            f"training.peft: {fields['peft_type']} does not fit {type(model).__name__}: {error}"
+            f"training.peft: {fields['peft_type']} does not fit {type(model).__name__}: {error}; its linear layers are "
+            f"called {', '.join(_layer_names(model))}"
         ) from error
     return with_hidden_prompts(adapted)
 
@@ -171,6 +174,14 @@ def _check_lora(fields: Mapping[str, Any]) -> None:
             "training.peft.alora_invocation_tokens: adapters that begin at a token of each row cannot be told apart in "
             "blocks of several rows; leave it out"
         )
+
+
+def _layer_names(model: PreTrainedModel) -> list[str]:
+    """What linear layers are called, each name once."""
+    linear = (torch.nn.Linear, Conv1D)
+    return list(
+        dict.fromkeys(name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, linear))
+    )
 
 
 def _lora_targets(model: PreTrainedModel) -> str | None:

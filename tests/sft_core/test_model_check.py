@@ -49,7 +49,10 @@ def test_what_fits_passes(content: dict[str, Any], file_digests: FileDigests, tr
     ("training", "message"),
     [
         ({"peft": {"peft_type": "LORRA"}}, "did you mean 'LORA'"),
-        ({"peft": {"peft_type": "LORA", "target_modules": ["nothing"]}}, "does not fit LlamaForCausalLM"),
+        (
+            {"peft": {"peft_type": "LORA", "target_modules": ["nothing"]}},
+            "are called q_proj, k_proj, v_proj, o_proj, gate_proj",
+        ),
         ({"peft": {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 2}}, "gradient_checkpointing to false"),
         ({"num_layers_unfrozen": 3}, "LlamaForCausalLM has 2 layers, found 3"),
     ],
