@@ -15,12 +15,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import yaml
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from pydantic import ValidationError
 
 from sft_core.artifact import ArtifactStore
 from sft_core.comparability import rows_digest, template_digest, tokenizer_digest
-from sft_core.errors import StageFailedError
+from sft_core.errors import RecipeError, StageFailedError
 from sft_core.paired_rows import pair_rows
 from sft_core.promotion import CHALLENGER, CHAMPION, LOST, PREVIOUS, GateConfig, Standing, Verdict, decide, force
 from tasks.tracking import RegisteredVersion, Registry
@@ -85,6 +87,26 @@ def comparable_by(model_folder: Path, dataset: Path) -> dict[str, str]:
     }
 
 
+def gate_of(registry: Registry, version: RegisteredVersion, store: ArtifactStore) -> GateConfig:
+    """The gate of the recipe that a version was made by, as it lies beside the version's weights.
+
+    Raises:
+        RecipeError: if no recipe lies there, or its gate has fields that there are none of.
+    """
+    recipe = yaml.safe_load(registry.recipe_text(version, downloads(store))) or {}
+    try:
+        return GateConfig.model_validate((recipe.get("registry") or {}).get("gate") or {})
+    except ValidationError as error:
+        raise RecipeError(
+            f"model '{version.uri}': the gate of its recipe: {error}; name a recipe with --recipe"
+        ) from error
+
+
+def downloads(store: ArtifactStore) -> Path:
+    """Where files of models that lie elsewhere are brought to."""
+    return store.root / "downloads"
+
+
 def signed_now() -> str:
     """When and by whom, for a tag."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} by {getpass.getuser()}@{socket.gethostname()}"
@@ -96,8 +118,8 @@ def _compare(
     if champion is None or champion == version.version:
         return decide(gate, _standing(version), None if champion is None else _standing(version))
     present = registry.version(version.name, champion)
-    items = [registry.scored_items(one, store.root / "downloads") for one in (present, version)]
-    return decide(gate, _standing(version), _standing(present), pair_rows(*items, gate.metric))
+    before, after = (registry.scored_items(one, downloads(store)) for one in (present, version))
+    return decide(gate, _standing(version), _standing(present), pair_rows(before, after, gate.metric))
 
 
 def _standing(version: RegisteredVersion) -> Standing:

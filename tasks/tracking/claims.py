@@ -11,17 +11,17 @@ when another is in. On one machine the promotion's file lock keeps it out all th
 """
 
 import contextlib
+import os
 import random
 import socket
 import time
 import uuid
 from collections.abc import Iterator
-from os import getpid
+from pathlib import Path
 
 from mlflow import MlflowClient
 
 from sft_core.errors import StageFailedError
-from tasks.provenance import is_owner_alive
 
 CLAIM = "sft.claim."
 LEASE_SECONDS = 60.0
@@ -39,7 +39,7 @@ def claim(client: MlflowClient, name: str) -> Iterator[None]:
     own = CLAIM + uuid.uuid4().hex
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        client.set_registered_model_tag(name, own, f"{time.time():.3f} {getpid()} {socket.gethostname()}")
+        client.set_registered_model_tag(name, own, f"{time.time():.3f} {os.getpid()} {socket.gethostname()}")
         try:
             others = _others(client, name, own)
             if not others:
@@ -59,9 +59,14 @@ def _others(client: MlflowClient, name: str, own: str) -> list[str]:
         if not key.startswith(CLAIM) or key == own:
             continue
         since, pid, host = value.split(" ", 2)
-        if time.time() - float(since) < LEASE_SECONDS and is_owner_alive(host, pid):
+        if time.time() - float(since) < LEASE_SECONDS and not is_gone(host, pid):
             living.append(value)
         else:
             with contextlib.suppress(Exception):  # another may have removed it
                 client.delete_registered_model_tag(name, key)
     return living
+
+
+def is_gone(host: str | None, pid: str | None) -> bool:
+    """Whether a process is known to have ended: it was one of this machine, and there is none of its number."""
+    return host == socket.gethostname() and pid is not None and not Path(f"/proc/{pid}").exists()

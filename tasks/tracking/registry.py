@@ -23,9 +23,9 @@ from mlflow.exceptions import MlflowException
 from sft_core.artifact import ArtifactStore
 from sft_core.errors import RecipeError
 from sft_core.promotion import CHAMPION
+from sft_core.tables import read_table
 from tasks.tracking.claims import claim
-from tasks.tracking.model_references import find_model
-from tasks.tracking.scored_items import read_scored_items
+from tasks.tracking.companion_files import RECIPE_FILE, SCORED_ITEMS_FILE, companion_file
 
 EXPECTED = "expected NAME/VERSION, NAME@ALIAS, NAME for its newest version, each with or without `models:/`, or a run"
 _ADDRESS = re.compile(r"(models:/)?(?P<name>[^/@:]+)(/(?P<version>\d+)|@(?P<alias>[^/@:]+))?")
@@ -165,7 +165,8 @@ class Registry:
 
     def scored_items(self, version: RegisteredVersion, downloads: Path) -> pa.Table | None:
         """What each held-out row added to a version's scores (`SCORED_ITEMS`); None if nothing of it lies there."""
-        return read_scored_items(self._client, version.model_id, downloads)
+        file = companion_file(self._client, version.model_id, SCORED_ITEMS_FILE, downloads)
+        return None if file is None else read_table(file)
 
     def recipe_text(self, version: RegisteredVersion, downloads: Path) -> str:
         """The recipe that lies beside a version's weights.
@@ -173,10 +174,10 @@ class Registry:
         Raises:
             RecipeError: if none does.
         """
-        companions = find_model(self._client, f"models:/{version.model_id}", downloads).companions
-        if companions is None or not (companions / "recipe.yaml").exists():
+        file = companion_file(self._client, version.model_id, RECIPE_FILE, downloads)
+        if file is None:
             raise RecipeError(f"model '{version.uri}': no recipe lies beside it; name one with --recipe")
-        return (companions / "recipe.yaml").read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
 
 
 def open_registry(store: ArtifactStore) -> Registry:
@@ -190,17 +191,25 @@ def open_registry(store: ArtifactStore) -> Registry:
 
 
 def open_client(store: ArtifactStore) -> MlflowClient:
-    """The client of a registry that is there."""
+    """The client of a registry that is there.
+
+    Raises:
+        RecipeError: if neither a server is named nor a database lies in the home.
+    """
     database = store.root / "mlflow.db"
-    configured = os.environ.get("MLFLOW_TRACKING_URI")
-    if not configured and not database.exists():
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not database.exists():
         raise RecipeError(
             f"expected models in MLFLOW_TRACKING_URI or in '{database}', found neither; set one, or SFT_HOME to the "
             "home of the runs"
         )
-    uri = configured or f"sqlite:///{database}"
+    uri = tracking_uri(store)
     mlflow.set_tracking_uri(uri)  # the registry looks models up through the global address
     return MlflowClient(uri)
+
+
+def tracking_uri(store: ArtifactStore) -> str:
+    """The server that `MLFLOW_TRACKING_URI` names, else the database in the home."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.root / 'mlflow.db'}"
 
 
 def _read(found: ModelVersion) -> RegisteredVersion:

@@ -296,7 +296,7 @@ def test_a_living_claim_keeps_others_out(home: Home, monkeypatch: pytest.MonkeyP
     home.tracker.client.set_registered_model_tag(NAME, claims.CLAIM + "x", f"{time.time()} 1 elsewhere")
     monkeypatch.setattr(claims, "PATIENCE_SECONDS", 0.5)
     with (
-        pytest.raises(RuntimeError, match="stays claimed by others: .* 1 elsewhere"),
+        pytest.raises(RuntimeError, match=r"stays claimed by others: .* 1 elsewhere"),
         claims.claim(home.tracker.client, NAME),
     ):
         raise AssertionError

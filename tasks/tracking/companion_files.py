@@ -1,24 +1,23 @@
-"""The evidence by row that lies beside a logged model."""
+"""One file beside a logged model's weights, without the weights."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-import pyarrow as pa
 from mlflow import MlflowClient, artifacts
 from mlflow.exceptions import MlflowException
 
-from sft_core.tables import read_table
-
 SCORED_ITEMS_FILE = "scored_items.arrow"
+RECIPE_FILE = "recipe.yaml"
 
 
-def read_scored_items(client: MlflowClient, model_id: str, downloads: Path) -> pa.Table | None:
-    """Read `SCORED_ITEMS` of a model, without its weights.
+def companion_file(client: MlflowClient, model_id: str, name: str, downloads: Path) -> Path | None:
+    """Find a file that lies beside a model.
 
     Args:
         client: Of the store that knows it.
         model_id: The logged model.
-        downloads: Where the file is brought to if it does not lie on this machine.
+        name: The file's.
+        downloads: Where it is brought to if it does not lie on this machine.
 
     Returns:
         None if there is no such file, or no such model any more.
@@ -26,9 +25,9 @@ def read_scored_items(client: MlflowClient, model_id: str, downloads: Path) -> p
     try:
         location = urlparse(str(client.get_logged_model(model_id).artifact_location))
         if location.scheme in ("file", ""):
-            file = Path(unquote(location.path)) / SCORED_ITEMS_FILE
-            return read_table(file) if file.exists() else None
-        if SCORED_ITEMS_FILE not in {item.path for item in client.list_logged_model_artifacts(model_id)}:
+            file = Path(unquote(location.path)) / name
+            return file if file.exists() else None
+        if name not in {item.path for item in client.list_logged_model_artifacts(model_id)}:
             return None
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
@@ -36,5 +35,4 @@ def read_scored_items(client: MlflowClient, model_id: str, downloads: Path) -> p
         raise
     folder = downloads / model_id
     folder.mkdir(parents=True, exist_ok=True)
-    uri = f"models:/{model_id}/{SCORED_ITEMS_FILE}"
-    return read_table(Path(artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))))
+    return Path(artifacts.download_artifacts(artifact_uri=f"models:/{model_id}/{name}", dst_path=str(folder)))
