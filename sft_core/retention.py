@@ -165,19 +165,15 @@ def _kept(held: Mapping[str, _Held], roots: Roots, used_since: float) -> dict[st
             reason = "made or used lately"
         if reason is not None:
             _keep(key, reason, named, kept)
-    is_new = True
-    while is_new:
-        results = [
-            key
-            for key in held
-            if key not in kept and held[key].manifest.ref.stage in RESULTS and named[key] <= set(kept)
-        ]
-        about = {key: next((kept[one] for one in named[key]), None) for key in results}
-        for key, reason in about.items():
-            if reason is not None:
-                _keep(key, reason, named, kept)
-        is_new = any(reason is not None for reason in about.values())
+    while results := [key for key in held if key not in kept and _is_about(held[key], named[key], kept)]:
+        for key in results:
+            _keep(key, kept[min(named[key])], named, kept)
     return kept
+
+
+def _is_about(found: _Held, named: set[str], kept: Mapping[str, str]) -> bool:
+    """Whether an artifact tells something about others, all of which stay."""
+    return found.manifest.ref.stage in RESULTS and bool(named) and named <= kept.keys()
 
 
 def _keep(key: str, reason: str, named: Mapping[str, set[str]], kept: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ and all that these were made from. So a version's artifacts go some time after s
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -40,7 +40,8 @@ def find_unneeded(keep_days: float, keep_runs: int, store: ArtifactStore) -> Pru
     since = [time.time() - keep_days * SECONDS_A_DAY, found.running_since, at_work_since(store.root)]
     used_since = min(moment for moment in since if moment is not None)
     pieces = judge_store(store, Roots(_keys(store, found), found.flow_runs), used_since)
-    left = needed.leftovers(client) if client else []
+    has_own = tracking_uri(store).startswith("sqlite:")
+    left = needed.leftovers(client, store.root if has_own else None) if client else []
     return plan_pruning([*pieces, *_left(left, used_since)])
 
 
@@ -65,15 +66,11 @@ def _keys(store: ArtifactStore, found: needed.Needed) -> dict[str, str]:
     return keys
 
 
-def _left(left: Sequence[needed.Leftover], used_since: float) -> list[Piece]:
-    pieces = []
+def _left(left: Sequence[needed.Leftover], used_since: float) -> Iterator[Piece]:
     for one in left:
         used_at = last_change(one.path)
         reason = "made or used lately" if used_at >= used_since else None
-        pieces.append(
-            Piece("model" if one.kind == "model" else "run", one.path, used_at, one.model_id or "", reason, one.why)
-        )
-    return pieces
+        yield Piece(one.kind, one.path, used_at, one.model_id or "", reason, one.why)
 
 
 def _remove(store: ArtifactStore, piece: Piece) -> bool:

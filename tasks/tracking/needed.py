@@ -1,9 +1,10 @@
 """What MLflow needs of a home, and what of MLflow's own files nobody needs any more."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote, urlparse
 
 from mlflow import MlflowClient
@@ -36,8 +37,7 @@ class Needed:
 class Leftover:
     """A folder of files that belong to a run or a model which was deleted."""
 
-    kind: str
-    """`run` or `model`."""
+    kind: Literal["run", "model"]
     path: Path
     why: str
     model_id: str | None = None
@@ -71,25 +71,35 @@ def what_is_needed(client: MlflowClient, keep_runs: int) -> Needed:
     return Needed(keys, flow_runs, versions, min(running, default=None))
 
 
-def leftovers(client: MlflowClient) -> list[Leftover]:
+def leftovers(client: MlflowClient, own: Path | None) -> list[Leftover]:
     """Folders on this machine of runs that were deleted, and of models that were deleted or whose run was, unless a
-    registered version needs them."""
+    registered version needs them.
+
+    Args:
+        client: Of the store.
+        own: The folder whose files are of this store alone. Elsewhere a model that it does not know may be another
+            store's (several databases keep theirs in one `mlruns`), and stays; None: it has no such folder.
+    """
     versions = Registry(client).versions()
     models, runs = {version.model_id for version in versions}, {version.run_id for version in versions}
-    found = []
     experiments = list(client.search_experiments(view_type=ViewType.ALL))
-    deleted = set()
-    for run in _runs(client, [one.experiment_id for one in experiments], "", ViewType.DELETED_ONLY):
-        deleted.add(run.info.run_id)
-        folder = _local(run.info.artifact_uri)
-        if run.info.run_id not in runs and folder is not None and folder.is_dir():
-            found.append(Leftover("run", folder, f"run {run.info.run_id[:8]} was deleted"))
-    for experiment in experiments:
-        root = _local(experiment.artifact_location)
-        for folder in sorted((root / "models").glob("m-*")) if root else []:
-            if folder.name not in models and (why := _why_gone(client, folder.name, deleted)):
-                found.append(Leftover("model", folder, *why))
-    return found
+    deleted = {
+        str(run.info.run_id): _local(run.info.artifact_uri)
+        for run in _runs(client, [one.experiment_id for one in experiments], "", ViewType.DELETED_ONLY)
+    }
+    of_runs = [
+        Leftover("run", folder, f"run {run_id[:8]} was deleted")
+        for run_id, folder in deleted.items()
+        if run_id not in runs and folder is not None and folder.is_dir()
+    ]
+    roots = [root for one in experiments if (root := _local(one.artifact_location))]
+    folders = [
+        folder for root in roots for folder in sorted((root / "models").glob("m-*")) if folder.name not in models
+    ]
+    of_models = [
+        Leftover("model", folder, *why) for folder in folders if (why := _why_gone(client, folder.name, deleted.keys()))
+    ]
+    return [*of_runs, *of_models]
 
 
 def delete_model(client: MlflowClient, model_id: str) -> None:
@@ -97,13 +107,15 @@ def delete_model(client: MlflowClient, model_id: str) -> None:
     client.delete_logged_model(model_id)
 
 
-def _why_gone(client: MlflowClient, model_id: str, deleted_runs: set[str]) -> tuple[str, str | None] | None:
+def _why_gone(
+    client: MlflowClient, model_id: str, deleted_runs: Collection[str], is_own: bool
+) -> tuple[str, str | None] | None:
     """Why nobody needs a logged model, and its id where it is still listed."""
     try:
         model = client.get_logged_model(model_id)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return "the logged model was deleted", None
+            return ("the logged model was deleted", None) if is_own else None
         raise
     gone = model.source_run_id in deleted_runs
     return (f"its run {model.source_run_id[:8]} was deleted", model_id) if gone else None
