@@ -93,12 +93,11 @@ def leftovers(client: MlflowClient, own: Path | None) -> list[Leftover]:
         if run_id not in runs and folder is not None and folder.is_dir()
     ]
     roots = [root for one in experiments if (root := _local(one.artifact_location))]
-    folders = [
-        folder for root in roots for folder in sorted((root / "models").glob("m-*")) if folder.name not in models
-    ]
-    of_models = [
-        Leftover("model", folder, *why) for folder in folders if (why := _why_gone(client, folder.name, deleted.keys()))
-    ]
+    of_models = []
+    for folder in (folder for root in roots for folder in sorted((root / "models").glob("m-*"))):
+        is_own = own is not None and folder.is_relative_to(own)
+        why = None if folder.name in models else _why_gone(client, folder.name, deleted.keys(), is_own)
+        of_models += [Leftover("model", folder, *why)] if why else []
     return [*of_runs, *of_models]
 
 

@@ -10,6 +10,7 @@ from conftest import Workspace
 
 pytestmark = pytest.mark.e2e
 OTHER = ("training.learning_rate=0.006", "training.max_steps=8")
+EVERYTHING = ("prune", "--keep-days", "0", "--keep-runs", "0")
 THIRD = ("name=third", "tokens.max_length=96")
 
 
@@ -25,30 +26,21 @@ def test_promotion_roll_back_and_pruning_on_one_home(workspace: Workspace) -> No
     given_up = workspace.ok("prepare", *THIRD)
     assert (first["is_champion"], second["is_champion"]) == (True, True), second["verdict"]
 
-    refused = workspace.sft("rollback", "nothing", "--json")
-    assert (refused.code, "expected a champion" in refused.stderr) == (2, True)
     back = ok(workspace, "rollback", "sums", "--reason", "it swears")
     assert back["aliases"] == {"champion": "1"}
-    assert workspace.sft("rollback", "sums").code == 2, "there is no previous one any more"
     judged = ok(workspace, "promote", "sums/2")
     assert (judged["is_promoted"], judged["numbers"]["rule"]) == (False, "rolled back")
     forced = ok(workspace, "promote", "sums/2", "--recipe", "recipe.yaml", "--force", "mended")
     assert forced["aliases"] == {"champion": "2", "previous": "1"}
     assert forced["numbers"]["forced"] == "mended"
 
-    lately = ok(workspace, "prune", "--yes")
-    assert lately["going"] == [], "all of it was made lately"
     _delete_first_version(workspace, first)
-    every = ("prune", "--keep-days", "0", "--keep-runs", "0")
-    would = ok(workspace, *every)
-    gone = {folder["path"] for folder in would["going"]}
-    assert any("pack_shards/" in path for path in gone)
+    would = ok(workspace, *EVERYTHING)
+    assert any("pack_shards/" in folder["path"] for folder in would["going"])
     assert Path(given_up["dataset"]).exists(), "nothing is removed unless --yes says so"
-    assert would["freed_bytes"] > 10_000
-    assert ok(workspace, *every, "--yes")["freed_bytes"] == would["freed_bytes"]
+    assert ok(workspace, *EVERYTHING, "--yes")["freed_bytes"] == would["freed_bytes"] > 10_000
     assert not Path(given_up["dataset"]).exists()
     assert not Path(first["model_dir"]).exists()
-    assert list(ok(workspace, *every)["going"]) == []
 
     assert _loads(workspace, "models:/sums@champion")
     traced = ok(workspace, "trace", second["model_dir"], "--step", "3")

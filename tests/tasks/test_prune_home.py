@@ -158,7 +158,8 @@ def test_models_of_another_store_that_lie_in_the_same_folder_stay(
     assert [piece.path.name for piece in home.plan().going] == [ours.model_id]
 
 
-def test_a_home_without_mlflow_keeps_what_was_used_lately(tmp_path: Path) -> None:
+def test_a_home_without_mlflow_keeps_what_was_used_lately(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     store = ArtifactStore(root=tmp_path)
     ref = store.build(plan_artifact("ingest_sources", "a", {}), lambda folder: StageOutcome())
     assert find_unneeded.fn(1.0, 5, store=store).going == ()
