@@ -9,7 +9,7 @@ from sft_core.artifact import ArtifactStore
 from sft_core.retention import Piece, Pruning
 from sft_core.runtime import RuntimeConfig
 from tasks.home import open_store
-from tasks.prune_home import find_unneeded, remove_unneeded
+from tasks.remove_unneeded import remove_unneeded
 
 
 class Pruned(BaseModel):
@@ -41,8 +41,7 @@ def prune_home(
         runtime: Where the state is.
     """
     store = open_store(runtime or RuntimeConfig())
-    pruning = find_unneeded(keep_days, keep_runs, store=store)
-    skipped = [] if is_dry_run else remove_unneeded(pruning, store=store)
+    pruning, skipped = remove_unneeded(keep_days, keep_runs, is_dry_run, store=store)
     return _report(store, pruning, skipped, is_dry_run)
 
 

@@ -23,15 +23,27 @@ from tasks.tracking.registry import open_client, tracking_uri
 SECONDS_A_DAY = 86_400.0
 
 
-@task(name="plan_pruning", task_run_name="plan_pruning", cache_policy=NO_CACHE)
-def find_unneeded(keep_days: float, keep_runs: int, store: ArtifactStore) -> Pruning:
-    """Say what would go; nothing is removed.
+@task(name="remove_unneeded", task_run_name="remove_unneeded", cache_policy=NO_CACHE)
+def remove_unneeded(
+    keep_days: float, keep_runs: int, is_dry_run: bool, store: ArtifactStore
+) -> tuple[Pruning, list[Piece]]:
+    """Remove what goes.
 
     Args:
         keep_days: What was made or used in the last days stays.
         keep_runs: What the newest runs made stays.
+        is_dry_run: Remove nothing.
         store: Whose root is the home.
+
+    Returns:
+        What goes and what stays; and what stayed after all, because somebody took it up meanwhile.
     """
+    pruning = find_unneeded(keep_days, keep_runs, store)
+    return pruning, [] if is_dry_run else remove_all(pruning, store)
+
+
+def find_unneeded(keep_days: float, keep_runs: int, store: ArtifactStore) -> Pruning:
+    """Say what would go; nothing is removed."""
     try:
         client = open_client(store)
     except RecipeError:  # data that was prepared, and never trained on
@@ -45,9 +57,8 @@ def find_unneeded(keep_days: float, keep_runs: int, store: ArtifactStore) -> Pru
     return plan_pruning([*pieces, *_left(left, used_since)])
 
 
-@task(name="remove_unneeded", task_run_name="remove_unneeded", cache_policy=NO_CACHE)
-def remove_unneeded(pruning: Pruning, store: ArtifactStore) -> list[Piece]:
-    """Remove what goes; return what stayed after all, because somebody took it up meanwhile."""
+def remove_all(pruning: Pruning, store: ArtifactStore) -> list[Piece]:
+    """Remove what was found to go; return what stayed after all."""
     return [piece for piece in pruning.going if not _remove(store, piece)]
 
 

@@ -9,7 +9,7 @@ import pytest
 from sft_core.artifact import MANIFEST, ArtifactRef, ArtifactStore, plan_artifact
 from sft_core.records import StageOutcome
 from sft_core.retention import Pruning
-from tasks.prune_home import find_unneeded, remove_unneeded
+from tasks.remove_unneeded import find_unneeded, remove_all, remove_unneeded
 from tasks.tracking import RegisteredVersion, Tracker
 from tests.tasks.registered import open_sqlite, register
 
@@ -43,7 +43,7 @@ class Home:
         return self.make("register_model", f"v{version}", facts, trained=trained, tracker=tracker)
 
     def plan(self, keep_days: float = 0.0, keep_runs: int = 0) -> Pruning:
-        return find_unneeded.fn(keep_days, keep_runs, store=self.store)
+        return find_unneeded(keep_days, keep_runs, store=self.store)
 
     def going(self, keep_days: float = 0.0, keep_runs: int = 0) -> set[str]:
         return {piece.key for piece in self.plan(keep_days, keep_runs).going if piece.kind == "artifact"}
@@ -130,7 +130,7 @@ def test_files_of_deleted_runs_and_models_go_but_not_what_a_version_needs(home: 
         f"models/{deleted.model_id}",
         f"{of_deleted_run.run_id}/artifacts",
     }
-    assert remove_unneeded.fn(plan, store=home.store) == []
+    assert remove_all(plan, home.store) == []
     assert [home.files(version).exists() for version in (needed, of_deleted_run, deleted, alive)] == [
         True,
         False,
@@ -162,6 +162,10 @@ def test_a_home_without_mlflow_keeps_what_was_used_lately(tmp_path: Path, monkey
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     store = ArtifactStore(root=tmp_path)
     ref = store.build(plan_artifact("ingest_sources", "a", {}), lambda folder: StageOutcome())
-    assert find_unneeded.fn(1.0, 5, store=store).going == ()
-    assert [piece.key for piece in find_unneeded.fn(0.0, 5, store=store).going] == [ref.key]
+    assert find_unneeded(1.0, 5, store=store).going == ()
+    assert [piece.key for piece in find_unneeded(0.0, 5, store=store).going] == [ref.key]
     assert not (tmp_path / "mlflow.db").exists()
+    assert remove_unneeded.fn(0.0, 5, True, store=store)[1] == []
+    assert store.find(ref)
+    assert remove_unneeded.fn(0.0, 5, False, store=store)[1] == []
+    assert not store.path(ref).exists()
