@@ -13,6 +13,7 @@ dies.
 
 import contextlib
 import fcntl
+import os
 import shutil
 import tempfile
 import time
@@ -138,6 +139,14 @@ class ArtifactStore(BaseModel, Placement):
             return None
         return manifest if whole and manifest.ref == ref else None
 
+    def use(self, ref: ArtifactRef) -> Manifest | None:
+        """As `find`, and remember on the manifest's time of change that it was of use now (`sft_core.retention`)."""
+        manifest = self.find(ref)
+        if manifest is not None:
+            with contextlib.suppress(OSError):  # of another owner
+                os.utime(self.path(ref) / MANIFEST)
+        return manifest
+
     def manifest(self, ref: ArtifactRef) -> Manifest:
         """Return the manifest of an artifact that must exist.
 
@@ -159,13 +168,13 @@ class ArtifactStore(BaseModel, Placement):
             write: Fills a folder, and says what it wrote. If it fails, nothing of that folder is left.
         """
         with self.lock(plan.ref.key):
-            if self.find(plan.ref) is None:
+            if self.use(plan.ref) is None:
                 self._make(plan, write)
         return plan.ref
 
     def explain_miss(self, plan: Plan) -> list[str]:
-        """Say which fields of the key changed against the newest artifact of the same stage and name; empty if there
-        is none."""
+        """Say which fields of the key changed against the artifact of the same stage and name that was last made or
+        used; empty if there is none."""
         stage_folder = self.root / "artifacts" / plan.ref.stage
         manifests = sorted(stage_folder.rglob(f"{plan.ref.name}-*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
         for path in reversed(manifests):

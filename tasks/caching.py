@@ -104,7 +104,7 @@ def sharded_task(
             workers: ShardWorkers = inputs.pop("workers")
             store: ArtifactStore = inputs["store"]
             planned = list(zip(inputs[shard], stage.plans(inputs), strict=True))
-            missing = [(item, plan) for item, plan in planned if store.find(plan.ref) is None]
+            missing = [(item, plan) for item, plan in planned if store.use(plan.ref) is None]
             if missing:
                 _log_miss(store, missing[0][1])
                 _logger().info("%d of %d shards are to be made", len(missing), len(planned))
@@ -189,7 +189,7 @@ class ManifestPolicy(CachePolicy):
         del task_ctx, flow_parameters, kwargs
         store: ArtifactStore = inputs["store"]
         refs = [plan.ref for plan in self.stage.plans(inputs)]
-        if any(store.find(ref) is None for ref in refs):
+        if any(store.use(ref) is None for ref in refs):
             return None
         key = refs[0].key if self.stage.shard is None else digest([self.stage.name, refs])
         results = get_result_store()

@@ -7,12 +7,15 @@ from prefect.runtime import flow_run
 
 from sft_core.artifact import ArtifactStore
 from sft_core.file_digests import FileDigests
+from sft_core.occupancy import announce
 from sft_core.runtime import RuntimeConfig
 
 
 def open_store(runtime: RuntimeConfig) -> ArtifactStore:
-    """Open the artifact store; what is made through it bears the outermost flow run's id."""
+    """Open the artifact store for the rest of this process, which keeps `sft prune` from what it may need; what is made
+    through it bears the outermost flow run's id."""
     store = ArtifactStore(root=runtime.home_folder(os.environ), made_by=flow_run.root_flow_run_id or "")
+    announce(store.root)
     store.sweep()
     return store
 

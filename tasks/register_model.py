@@ -1,8 +1,7 @@
-"""Log the model to MLflow, register it, and let the gate decide whether it becomes champion."""
+"""Log the model to MLflow, register it, and let the gate decide whether it becomes champion (`promote_version`)."""
 
 import importlib.metadata
 import json
-import math
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,12 +12,13 @@ import yaml
 from pydantic import BaseModel
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.promotion import CHAMPION, RegistryConfig, Verdict, decide
+from sft_core.promotion import RegistryConfig
 from sft_core.records import StageOutcome
 from sft_core.training import MODEL_FOLDER
 from tasks.caching import artifact_task
+from tasks.promote_version import comparable_by, judge
 from tasks.provenance import PROJECT, RecipeText
-from tasks.tracking import Registry, TrackedRun, Tracker, log_model
+from tasks.tracking import TrackedRun, Tracker, log_model
 
 SERVING_LIBRARIES = (
     "torch",
@@ -51,7 +51,7 @@ class ModelVersion(BaseModel):
         return f"models:/{self.name}/{self.version}"
 
 
-@artifact_task(rooms=["promotion", "serving"])
+@artifact_task(rooms=["promotion", "comparability", "serving"])
 def register_model(
     config: RegistryConfig,
     model_name: str,
@@ -73,6 +73,7 @@ def register_model(
         "sft.scorecard": json.dumps(scores),
         **{f"sft.{name}": value for name, value in digests.items()},
         **{f"sft.artifact.{ref.stage}": ref.key for ref in (trained, scorecard, dataset)},
+        **comparable_by(store.path(trained) / MODEL_FOLDER, store.path(dataset)),
     }
     facts_of_training = store.manifest(trained).facts
     libraries = (*SERVING_LIBRARIES, *(() if facts_of_training["is_merged"] else ADAPTER_LIBRARIES))
@@ -82,46 +83,12 @@ def register_model(
             run, model_name, store.path(trained) / MODEL_FOLDER, Path(beside), facts_of_training["global_step"], tags
         )
     version = tracker.registry.register(model_name, model_id, run.run_id, tags)
-    verdict = _promote(store, tracker.registry, config, model_name, version, scores, digests.get("data_digest.eval"))
+    verdict = judge(store, tracker.registry, config.gate, tracker.registry.version(model_name, version))
     facts = ModelVersion(
         name=model_name, version=version, model_id=model_id, is_champion=verdict.is_promoted, verdict=verdict.reason
     )
     (folder / "version.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
     return StageOutcome(facts=facts.model_dump())
-
-
-def _promote(
-    store: ArtifactStore,
-    registry: Registry,
-    config: RegistryConfig,
-    name: str,
-    version: str,
-    scores: Mapping[str, float],
-    eval_digest: str | None,
-) -> Verdict:
-    """Decide under a lock, because MLflow's aliases are last-writer-wins."""
-    with store.lock(f"alias-{name}"):
-        champion = registry.alias_tags(name, CHAMPION)
-        verdict = decide(
-            config.gate,
-            scores.get(config.gate.metric),
-            _score_of(champion, config.gate.metric, eval_digest),
-            champion is not None,
-        )
-        if verdict.is_promoted:
-            registry.set_alias(name, CHAMPION, version)
-        registry.tag_version(
-            name, version, {"sft.verdict": ("promoted: " if verdict.is_promoted else "kept back: ") + verdict.reason}
-        )
-    return verdict
-
-
-def _score_of(champion: Mapping[str, str] | None, metric: str, eval_digest: str | None) -> float | None:
-    """The champion's score, if it was measured on the same held-out data."""
-    if champion is None or eval_digest is None or champion.get("sft.data_digest.eval") != eval_digest:
-        return None
-    score = json.loads(champion["sft.scorecard"]).get(metric, math.nan)
-    return float(score)
 
 
 def _write_companions(

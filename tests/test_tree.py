@@ -57,9 +57,12 @@ def test_every_task_file_holds_the_task_of_its_name() -> None:
             "evaluate_model",
             "ingest_sources",
             "pack_shards",
+            "promote_version",
             "register_model",
+            "remove_unneeded",
             "render_chats",
             "report_data",
+            "roll_back_version",
             "tokenize_chats",
             "train_model",
         ]

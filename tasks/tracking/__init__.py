@@ -7,8 +7,16 @@ at will.
 """
 
 from tasks.tracking.logged_models import log_model
-from tasks.tracking.registry import Registry
+from tasks.tracking.registry import RegisteredVersion, Registry, open_registry
 from tasks.tracking.tracked_run import TrackedRun
 from tasks.tracking.tracker import Tracker, open_tracker
 
-__all__ = ["Registry", "TrackedRun", "Tracker", "log_model", "open_tracker"]
+__all__ = [
+    "RegisteredVersion",
+    "Registry",
+    "TrackedRun",
+    "Tracker",
+    "log_model",
+    "open_registry",
+    "open_tracker",
+]

@@ -1,10 +1,53 @@
-"""Registered models: versions, aliases, tags."""
+"""Registered models: versions, aliases, tags.
+
+MLflow has no way to move an alias only if nobody moved it meanwhile, so `move` makes one: a claim (`claims.py`) keeps
+others out while it looks at the aliases and sets them.
+"""
 
 import contextlib
+import json
+import os
+import re
+import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import mlflow
+import pyarrow as pa
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+
+from sft_core.artifact import ArtifactStore
+from sft_core.errors import RecipeError
+from sft_core.promotion import CHAMPION
+from sft_core.tables import read_table
+from tasks.tracking.claims import claim
+from tasks.tracking.companion_files import RECIPE_FILE, SCORED_ITEMS_FILE, companion_file
+
+EXPECTED = "expected NAME/VERSION, NAME@ALIAS, NAME for its newest version, each with or without `models:/`, or a run"
+_ADDRESS = re.compile(r"(models:/)?(?P<name>[^/@:]+)(/(?P<version>\d+)|@(?P<alias>[^/@:]+))?")
+_RUN = re.compile(r"(runs:/)?(?P<id>[0-9a-f]{32})")
+VERDICT_FILE = "verdict.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """A version of a registered model."""
+
+    name: str
+    version: str
+    tags: Mapping[str, str]
+    run_id: str
+    model_id: str
+    """Of the logged model that it is."""
+
+    @property
+    def uri(self) -> str:
+        """What MLflow loads it by."""
+        return f"models:/{self.name}/{self.version}"
 
 
 class Registry:
@@ -22,16 +65,159 @@ class Registry:
         )
         return str(version.version)
 
-    def alias_tags(self, name: str, alias: str) -> dict[str, str] | None:
-        """The tags of the version behind an alias; None if there is no such alias."""
-        version = self._client.get_registered_model(name).aliases.get(alias)
-        return None if version is None else dict(self._client.get_model_version(name, version).tags)
+    def version(self, name: str, version: str) -> RegisteredVersion:
+        """Read a version.
+
+        Raises:
+            RecipeError: if there is none.
+        """
+        try:
+            return _read(self._client.get_model_version(name, version))
+        except MlflowException as error:
+            raise RecipeError(f"model '{name}/{version}': MLflow knows none: {error.message}") from error
+
+    def versions(self) -> list[RegisteredVersion]:
+        """All versions of all models."""
+        found, token = [], None
+        while True:
+            page = self._client.search_model_versions(max_results=1000, page_token=token)
+            found += [_read(version) for version in page]
+            token = page.token
+            if not token:
+                return found
+
+    def find_version(self, reference: str) -> RegisteredVersion:
+        """Find a version by any of its names; of a run, the newest that it made.
+
+        Raises:
+            RecipeError: if there is none.
+        """
+        if match := _RUN.fullmatch(reference):
+            found = self._client.search_model_versions(f"run_id = '{match['id']}'")
+            if not found:
+                raise RecipeError(f"model '{reference}': no version was registered by this run; {EXPECTED}")
+            return _read(max(found, key=lambda version: int(version.version)))
+        match = _ADDRESS.fullmatch(reference)
+        if match is None:
+            raise RecipeError(f"model '{reference}': {EXPECTED}")
+        name = match["name"]
+        number = match["version"] or (self.aliases(name).get(match["alias"]) if match["alias"] else self._newest(name))
+        if number is None:
+            has = ", ".join(f"{alias} = {version}" for alias, version in sorted(self.aliases(name).items())) or "none"
+            raise RecipeError(f"model '{reference}': there is no such alias or version; aliases of '{name}': {has}")
+        return self.version(name, number)
+
+    def _newest(self, name: str) -> str | None:
+        numbers = [int(version.version) for version in self._client.search_model_versions(f"name = '{name}'")]
+        return str(max(numbers)) if numbers else None
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Alias → version; empty if there is no such model."""
+        try:
+            found = self._client.get_registered_model(name).aliases
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise
+        return {alias: str(version) for alias, version in found.items()}
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Point an alias at a version."""
         self._client.set_registered_model_alias(name, alias, version)
 
-    def tag_version(self, name: str, version: str, tags: Mapping[str, str]) -> None:
-        """Add tags to a version."""
+    def move(self, name: str, champion: str | None, aliases: Mapping[str, str | None]) -> bool:
+        """Move aliases, all in order, if the champion is still the one that was looked at.
+
+        Args:
+            name: The model.
+            champion: Which version has to be champion now; None: none has.
+            aliases: Alias → its new version; None removes it.
+
+        Returns:
+            Whether they were moved: not, if the champion is another by now.
+        """
+        with claim(self._client, name):
+            present = self.aliases(name)
+            if present.get(CHAMPION) != champion:
+                return False
+            for alias, version in aliases.items():
+                if version is not None:
+                    self.set_alias(name, alias, version)
+                elif alias in present:
+                    self._client.delete_registered_model_alias(name, alias)
+            return True
+
+    def tag_version(self, name: str, version: str, tags: Mapping[str, str | None]) -> None:
+        """Add tags to a version; None removes one."""
         for key, value in tags.items():
-            self._client.set_model_version_tag(name, version, key, value)
+            if value is not None:
+                self._client.set_model_version_tag(name, version, key, value)
+            else:
+                self._client.delete_model_version_tag(name, version, key)
+
+    def log_verdict(self, version: RegisteredVersion, verdict: Mapping[str, Any]) -> None:
+        """Lay a verdict beside the version's run, and beside its model."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / VERDICT_FILE
+            file.write_text(json.dumps(verdict, indent=1, allow_nan=False), encoding="utf-8")
+            self._client.log_artifact(version.run_id, str(file))
+            self._client.log_model_artifact(version.model_id, str(file))
+
+    def scored_items(self, version: RegisteredVersion, downloads: Path) -> pa.Table | None:
+        """What each held-out row added to a version's scores (`SCORED_ITEMS`); None if nothing of it lies there."""
+        file = companion_file(self._client, version.model_id, SCORED_ITEMS_FILE, downloads)
+        return None if file is None else read_table(file)
+
+    def recipe_text(self, version: RegisteredVersion, downloads: Path) -> str:
+        """The recipe that lies beside a version's weights.
+
+        Raises:
+            RecipeError: if none does.
+        """
+        file = companion_file(self._client, version.model_id, RECIPE_FILE, downloads)
+        if file is None:
+            raise RecipeError(f"model '{version.uri}': no recipe lies beside it; name one with --recipe")
+        return file.read_text(encoding="utf-8")
+
+
+def open_registry(store: ArtifactStore) -> Registry:
+    """Use the server that `MLFLOW_TRACKING_URI` names, else the sqlite file below the store's root; no experiment is
+    looked for or made.
+
+    Raises:
+        RecipeError: if there is neither.
+    """
+    return Registry(open_client(store))
+
+
+def open_client(store: ArtifactStore) -> MlflowClient:
+    """The client of a registry that is there.
+
+    Raises:
+        RecipeError: if neither a server is named nor a database lies in the home.
+    """
+    database = store.root / "mlflow.db"
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not database.exists():
+        raise RecipeError(
+            f"expected models in MLFLOW_TRACKING_URI or in '{database}', found neither; set one, or SFT_HOME to the "
+            "home of the runs"
+        )
+    uri = tracking_uri(store)
+    mlflow.set_tracking_uri(uri)  # the registry looks models up through the global address
+    return MlflowClient(uri)
+
+
+def tracking_uri(store: ArtifactStore) -> str:
+    """The server that `MLFLOW_TRACKING_URI` names, else the database in the home."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.root / 'mlflow.db'}"
+
+
+def _read(found: ModelVersion) -> RegisteredVersion:
+    """Versions in a database do not tell their model's id themselves: their source does, `models:/m-…`."""
+    return RegisteredVersion(
+        name=str(found.name),
+        version=str(found.version),
+        tags=dict(found.tags),
+        run_id=str(found.run_id),
+        model_id=str(found.source).rpartition("/")[2],
+    )

@@ -1,0 +1,38 @@
+"""Make the previous version of a model champion again."""
+
+from prefect import flow
+from pydantic import BaseModel
+
+from sft_core.runtime import RuntimeConfig
+from tasks.home import open_store
+from tasks.roll_back_version import roll_back_version
+from tasks.tracking import open_registry
+
+
+class Restored(BaseModel):
+    """What came of it."""
+
+    status: str = "completed"
+    model_uri: str
+    """Of the version that is champion again."""
+    taken_back: str
+    """The version that was."""
+    aliases: dict[str, str]
+    """Of the model, as they stand now."""
+
+
+@flow(name="roll-back-model", flow_run_name="{name}")
+def roll_back_model(name: str, reason: str | None = None, runtime: RuntimeConfig | None = None) -> Restored:
+    """Take the champion back.
+
+    Args:
+        name: The registered model.
+        reason: For the record.
+        runtime: Where the state is.
+    """
+    store = open_store(runtime or RuntimeConfig())
+    registry = open_registry(store)
+    done = roll_back_version(name, reason, registry=registry, store=store)
+    return Restored(
+        model_uri=f"models:/{name}/{done.champion}", taken_back=done.taken_back, aliases=registry.aliases(name)
+    )

@@ -1,0 +1,75 @@
+"""`sft promote` and `sft rollback`: which version is champion."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sft_cli.session import session
+from sft_core.recipe_file import load_recipe
+from sft_core.runtime import RuntimeConfig
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object as the last line on stdout, and nothing else there.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks.")]
+
+
+def promote(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="NAME/VERSION, NAME@ALIAS, NAME (newest), or a run.")],
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", metavar="RECIPE", help="Judge by this recipe's gate, not by that of the model's own."),
+    ] = None,
+    force: Annotated[
+        str | None,
+        typer.Option("--force", metavar="REASON", help="Make it champion whatever the gate says; the reason is kept."),
+    ] = None,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """Judge a registered version by the gate, and make it champion if it passes."""
+    with session(is_json, is_debugging) as current:
+        parsed = None if recipe is None else load_recipe(recipe, [], current.notify)
+        runtime = RuntimeConfig() if parsed is None else parsed.runtime
+        configure_home(runtime, is_debugging)
+        from flows.promote_model import promote_model
+
+        done = promote_model(model, None if parsed is None else parsed.registry.gate, force, runtime)
+        console = Console(soft_wrap=True, highlight=False)
+        console.print(f"{done.model_uri}  {done.verdict}", markup=False)
+        show_aliases(console, done.aliases)
+        current.emit(done.model_dump(mode="json"))
+
+
+def rollback(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The registered model.")],
+    reason: Annotated[str | None, typer.Option("--reason", metavar="REASON", help="Kept with the versions.")] = None,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """Make the version that was champion before the present one champion again."""
+    with session(is_json, is_debugging) as current:
+        runtime = RuntimeConfig()
+        configure_home(runtime, is_debugging)
+        from flows.roll_back_model import roll_back_model
+
+        done = roll_back_model(name, reason, runtime)
+        console = Console(soft_wrap=True, highlight=False)
+        console.print(f"{done.model_uri} is champion again, in the place of version {done.taken_back}", markup=False)
+        show_aliases(console, done.aliases)
+        current.emit(done.model_dump(mode="json"))
+
+
+def configure_home(runtime: RuntimeConfig, is_debugging: bool) -> None:
+    """Set the defaults that Prefect and MLflow read when they are imported."""
+    from deployments.embedded import configure
+
+    configure(runtime.home_folder(os.environ), is_debugging)
+
+
+def show_aliases(console: Console, aliases: dict[str, str]) -> None:
+    """Which version each alias names."""
+    console.print("  " + ", ".join(f"{alias} = version {version}" for alias, version in sorted(aliases.items())))

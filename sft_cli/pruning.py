@@ -1,0 +1,65 @@
+"""`sft prune`: what of a home is not needed any more."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sft_cli.promoting import Debug, Json, configure_home
+from sft_cli.session import session
+from sft_core.runtime import RuntimeConfig
+
+if TYPE_CHECKING:
+    from flows.prune_home import Pruned
+
+SHOWN = 40
+"""Folders in the table; the largest."""
+
+
+def prune(
+    keep_days: Annotated[
+        float, typer.Option("--keep-days", min=0, help="Keep what was made or used in so many last days.")
+    ] = 14.0,
+    keep_runs: Annotated[int, typer.Option("--keep-runs", min=0, help="Keep what the newest runs made.")] = 5,
+    is_confirmed: Annotated[bool, typer.Option("--yes", help="Remove it; otherwise it is only shown.")] = False,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """Show what of the home nothing needs any more and, with --yes, remove it."""
+    with session(is_json, is_debugging) as current:
+        runtime = RuntimeConfig()
+        configure_home(runtime, is_debugging)
+        from flows.prune_home import prune_home
+
+        done = prune_home(keep_days, keep_runs, not is_confirmed, runtime)
+        show_pruned(Console(soft_wrap=True, highlight=False), done)
+        current.emit(done.model_dump(mode="json"))
+
+
+def show_pruned(console: Console, done: "Pruned") -> None:
+    """What goes, why the rest stays, and the total."""
+    table = Table("goes", "frees", "last used", "why", box=None, padding=(0, 2))
+    largest = sorted(done.going, key=lambda one: -one["bytes"])
+    for one in largest[:SHOWN]:
+        days = (time.time() - one["used_at"]) / 86_400
+        table.add_row(one["path"], _bytes(one["bytes"]), f"{days:,.1f} days ago", one["why"])
+    if done.going:
+        console.print(table)
+    if len(largest) > SHOWN:
+        console.print(f"… and {len(largest) - SHOWN:,} smaller folders")
+    for reason, kept in done.kept.items():
+        console.print(f"stays  {kept['folders']:,} folders, {_bytes(kept['bytes'])}: {reason}", markup=False)
+    for path in done.skipped:
+        console.print(f"stayed {path}: somebody took it up meanwhile", markup=False)
+    verb = "would be freed; --yes removes it" if done.is_dry_run else "freed"
+    console.print(f"{_bytes(done.freed_bytes)} in {len(done.going):,} folders {verb}")
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "KB", "MB"):
+        if number < 1000:
+            return f"{number:,.0f} {unit}" if unit == "B" else f"{number:,.1f} {unit}"
+        number /= 1000
+    return f"{number:,.1f} GB"

@@ -1,0 +1,155 @@
+"""Judge a registered version by the gate, and move the aliases accordingly.
+
+    promoted           previous ← the old champion, champion ← the version
+    measured and lost  challenger ← the version: worse, equal, a gain that is too small or may be chance
+    anything else      no alias moves: a version that could not be measured against the champion challenges nothing
+
+Two promotions at once lose none: processes with one home wait for each other at a file lock; and whoever finds, when
+it wants to move the aliases, that the champion is not the one it compared with, compares again (`Registry.move`).
+"""
+
+import getpass
+import json
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pydantic import ValidationError
+
+from sft_core.artifact import ArtifactStore
+from sft_core.comparability import rows_digest, template_digest, tokenizer_digest
+from sft_core.errors import RecipeError, StageFailedError
+from sft_core.paired_rows import pair_rows
+from sft_core.promotion import CHALLENGER, CHAMPION, LOST, PREVIOUS, GateConfig, Standing, Verdict, decide, force
+from tasks.tracking import RegisteredVersion, Registry
+
+TAG_CHARS = 5000
+ROLLED_BACK, PROMOTED_OVER = "sft.rolled_back", "sft.promoted_over"
+ATTEMPTS = 20
+
+
+@task(name="promote_version", task_run_name="promote_version", cache_policy=NO_CACHE)
+def promote_version(
+    gate: GateConfig, version: RegisteredVersion, reason: str | None, registry: Registry, store: ArtifactStore
+) -> Verdict:
+    """Judge a version that is registered already; with a reason, it becomes champion whatever the gate says."""
+    return judge(store, registry, gate, version, reason)
+
+
+def judge(
+    store: ArtifactStore, registry: Registry, gate: GateConfig, version: RegisteredVersion, reason: str | None = None
+) -> Verdict:
+    """Decide, move the aliases, and record the verdict in the version's tags, beside its run and beside its model.
+
+    Args:
+        store: Whose lock is held.
+        registry: That has the version.
+        gate: The rule.
+        version: The one to be judged.
+        reason: Why the gate is to be overruled; None leaves it to the gate.
+
+    Raises:
+        StageFailedError: if the champion changes as often as this looks.
+    """
+    with store.lock(f"alias-{version.name}"):
+        for _ in range(ATTEMPTS):
+            aliases = registry.aliases(version.name)
+            verdict = _compare(store, registry, gate, version, aliases.get(CHAMPION))
+            verdict = verdict if reason is None else force(verdict, reason)
+            if verdict.rule == "is champion":
+                return verdict  # what made it champion stays on record
+            moves = _moves(verdict, aliases)
+            if not moves or registry.move(version.name, aliases.get(CHAMPION), moves):
+                break
+        else:
+            raise StageFailedError(f"the champion of '{version.name}' changed {ATTEMPTS} times while it was compared")
+        registry.tag_version(version.name, version.version, _tags(verdict, version))
+    registry.log_verdict(version, verdict.as_json())
+    return verdict
+
+
+def comparable_by(model_folder: Path, dataset: Path) -> dict[str, str]:
+    """The tags by which a later version is comparable with this one.
+
+    Args:
+        model_folder: With template and tokenizer.
+        dataset: The packed data set.
+    """
+    rows = rows_digest(dataset / "eval-segments.arrow")
+    return {
+        "sft.template_digest": template_digest(model_folder),
+        "sft.tokenizer_digest": tokenizer_digest(model_folder),
+        **({"sft.rows_digest.eval": rows} if rows else {}),
+    }
+
+
+def gate_of(registry: Registry, version: RegisteredVersion, store: ArtifactStore) -> GateConfig:
+    """The gate of the recipe that a version was made by, as it lies beside the version's weights.
+
+    Raises:
+        RecipeError: if no recipe lies there, or its gate has fields that there are none of.
+    """
+    recipe = yaml.safe_load(registry.recipe_text(version, downloads(store))) or {}
+    try:
+        return GateConfig.model_validate((recipe.get("registry") or {}).get("gate") or {})
+    except ValidationError as error:
+        raise RecipeError(
+            f"model '{version.uri}': the gate of its recipe: {error}; name a recipe with --recipe"
+        ) from error
+
+
+def downloads(store: ArtifactStore) -> Path:
+    """Where files of models that lie elsewhere are brought to."""
+    return store.root / "downloads"
+
+
+def signed_now() -> str:
+    """When and by whom, for a tag."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} by {getpass.getuser()}@{socket.gethostname()}"
+
+
+def _compare(
+    store: ArtifactStore, registry: Registry, gate: GateConfig, version: RegisteredVersion, champion: str | None
+) -> Verdict:
+    if champion is None or champion == version.version:
+        return decide(gate, _standing(version), None if champion is None else _standing(version))
+    present = registry.version(version.name, champion)
+    before, after = (registry.scored_items(one, downloads(store)) for one in (present, version))
+    return decide(gate, _standing(version), _standing(present), pair_rows(before, after, gate.metric))
+
+
+def _standing(version: RegisteredVersion) -> Standing:
+    tags = version.tags
+    return Standing(
+        version=version.version,
+        scores={name: float(score) for name, score in json.loads(tags.get("sft.scorecard", "{}")).items()},
+        data_digest=tags.get("sft.data_digest.eval"),
+        rows_digest=tags.get("sft.rows_digest.eval"),
+        template_digest=tags.get("sft.template_digest"),
+        tokenizer_digest=tags.get("sft.tokenizer_digest"),
+        rolled_back=tags.get(ROLLED_BACK),
+    )
+
+
+def _moves(verdict: Verdict, aliases: Mapping[str, str]) -> dict[str, str | None]:
+    """Alias → version, in the order that leaves a way back if the last of them is not reached."""
+    version = verdict.version.version
+    if verdict.is_promoted:
+        previous: dict[str, str | None] = {PREVIOUS: aliases[CHAMPION]} if CHAMPION in aliases else {}
+        challenger: dict[str, str | None] = {CHALLENGER: None} if aliases.get(CHALLENGER) == version else {}
+        return {**previous, CHAMPION: version, **challenger}
+    return {CHALLENGER: version} if verdict.rule in LOST else {}
+
+
+def _tags(verdict: Verdict, version: RegisteredVersion) -> dict[str, str | None]:
+    tags: dict[str, str | None] = {"sft.verdict": verdict.in_words[:TAG_CHARS]}
+    if not verdict.is_promoted:
+        return tags
+    tags |= {"sft.promoted": signed_now(), PROMOTED_OVER: verdict.champion.version if verdict.champion else ""}
+    if verdict.forced is not None:
+        tags["sft.forced"] = verdict.forced[:TAG_CHARS]
+    return tags | ({ROLLED_BACK: None} if ROLLED_BACK in version.tags else {})

@@ -1,0 +1,66 @@
+"""Make the previous version champion again.
+
+What the restored version was itself promoted over becomes `previous`, so that one can go back further; the version that
+was taken back is marked, and the gate does not promote it again unless somebody says why.
+"""
+
+from dataclasses import dataclass
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from sft_core.artifact import ArtifactStore
+from sft_core.errors import RecipeError
+from sft_core.promotion import CHAMPION, PREVIOUS
+from tasks.promote_version import PROMOTED_OVER, ROLLED_BACK, signed_now
+from tasks.tracking import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """Which version took which one's place."""
+
+    name: str
+    champion: str
+    """The version that is champion again."""
+    taken_back: str
+    previous: str | None
+    """Where another roll-back would lead; None: nowhere."""
+
+
+@task(name="roll_back_version", task_run_name="roll_back_version", cache_policy=NO_CACHE)
+def roll_back_version(name: str, reason: str | None, registry: Registry, store: ArtifactStore) -> RollBack:
+    """Move the aliases back, and record when, by whom and why.
+
+    Raises:
+        RecipeError: if there is no champion, no version before it, or somebody else moved the champion meanwhile.
+    """
+    with store.lock(f"alias-{name}"):
+        aliases = registry.aliases(name)
+        champion, restored = aliases.get(CHAMPION), aliases.get(PREVIOUS)
+        if champion is None:
+            raise RecipeError(f"model '{name}': expected a champion to take back, found none")
+        if restored is None or restored == champion:
+            raise RecipeError(
+                f"model '{name}': version {champion} is champion and no version is `previous`, so there is nothing to "
+                f"go back to; `sft promote {name}/VERSION --force REASON` makes another one champion"
+            )
+        previous = _before(registry, name, restored)
+        if not registry.move(name, champion, {CHAMPION: restored, PREVIOUS: previous}):
+            raise RecipeError(f"model '{name}': somebody moved the champion meanwhile; look at it and try again")
+        signed = signed_now() + (f": {reason}" if reason else "")
+        registry.tag_version(name, champion, {ROLLED_BACK: f"{signed}; version {restored} took its place"})
+        registry.tag_version(name, restored, {"sft.restored": f"{signed}; in the place of version {champion}"})
+    return RollBack(name, restored, champion, previous)
+
+
+def _before(registry: Registry, name: str, version: str) -> str | None:
+    """What a version was promoted over, if that is still there and was not taken back itself."""
+    before = registry.version(name, version).tags.get(PROMOTED_OVER)
+    if not before:
+        return None
+    try:
+        found = registry.version(name, before)
+    except RecipeError:
+        return None
+    return None if ROLLED_BACK in found.tags else before

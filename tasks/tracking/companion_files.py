@@ -1,0 +1,38 @@
+"""One file beside a logged model's weights, without the weights."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from mlflow import MlflowClient, artifacts
+from mlflow.exceptions import MlflowException
+
+SCORED_ITEMS_FILE = "scored_items.arrow"
+RECIPE_FILE = "recipe.yaml"
+
+
+def companion_file(client: MlflowClient, model_id: str, name: str, downloads: Path) -> Path | None:
+    """Find a file that lies beside a model.
+
+    Args:
+        client: Of the store that knows it.
+        model_id: The logged model.
+        name: The file's.
+        downloads: Where it is brought to if it does not lie on this machine.
+
+    Returns:
+        None if there is no such file, or no such model any more.
+    """
+    try:
+        location = urlparse(str(client.get_logged_model(model_id).artifact_location))
+        if location.scheme in ("file", ""):
+            file = Path(unquote(location.path)) / name
+            return file if file.exists() else None
+        if name not in {item.path for item in client.list_logged_model_artifacts(model_id)}:
+            return None
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    folder = downloads / model_id
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(artifacts.download_artifacts(artifact_uri=f"models:/{model_id}/{name}", dst_path=str(folder)))

@@ -1,0 +1,153 @@
+"""What MLflow needs of a home, and what of MLflow's own files nobody needs any more."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote, urlparse
+
+from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
+from mlflow.exceptions import MlflowException
+
+from tasks.tracking.claims import is_gone
+from tasks.tracking.registry import Registry
+
+ARTIFACT_TAG = "sft.artifact."
+_KEY = re.compile(r"[0-9a-f]{32}")
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What versions and runs need."""
+
+    keys: Mapping[str, str]
+    """Key of an artifact → who needs it."""
+    flow_runs: Mapping[str, str]
+    """Id of a Prefect run → which MLflow run needs what it made."""
+    versions: Mapping[tuple[str, str], str]
+    """(Name, version) of every registered version → how to call it."""
+    running_since: float | None
+    """When the first of the runs began that are running, in seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A folder of files that belong to a run or a model which was deleted."""
+
+    kind: Literal["run", "model"]
+    path: Path
+    why: str
+    model_id: str | None = None
+    """Of a model that is to be deleted with its files, because its run was."""
+
+
+def what_is_needed(client: MlflowClient, keep_runs: int) -> Needed:
+    """Ask for all registered versions, all running runs, and the newest runs.
+
+    Args:
+        client: Of the store.
+        keep_runs: How many of the newest runs keep what they made.
+    """
+    keys: dict[str, str] = {}
+    versions: dict[tuple[str, str], str] = {}
+    registry = Registry(client)
+    aliases: dict[str, dict[str, str]] = {}
+    for version in registry.versions():
+        if version.name not in aliases:
+            aliases[version.name] = registry.aliases(version.name)
+        called = "".join(f" @{alias}" for alias, number in aliases[version.name].items() if number == version.version)
+        name = f"version {version.name}/{version.version}{called}"
+        versions[version.name, version.version] = name
+        keys |= dict.fromkeys(_keys(version.tags), name)
+    flow_runs: dict[str, str] = {}
+    running = []
+    for run, reason in _living_runs(client, keep_runs):
+        keys |= {key: reason for key in _keys(run.data.tags) if key not in keys}
+        flow_runs |= {run.data.tags["prefect.flow_run_id"]: reason} if "prefect.flow_run_id" in run.data.tags else {}
+        running += [run.info.start_time / 1000] if run.info.status == "RUNNING" else []
+    return Needed(keys, flow_runs, versions, min(running, default=None))
+
+
+def leftovers(client: MlflowClient, own: Path | None) -> list[Leftover]:
+    """Folders on this machine of runs that were deleted, and of models that were deleted or whose run was, unless a
+    registered version needs them.
+
+    Args:
+        client: Of the store.
+        own: The folder whose files are of this store alone. Elsewhere a model that it does not know may be another
+            store's (several databases keep theirs in one `mlruns`), and stays; None: it has no such folder.
+    """
+    versions = Registry(client).versions()
+    models, runs = {version.model_id for version in versions}, {version.run_id for version in versions}
+    experiments = list(client.search_experiments(view_type=ViewType.ALL))
+    deleted = {
+        str(run.info.run_id): _local(run.info.artifact_uri)
+        for run in _runs(client, [one.experiment_id for one in experiments], "", ViewType.DELETED_ONLY)
+    }
+    of_runs = [
+        Leftover("run", folder, f"run {run_id[:8]} was deleted")
+        for run_id, folder in deleted.items()
+        if run_id not in runs and folder is not None and folder.is_dir()
+    ]
+    roots = [root for one in experiments if (root := _local(one.artifact_location))]
+    of_models = []
+    for folder in (folder for root in roots for folder in sorted((root / "models").glob("m-*"))):
+        is_own = own is not None and folder.is_relative_to(own)
+        why = None if folder.name in models else _why_gone(client, folder.name, deleted.keys(), is_own)
+        of_models += [Leftover("model", folder, *why)] if why else []
+    return [*of_runs, *of_models]
+
+
+def delete_model(client: MlflowClient, model_id: str) -> None:
+    """Let MLflow list a model no more."""
+    client.delete_logged_model(model_id)
+
+
+def _why_gone(
+    client: MlflowClient, model_id: str, deleted_runs: Collection[str], is_own: bool
+) -> tuple[str, str | None] | None:
+    """Why nobody needs a logged model, and its id where it is still listed."""
+    try:
+        model = client.get_logged_model(model_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return ("the logged model was deleted", None) if is_own else None
+        raise
+    gone = model.source_run_id in deleted_runs
+    return (f"its run {model.source_run_id[:8]} was deleted", model_id) if gone else None
+
+
+def _living_runs(client: MlflowClient, keep_runs: int) -> Iterator[tuple[Run, str]]:
+    """Runs that are running, as far as is known, and the newest ones; each with why it counts."""
+    experiments = [one.experiment_id for one in client.search_experiments(view_type=ViewType.ALL)]
+    for run in _runs(client, experiments, "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY):
+        if not is_gone(run.data.tags.get("sft.host"), run.data.tags.get("sft.pid")):
+            yield run, f"run {run.info.run_id[:8]} is running"
+    if keep_runs:
+        newest = client.search_runs(experiments, max_results=keep_runs, order_by=["attributes.start_time DESC"])
+        for run in newest:
+            yield run, f"run {run.info.run_id[:8]} is one of the newest {keep_runs}"
+
+
+def _runs(client: MlflowClient, experiments: list[str], query: str, view: int) -> Iterator[Run]:
+    token = None
+    while True:
+        page = client.search_runs(experiments, query, view, max_results=_PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _keys(tags: Mapping[str, str]) -> list[str]:
+    """Keys of artifacts in the tags of a run or a version."""
+    return [key for name, value in tags.items() if name.startswith(ARTIFACT_TAG) for key in _KEY.findall(value)]
+
+
+def _local(uri: str) -> Path | None:
+    """The folder behind an address, if it is one of this machine."""
+    location = urlparse(str(uri))
+    return Path(unquote(location.path)) if location.scheme in ("file", "") else None
