@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from flows.prepare_data import PreparedData
 from flows.run_report import RunReport, range_of
@@ -69,7 +69,7 @@ def show_data(console: Console, data: PreparedData) -> None:
 
 def _scores(scorecard: dict[str, float], intervals: dict[str, dict[str, float]]) -> Table:
     """Scores of answers, settings of a sweep below the best of them, then those of tokens."""
-    columns = ("score", "before training", "after training", "95 % interval")
+    columns = (Column("score", no_wrap=True), "before training", "after training", "95 % interval")
     table = Table(*columns, box=None, padding=(0, 2), title_justify="left")
     names = [name for name in scorecard if not name.startswith("baseline_") and name not in NOT_COMPARED]
     for name in sorted(names, key=lambda name: (name.startswith("eval_"), "/" in name)):

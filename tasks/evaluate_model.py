@@ -9,8 +9,8 @@ from sft_core.model import ModelRef
 from sft_core.records import StageOutcome
 from sft_core.training import MODEL_FOLDER
 from tasks.caching import artifact_task
+from tasks.evaluator import run_evaluator
 from tasks.home import log_file
-from tasks.measuring import measure
 
 
 @artifact_task(rooms=["evaluation"], libraries=["torch", "transformers", "accelerate", "peft"])
@@ -38,4 +38,4 @@ def evaluate_model(
         prompts=store.path(dataset) / "prompts.arrow" if has_eval else None,
         output_folder=folder,
     )
-    return StageOutcome(facts=measure(plan, log_file(store, "evaluate_model", trained.name)))
+    return StageOutcome(facts=run_evaluator(plan, log_file(store, "evaluate_model", trained.name)))

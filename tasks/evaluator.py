@@ -10,7 +10,7 @@ from tasks.launching import launch
 from tasks.progress import EvaluationProgress
 
 
-def measure(plan: EvaluationPlan, log: Path) -> dict[str, Any]:
+def run_evaluator(plan: EvaluationPlan, log: Path) -> dict[str, Any]:
     """Evaluate into the plan's folder.
 
     Args:
