@@ -75,13 +75,13 @@ def show_gains(console: Console, compared: "Comparison") -> None:
     """Scores of both models, and the gain with its interval."""
     model, against = compared.model, compared.against
     console.print(f"\n[bold]{model.name}[/bold]  {model.model}, against {against.model}")
-    columns = (Column("score", no_wrap=True), "against", "model", "gain", "95 % interval", "rows")
-    table = Table(*columns, box=None, padding=(0, 2))
+    columns = ("score", "against", "model", "gain", "95 % interval")
+    table = Table(*(Column(name, no_wrap=True) for name in columns), box=None, padding=(0, 1))
     for name, value in _scores(model):
         gain = compared.gains.get(name)
-        told = ("–", "–", "–")
+        told = ("–", "–")
         if gain is not None:
-            told = (f"{gain.value:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}", f"{gain.num_rows:,}")
+            told = (f"{gain.value:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}")
         before = against.scorecard.get(name)
         table.add_row(name, "–" if before is None else f"{before:.4f}", f"{value:.4f}", *told)
     console.print(table)

@@ -20,13 +20,13 @@ class HeldOutRecipe(Recipe):
     """Which rows a model is measured on, and how; `model` and `training` say nothing here."""
 
     needed_split: ClassVar[Literal["train", "eval"]] = "eval"
+    idle_sections: ClassVar[frozenset[str]] = frozenset({"training", "registry"})
 
-    def for_model(self, folder: Path, trust_remote_code: bool = False) -> Self:
+    def for_model(self, folder: Path) -> Self:
         """The same rows, as a model reads them: with its tokenizer and, where it has one, its chat template.
 
         Args:
             folder: The model's.
-            trust_remote_code: Whether code that lies with its tokenizer may be run.
 
         Raises:
             RecipeError: if the recipe holds no rows out.
@@ -40,7 +40,7 @@ class HeldOutRecipe(Recipe):
         chat = self.chat.model_copy(update={"chat_template_path": None}) if has_template(folder) else self.chat
         return self.model_copy(
             update={
-                "model": ModelConfig(path=str(folder), trust_remote_code=trust_remote_code),
+                "model": ModelConfig(path=str(folder)),
                 "sources": held_out or self.sources,
                 "chat": chat,
                 "evaluation": self.evaluation.model_copy(update={"baseline": False}),

@@ -29,6 +29,8 @@ class Recipe(Section):
 
     needed_split: ClassVar[Literal["train", "eval"]] = "train"
     """Without rows in it there is nothing to do."""
+    idle_sections: ClassVar[frozenset[str]] = frozenset()
+    """Sections that say nothing about what is done."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     """What runs, artifacts and the registered model are called."""

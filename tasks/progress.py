@@ -53,6 +53,7 @@ class EvaluationProgress:
     def __init__(self, lines: Path) -> None:
         self._lines = lines
         self._bar: tqdm[Any] = tqdm(desc="evaluation", unit="batch or answer", disable=None, leave=False)
+        self.percent, self.words = 0.0, ""
         self._artifact: UUID | None = None
         self._sent_at = 0.0
 
@@ -67,18 +68,19 @@ class EvaluationProgress:
         done, total = newest["batches"] + newest["answers"], newest["of_batches"] + newest["of_answers"]
         self._bar.total, self._bar.n = total, done
         self._bar.set_description(f"evaluation, {newest['model']} model")
+        self.percent, self.words = 100.0 * done / total, _in_words(newest)
         if FlowRunContext.get() is not None and time.monotonic() - self._sent_at >= SECONDS_A_MESSAGE:
             self._sent_at = time.monotonic()
             with contextlib.suppress(PrefectException, httpx.HTTPError):  # no news is no reason to end the work
-                self._send(100.0 * done / total, _in_words(newest))
+                self._send()
 
-    def _send(self, percent: float, words: str) -> None:
+    def _send(self) -> None:
         if self._artifact is None:
-            made = create_progress_artifact(percent, key="evaluation-progress", description=words)
+            made = create_progress_artifact(self.percent, key="evaluation-progress", description=self.words)
             assert isinstance(made, UUID), "called outside of an event loop"
             self._artifact = made
         else:
-            update_progress_artifact(self._artifact, percent, description=words)
+            update_progress_artifact(self._artifact, self.percent, description=self.words)
 
     def __enter__(self) -> Self:
         return self

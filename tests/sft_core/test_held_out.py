@@ -9,6 +9,7 @@ import yaml
 from sft_core.errors import RecipeError
 from sft_core.held_out import HeldOutRecipe, held_out_recipe
 from sft_core.recipe import Recipe
+from tasks.provenance import recipe_params, run_key
 
 NOTICES: list[str] = []
 
@@ -78,3 +79,12 @@ def test_a_recipe_that_holds_nothing_out_is_told(tmp_path: Path) -> None:
 def test_a_misspelt_override_is_an_error_of_the_command_line() -> None:
     with pytest.raises(RecipeError, match=r"--data: evaluation.num_prompt: unknown key; did you mean 'num_prompts'"):
         of_data("x.jsonl", overrides=("evaluation.num_prompt=7",))
+
+
+def test_what_only_training_would_read_is_neither_identity_nor_parameter(tmp_path: Path) -> None:
+    sources = [{"path": "b.jsonl", "split": "eval"}]
+    slow, fast = (of_recipe(tmp_path, f"training.learning_rate={rate}", sources=sources) for rate in ("0.1", "0.2"))
+    assert slow != fast
+    assert run_key(slow, []) == run_key(fast, []) != run_key(slow, ["another model"])
+    assert not [name for name in recipe_params(slow) if name.startswith("training/")]
+    assert "evaluation/num_prompts" in recipe_params(slow)
