@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sft_core.artifact import ArtifactRef
 from sft_core.chat import replaces_own_template
 from sft_core.formats import Verdict
-from sft_core.gates import check_gates, check_trainable, measure_gates
+from sft_core.gates import check_gates, check_rows_left, measure_gates
 from sft_core.inputs import locate_inputs
 from sft_core.ledger import Ledger
 from sft_core.recipe import Recipe
@@ -78,7 +78,7 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
         tokens = tokenize_chats(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
 
-    check_trainable(ledger_of(store, tokens), rejections_of(store, tokens, files))
+    check_rows_left(recipe.needed_split, ledger_of(store, tokens), rejections_of(store, tokens, files))
     dataset = pack_shards(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
     has_other_template = replaces_own_template(inputs.template, inputs.tokenizer)
     gates = measure_gates(recipe.gates, audit_of(store, tokens, files), has_other_template)

@@ -1,5 +1,6 @@
 """What a run has to say at its end: to the command line, to MLflow's run page and to Prefect."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel
 
 from flows.prepare_data import PreparedData
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.evaluation import SAMPLES_FILE
+from sft_core.evaluation import INTERVALS_FILE, SAMPLES_FILE, SCORED_ITEMS_FILE
 from sft_core.recipe import Recipe
 from sft_core.training import METRICS_FILE, MODEL_FOLDER
 from tasks.caching import executed_or_cached, stage_folders
@@ -33,6 +34,8 @@ class RunReport(BaseModel):
     training: dict[str, Any]
     """What the trainer said at its end, as `TrainResult`."""
     scorecard: dict[str, float]
+    intervals: dict[str, dict[str, float]]
+    """Score → `low` and `high`, between which it would be in 95 of 100 cases, had other rows been held out."""
     ledger: dict[str, Any]
     rejected: Path
     report: Path
@@ -56,6 +59,7 @@ def report_run(
     version = ModelVersion(**store.manifest(registered).facts)
     run.record_metrics(store.path(trained) / METRICS_FILE)
     run.record_scorecard(scores, training["global_step"], store.path(scorecard) / SAMPLES_FILE)
+    run.log_files(store.path(scorecard) / name for name in (INTERVALS_FILE, SCORED_ITEMS_FILE))
     made = {"train_model": [trained], "evaluate_model": [scorecard], "register_model": [registered]}
     report = RunReport(
         status="completed",
@@ -70,6 +74,7 @@ def report_run(
         resumed_from=training["resumed_from"],
         training=training,
         scorecard=scores,
+        intervals=store.manifest(scorecard).facts["intervals"],
         ledger=data.ledger.flat(),
         rejected=data.folder / "rejected.jsonl",
         report=data.report,
@@ -87,7 +92,10 @@ def as_markdown(report: RunReport) -> str:
     ledger = report.ledger
     measured = [name for name in report.scorecard if not name.startswith("baseline_")]
     before = {name: report.scorecard.get(f"baseline_{name}") for name in measured}
-    scores = "\n".join(f"| {name} | {_number(before[name])} | {_number(report.scorecard[name])} |" for name in measured)
+    scores = "\n".join(
+        f"| {name} | {_number(before[name])} | {_number(report.scorecard[name])} | {range_of(report.intervals, name)} |"
+        for name in measured
+    )
     stages = "\n".join(f"| {stage} | {state} |" for stage, state in report.stages.items())
     resumed = "" if report.resumed_from is None else f"Training was resumed from step {report.resumed_from:,}. "
     champion = "champion" if report.is_champion else "not champion"
@@ -98,8 +106,8 @@ Model `{report.model_uri}`, {champion}: {report.verdict}.
 {ledger["rows_in"]:,} rows in = {ledger["rows_trained"]:,} trained + {ledger["rows_held_out"]:,} held out +
 {ledger["rows_rejected"]:,} rejected + {ledger["rows_left_out"]:,} left out.
 
-| score | before training | after |
-| --- | --- | --- |
+| score | before training | after | 95 % interval |
+| --- | --- | --- | --- |
 {scores}
 
 | stage | this run |
@@ -108,6 +116,12 @@ Model `{report.model_uri}`, {champion}: {report.verdict}.
 
 {resumed}Data report: `{report.report}`. Weights: `{report.model_dir}`. MLflow run `{report.mlflow_run_id}`.
 """
+
+
+def range_of(intervals: Mapping[str, Mapping[str, float]], score: str, digits: str = ".4g") -> str:
+    """A score's interval as people read it; a dash where it has none."""
+    found = intervals.get(score)
+    return "–" if found is None else f"{found['low']:{digits}} to {found['high']:{digits}}"
 
 
 def _number(value: float | None) -> str:

@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
 import orjson
@@ -17,6 +18,7 @@ import typer
 from deployments.embedded import configure
 from sft_core.errors import RecipeError, StageInterruptedError, UserError
 from sft_core.recipe import Recipe
+from sft_core.runtime import RuntimeConfig
 from sft_core.subprocesses import EXIT_INTERRUPTED
 
 MISTAKE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143
@@ -33,12 +35,15 @@ class Session:
     """The real standard output; with `--json`, everything else is sent to standard error."""
 
     def prepare(self, recipe: Recipe) -> None:
-        """Set the defaults that Prefect and MLflow read when they are imported, and look for the inputs before they
-        start."""
+        """Open the home, and look for the inputs before Prefect and MLflow start."""
         from sft_core.file_digests import FileDigests
         from sft_core.inputs import locate_inputs
 
-        home = recipe.runtime.home_folder(os.environ)
+        locate_inputs(recipe, FileDigests.below(self.open_home(recipe.runtime)))
+
+    def open_home(self, runtime: RuntimeConfig) -> Path:
+        """Set the defaults that Prefect and MLflow read when they are imported; return the folder of all state."""
+        home = runtime.home_folder(os.environ)
         try:
             configure(home, self.is_debugging)
         except OSError as error:
@@ -46,7 +51,7 @@ class Session:
                 f"runtime.home: expected a folder that can be made and written to, found '{home}': {error.strerror}; "
                 "set runtime.home or SFT_HOME to another"
             ) from error
-        locate_inputs(recipe, FileDigests.below(home))
+        return home
 
     def notify(self, notice: str) -> None:
         """Tell something that is no mistake, on standard error."""

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from flows.prepare_data import PreparedData
-from flows.run_report import RunReport
+from flows.run_report import RunReport, range_of
 
 NOT_COMPARED = ("eval_entropy", "eval_perplexity", "num_prompts", "num_prompts_cut")
 """Numbers of the scorecard that are no scores, or another way to write one."""
@@ -23,7 +23,7 @@ def show_run(console: Console, report: RunReport, home: Path) -> None:
     console.print(f"  {report.verdict}", style="dim")
     if report.resumed_from is not None:
         console.print(f"  training was resumed from step {report.resumed_from:,}", style="dim")
-    scores = _scores(report.scorecard)
+    scores = _scores(report.scorecard, report.intervals)
     if scores.row_count:
         console.print(scores)
     console.print(f"training  {_training(report.training)}")
@@ -67,13 +67,15 @@ def show_data(console: Console, data: PreparedData) -> None:
     console.print(f"report    {data.report}")
 
 
-def _scores(scorecard: dict[str, float]) -> Table:
+def _scores(scorecard: dict[str, float], intervals: dict[str, dict[str, float]]) -> Table:
     """Scores of answers, settings of a sweep below the best of them, then those of tokens."""
-    table = Table("score", "before training", "after training", box=None, padding=(0, 2), title_justify="left")
+    columns = (Column("score", no_wrap=True), "before training", "after training", "95 % interval")
+    table = Table(*columns, box=None, padding=(0, 2), title_justify="left")
     names = [name for name in scorecard if not name.startswith("baseline_") and name not in NOT_COMPARED]
     for name in sorted(names, key=lambda name: (name.startswith("eval_"), "/" in name)):
         before = scorecard.get(f"baseline_{name}")
-        table.add_row(name, "–" if before is None else f"{before:.4f}", f"{scorecard[name]:.4f}")
+        shown = "–" if before is None else f"{before:.4f}"
+        table.add_row(name, shown, f"{scorecard[name]:.4f}", range_of(intervals, name, ".4f"))
     return table
 
 

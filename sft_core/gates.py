@@ -7,6 +7,7 @@ stops at the first that is crossed, and names the rows that crossed it.
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -87,17 +88,20 @@ def check_gates(results: Sequence[GateResult], report: Path | None = None) -> No
             raise GateError(result.message + (f"\nthe data report shows more: {report}" if report else ""))
 
 
-def check_trainable(ledger: Ledger, rejections: Iterable[Rejection]) -> None:
-    """Stop if no row is left to train on.
+def check_rows_left(split: Literal["train", "eval"], ledger: Ledger, rejections: Iterable[Rejection]) -> None:
+    """Stop if no row is left in the split that all is done for.
 
     Raises:
         DataError: with the reasons of the rejections.
     """
-    if ledger.rows_train == 0:
-        held_out = f"{ledger.rows_eval} held out, " if ledger.rows_eval else ""
+    if (ledger.rows_train if split == "train" else ledger.rows_eval) == 0:
+        what, other, rows = ("trainable", "held out", ledger.rows_eval)
+        if split == "eval":
+            what, other, rows = ("held-out", "to be trained on", ledger.rows_train)
+        others = f"{rows} {other}, " if rows else ""
         left_out = f"{ledger.rows_left_out} left out by the recipe itself (`fraction`, `max_rows`, `transform`), "
         raise DataError(
-            f"no trainable row is left of {ledger.rows_in}: {held_out}{left_out if ledger.rows_left_out else ''}"
+            f"no {what} row is left of {ledger.rows_in}: {others}{left_out if ledger.rows_left_out else ''}"
             f"{ledger.rows_rejected} rejected "
             f"({_reasons(ledger)}){_examples(rejections)}"
         )

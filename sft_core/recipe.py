@@ -4,7 +4,7 @@ The same frozen model stands behind the YAML file, the command line's `--set`, P
 parameters. A section is what one stage takes; a field keeps the name that TRL, transformers or trlX users know.
 """
 
-from typing import Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,11 @@ from sft_core.training.best import explain_missing
 
 class Recipe(Section):
     """One model's way from files to registry."""
+
+    needed_split: ClassVar[Literal["train", "eval"]] = "train"
+    """Without rows in it there is nothing to do."""
+    idle_sections: ClassVar[frozenset[str]] = frozenset()
+    """Sections that say nothing about what is done."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     """What runs, artifacts and the registered model are called."""
@@ -52,7 +57,7 @@ class Recipe(Section):
                 f"`packing_strategy: {self.packing.packing_strategy}` cuts longer rows into blocks and loses nothing: "
                 "`tokens.truncation_mode` and `tokens.keep_end_token` would have no effect, leave them out"
             )
-        if all(source.split == "eval" for source in self.sources):
+        if self.needed_split == "train" and all(source.split == "eval" for source in self.sources):
             raise ValueError("`sources` are all of split eval: nothing is left to train on")
         missing = self._missing_best_metric()
         if missing is not None:

@@ -7,7 +7,7 @@ import typing
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -16,6 +16,8 @@ from sft_core.aliases import notice_of, our_path, resolve_aliases
 from sft_core.counterparts import counterpart
 from sft_core.errors import RecipeError
 from sft_core.recipe import Recipe
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,6 +53,12 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), notify: Callable[[str
     Raises:
         RecipeError: naming file, key, what was expected and what was found.
     """
+    return parse_recipe(read_content(path, overrides, notify), str(path))
+
+
+def read_content(path: Path, overrides: Sequence[str], notify: Callable[[str], None]) -> dict[str, Any]:
+    """Read a recipe's content, by our names and with what lies over it, but unchecked; arguments and errors as of
+    `load_recipe`."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError as error:
@@ -66,10 +74,10 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), notify: Callable[[str
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
     for override in overrides:
-        notices += _lay_over(content, override)
+        notices += lay_over(content, override)
     for notice in dict.fromkeys(notices):
         notify(f"{path}: {notice}")
-    return parse_recipe(content, str(path))
+    return content
 
 
 def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
@@ -78,15 +86,20 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
     Raises:
         RecipeError: with one line per mistake.
     """
+    return parse_as(Recipe, content, where)
+
+
+def parse_as(kind: type[AnyRecipe], content: dict[str, Any], where: str) -> AnyRecipe:
+    """Check the content of a recipe of some kind; as `parse_recipe`."""
     try:
-        return Recipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         mistakes = [dict(mistake) for mistake in error.errors()]
         lines = [_explain(mistake) for mistake in mistakes if not _follows_from_another(mistake, mistakes)]
         raise RecipeError("\n".join(f"{where}: {line}" for line in dict.fromkeys(lines))) from error
 
 
-def _lay_over(content: dict[str, Any], override: str) -> list[str]:
+def lay_over(content: dict[str, Any], override: str) -> list[str]:
     """Set one dotted path in plain YAML content; sections that are not there yet are made. Returns a notice if the path
     is an alias."""
     written, equals, text = override.partition("=")

@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
-import orjson
-
 from sft_core.answering import Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.evaluation import SCORECARD_FILE, EvaluationConfig, EvaluationPlan
+from sft_core.evaluation import EvaluationConfig, EvaluationPlan
 from sft_core.model import ModelRef
 from sft_core.records import StageOutcome
 from sft_core.training import MODEL_FOLDER
 from tasks.caching import artifact_task
+from tasks.evaluator import run_evaluator
 from tasks.home import log_file
-from tasks.launching import launch
 
 
 @artifact_task(rooms=["evaluation"], libraries=["torch", "transformers", "accelerate", "peft"])
@@ -25,8 +23,9 @@ def evaluate_model(
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
-    """Write the scorecard and the samples; without held-out rows the scorecard is empty."""
-    has_eval = "eval" in store.manifest(dataset).facts["splits"]
+    """Write the scorecard, what each row adds to it, and the samples; without held-out rows the scorecard is empty."""
+    facts = store.manifest(dataset).facts
+    has_eval = "eval" in facts["splits"]
     plan = EvaluationPlan(
         evaluation=config,
         scoring=scoring,
@@ -35,8 +34,8 @@ def evaluate_model(
         baseline=baseline if config.baseline else None,
         baseline_seed=store.manifest(trained).facts["seed"],
         eval_folder=store.path(dataset) / "eval" if has_eval else None,
+        source_of_shard=tuple(shard["source"] for shard in facts["shards"]),
         prompts=store.path(dataset) / "prompts.arrow" if has_eval else None,
         output_folder=folder,
     )
-    launch("evaluation", plan, folder, log_file(store, "evaluate_model", trained.name))
-    return StageOutcome(facts={"scorecard": orjson.loads((folder / SCORECARD_FILE).read_bytes())})
+    return StageOutcome(facts=run_evaluator(plan, log_file(store, "evaluate_model", trained.name)))

@@ -32,7 +32,8 @@ class RecipeText(Placement):
 
 def run_key(recipe: Recipe, inputs: Any) -> str:
     """Identify a run: the same recipe over the same bytes with the same code is the same run, resumed or reused."""
-    sections = {name: value for name, value in recipe if name not in ("runtime", "sources", "model")}
+    left_out = {"runtime", "sources", "model", *recipe.idle_sections}
+    sections = {name: value for name, value in recipe if name not in left_out}
     return digest({"recipe": sections, "inputs": inputs, "code": code_digest(ROOMS)})
 
 
@@ -90,7 +91,7 @@ def recipe_params(recipe: Recipe) -> dict[str, str]:
     """The recipe as parameters `section/field`; what only places the work is left out."""
     params: dict[str, str] = {"name": recipe.name}
     for section_name, section in recipe:
-        if isinstance(section, Section) and section_name != "runtime":
+        if isinstance(section, Section) and section_name not in {"runtime", *recipe.idle_sections}:
             params |= {f"{section_name}/{field}": str(value) for field, value in _flat(section.model_dump(mode="json"))}
     for index, source in enumerate(recipe.sources):
         params |= {f"sources/{index}/{field}": str(value) for field, value in source.model_dump(mode="json").items()}

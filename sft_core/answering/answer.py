@@ -1,6 +1,6 @@
 """Answer prompts with every setting, and score the answers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ import orjson
 from torch.distributed.tensor import DTensor
 from transformers import set_seed
 
-from sft_core.answering.answers import Answers, Measure
+from sft_core.answering.answers import Answers, Measure, Value
 from sft_core.answering.best import best_of, is_greater_better
 from sft_core.answering.config import AnsweringConfig
 from sft_core.answering.gen_kwargs import Setting, settings_of
@@ -35,6 +35,9 @@ class Answered:
     """Samples: one a prompt and setting, the columns in the same order."""
     num_prompts_cut: int
     """Prompts that were too long for the model in any of the settings, and cut on the left."""
+    values: dict[str, Sequence[Value]]
+    """[prompts] of each score that is a mean over prompts, what the prompts add to it; without a suffix, of the setting
+    that was the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,11 @@ class Answering:
     tokenizer: "PreTrainedTokenizerBase"
 
     def answer(
-        self, model: "PreTrainedModel", labels: Row, greater_is_better: Mapping[str, bool] | None = None
+        self,
+        model: "PreTrainedModel",
+        labels: Row,
+        greater_is_better: Mapping[str, bool] | None = None,
+        on_answered: Callable[[int], None] = lambda _: None,
     ) -> Answered:
         """Answer all prompts with every setting. Processes share the prompts, and each returns the whole.
 
@@ -56,29 +63,39 @@ class Answering:
             model: In evaluation mode.
             labels: The first columns of the samples.
             greater_is_better: Of metrics, by name, whose direction their name does not tell.
+            on_answered: Told now and then how many more answers this process has given.
 
         Raises:
             RecipeError: if a metric of the user's fails, or prompts have no room in the model.
         """
-        values: dict[str, list[float]] = {}
-        scores: dict[str, float] = {}
+        by_setting: dict[str, list[Measure]] = {}
+        by_score: dict[str, Measure] = {}
         rows: list[Row] = []
         cut: set[int] = set()
         for setting in settings_of(self.config.gen_kwargs):
             prompt_ids = self._prompts_for(model, setting)
             tokens_cut = [len(whole) - len(ids) for whole, ids in zip(self.prompts.prompt_ids, prompt_ids, strict=True)]
             cut |= {index for index, number in enumerate(tokens_cut) if number}
-            answers = self._answers(prompt_ids, self._generate(model, prompt_ids, setting))
+            answers = self._answers(prompt_ids, self._generate(model, prompt_ids, setting, on_answered))
             measures = on_first(partial(measure, self.config, self.scoring, answers))
             for one in measures:
-                values.setdefault(one.name, []).append(one.score)
-                scores[one.name + setting.suffix] = one.score
+                by_setting.setdefault(one.name, []).append(one)
+                by_score[one.name + setting.suffix] = one
             rows += self._rows({**labels, **setting.swept}, answers, tokens_cut, measures)
         directions = greater_is_better or {}
-        best = {
-            name: best_of(several, directions.get(name, is_greater_better(name))) for name, several in values.items()
-        }
-        return Answered({**scores, **best}, rows, len(cut))
+        for name, several in by_setting.items():
+            by_score[name] = best_of(several, directions.get(name, is_greater_better(name)))
+        return Answered(
+            scores={name: one.score for name, one in by_score.items()},
+            rows=rows,
+            num_prompts_cut=len(cut),
+            values={name: one.values for name, one in by_score.items() if one.values is not None and one.is_mean},
+        )
+
+    @property
+    def num_answers(self) -> int:
+        """How many answers `answer` asks for, over all settings."""
+        return len(self.prompts) * len(settings_of(self.config.gen_kwargs))
 
     def score_names(self) -> list[str]:
         """Return what the scores will be called, from one trial of the metrics with the references as answers.
@@ -95,7 +112,13 @@ class Answering:
         max_positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         return fitting(self.prompts.prompt_ids, max_positions, setting.max_new_tokens)
 
-    def _generate(self, model: "PreTrainedModel", prompt_ids: list[list[int]], setting: Setting) -> list[str]:
+    def _generate(
+        self,
+        model: "PreTrainedModel",
+        prompt_ids: list[list[int]],
+        setting: Setting,
+        on_answered: Callable[[int], None],
+    ) -> list[str]:
         rank, count = rank_and_count()
         mine = share_of(sorted(range(len(prompt_ids)), key=lambda index: len(prompt_ids[index])), rank, count)
         set_seed(self.config.seed + rank)
@@ -107,6 +130,7 @@ class Answering:
             setting.arguments,
             self.config.stop_sequences,
             synced_gpus=True if count > 1 and _is_sharded(model) else None,
+            on_answered=on_answered,
         )
         by_index = {
             index: text for part in gathered(dict(zip(mine, texts, strict=True))) for index, text in part.items()

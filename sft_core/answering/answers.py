@@ -32,3 +32,5 @@ class Measure:
     score: float
     values: Sequence[Value] | None = None
     """[answers] of each; None where the metric has only the one number."""
+    is_mean: bool = True
+    """Whether the score is the mean of the values that say something."""

@@ -1,6 +1,8 @@
 """Which of several values of a metric is the best."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+
+from sft_core.answering.answers import Measure
 
 
 def is_greater_better(name: str) -> bool:
@@ -13,6 +15,7 @@ def is_greater_better(name: str) -> bool:
     return not name.partition("/")[0].endswith(("loss", "nll"))
 
 
-def best_of(values: Iterable[float], greater_is_better: bool) -> float:
-    """Return the greatest, or the least."""
-    return max(values) if greater_is_better else min(values)
+def best_of(measures: Sequence[Measure], greater_is_better: bool) -> Measure:
+    """Return the one of the greatest score, or of the least; of equal ones the first."""
+    choose = max if greater_is_better else min
+    return choose(measures, key=lambda measure: measure.score)

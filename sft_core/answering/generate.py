@@ -1,6 +1,6 @@
 """Answer prompts in batches: sorted by length so that little is padded, returned in the order in which they came."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +21,7 @@ def generate(
     gen_kwargs: dict[str, Any],
     stop_sequences: Sequence[str] = (),
     synced_gpus: bool | None = None,
+    on_answered: Callable[[int], None] = lambda _: None,
 ) -> list[str]:
     """Generate one answer per prompt.
 
@@ -33,6 +34,7 @@ def generate(
         stop_sequences: Texts that end an answer, and are cut off.
         synced_gpus: Whether every process runs as many steps as the slowest, as a model needs whose weights are spread
             over processes. None: as transformers finds it.
+        on_answered: Told after each batch how many prompts were in it.
 
     Returns:
         [prompts] texts without special tokens, in the order of the prompts.
@@ -53,6 +55,7 @@ def generate(
         texts = tokenizer.batch_decode(generated[:, ids.shape[1] :], skip_special_tokens=True)
         for index, text in zip(indices, texts, strict=True):
             outputs[index] = cut_at(text, stop_sequences)
+        on_answered(len(indices))
     return outputs
 
 

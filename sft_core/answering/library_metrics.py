@@ -40,4 +40,4 @@ def rouge(name: str, pairs: Pairs) -> Measure:
 def _of_corpus(name: str, pairs: Pairs, of_all: Any, of_one: Any) -> Measure:
     outputs, references = [output for output, _ in pairs], [reference for _, reference in pairs]
     values = [float(of_one.sentence_score(output, [reference]).score) for output, reference in pairs]
-    return Measure(name, float(of_all.corpus_score(outputs, [references]).score), values)
+    return Measure(name, float(of_all.corpus_score(outputs, [references]).score), values, is_mean=False)

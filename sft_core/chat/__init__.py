@@ -21,7 +21,7 @@ Measured (2 cores, one in use; 8 messages of 40 words, loss on the assistant): C
 120, of which 20, 57 and 97 are Jinja's own; 5 for a row of plain text; 560 where turns are told by beginnings.
 """
 
-from sft_core.chat.choose import TemplateRef, chat_template_of, locate_template, replaces_own_template
+from sft_core.chat.choose import TemplateRef, chat_template_of, has_template, locate_template, replaces_own_template
 from sft_core.chat.config import ChatConfig
 from sft_core.chat.render import render
 from sft_core.chat.template import ChatTemplate
@@ -31,6 +31,7 @@ __all__ = [
     "ChatTemplate",
     "TemplateRef",
     "chat_template_of",
+    "has_template",
     "locate_template",
     "render",
     "replaces_own_template",

@@ -73,6 +73,11 @@ def replaces_own_template(template: TemplateRef, tokenizer: TokenizerRef) -> boo
     return template.source is not None and own is not None and template.source != own
 
 
+def has_template(folder: Path) -> bool:
+    """Whether a chat template lies in a tokenizer's folder."""
+    return _find_template(folder) is not None
+
+
 def _template_in(folder: Path, name: str) -> str:
     template = _find_template(folder)
     if template is None:

@@ -3,13 +3,28 @@
     {"eval_loss": 0.31, "eval_mean_token_accuracy": 0.93, "exact_match": 0.97, "baseline_eval_loss": 6.4,
     "baseline_exact_match": 0.0, …}
 
-What always holds: the loss is a sum over tokens divided by their number. Answers and their metrics are
-`sft_core.answering`'s.
+What always holds: the loss is a sum over tokens divided by their number, and each score that is a mean over rows or
+their tokens comes with what each row adds to it. Answers and their metrics are `sft_core.answering`'s.
 
 Importing the room does not import torch: the verb, `sft_core.evaluation.run.evaluate`, is imported where it runs.
 """
 
 from sft_core.evaluation.config import EvaluationConfig
-from sft_core.evaluation.plan import SAMPLES_FILE, SCORECARD_FILE, EvaluationPlan
+from sft_core.evaluation.plan import (
+    INTERVALS_FILE,
+    PROGRESS_FILE,
+    SAMPLES_FILE,
+    SCORECARD_FILE,
+    SCORED_ITEMS_FILE,
+    EvaluationPlan,
+)
 
-__all__ = ["SAMPLES_FILE", "SCORECARD_FILE", "EvaluationConfig", "EvaluationPlan"]
+__all__ = [
+    "INTERVALS_FILE",
+    "PROGRESS_FILE",
+    "SAMPLES_FILE",
+    "SCORECARD_FILE",
+    "SCORED_ITEMS_FILE",
+    "EvaluationConfig",
+    "EvaluationPlan",
+]

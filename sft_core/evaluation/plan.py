@@ -1,4 +1,4 @@
-"""What crosses the process boundary: a plan in, a scorecard and samples out."""
+"""What crosses the process boundary: a plan in; a scorecard, the evidence behind it, and samples out."""
 
 from pathlib import Path
 
@@ -10,6 +10,12 @@ from sft_core.model import ModelRef
 
 SCORECARD_FILE = "scorecard.json"
 SAMPLES_FILE = "samples.jsonl"
+SCORED_ITEMS_FILE = "scored_items.arrow"
+"""`SCORED_ITEMS`: what each held-out row adds to each score of the trained model."""
+INTERVALS_FILE = "intervals.json"
+"""Score → `low` and `high`, between which it is likely to be over other rows."""
+PROGRESS_FILE = "progress.jsonl"
+"""While it runs: how far it is, a line each second; see `sft_core.evaluation.progress`."""
 
 
 class EvaluationPlan(BaseModel):
@@ -28,6 +34,8 @@ class EvaluationPlan(BaseModel):
     baseline_seed: int
     eval_folder: Path | None
     """Held-out blocks."""
+    source_of_shard: tuple[str, ...] = ()
+    """[shards] of the data set: which source each belongs to; empty if they are not known."""
     prompts: Path | None
     """Held-out prompts (`PROMPTS`)."""
     output_folder: Path

@@ -1,10 +1,13 @@
 """Measure a model on held-out rows. Runs inside `accelerate launch -m sft_core.evaluation plan.json`."""
 
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
+import pyarrow as pa
 import torch
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer
@@ -12,44 +15,84 @@ from transformers import AutoTokenizer
 from sft_core.answering import Prompts
 from sft_core.answering.answer import Answering, Row, as_lines
 from sft_core.errors import RecipeError
-from sft_core.evaluation.plan import SAMPLES_FILE, SCORECARD_FILE, EvaluationPlan
+from sft_core.evaluation.plan import (
+    INTERVALS_FILE,
+    PROGRESS_FILE,
+    SAMPLES_FILE,
+    SCORECARD_FILE,
+    SCORED_ITEMS_FILE,
+    EvaluationPlan,
+)
+from sft_core.evaluation.progress import Progress
+from sft_core.evaluation.scored_items import intervals_of, items_of_answers, items_of_tokens
 from sft_core.modeling import (
+    NUM_SUMS,
     Blocks,
     Collator,
     Documents,
     as_token_sums,
     base_of,
     check_isolation,
+    check_positions,
     evaluate_batches,
     load_model,
     load_trained,
+    longest_text,
+    loss_by_source,
+    max_positions,
+    name_of_loss,
     takes_positions,
     to_device,
 )
+from sft_core.records import SCORED_ITEMS
+from sft_core.tables import write_arrow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+@dataclass(slots=True)
+class Measured:
+    """What was found of one model."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    samples: list[Row] = field(default_factory=list)
+    items: list[pa.Table] = field(default_factory=list)
+    """`SCORED_ITEMS` each."""
+    num_prompts_cut: int = 0
+
+
 def evaluate(plan: EvaluationPlan) -> dict[str, float]:
-    """Measure the trained model and, where asked, the one before training; write `scorecard.json` and `samples.jsonl`.
+    """Measure the trained model and, where asked, the one before training; write `scorecard.json`, `samples.jsonl`,
+    `scored_items.arrow` and `intervals.json`.
 
     Returns:
-        The scorecard: `eval_loss`, `eval_perplexity`, `eval_entropy`, `eval_mean_token_accuracy`, the metrics of the
-        answers by name, `num_prompts`, `num_prompts_cut`, and all but the last two with `baseline_` before them.
+        The scorecard: `eval_loss`, where there are several sources `eval_loss/<source>`, `eval_perplexity`,
+        `eval_entropy`, `eval_mean_token_accuracy`, the metrics of the answers by name, `num_prompts`,
+        `num_prompts_cut`, and all but the last two with `baseline_` before them.
 
     Raises:
-        RecipeError: if a metric of the user's fails.
+        RecipeError: if a metric of the user's fails, or a text is longer than the model can take.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = AutoTokenizer.from_pretrained(plan.model_folder)
-    answering = _answering(plan, tokenizer)
-    samples: list[Row] = []
-    scorecard = _measure(to_device(load_trained(plan.model_folder), device), answering, plan, "", samples)
+    blocks = None if plan.eval_folder is None else Blocks(plan.eval_folder, plan.source_of_shard)
+    evaluator = _Evaluator(plan, blocks, _answering(plan, tokenizer), _padding_id(tokenizer))
+    trained = evaluator.measure(to_device(load_trained(plan.model_folder), device), "trained", plan.step)
+    scorecard, samples = dict(trained.scores), trained.samples
+    if evaluator.answering is not None:
+        scorecard |= {"num_prompts": len(evaluator.answering.prompts), "num_prompts_cut": trained.num_prompts_cut}
     if plan.baseline is not None:
         baseline = to_device(load_model(plan.baseline, tokenizer, plan.baseline_seed), device)
-        scorecard |= _measure(baseline, answering, plan, "baseline_", samples)
-    (plan.output_folder / SCORECARD_FILE).write_bytes(orjson.dumps(scorecard, option=orjson.OPT_INDENT_2))
+        before = evaluator.measure(baseline, "baseline", 0)
+        scorecard |= {f"baseline_{name}": value for name, value in before.scores.items()}
+        samples += before.samples
+    items = pa.concat_tables([SCORED_ITEMS.empty_table(), *trained.items])
+    names = {source: name_of_loss(source, "eval_") for source in (blocks.sources if blocks else ())}
+    own_losses = {source: name for source, name in names.items() if name in scorecard}
+    write_arrow(plan.output_folder / SCORED_ITEMS_FILE, items)
+    for name, content in ((INTERVALS_FILE, intervals_of(items, own_losses)), (SCORECARD_FILE, scorecard)):
+        (plan.output_folder / name).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
     (plan.output_folder / SAMPLES_FILE).write_bytes(as_lines(samples))
     return scorecard
 
@@ -61,32 +104,67 @@ def _answering(plan: EvaluationPlan, tokenizer: "PreTrainedTokenizerBase") -> An
     return Answering(plan.evaluation, plan.scoring, prompts, tokenizer) if len(prompts) else None
 
 
-def _measure(
-    model: "PreTrainedModel",
-    answering: Answering | None,
-    plan: EvaluationPlan,
-    prefix: str,
-    samples: list[Row],
-) -> dict[str, float]:
-    model.eval()
-    scores: dict[str, float] = {}
-    if plan.eval_folder is not None:
-        batches = _batches(model, Blocks(plan.eval_folder), plan.evaluation.batch_size)
-        scores |= as_token_sums(evaluate_batches(model, batches, model.device)).means("eval_")
-        scores["eval_perplexity"] = math.exp(min(scores["eval_loss"], 700.0))
-    counts: dict[str, float] = {}
-    if answering is not None:
-        name = prefix.rstrip("_") or "trained"
-        answered = answering.answer(model, {"step": 0 if prefix else plan.step, "model": name})
-        scores |= answered.scores
-        samples += answered.rows
-        counts = {"num_prompts": len(answering.prompts), "num_prompts_cut": answered.num_prompts_cut}
-    return {f"{prefix}{name}": value for name, value in scores.items()} | ({} if prefix else counts)
+def _padding_id(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """For models that name none; masks and positions tell what is padding, so any will do."""
+    return next(found for found in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if found is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluator:
+    plan: EvaluationPlan
+    blocks: Blocks | None
+    answering: Answering | None
+    padding_id: int
+
+    def measure(self, model: "PreTrainedModel", name: str, step: int) -> Measured:
+        """Go once over the blocks, and once a setting over the prompts."""
+        model.eval()
+        if model.config.pad_token_id is None:
+            model.config.pad_token_id = self.padding_id
+        batches = None if self.blocks is None else _batches(model, self.blocks, self.plan.evaluation.batch_size)
+        progress = Progress(
+            self.plan.output_folder / PROGRESS_FILE,
+            name,
+            0 if batches is None else len(batches),
+            0 if self.answering is None else self.answering.num_answers,
+        )
+        found = Measured()
+        if self.blocks is not None:
+            assert self.plan.eval_folder is not None, "where the blocks are from"
+            check_positions(max_positions(model.config), longest_text(self.plan.eval_folder))
+            _measure_tokens(model, self.blocks, batches, progress, found)
+        if self.answering is not None:
+            answered = self.answering.answer(model, {"step": step, "model": name}, on_answered=progress.add_answers)
+            found.scores |= answered.scores
+            found.samples += answered.rows
+            found.items.append(items_of_answers(self.answering.prompts, answered.values))
+            found.num_prompts_cut = answered.num_prompts_cut
+        return found
+
+
+def _measure_tokens(
+    model: "PreTrainedModel", blocks: Blocks, batches: Any, progress: Progress, found: Measured
+) -> None:
+    sources = blocks.sources if len(blocks.sources) > 1 else ()
+    of_segments = []
+
+    def tell(sums: torch.Tensor) -> None:
+        of_segments.append(sums.cpu().numpy())
+        progress.add_batch()
+
+    sums = evaluate_batches(model, batches, model.device, len(sources), tell=tell)
+    found.scores |= as_token_sums(sums[:NUM_SUMS]).means("eval_")
+    by_source = loss_by_source(sums[NUM_SUMS:], sources, "eval_")
+    found.scores |= by_source if len(by_source) > 1 else {}
+    found.scores["eval_perplexity"] = math.exp(min(found.scores["eval_loss"], 700.0))
+    if blocks.segments is not None:
+        source, row = blocks.segments.sources_and_rows()
+        found.items.append(items_of_tokens(blocks.sources, source, row, np.concatenate(of_segments, axis=1)))
 
 
 def _batches(model: "PreTrainedModel", blocks: Blocks, batch_size: int) -> "DataLoader[Any]":
     """Rows are blocks or, where the model would let documents of a block see each other, documents: training may have
-    kept them apart with an attention that answering has not."""
+    kept them apart with an attention that answering has not. Either way segments come in their order in the data."""
     collator = Collator(model.config.pad_token_id, has_positions=takes_positions(base_of(model)))
     rows: Blocks | Documents = blocks
     if blocks.is_packed:

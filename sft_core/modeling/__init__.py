@@ -11,7 +11,7 @@ from sft_core.modeling.objective import LIKELIHOOD, Objective
 from sft_core.modeling.offloading import offload_activations
 from sft_core.modeling.positions import check_positions, longest_text, max_positions
 from sft_core.modeling.quantization import is_quantized, to_device
-from sft_core.modeling.segments import sum_by_segment, sum_by_source
+from sft_core.modeling.segments import Segments, loss_by_source, name_of_loss, sum_by_segment, sum_by_source
 from sft_core.modeling.supervise import (
     Supervised,
     evaluate_batches,
@@ -36,6 +36,7 @@ __all__ = [
     "Documents",
     "Head",
     "Objective",
+    "Segments",
     "Supervised",
     "as_token_sums",
     "attention_over_rows",
@@ -55,8 +56,10 @@ __all__ = [
     "load_model",
     "load_trained",
     "longest_text",
+    "loss_by_source",
     "max_positions",
     "measure_head",
+    "name_of_loss",
     "new_ids",
     "offload_activations",
     "router_aux_loss_coef",

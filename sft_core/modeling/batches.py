@@ -102,7 +102,7 @@ class Blocks(Dataset[Block]):
 
 
 class Documents(Dataset[Block]):
-    """The documents of all blocks, each as a block of its own; what they came from is not told."""
+    """The documents of all blocks, each as a block of its own, in the same order."""
 
     def __init__(self, blocks: Blocks) -> None:
         self._blocks = blocks
@@ -112,15 +112,17 @@ class Documents(Dataset[Block]):
         return len(self._places)
 
     def __getitem__(self, index: int) -> Block:
-        """Return one document: `input_ids`, `labels` and, where the data has them, `loss_weights`, each [tokens]; and
-        its length, `seq_lengths` [1]."""
-        block, start, end = self._places[index]
-        columns = {
-            name: part[start:end]
-            for name, part in self._blocks[block].items()
-            if name in ("input_ids", "labels", "loss_weights")
+        """Return one document: `input_ids`, `labels` and, where the data has them, `loss_weights`, each [tokens]; its
+        length, `seq_lengths` [1]; the number of its `block`, and what is known of its segments."""
+        number, start, end = self._places[index]
+        block = self._blocks[number]
+        columns: Block = {
+            name: block[name][start:end] for name in ("input_ids", "labels", "loss_weights") if name in block
         }
-        return {**columns, "seq_lengths": np.array([end - start])}
+        if "segment_tokens" in block:  # none lies in two documents
+            first, stop = np.searchsorted(np.cumsum(block["segment_tokens"]), [start, end], side="right")
+            columns |= {name: block[name][first:stop] for name in ("segment_tokens", "segment_source")}
+        return {**columns, "seq_lengths": np.array([end - start]), "block": number}
 
 
 def _ends(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -57,6 +57,8 @@ class TargetLoss(NamedTuple):
     """The sum, a scalar with gradient."""
     target_losses: Tensor
     """[targets] float32, detached: what each target adds to `loss`."""
+    target_hits: Tensor
+    """[targets] bool: whether the target is the most likely token."""
     sums: Tensor
     """[NUM_SUMS] float64, detached."""
 
@@ -131,7 +133,7 @@ class _FusedLoss(torch.autograd.Function):
         transform: LogitTransform,
         compute: torch.dtype,
         with_gradients: bool,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         states, matrix = hidden.to(compute), weight.to(compute)
         wide = torch.promote_types(compute, torch.float32)
         needs = [with_gradients and wants for wants in ctx.needs_input_grad[:3]]
@@ -166,11 +168,11 @@ class _FusedLoss(torch.autograd.Function):
                 gradients.add(rows, p, factors * transform.scale, states[rows], matrix)
         ctx.gradients = gradients
         losses, nll, entropy, hits = told
-        loss, target_losses = losses.sum(dtype=torch.float64).to(wide), losses.float()
+        loss, target_losses, target_hits = losses.sum(dtype=torch.float64).to(wide), losses.float(), hits.bool()
         sums = add_up(losses, nll, entropy, hits, weights)
-        ctx.mark_non_differentiable(target_losses, sums)
+        ctx.mark_non_differentiable(target_losses, target_hits, sums)
         ctx.set_materialize_grads(False)
-        return loss, target_losses, sums
+        return loss, target_losses, target_hits, sums
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -5,6 +5,7 @@ targets                [. .   . .]        per segment: 2, 2
 losses of targets    [1 2 3 4]            per segment: 3, 7
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,10 @@ class Segments:
         own = slice(self._first[block], self._first[block + 1])
         return self._tokens[own].astype(np.int64), self._source[own]
 
+    def sources_and_rows(self) -> tuple[Integers, Integers]:
+        """Number of the source and row [segments] of all segments, block after block."""
+        return self._source, self._row
+
     def rows_of_block(self, block: int) -> list[tuple[str, int]]:
         """Source and row of each of a block's segments; the source is empty if it is not known."""
         own = slice(self._first[block], self._first[block + 1])
@@ -72,6 +77,19 @@ def sum_by_segment(losses: Tensor, weights: Tensor | None, num_targets: Tensor) 
     return torch.stack([_sums_of(losses.detach().double(), num_targets), of_weights])
 
 
+def count_hits(hits: Tensor, num_targets: Tensor) -> Tensor:
+    """Count what was hit of each segment, as `sum_by_segment` sums losses.
+
+    Args:
+        hits: [targets] bool.
+        num_targets: [segments] of each, in order.
+
+    Returns:
+        [2, segments] float64: hits, and targets.
+    """
+    return torch.stack([_sums_of(hits.double(), num_targets), num_targets.double()])
+
+
 def _sums_of(values: Tensor, lengths: Tensor) -> Tensor:
     return torch.segment_reduce(values, "sum", lengths=lengths, unsafe=True, initial=0.0)
 
@@ -89,3 +107,24 @@ def sum_by_source(by_segment: Tensor, source: Tensor, num_sources: int) -> Tenso
     """
     is_own = source[None, :] == torch.arange(num_sources, device=source.device)[:, None]
     return torch.where(is_own[None], by_segment[:, None, :], 0.0).sum(-1)
+
+
+def loss_by_source(sums: Tensor, sources: Sequence[str], prefix: str = "") -> dict[str, float]:
+    """The mean loss of each source that had a target, by metrics' names: `loss/gsm8k`.
+
+    Args:
+        sums: [2 × sources] weighted losses, then weights.
+        sources: Their names.
+        prefix: Of the metrics' names.
+    """
+    losses, weights = sums.reshape(2, len(sources)).tolist()
+    return {
+        name_of_loss(source, prefix): loss / weight
+        for source, loss, weight in zip(sources, losses, weights, strict=True)
+        if weight
+    }
+
+
+def name_of_loss(source: str, prefix: str = "") -> str:
+    """What the loss of a source is called, in characters that trackers take: MLflow refuses most punctuation."""
+    return f"{prefix}loss/" + re.sub(r"[^\w.\- ]", "_", source)

@@ -1,6 +1,6 @@
 """From a batch to its loss: the one door for training and evaluation."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -12,7 +12,7 @@ from sft_core.modeling.batches import NOT_FOR_THE_MODEL, Batch
 from sft_core.modeling.fused_loss import NUM_SUMS
 from sft_core.modeling.head import Head, Targets
 from sft_core.modeling.objective import LIKELIHOOD, Objective
-from sft_core.modeling.segments import sum_by_segment, sum_by_source
+from sft_core.modeling.segments import count_hits, sum_by_segment, sum_by_source
 from sft_core.records import IGNORED_LABEL
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class Supervised(NamedTuple):
     """Summed over targets, a scalar with gradient."""
     target_losses: Tensor
     """[targets] float32, detached: what each target adds to `loss`, ordered as `labels[:, 1:]` without the −100."""
+    target_hits: Tensor
+    """[targets] bool in the same order: whether the target is the most likely token."""
     weights: Tensor | None
     """[targets] in the same order; None where all are 1."""
     sums: Tensor
@@ -60,7 +62,7 @@ def supervise(
     aux_loss = getattr(outputs, "aux_loss", None) if with_router else None
     if with_router and aux_loss is None:
         raise RecipeError("training.router_aux_loss_coef: the model gives no auxiliary loss; leave the field out, or 0")
-    return Supervised(found.loss, found.target_losses, targets.weights, found.sums, aux_loss)
+    return Supervised(found.loss, found.target_losses, found.target_hits, targets.weights, found.sums, aux_loss)
 
 
 def measure_head(model: nn.Module, batch: Batch) -> Head:
@@ -108,6 +110,7 @@ def evaluate_batches(
     device: torch.device,
     num_sources: int = 0,
     head: Head | None = None,
+    tell: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
     """Sum −log p and the other numbers over batches; meanwhile the model is in evaluation mode.
 
@@ -117,6 +120,8 @@ def evaluate_batches(
         device: Of the model.
         num_sources: Of how many sources the losses are summed apart.
         head: The model's, where it has been measured.
+        tell: Gets of each batch the sums of its segments [4, segments] float64, on the device: weighted loss, weight,
+            hits and targets.
 
     Returns:
         [NUM_SUMS + 2 × sources] float64: loss, entropy, hits, targets, weight and nll; then the loss of each source,
@@ -130,9 +135,12 @@ def evaluate_batches(
         head = head or measure_head(model, on_device)
         found = supervise(model, head, on_device)
         total[:NUM_SUMS] += found.sums
-        if num_sources:
-            segments = on_device["segments"]
-            by_segment = sum_by_segment(found.target_losses, found.weights, segments["num_targets"])
-            total[NUM_SUMS:] += sum_by_source(by_segment, segments["source"], num_sources).flatten()
+        if not num_sources and tell is None:
+            continue
+        segments = on_device["segments"]
+        by_segment = sum_by_segment(found.target_losses, found.weights, segments["num_targets"])
+        total[NUM_SUMS:] += sum_by_source(by_segment, segments["source"], num_sources).flatten()
+        if tell is not None:
+            tell(torch.cat([by_segment, count_hits(found.target_hits, segments["num_targets"])]))
     model.train(was_training)
     return total

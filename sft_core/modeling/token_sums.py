@@ -26,7 +26,7 @@ def sum_over_targets(
 
     Returns:
         The summed loss with gradient (a zero that is connected to the graph if there is no target), the loss of each
-        target, and the sums.
+        target and whether it was hit, and the sums.
     """
     logits = logits.float()
     log_total = torch.logsumexp(logits, dim=-1)
@@ -37,8 +37,9 @@ def sum_over_targets(
     losses = losses if weights is None else losses * weights
     with torch.no_grad():
         entropy = log_total - _expected_logits(logits, log_total)
-        sums = add_up(losses, nll, entropy, logits.argmax(-1) == targets, weights)
-    return TargetLoss(losses.sum(), losses.detach(), sums)
+        hits = logits.argmax(-1) == targets
+        sums = add_up(losses, nll, entropy, hits, weights)
+    return TargetLoss(losses.sum(), losses.detach(), hits, sums)
 
 
 def _expected_logits(logits: Tensor, log_total: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from sft_core.modeling import (
     attention_over_rows,
     base_of,
     evaluate_batches,
+    loss_by_source,
     measure_head,
     offload_activations,
     router_aux_loss_coef,
@@ -33,7 +34,7 @@ from sft_core.training.loaders import eval_loader, train_loader
 from sft_core.training.resumable import ResumableTrainer
 from sft_core.training.speed import Speed
 from sft_core.training.undisturbed import undisturbed
-from sft_core.training.window import Window, loss_by_source
+from sft_core.training.window import Window
 
 
 class SupervisedTrainer(ResumableTrainer):

@@ -1,6 +1,5 @@
 """What is counted since the last line of metrics, and since the start of the training."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sft_core.modeling import LIKELIHOOD, NUM_SUMS, Objective, as_token_sums
+from sft_core.modeling import LIKELIHOOD, NUM_SUMS, Objective, as_token_sums, loss_by_source
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -76,24 +75,3 @@ class Window:
         """Go on counting from what `state` gave."""
         self.num_tokens = state["num_tokens"]
         self._sums.copy_(torch.tensor(state["sums"], dtype=torch.float64))
-
-
-def loss_by_source(sums: Tensor, sources: Sequence[str], prefix: str = "") -> dict[str, float]:
-    """The mean loss of each source that had a target, by metrics' names: `loss/gsm8k`.
-
-    Args:
-        sums: [2 × sources] weighted losses, then weights.
-        sources: Their names.
-        prefix: Of the metrics' names.
-    """
-    losses, weights = sums.reshape(2, len(sources)).tolist()
-    return {
-        f"{prefix}loss/{_metric_name(source)}": loss / weight
-        for source, loss, weight in zip(sources, losses, weights, strict=True)
-        if weight
-    }
-
-
-def _metric_name(source: str) -> str:
-    """What trackers take: MLflow refuses most punctuation."""
-    return re.sub(r"[^\w.\- ]", "_", source)

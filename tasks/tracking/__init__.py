@@ -6,17 +6,22 @@ the trainer's `metrics.jsonl`; a point that the run already has is never sent ag
 at will.
 """
 
+from tasks.tracking.evaluations import record_model_scores
 from tasks.tracking.logged_models import log_model
+from tasks.tracking.model_references import FoundModel, find_model
 from tasks.tracking.registry import RegisteredVersion, Registry, open_registry
 from tasks.tracking.tracked_run import TrackedRun
 from tasks.tracking.tracker import Tracker, open_tracker
 
 __all__ = [
+    "FoundModel",
     "RegisteredVersion",
     "Registry",
     "TrackedRun",
     "Tracker",
+    "find_model",
     "log_model",
     "open_registry",
     "open_tracker",
+    "record_model_scores",
 ]

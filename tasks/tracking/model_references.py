@@ -45,13 +45,18 @@ def find_model(client: MlflowClient, reference: str, downloads: Path) -> FoundMo
     """
     path = Path(reference).expanduser()
     if path.is_dir():
-        folder = path / "model" if (path / "model" / "config.json").exists() else path
-        if not (folder / "config.json").exists():
+        folder = path / "model" if _is_model(path / "model") else path
+        if not _is_model(folder):
             raise RecipeError(f"model '{reference}': {EXPECTED}; found a folder without config.json")
         return FoundModel(folder.resolve(), None, None, None)
     model = logged_model(client, reference)
     companions = _local(model, downloads)
     return FoundModel(companions / "model", companions, str(model.model_id), model.source_run_id)
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether a model lies there, or an adapter that is kept apart from its base."""
+    return any((folder / name).exists() for name in ("config.json", "adapter_config.json"))
 
 
 def logged_model(client: MlflowClient, reference: str) -> LoggedModel:

@@ -3,7 +3,7 @@
 import contextlib
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,11 @@ class TrackedRun(Placement):
         """Lay the data report beside the run, where MLflow shows it."""
         if not self._is_finished:
             self.client.log_artifact(self.run_id, str(page))
+
+    def log_files(self, files: Iterable[Path]) -> None:
+        """Lay files beside the run."""
+        for file in files if not self._is_finished else ():
+            self.client.log_artifact(self.run_id, str(file))
 
     def forward_metrics(self, path: Path) -> None:
         """Send the lines that the trainer has written since the last call; with the server away they stay for the next

@@ -15,7 +15,7 @@ LEDGER = {
 }
 
 
-def shown(scorecard: dict[str, float]) -> list[str]:
+def shown(scorecard: dict[str, float], intervals: dict[str, dict[str, float]] | None = None) -> list[str]:
     report = RunReport(
         status="completed",
         recipe="islands",
@@ -37,6 +37,7 @@ def shown(scorecard: dict[str, float]) -> list[str]:
             "padding_free": True,
         },
         scorecard=scorecard,
+        intervals=intervals or {},
         ledger={**LEDGER, "rejected_by_reason": {}},
         rejected=Path("rejected.jsonl"),
         report=Path("report.html"),
@@ -62,14 +63,14 @@ def test_all_scores_are_shown_those_of_answers_first_and_the_settings_of_a_sweep
         "baseline_f1": 0.125,
         "baseline_eval_loss": 7.0,
     }
-    lines = shown(scores)
-    start = lines.index("score before training after training")
+    lines = shown(scores, {"eval_loss": {"low": 0.75, "high": 1.5}, "f1": {"low": 0.0, "high": 0.5}})
+    start = lines.index("score before training after training 95 % interval")
     assert lines[start + 1 : start + 6] == [
-        "f1 0.1250 0.2500",
-        "reward – -3.0000",
-        "f1/temperature:0.5 – 0.2500",
-        "eval_loss 7.0000 1.0000",
-        "eval_mean_token_accuracy – 0.5000",
+        "f1 0.1250 0.2500 0.0000 to 0.5000",
+        "reward – -3.0000 –",
+        "f1/temperature:0.5 – 0.2500 –",
+        "eval_loss 7.0000 1.0000 0.7500 to 1.5000",
+        "eval_mean_token_accuracy – 0.5000 –",
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from sft_core.audit import Audit, audit_rows
 from sft_core.errors import DataError, GateError
-from sft_core.gates import GatesConfig, check_gates, check_source, check_trainable, measure_gates
+from sft_core.gates import GatesConfig, check_gates, check_rows_left, check_source, measure_gates
 from sft_core.ledger import Ledger, Rejection
 from sft_core.records import INDEX
 from sft_core.tables import write_table
@@ -54,7 +54,7 @@ def audited(folder: Path, rows: list[dict[str, Any]], rejected: list[Rejection] 
 
 
 def check(audit: Audit, rejected: list[Rejection] = [], **limits: Any) -> None:  # noqa: B006
-    check_trainable(audit.ledger, rejected)
+    check_rows_left("train", audit.ledger, rejected)
     check_gates(measure_gates(GatesConfig(**limits), audit))
 
 
@@ -81,7 +81,7 @@ def test_no_trainable_row_is_an_error_that_says_where_the_rows_went(tmp_path: Pa
 def test_rows_that_the_recipe_leaves_out_are_named_where_none_is_left() -> None:
     ledger = Ledger(rows_in=5, rows_eval=1, rows_left_out=4)
     with pytest.raises(DataError, match=r"of 5: 1 held out, 4 left out by the recipe itself \(`fraction`, .*0 rej"):
-        check_trainable(ledger, [])
+        check_rows_left("train", ledger, [])
 
 
 def test_a_source_of_which_the_recipe_leaves_out_every_row_stops_the_run() -> None:

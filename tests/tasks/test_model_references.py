@@ -45,10 +45,11 @@ def test_all_names_lead_to_it(tracker: Tracker, logged: tuple[str, str], tmp_pat
     assert not list(tmp_path.iterdir()), "what lies on this machine is not copied"
 
 
+@pytest.mark.parametrize("config", ["config.json", "adapter_config.json"])
 @pytest.mark.parametrize("below", ["", "model"])
-def test_a_folder_is_a_model_or_holds_one(tracker: Tracker, tmp_path: Path, below: str) -> None:
+def test_a_folder_is_a_model_or_holds_one(tracker: Tracker, tmp_path: Path, below: str, config: str) -> None:
     (tmp_path / below).mkdir(exist_ok=True)
-    (tmp_path / below / "config.json").write_text("{}")
+    (tmp_path / below / config).write_text("{}")
     assert find_model(tracker.client, str(tmp_path), tmp_path) == FoundModel(tmp_path / below, None, None, None)
 
 

@@ -91,6 +91,7 @@ def test_loss_sums_and_gradients_equal_a_brute_force_computation(
     assert found.loss.item() == pytest.approx(sums["loss"], rel=1e-5)
     torch.testing.assert_close(found.target_losses.double(), losses.detach(), rtol=1e-5, atol=1e-6)
     assert not found.target_losses.requires_grad
+    assert found.target_hits.sum().item() == sums["correct"]
     assert found.sums.tolist() == pytest.approx(list(sums.values()), rel=1e-5)
     for name in parts:
         torch.testing.assert_close(given_[name].grad, same[name].grad, rtol=1e-4, atol=1e-6, msg=name)

@@ -1,0 +1,48 @@
+"""Evaluation by itself: any model on any held-out rows, and two models against each other."""
+
+from prefect import flow
+
+from flows.prepare_data import prepare_data
+from flows.score_report import Comparison, ScoreReport, compare_reports, report_scores
+from sft_core.answering import locate_scoring
+from sft_core.held_out import HeldOutRecipe
+from sft_core.inputs import locate_inputs
+from sft_core.model_content import locate_content
+from tasks.home import file_digests, open_store
+from tasks.measure_model import measure_model
+from tasks.provenance import run_key
+from tasks.tracking import find_model, open_tracker
+
+
+@flow(name="score-model", flow_run_name="{recipe.name}")
+def score_model(model: str, recipe: HeldOutRecipe) -> ScoreReport:
+    """Measure a model on held-out rows, doing again only what changed.
+
+    Args:
+        model: A folder, a run's id, `models:/name@alias`, `models:/name/version`, or a logged model's id.
+        recipe: Which rows, and how they are measured.
+    """
+    store = open_store(recipe.runtime)
+    digests = file_digests(store)
+    tracker = open_tracker(recipe.registry.experiment, store)
+    found = find_model(tracker.client, model, store.root / "downloads")
+    content, scoring = locate_content(found.folder, digests), locate_scoring(recipe.evaluation)
+    own = recipe.for_model(found.folder)
+    with tracker.run(own, run_key(own, ["score-model", locate_inputs(own, digests), content, scoring])) as run:
+        data = prepare_data(own)
+        run.log_dataset(own.name, data.folder, {"eval": data.splits["eval"]}, data.ledger)
+        run.log_report(data.report)
+        scorecard = measure_model(own.evaluation, scoring, content, data.dataset, store=store)
+        return report_scores(model, own, store, run, found, data, scorecard)
+
+
+@flow(name="compare-models", flow_run_name="{recipe.name}")
+def compare_models(model: str, against: str, recipe: HeldOutRecipe) -> Comparison:
+    """Measure two models on the same held-out rows, and tell the gain of the first over the second.
+
+    Args:
+        model: As `score_model` takes it.
+        against: The other.
+        recipe: Which rows, and how they are measured.
+    """
+    return compare_reports(score_model(model, recipe), score_model(against, recipe))

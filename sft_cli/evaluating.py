@@ -1,0 +1,107 @@
+"""`sft evaluate`: any model on any held-out rows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from sft_cli.session import session
+from sft_core.held_out import held_out_recipe
+
+if TYPE_CHECKING:
+    from flows.score_report import Comparison, ScoreReport
+
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", metavar="FILE", help="Rows to measure on: a file, folder or glob. May be given again."),
+]
+RecipeOption = Annotated[
+    Path | None, typer.Option("--recipe", metavar="RECIPE", help="Measure on the rows that this recipe holds out.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override a field, e.g. evaluation.num_prompts=500."),
+]
+Against = Annotated[
+    str | None, typer.Option("--against", metavar="OTHER", help="Measure this model too, and tell the gain over it.")
+]
+
+
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A folder, a run's id, models:/NAME@ALIAS or models:/NAME/VERSION.")
+    ],
+    data: Data = None,
+    recipe: RecipeOption = None,
+    against: Against = None,
+    overrides: Overrides = None,
+    is_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object as the last line on stdout, and nothing else there.")
+    ] = False,
+    is_debugging: Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks.")] = False,
+) -> None:
+    """Measure any model on held-out rows, with its own tokenizer and chat template; nothing is trained."""
+    with session(is_json, is_debugging) as current:
+        rows = held_out_recipe(model, data or [], recipe, overrides or [], current.notify)
+        current.open_home(rows.runtime)
+        from flows.score_model import compare_models, score_model
+
+        console = Console(soft_wrap=True, highlight=False)
+        if against is None:
+            report = score_model(model, rows)
+            show_scores(console, report)
+            current.emit(report.model_dump(mode="json"))
+        else:
+            compared = compare_models(model, against, rows)
+            show_gains(console, compared)
+            current.emit(compared.model_dump(mode="json"))
+
+
+def show_scores(console: Console, report: "ScoreReport") -> None:
+    """Scores with their intervals, and where to look."""
+    from flows.run_report import range_of
+
+    console.print(f"\n[bold]{report.name}[/bold]  {report.model}")
+    table = Table(Column("score", no_wrap=True), "value", "95 % interval", box=None, padding=(0, 2))
+    for name, value in _scores(report):
+        table.add_row(name, f"{value:.4f}", range_of(report.intervals, name, ".4f"))
+    console.print(table)
+    _show_places(console, report)
+
+
+def show_gains(console: Console, compared: "Comparison") -> None:
+    """Scores of both models, and the gain with its interval."""
+    model, against = compared.model, compared.against
+    console.print(f"\n[bold]{model.name}[/bold]  {model.model}, against {against.model}")
+    columns = ("score", "against", "model", "gain", "95 % interval")
+    table = Table(*(Column(name, no_wrap=True) for name in columns), box=None, padding=(0, 1))
+    for name, value in _scores(model):
+        gain = compared.gains.get(name)
+        told = ("–", "–")
+        if gain is not None:
+            told = (f"{gain.value:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}")
+        before = against.scorecard.get(name)
+        table.add_row(name, "–" if before is None else f"{before:.4f}", f"{value:.4f}", *told)
+    console.print(table)
+    if "eval_loss" in model.scorecard and "eval_loss" not in compared.gains:
+        console.print("the models read the rows as other tokens: their losses per token are not compared", style="dim")
+    for report in (model, against):
+        _show_places(console, report)
+
+
+def _scores(report: "ScoreReport") -> list[tuple[str, float]]:
+    return [(name, value) for name, value in report.scorecard.items() if not name.startswith("num_")]
+
+
+def _show_places(console: Console, report: "ScoreReport") -> None:
+    ledger = report.ledger
+    console.print(
+        f"rows      {ledger['rows_in']:,} in = {ledger['rows_held_out']:,} held out + {ledger['rows_trained']:,} not "
+        f"held out + {ledger['rows_rejected']:,} rejected + {ledger['rows_left_out']:,} left out; "
+        f"{ledger['tokens_truncated']:,} tokens cut off"
+    )
+    console.print(f"samples   {report.samples}")
+    console.print(f"by row    {report.scored_items}")
+    console.print(f"MLflow    run {report.mlflow_run_id}")
