@@ -11,9 +11,9 @@ from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import SAMPLES_FILE
 from sft_core.recipe import Recipe
 from sft_core.training import METRICS_FILE, MODEL_FOLDER
-from tasks.caching import executed_or_cached, stage_folders
+from tasks.caching import executed_or_cached, stage_folders, stage_keys
 from tasks.register_model import ModelVersion
-from tasks.tracking import TrackedRun
+from tasks.tracking import TrackedRun, log_stages
 
 
 class RunReport(BaseModel):
@@ -57,6 +57,7 @@ def report_run(
     run.record_metrics(store.path(trained) / METRICS_FILE)
     run.record_scorecard(scores, training["global_step"], store.path(scorecard) / SAMPLES_FILE)
     made = {"train_model": [trained], "evaluate_model": [scorecard], "register_model": [registered]}
+    log_stages(run, stage_keys(made))
     report = RunReport(
         status="completed",
         recipe=recipe.name,

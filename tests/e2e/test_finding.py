@@ -1,0 +1,140 @@
+"""From a served model back to a source line, and from the line to the model, by `sft find` alone."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import RECIPE, Workspace, sums, write_rows
+
+pytestmark = pytest.mark.e2e
+REJECTED_ROW = 5
+
+
+@pytest.fixture(scope="module")
+def workspace(new_workspace: Callable[..., Workspace]) -> Workspace:
+    """Two sources; a row of the first has no answer, the second is held out."""
+    workspace = new_workspace("finding", prefect_url=None, num_rows=60)
+    rows: list[dict[str, Any]] = [*sums(60)]
+    rows[REJECTED_ROW] = {"question": "nobody knows", "answer": None}
+    write_rows(workspace.data, rows)
+    write_rows(
+        workspace.folder / "held.jsonl", [{"prompt": f"{i} minus 1 is", "completion": f" {i - 1}"} for i in range(9)]
+    )
+    sources = [*RECIPE["sources"], {"path": "held.jsonl", "split": "eval"}]
+    recipe = {**RECIPE, "sources": sources, "formats": {"eval_fraction": 0}}
+    (workspace.folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def run(workspace: Workspace) -> dict[str, Any]:
+    return workspace.ok("run")
+
+
+def find(workspace: Workspace, *arguments: str) -> dict[str, Any]:
+    outcome = workspace.sft("find", *arguments, "--json")
+    assert outcome.code == 0, outcome.stderr
+    return outcome.result
+
+
+def test_a_champion_leads_to_a_source_line_and_the_line_to_the_champion(
+    workspace: Workspace, run: dict[str, Any]
+) -> None:
+    origin = find(workspace, "origin", "models:/sums@champion")
+    assert origin["run"]["run_id"] == run["mlflow_run_id"]
+    assert yaml.safe_load(origin["recipe"])["training"]["max_steps"] == 6
+    assert origin["run"]["commit"]
+    assert origin["scores"] == run["scorecard"]
+    assert origin["artifacts"]["pack_shards"] == run["artifacts"]["pack_shards"]
+    assert set(origin["artifacts"]) == set(run["artifacts"])
+    manifest = json.loads((Path(origin["artifacts"]["pack_shards"]) / "manifest.json").read_text())
+    for split in ("train", "eval"):
+        told, packed = origin["run"]["data"][split], manifest["facts"]["splits"][split]
+        assert (told["digest"], told["rows"], told["tokens"]) == (packed["digest"], packed["rows"], packed["tokens"])
+    assert [(file["source"], file["state"]) for file in origin["files"]] == [
+        ("sums", "unchanged"),
+        ("held", "unchanged"),
+    ]
+
+    step = json.loads(workspace.sft("trace", run["model_dir"], "--step", "2", "--json").stdout)
+    segment = step["segments"][0]
+    elsewhere = workspace.folder / "elsewhere" / "other-name.jsonl"
+    elsewhere.parent.mkdir(exist_ok=True)
+    shutil.copy(origin["files"][0]["path"], elsewhere)
+
+    [use] = find(workspace, "file", str(elsewhere))["uses"]
+    assert (use["run"]["run_id"], use["source"], use["has_same_bytes"]) == (run["mlflow_run_id"], "sums", True)
+    [seen] = find(workspace, "row", f"{elsewhere}:{segment['line']}")["seen"]
+    assert seen["models"] == ["models:/sums/1 @champion"]
+    assert seen["fate"] == "trained"
+    assert 2 in seen["steps"][str(segment["block"])]
+    [trace] = seen["traces"]
+    assert trace["places"][0]["block"] == segment["block"]
+    assert trace["excerpt"] == segment["excerpt"]
+
+
+def test_rows_that_were_held_out_or_rejected_are_told_apart_with_the_store_and_without(
+    workspace: Workspace, run: dict[str, Any], tmp_path: Path
+) -> None:
+    held = find(workspace, "row", "held.jsonl:3")["seen"][0]
+    assert (held["fate"], held["steps"]) == ("held out", {})
+    rejected = find(workspace, "row", f"sums.jsonl:{REJECTED_ROW + 1}")["seen"][0]
+    assert rejected["fate"] == "rejected"
+    assert "`completion` is null" in rejected["reason"]
+    by_row = find(workspace, "row", f"sums:{REJECTED_ROW}", "--run", run["mlflow_run_id"][:10])["seen"][0]
+    assert by_row["reason"] == rejected["reason"]
+
+    artifacts, away = workspace.home / "artifacts", workspace.home / "away"
+    artifacts.rename(away)
+    try:
+        blind = find(workspace, "row", f"sums.jsonl:{REJECTED_ROW + 1}")["seen"][0]
+        assert (blind["fate"], blind["reason"], blind["traces"]) == ("rejected", rejected["reason"], [])
+        assert find(workspace, "row", "sums.jsonl:1")["seen"][0]["fate"] == "not rejected"
+    finally:
+        away.rename(artifacts)
+
+
+def test_the_same_is_said_in_words(workspace: Workspace, run: dict[str, Any]) -> None:
+    digest = run["scorecard"]["eval_loss"]
+    origin = workspace.sft("find", "origin", "models:/sums/1").stdout
+    for words in (
+        "models:/sums/1 @champion",
+        run["mlflow_run_id"],
+        "promoted",
+        "2 unchanged",
+        f"eval_loss {digest:.6g}",
+    ):
+        assert words in origin
+    assert yaml.safe_load(workspace.sft("find", "origin", "models:/sums/1", "--recipe").stdout)["name"] == "sums"
+    runs = workspace.sft("find", "runs", "recipe.yaml").stdout
+    assert run["mlflow_run_id"][:8] in runs
+    assert "with every field as in the recipe file" in runs
+    row = workspace.sft("find", "row", "sums.jsonl:1").stdout
+    assert "models:/sums/1 @champion" in row
+    assert "trained on in step" in row
+    best = find(workspace, "best", "--metric", "eval_loss")["data_sets"]
+    assert [[model["uri"] for model in models] for models in best.values()] == [["models:/sums/1"]]
+    assert (
+        run["mlflow_run_id"][:8]
+        in workspace.sft("find", "best", "--metric", "eval_loss", "--data", next(iter(best))).stdout
+    )
+
+
+def test_questions_that_cannot_be_answered_are_mistakes(
+    workspace: Workspace, run: dict[str, Any], tmp_path: Path
+) -> None:
+    for arguments, message in (
+        (("row", "sums.jsonl:1000"), "no row of a source begins in that line"),
+        (("row", "nowhere:1", "--run", run["mlflow_run_id"]), "expected one of the sources held, sums"),
+        (("file", "nowhere.jsonl"), "expected a file at 'nowhere.jsonl'"),
+        (("best", "--metric", "eval_loss", "--data", "zz"), "found no data sets with results"),
+        (("runs", "--status", "fine"), "expected one of running"),
+        (("difference", "ffffffff", run["mlflow_run_id"]), "found no runs"),
+    ):
+        outcome = workspace.sft("find", *arguments)
+        assert outcome.code == 2
+        assert message in outcome.stderr
