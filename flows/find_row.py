@@ -28,8 +28,8 @@ class RowSeen:
     source: str
     file: str
     fate: str
-    """`trained`, `held out`, `rejected` or `left out`. Where the artifacts are not at hand: `rejected` or `not rejected`,
-    as MLflow has all rejections, or `unknown`, if it cannot give them."""
+    """`trained`, `held out`, `rejected` or `left out`. Without the artifacts: `rejected` or `not rejected`, as MLflow
+    has all rejections, or `unknown`, if it cannot give them."""
     reason: str | None
     """Of a rejected row."""
     traces: list[RowTrace]

@@ -38,7 +38,7 @@ class PreparedData(BaseModel):
     verdicts: dict[str, Verdict]
     """What each source was taken for, and why."""
     artifacts: dict[str, Path]
-    keys: dict[str, str]
+    artifact_keys: dict[str, str]
     """Stage → key of its artifact, or what the keys of its shards share."""
     stages: dict[str, str]
 
@@ -105,6 +105,6 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         ledger=packed.ledger or Ledger(),
         verdicts=verdicts_of(store, records),
         artifacts=stage_folders(store, made),
-        keys=stage_keys(made),
+        artifact_keys=stage_keys(made),
         stages=executed_or_cached(store, made),
     )

@@ -32,7 +32,7 @@ def sft(recipe: Recipe) -> RunReport:
     with tracker.run(recipe, run_key(recipe, [inputs, model, scoring])) as run:
         log_origin(run, recipe, inputs, model, store.root, digests)
         data = prepare_data(recipe)
-        log_stages(run, data.keys)
+        log_stages(run, data.artifact_keys)
         run.log_dataset(recipe.name, data.folder, data.splits, data.ledger)
         run.log_report(data.report)
         trained = train_model(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from flows.find_row import RowSeen
@@ -18,15 +17,14 @@ from tasks.tracking.lookup_sources import FileUse
 
 SHORT = 8
 FILES_SHOWN = 10
+PURPOSES = {"train": "training", "eval": "held out", None: "training, a share held out by content"}
 
 
 def show_best(console: Console, metric: str, digest: str, models: Sequence[Measured]) -> None:
     """Print a ranking."""
     console.print(Text(f"{metric} on the data {digest}", style="bold"))
-    table = _table("model", metric, "aliases", "run")
-    for model in models:
-        table.add_row(model.uri, f"{model.value:.6g}", ", ".join(model.aliases), model.run_id[:SHORT])
-    console.print(table)
+    rows = [[model.uri, f"{model.value:.6g}", ", ".join(model.aliases), model.run_id[:SHORT]] for model in models]
+    _print_table(console, ["model", metric, "aliases", "run"], rows)
 
 
 def show_data_sets(console: Console, metric: str, found: dict[str, list[Measured]]) -> None:
@@ -35,10 +33,8 @@ def show_data_sets(console: Console, metric: str, found: dict[str, list[Measured
         console.print(f"no model has a number called {metric}")
         return
     console.print(Text(f"{metric} was measured on {len(found)} data sets; --data DIGEST ranks the models of one"))
-    table = _table("data", "models", "best", "its model")
-    for digest, models in found.items():
-        table.add_row(digest, str(len(models)), f"{models[0].value:.6g}", models[0].uri)
-    console.print(table)
+    rows = [[digest, str(len(own)), f"{own[0].value:.6g}", own[0].uri] for digest, own in found.items()]
+    _print_table(console, ["data", "models", "best", "its model"], rows)
 
 
 def show_runs(console: Console, runs: Sequence[RunFacts], is_same_recipe: Sequence[bool]) -> None:
@@ -46,9 +42,8 @@ def show_runs(console: Console, runs: Sequence[RunFacts], is_same_recipe: Sequen
     if not runs:
         console.print("no such run")
         return
-    table = _table("run", "recipe", "status", "started", "took", "score", "train data", "eval data", "commit")
-    for run, is_same in zip(runs, is_same_recipe, strict=True):
-        table.add_row(
+    rows = [
+        [
             run.run_id[:SHORT],
             run.recipe + (" =" if is_same else ""),
             run.status,
@@ -56,9 +51,12 @@ def show_runs(console: Console, runs: Sequence[RunFacts], is_same_recipe: Sequen
             _how_long(run.seconds),
             "–" if run.score is None else f"{run.metric} {run.score:.4g}",
             *(run.data[split].digest[:SHORT] if split in run.data else "–" for split in ("train", "eval")),
-            _commit(run)[: SHORT + 1],
-        )
-    console.print(table)
+            _commit(run, short=SHORT),
+        ]
+        for run, is_same in zip(runs, is_same_recipe, strict=True)
+    ]
+    columns = ["run", "recipe", "status", "started", "took", "score", "train data", "eval data", "commit"]
+    _print_table(console, columns, rows)
     if any(is_same_recipe):
         console.print(Text("= with every field as in the recipe file", style="dim"))
 
@@ -73,9 +71,8 @@ def show_origin(console: Console, origin: Origin) -> None:
         "run": f"{run.run_id}  {run.status}, {_when(run.started)}, took {_how_long(run.seconds)}",
         "prefect": origin.prefect,
         "recipe": f"{run.recipe}  digest {run.tags.get('sft.recipe_digest', 'unknown')}; --recipe prints it",
-        "code": _commit(run, " with uncommitted changes")
-        + f"  code digest {run.tags.get('sft.code_digest', 'unknown')}",
-        "base": ", ".join(f"{name} {value}" for name, value in origin.base.items()) or "random weights",
+        "code": _commit(run) + f"  code digest {run.tags.get('sft.code_digest', 'unknown')}",
+        "base": ", ".join(f"{name} {value}" for name, value in origin.base.items()),
     }
     for name, text in lines.items():
         _line(console, name, text)
@@ -98,22 +95,21 @@ def show_uses(console: Console, path: Path, digest: str, uses: Sequence[FileUse]
         return
     if not uses[0].has_same_bytes:
         console.print("no run read these bytes; at this path, runs read others:")
-    table = _table("run", "recipe", "status", "started", "source", "for", "lay at", "digest then")
-    for use in uses:
-        purpose = {"train": "training", "eval": "held out"}.get(
-            use.split or "", "training, a share held out by content"
-        )
-        table.add_row(
+    rows = [
+        [
             use.run.run_id[:SHORT],
             use.run.recipe,
             use.run.status,
             _when(use.run.started),
             use.source,
-            purpose,
-            use.path,
+            PURPOSES[use.split],
             use.digest[:SHORT],
-        )
-    console.print(table)
+            use.path,
+        ]
+        for use in uses
+    ]
+    columns = ["run", "recipe", "status", "started", "source", "for", "digest", "lay at"]
+    _print_table(console, columns, rows)
 
 
 def show_rows_seen(console: Console, name: str, seen: Sequence[RowSeen]) -> None:
@@ -147,10 +143,9 @@ def show_difference(console: Console, found: Difference) -> None:
         if not pairs:
             _line(console, title, "the same")
             continue
-        table = _table(title, *runs)
-        for name, (first, second) in pairs.items():
-            table.add_row(name, _value(first), _value(second))
-        console.print(table)
+        rows = [[name, _value(first), _value(second)] for name, (first, second) in pairs.items()]
+        console.print()
+        _print_table(console, [title, *runs], rows)
     for change in found.sources[:FILES_SHOWN]:
         _line(console, "source", f"{change.source} {change.file}: {change.change}")
     if len(found.sources) > FILES_SHOWN:
@@ -167,8 +162,12 @@ def _show_files(console: Console, origin: Origin) -> None:
         _line(console, "", f"and {len(origin.files) - FILES_SHOWN:,} more; --json lists all")
 
 
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, padding=(0, 2, 0, 0), title_justify="left")
+def _print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns side by side, never cut to the width of a terminal: names and digests are there to be copied."""
+    widths = [max(len(row[number]) for row in (columns, *rows)) for number in range(len(columns))]
+    for row in (columns, *rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        console.print(Text(line, style="bold" if row is columns else ""))
 
 
 def _line(console: Console, name: str, text: str | None) -> None:
@@ -187,8 +186,11 @@ def _how_long(seconds: float | None) -> str:
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
 
 
-def _commit(run: RunFacts, dirty: str = "*") -> str:
-    return (run.commit or "–") if not run.is_dirty else f"{run.commit}{dirty}"
+def _commit(run: RunFacts, short: int | None = None) -> str:
+    if run.commit is None:
+        return "–"
+    mark = "" if not run.is_dirty else "*" if short else " with uncommitted changes"
+    return run.commit[:short] + mark
 
 
 def _steps(steps: Sequence[int]) -> str:

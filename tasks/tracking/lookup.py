@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import mlflow
 import orjson
-from mlflow import MlflowClient, artifacts
+from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
 
@@ -222,10 +223,11 @@ class History:
 
     def text(self, run_id: str, name: str) -> str | None:
         """An artifact of a run; None if it has no such one, or its store cannot be reached."""
-        try:
-            return str(artifacts.load_text(f"runs:/{run_id}/{name}"))
-        except (MlflowException, OSError):
-            return None
+        with TemporaryDirectory() as folder:
+            try:
+                return Path(self.client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
+            except (MlflowException, OSError):
+                return None
 
     def json(self, run_id: str, name: str) -> Any:
         """The same, parsed."""
@@ -270,7 +272,7 @@ def open_history(home: Path) -> History:
             "Ask from the folder that `sft run` was called in, or set SFT_HOME"
         )
     uri = uri or f"sqlite:///{database}"
-    mlflow.set_tracking_uri(uri)  # artifacts are looked up through the global address, whatever the client's is
+    mlflow.set_tracking_uri(uri)  # the registry looks models up through the global address, whatever the client's is
     return History(MlflowClient(uri), uri, home)
 
 

@@ -1,7 +1,7 @@
 """From numbers to models, and from a model to all that it was made from."""
 
 import json
-import math
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from tasks.tracking.lookup import History, RunFacts, VersionFacts
 from tasks.tracking.lookup_sources import recorded_files
 
 LESS_IS_BETTER = ("loss", "perplexity", "entropy")
+INFINITE = sys.float_info.max
+"""What MLflow makes of infinity."""
 EVAL_DIGEST = "sft.data_digest.eval"
 GROUP_DIGITS = 16
 
@@ -82,7 +84,7 @@ def _values(model: LoggedModel, metric: str) -> dict[str, float]:
     logged = [point for point in model.metrics or [] if point.key == metric and point.dataset_digest]
     for point in sorted(logged, key=lambda point: (point.timestamp, point.step)):
         values[point.dataset_digest] = float(point.value)
-    return {digest: value for digest, value in values.items() if math.isfinite(value)}
+    return {digest: value for digest, value in values.items() if abs(value) < INFINITE}
 
 
 def choose_data(found: dict[str, list[Measured]], digest: str) -> str:
@@ -122,7 +124,8 @@ class Origin:
     verdict: str | None
     files: list[FileNow]
     base: dict[str, str]
-    """Path, digest and commit of the model that training began with, as far as they are known."""
+    """Of the model that training began with: `init` (`config`: random weights), path, digest and commit, as far as they
+    are known."""
     prefect: str | None
     """The flow run's page, else its id."""
     artifacts: dict[str, str]
@@ -152,6 +155,7 @@ def origin_of(history: History, reference: str) -> Origin:
     versions = [version for version in history.versions() if version.model_id == model_id]
     tags = dict(model.tags)
     base = {
+        "init": run.params.get("model/init"),
         "path": run.params.get("model/path"),
         "digest": run.tags.get("sft.model_digest"),
         "commit": run.tags.get("sft.model_commit"),
