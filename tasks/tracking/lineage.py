@@ -64,15 +64,10 @@ def log_origin(
         home: The folder whose artifacts it makes or reuses.
         digests: What is known of files.
     """
-    if SOURCES_DIGEST in run.client.get_run(run.run_id).data.tags:
-        return
     files = source_files(inputs.sources, digests)
     by_source = {name: list(own) for name, own in itertools.groupby(files, key=lambda file: file.source)}
     splits = {source.name: source.spec.split for source in inputs.sources}
-    run.client.log_dict(run.run_id, {"files": [asdict(file) for file in files]}, SOURCES_FILE)
     entries = [_input(own, splits[name]) for name, listed in by_source.items() for own in _listed(listed)]
-    for start in range(0, len(entries), INPUTS_SENT_TOGETHER):
-        run.client.log_inputs(run.run_id, entries[start : start + INPUTS_SENT_TOGETHER])
     tags = {
         RECIPE_DIGEST: recipe_digest(recipe),
         CODE_DIGEST: code_digest(ROOMS),
@@ -85,7 +80,7 @@ def log_origin(
     }
     commits = {f"sft.source_commit.{source.name}": source.commit for source in inputs.sources}
     commits["sft.model_commit"] = model.commit
-    _tag(run, {**{name: value for name, value in commits.items() if value}, **tags})
+    _write(run, files, entries, {**{name: value for name, value in commits.items() if value}, **tags})
 
 
 def log_stages(run: TrackedRun, keys: Mapping[str, str]) -> None:
@@ -96,6 +91,16 @@ def log_stages(run: TrackedRun, keys: Mapping[str, str]) -> None:
         keys: Stage → key; of a stage with an artifact a shard, what their keys share.
     """
     _tag(run, {f"{ARTIFACT}{stage}": key for stage, key in keys.items()})
+
+
+def _write(run: TrackedRun, files: list[SourceFile], entries: list[DatasetInput], tags: Mapping[str, str]) -> None:
+    """All that is sent, and may be sent again; the tags come last, and say that the rest is there."""
+    if SOURCES_DIGEST in run.client.get_run(run.run_id).data.tags:
+        return
+    run.client.log_dict(run.run_id, {"files": [asdict(file) for file in files]}, SOURCES_FILE)
+    for start in range(0, len(entries), INPUTS_SENT_TOGETHER):
+        run.client.log_inputs(run.run_id, entries[start : start + INPUTS_SENT_TOGETHER])
+    _tag(run, tags)
 
 
 def _tag(run: TrackedRun, tags: Mapping[str, str]) -> None:

@@ -3,9 +3,11 @@
 Searches are paged and bring many runs at a time; nothing here asks for one run after the other.
 """
 
+import gc
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -160,7 +162,8 @@ class History:
                 experiments, condition, max_results=RUNS_A_PAGE, order_by=["start_time DESC"], page_token=token
             )
         )
-        return [RunFacts.of(run) for run in found] if experiments else []
+        with _uncollected():
+            return [RunFacts.of(run) for run in found] if experiments else []
 
     def run(self, reference: str) -> RunFacts:
         """The run of this id (or its first digits), or behind a model `models:/…`.
@@ -175,7 +178,8 @@ class History:
                 return RunFacts.of(self.client.get_run(reference))
             except MlflowException as error:
                 raise RecipeError(f"run '{reference}': MLflow knows none ({self.tracking_uri})") from error
-        found = [run for run in self.runs() if reference and run.run_id.startswith(reference)]
+        is_id = re.fullmatch("[0-9a-f]+", reference)
+        found = self.runs(f"attributes.run_id LIKE '{reference}%'") if is_id else []
         if len(found) != 1:
             raise RecipeError(
                 f"run '{reference}': expected a run's id, its first digits, or `models:/NAME@ALIAS`; found "
@@ -274,6 +278,19 @@ def open_history(home: Path) -> History:
     uri = uri or f"sqlite:///{database}"
     mlflow.set_tracking_uri(uri)  # the registry looks models up through the global address, whatever the client's is
     return History(MlflowClient(uri), uri, home)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """A search in a database makes an object for each parameter and tag of each run, and all of them stay: looking
+    through them for garbage took two thirds of its time (500 runs: 4.6 s of a core with it, 1.6 s without)."""
+    is_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_on:
+            gc.enable()
 
 
 def _all(page_of: Callable[[str | None], Any]) -> Iterator[Any]:
