@@ -12,6 +12,7 @@ from rich.console import Console
 
 from deployments.embedded import configure
 from sft_cli.session import Session, session
+from sft_core.errors import RecipeError
 from sft_core.recipe_file import load_recipe
 from sft_core.runtime import RuntimeConfig
 
@@ -102,8 +103,10 @@ def origin(
         from tasks.tracking.lookup_models import origin_of
 
         found = origin_of(history, model)
+        if is_whole_recipe and found.recipe is None:
+            raise RecipeError(f"recipe.yaml of run {found.run.run_id}: expected it in MLflow, found none in reach")
         if is_whole_recipe:
-            console.out(found.recipe or "", end="", highlight=False)
+            console.out(found.recipe, end="", highlight=False)
         else:
             show_origin(console, found)
         current.emit({"status": "completed", **found.as_result()})
