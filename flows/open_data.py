@@ -10,7 +10,7 @@ from sft_core.inspection import Lineage, find_artifact, find_dataset, lineage_of
 from sft_core.launch import read_launch
 from sft_core.recipe import Recipe
 from sft_core.tokenizer import TokenizerRef
-from sft_core.training import MODEL_FOLDER, TrainingConfig, TrainPlan, batches_of_step
+from sft_core.training import MODEL_FOLDER, TrainingConfig, TrainPlan, batches_of_step, steps_of_block
 
 if TYPE_CHECKING:
     from flows.prepare_data import PreparedData
@@ -84,6 +84,16 @@ def batches_of(data: OpenData, step: int) -> list[list[int]]:
         )
     except ValueError as error:
         raise RecipeError(f"--step {step}: {error}") from error
+
+
+def steps_of(data: OpenData, block: int) -> list[int]:
+    """The optimizer steps that train on a block of the train split; none of a data set alone."""
+    if data.training is None:
+        return []
+    num_blocks = data.lineage.splits["train"]["blocks"]
+    return steps_of_block(
+        data.training, num_blocks, data.num_processes, block, lambda: data.lineage.block_lengths("train")
+    )
 
 
 def _training_behind(store: ArtifactStore, manifest: Manifest) -> Manifest | None:

@@ -14,7 +14,7 @@ from sft_core.inputs import locate_inputs
 from sft_core.ledger import Ledger
 from sft_core.recipe import Recipe
 from tasks.accounts import ShardFiles, audit_of, check_sources, ledger_of, rejections_of
-from tasks.caching import executed_or_cached, stage_folders
+from tasks.caching import executed_or_cached, stage_folders, stage_keys
 from tasks.detect_formats import detect_formats, verdicts_of
 from tasks.home import file_digests, open_store
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
@@ -38,6 +38,8 @@ class PreparedData(BaseModel):
     verdicts: dict[str, Verdict]
     """What each source was taken for, and why."""
     artifacts: dict[str, Path]
+    artifact_keys: dict[str, str]
+    """Stage → key of its artifact, or what the keys of its shards share."""
     stages: dict[str, str]
 
     def as_result(self) -> dict[str, Any]:
@@ -103,5 +105,6 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         ledger=packed.ledger or Ledger(),
         verdicts=verdicts_of(store, records),
         artifacts=stage_folders(store, made),
+        artifact_keys=stage_keys(made),
         stages=executed_or_cached(store, made),
     )

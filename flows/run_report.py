@@ -12,9 +12,9 @@ from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import INTERVALS_FILE, SAMPLES_FILE, SCORED_ITEMS_FILE
 from sft_core.recipe import Recipe
 from sft_core.training import METRICS_FILE, MODEL_FOLDER
-from tasks.caching import executed_or_cached, stage_folders
+from tasks.caching import executed_or_cached, stage_folders, stage_keys
 from tasks.register_model import ModelVersion
-from tasks.tracking import TrackedRun
+from tasks.tracking import TrackedRun, log_stages
 
 
 class RunReport(BaseModel):
@@ -61,6 +61,7 @@ def report_run(
     run.record_scorecard(scores, training["global_step"], store.path(scorecard) / SAMPLES_FILE)
     run.log_files(store.path(scorecard) / name for name in (INTERVALS_FILE, SCORED_ITEMS_FILE))
     made = {"train_model": [trained], "evaluate_model": [scorecard], "register_model": [registered]}
+    log_stages(run, stage_keys(made))
     report = RunReport(
         status="completed",
         recipe=recipe.name,

@@ -14,7 +14,7 @@ from tasks.home import file_digests, open_store
 from tasks.launching import ready_to_train
 from tasks.provenance import RecipeText, run_key
 from tasks.register_model import register_model
-from tasks.tracking import open_tracker
+from tasks.tracking import log_origin, log_stages, open_tracker
 from tasks.train_model import train_model
 
 
@@ -30,7 +30,9 @@ def sft(recipe: Recipe) -> RunReport:
 
     tracker = open_tracker(recipe.registry.experiment, store)
     with tracker.run(recipe, run_key(recipe, [inputs, model, scoring])) as run:
+        log_origin(run, recipe, inputs, model, store.root, digests)
         data = prepare_data(recipe)
+        log_stages(run, data.artifact_keys)
         run.log_dataset(recipe.name, data.folder, data.splits, data.ledger)
         run.log_report(data.report)
         trained = train_model(

@@ -1,4 +1,4 @@
-"""The verbs: run, prepare, check, show, trace, evaluate, promote, rollback, prune.
+"""The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune.
 
 Exit codes: 0 success, 2 a mistake in recipe or data (told in a line or two), 1 a failure of ours, 75 the trainer was
 asked to end and the same command goes on, 130 interrupted, 143 terminated.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sft_cli import evaluating, promoting, pruning
+from sft_cli import evaluating, find, promoting, pruning
 from sft_cli.session import Session, session
 from sft_core.recipe_file import load_recipe
 
@@ -26,6 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(find.app, name="find")
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.")]
 Overrides = Annotated[

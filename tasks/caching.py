@@ -222,6 +222,11 @@ def executed_or_cached(store: ArtifactStore, refs: Mapping[str, Sequence[Artifac
     }
 
 
+def stage_keys(refs: Mapping[str, Sequence[ArtifactRef]]) -> dict[str, str]:
+    """The key of each stage: its artifact's, or, where it has one a shard, the digest of what they share."""
+    return {stage: made[0].group or made[0].key for stage, made in refs.items()}
+
+
 def stage_folders(store: ArtifactStore, refs: Mapping[str, Sequence[ArtifactRef]]) -> dict[str, Path]:
     """The folder of each stage: its artifact's, or the one that holds the artifacts of its shards."""
     return {stage: store.path(made[0]).parent if made[0].group else store.path(made[0]) for stage, made in refs.items()}

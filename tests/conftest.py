@@ -16,6 +16,7 @@ from sft_core.tokenizer import TokenizerRef, load_tokenizer, locate_tokenizer
 
 if TYPE_CHECKING:
     from tests.sft_core.inspection.data_set import Prepared
+    from tests.tracked_history import Small
 
 settings.register_profile(
     "sft",
@@ -83,3 +84,19 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -
     from tests.sft_core.inspection.data_set import prepare
 
     return prepare(tmp_path_factory.mktemp("prepared"), tokenizer_folder)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, tokenizer_ref: TokenizerRef) -> "Small":
+    """A small MLflow store, for tests that only read it."""
+    from tests.tracked_history import make_small
+
+    return make_small(tmp_path_factory.mktemp("small"), tokenizer_ref)
+
+
+@pytest.fixture
+def small_of_ones_own(tmp_path: Path, tokenizer_ref: TokenizerRef) -> "Small":
+    """The same, to write into."""
+    from tests.tracked_history import make_small
+
+    return make_small(tmp_path, tokenizer_ref)

@@ -18,7 +18,7 @@ from sft_core.training.config import TrainingConfig
 from sft_core.training.fields.milestones import steps_between
 from sft_core.training.optimizers import TRAITS as OPTIMIZER_TRAITS
 from sft_core.training.optimizers import options_of
-from sft_core.training.order import batches_of_step, num_steps, steps_per_epoch
+from sft_core.training.order import batches_of_step, num_steps, steps_of_block, steps_per_epoch
 from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, SAMPLES_FILE, TrainPlan, TrainResult
 
 __all__ = [
@@ -35,5 +35,6 @@ __all__ = [
     "options_of",
     "rewind",
     "steps_between",
+    "steps_of_block",
     "steps_per_epoch",
 ]

@@ -50,6 +50,23 @@ def batches_of_step(
     return [batch for process in range(num_processes) for batch in deal(line, size, num_processes, process)[taken]]
 
 
+def steps_of_block(
+    config: TrainingConfig, num_blocks: int, num_processes: int, block: int, lengths: Lengths | None = None
+) -> list[int]:
+    """Return the optimizer steps (from 1) that train on a block: one in each epoch that gets to it.
+
+    Args: as of `batches_of_step`.
+    """
+    steps, an_epoch = (count(config, num_blocks, num_processes) for count in (num_steps, steps_per_epoch))
+    size = blocks_per_step(config, num_processes)
+    lines = (
+        (epoch * an_epoch, blocks_of_epoch(config, num_blocks, num_processes, epoch, lengths))
+        for epoch in range(-(-steps // an_epoch))
+    )
+    found = [before + line.index(block) // size + 1 for before, line in lines if block in line]
+    return [step for step in found if step <= steps]
+
+
 def blocks_of_epoch(
     config: TrainingConfig, num_blocks: int, num_processes: int, epoch: int, lengths: Lengths | None = None
 ) -> list[int]:

@@ -7,6 +7,7 @@ at will.
 """
 
 from tasks.tracking.evaluations import record_model_scores
+from tasks.tracking.lineage import log_origin, log_stages
 from tasks.tracking.logged_models import log_model
 from tasks.tracking.model_references import FoundModel, find_model
 from tasks.tracking.registry import RegisteredVersion, Registry, open_registry
@@ -21,6 +22,8 @@ __all__ = [
     "Tracker",
     "find_model",
     "log_model",
+    "log_origin",
+    "log_stages",
     "open_registry",
     "open_tracker",
     "record_model_scores",

@@ -3,8 +3,10 @@ documented."""
 
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
@@ -49,10 +51,17 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def commands_of(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """All commands by their whole names, those of groups too."""
+    for name, command in group.commands.items():
+        yield f"{before}{name}", command
+        if hasattr(command, "commands"):
+            yield from commands_of(command, f"{before}{name} ")
+
+
 def test_every_command_and_option_is_documented() -> None:
     text = (PROJECT / "docs" / "command-line.md").read_text()
-    group = typer.main.get_command(app)
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    for name, command in commands_of(typer.main.get_command(app)):
         assert f"`sft {name}" in text
         for parameter in command.params:
             for option in parameter.opts:

@@ -91,3 +91,16 @@ def test_what_could_not_be_computed_is_not_remembered(file: Path, file_digests: 
         file_digests.remember(file, "ratio", lambda: 1 / 0)
     assert file_digests.remember(file, "ratio", lambda: None) is None
     assert file_digests.remember(file, "ratio", lambda: 1 / 0) is None
+
+
+def test_many_files_have_the_digests_that_each_has_and_are_remembered(
+    tmp_path: Path, file_digests: FileDigests
+) -> None:
+    paths = [tmp_path / f"{number}.txt" for number in range(5)]
+    for path in paths:
+        path.write_text(path.name)
+    assert file_digests.of_files([*paths, paths[0]]) == [digest_file(path) for path in [*paths, paths[0]]]
+    for path in paths:
+        assert file_digests.remember(path, "digest", lambda: 1 / 0) == digest_file(path)
+    paths[2].write_text("other")
+    assert file_digests.of_files(paths) == [digest_file(path) for path in paths]

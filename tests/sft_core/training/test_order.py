@@ -12,7 +12,7 @@ from transformers import PreTrainedConfig
 
 from sft_core.errors import RecipeError
 from sft_core.modeling import NO_BLOCK
-from sft_core.training import TrainingConfig, batches_of_step, num_steps, steps_per_epoch
+from sft_core.training import TrainingConfig, batches_of_step, num_steps, steps_of_block, steps_per_epoch
 from sft_core.training.arguments import training_arguments
 from sft_core.training.loaders import eval_loader, train_loader
 from sft_core.training.order import blocks_of_epoch
@@ -245,3 +245,30 @@ def test_dropping_the_last_blocks_leaves_full_steps_alone() -> None:
 def test_a_step_that_training_never_reaches_is_refused() -> None:
     with pytest.raises(ValueError, match="training has steps 1 to 2, found 3"):
         batches_of_step(TrainingConfig(num_train_epochs=1), BLOCKS, 1, 3)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_steps": 11},
+        {"num_train_epochs": 2.5, "per_device_train_batch_size": 2},
+        {"num_train_epochs": 3, "gradient_accumulation_steps": 4},
+        {
+            "max_steps": 9,
+            "gradient_accumulation_steps": 3,
+            "per_device_train_batch_size": 2,
+            "dataloader_drop_last": True,
+        },
+        {"num_train_epochs": 2, "train_sampling_strategy": "group_by_length", "per_device_train_batch_size": 3},
+    ],
+)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_steps_of_a_block_are_those_whose_batches_have_it(fields: dict[str, Any], processes: int) -> None:
+    config, lengths = TrainingConfig(**fields), _Blocks().lengths
+    blocks_of: dict[int, set[int]] = {
+        step: {block for batch in batches_of_step(config, BLOCKS, processes, step, lengths) for block in batch}
+        for step in range(1, num_steps(config, BLOCKS, processes) + 1)
+    }
+    for block in range(BLOCKS):
+        expected = [step for step, blocks in blocks_of.items() if block in blocks]
+        assert steps_of_block(config, BLOCKS, processes, block, lengths) == expected

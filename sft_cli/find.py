@@ -1,0 +1,183 @@
+"""`sft find`: from a model back to its sources, and from a file or a line to the models that saw it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from deployments.embedded import configure
+from sft_cli.session import Session, session
+from sft_core.errors import RecipeError
+from sft_core.recipe_file import load_recipe
+from sft_core.runtime import RuntimeConfig
+
+if TYPE_CHECKING:
+    from tasks.tracking.lookup import History
+
+app = typer.Typer(
+    help="Find models, runs and data by what MLflow knows of them: from a model back to a source line, and from a line "
+    "to the models that saw it.",
+    no_args_is_help=True,
+)
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object as the last line on stdout, and nothing else there.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its first digits, or models:/NAME@ALIAS.")]
+
+
+@app.command()
+def best(
+    metric: Annotated[str, typer.Option("--metric", help="A number of the scorecard.")],
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="DIGEST", help="Of the held-out data: its first digits will do.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Versions of this registered model alone.")] = None,
+    is_most: Annotated[
+        bool | None, typer.Option("--max/--min", help="Whether more or less is better; by default told by the name.")
+    ] = None,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """The best models by a number, on the same held-out data; without --data, which data sets there are results for."""
+    with _asked(is_json, is_debugging) as (current, history, console):
+        from sft_cli.finding import show_best, show_data_sets
+        from tasks.tracking.lookup_models import choose_data, less_is_better, measured_by
+
+        found = measured_by(history, metric, name, less_is_better(metric) if is_most is None else not is_most)
+        result = {"status": "completed", "metric": metric}
+        if data is None:
+            show_data_sets(console, metric, found)
+            sets = {digest: [asdict(model) for model in models] for digest, models in found.items()}
+            current.emit({**result, "data_sets": sets})
+        else:
+            digest = choose_data(found, data)
+            show_best(console, metric, digest, found[digest])
+            current.emit({**result, "data": digest, "models": [asdict(model) for model in found[digest]]})
+
+
+@app.command()
+def runs(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE|NAME]", help="A recipe's YAML file, or its name; by default all.")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option("--status", help="running, scheduled, finished, failed or killed.")
+    ] = None,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """All runs of a recipe, the newest first."""
+    with _asked(is_json, is_debugging) as (current, history, console):
+        from sft_cli.finding import show_runs
+        from tasks.tracking.lineage import RECIPE_DIGEST, recipe_digest
+        from tasks.tracking.lookup import runs_of
+
+        parsed = load_recipe(Path(recipe), [], current.notify) if recipe and Path(recipe).is_file() else None
+        found = runs_of(history, parsed.name if parsed else recipe, status)
+        digest = recipe_digest(parsed) if parsed else None
+        same = [digest is not None and run.tags.get(RECIPE_DIGEST) == digest for run in found]
+        show_runs(console, found, same)
+        told = [{**run.summary, "is_same_recipe": is_same} for run, is_same in zip(found, same, strict=True)]
+        current.emit({"status": "completed", "runs": told})
+
+
+@app.command()
+def origin(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="models:/NAME@ALIAS, models:/NAME/VERSION, a model's or a run's id.")
+    ],
+    is_whole_recipe: Annotated[bool, typer.Option("--recipe", help="Print the recipe, and nothing else.")] = False,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """All that a model was made from: recipe, code, data, source files, base model, and its scores."""
+    with _asked(is_json, is_debugging) as (current, history, console):
+        from sft_cli.finding import show_origin
+        from tasks.tracking.lookup_models import origin_of
+
+        found = origin_of(history, model)
+        if is_whole_recipe and found.recipe is None:
+            raise RecipeError(f"recipe.yaml of run {found.run.run_id}: expected it in MLflow, found none in reach")
+        if is_whole_recipe:
+            console.out(found.recipe, end="", highlight=False)
+        else:
+            show_origin(console, found)
+        current.emit({"status": "completed", **found.as_result()})
+
+
+@app.command()
+def file(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file, wherever it lies now.")],
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """Which runs read these bytes, wherever the file lay then."""
+    with _asked(is_json, is_debugging) as (current, history, console):
+        from sft_cli.finding import show_uses
+        from tasks.tracking.lookup_sources import digest_of, uses_of
+
+        digest = digest_of(history, path)
+        uses = uses_of(history, digest, path)
+        show_uses(console, path, digest, uses)
+        told = [{**asdict(use), "run": use.run.summary} for use in uses]
+        current.emit({"status": "completed", "digest": digest, "uses": told})
+
+
+@app.command()
+def row(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE:LINE|SOURCE:ROW",
+            help="A line (from 1) of a file, wherever it lies now; or with --run, a row (from 0) of a source.",
+        ),
+    ],
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Of a source's row: the run to look in.")] = (
+        None
+    ),
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """Which runs and models saw a source line: trained on, held out, rejected or left out, and where."""
+    with _asked(is_json, is_debugging) as (current, history, console):
+        from flows.find_row import find_line, find_row
+        from sft_cli.finding import show_rows_seen
+        from sft_cli.rows import parse_name
+
+        before, number = parse_name("sft find row", name)
+        if run is None:
+            seen = find_line(history, Path(before), number)
+        else:
+            seen = find_row(history, history.run(run), before, number)
+        show_rows_seen(console, name, seen)
+        current.emit({"status": "completed", "seen": [one.as_result() for one in seen]})
+
+
+@app.command()
+def difference(first: Run, second: Run, is_json: Json = False, is_debugging: Debug = False) -> None:
+    """What two runs differ in: recipe, data, code, environment; and their scores side by side."""
+    with _asked(is_json, is_debugging) as (current, history, console):
+        from sft_cli.finding import show_difference
+        from tasks.tracking.lookup_difference import difference_of
+
+        found = difference_of(history, history.run(first), history.run(second))
+        show_difference(console, found)
+        current.emit({"status": "completed", **found.as_result()})
+
+
+@contextmanager
+def _asked(is_json: bool, is_debugging: bool) -> Iterator[tuple[Session, "History", Console]]:
+    """A session with the store that MLflow keeps its runs in."""
+    with session(is_json, is_debugging) as current:
+        home = RuntimeConfig().home_folder(os.environ)
+        configure(home, is_debugging)
+        from tasks.tracking.lookup import open_history
+
+        yield current, open_history(home), Console(soft_wrap=True, highlight=False)
