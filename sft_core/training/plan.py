@@ -36,7 +36,7 @@ class TrainPlan(BaseModel):
     scoring: Scoring = Scoring()
     """Where the metrics that `answering` names are."""
     output_folder: Path
-    """Gets `model/`, `metrics.jsonl`, `result.json`, `adapter/` where one was trained, and `samples.jsonl` where
+    """Gets `model/`, `probe.safetensors`, `metrics.jsonl`, `result.json`, `adapter/` where one was trained, and `samples.jsonl` where
     prompts are answered; while training, `checkpoints/`, from which a training that was interrupted goes on."""
     num_processes: int
     source_of_shard: tuple[str, ...] = ()
