@@ -1,4 +1,4 @@
-"""The verbs: run, prepare, check, show, trace.
+"""The verbs: run, prepare, check, show, trace, chat.
 
 Exit codes: 0 success, 2 a mistake in recipe or data (told in a line or two), 1 a failure of ours, 75 the trainer was
 asked to end and the same command goes on, 130 interrupted, 143 terminated.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from sft_cli.chat import chat
 from sft_cli.session import Session, session
 from sft_core.recipe_file import load_recipe
 
@@ -163,6 +164,9 @@ def trace(
         question = Question(block, split, step, row, line)
         data = _open(current, target, overrides)
         current.emit({"status": "completed", **answer(Console(soft_wrap=True, highlight=False), data, question)})
+
+
+app.command()(chat)
 
 
 def _open(current: Session, target: Path, overrides: list[str] | None) -> "OpenData":

@@ -57,7 +57,11 @@ class ChatModel:
         return generate(self.model, self.tokenizer, prompts, batch_size=8, gen_kwargs=gen_kwargs)
 
     def say(
-        self, prompt: str | Sequence[Mapping[str, Any]], max_tokens: int, temperature: float, write: Callable[[str], Any]
+        self,
+        prompt: str | Sequence[Mapping[str, Any]],
+        max_tokens: int,
+        temperature: float,
+        write: Callable[[str], Any],
     ) -> str:
         """Answer one prompt, and hand the answer over word by word while it is made.
 

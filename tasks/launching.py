@@ -73,7 +73,7 @@ def run_stored(room: str, plan: BaseModel, folder: Path, log: Path, code: Path) 
         As `launch`.
     """
     arguments = [sys.executable, "-m", f"sft_core.{room}", str(folder / PLAN_FILE)]
-    environment = {**_environment(Launch()), "PYTHONPATH": str(code)}
+    environment = {**_environment(Launch()), "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
     _run(room, arguments, plan, folder, log, environment, code)
 
 

@@ -1,39 +1,24 @@
 """Log the model to MLflow, register it, and let the gate decide whether it becomes champion."""
 
-import importlib.metadata
 import json
 import math
-import platform
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import yaml
 from pydantic import BaseModel
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.promotion import CHAMPION, RegistryConfig, Verdict, decide
 from sft_core.records import StageOutcome
-from sft_core.training import MODEL_FOLDER
+from sft_core.training import MODEL_FOLDER, PROBE_FILE
 from tasks.caching import artifact_task
-from tasks.provenance import PROJECT, RecipeText
+from tasks.checkpoints import log_checkpoints
+from tasks.companions import companions_of
+from tasks.home import log_file
+from tasks.provenance import RecipeText
+from tasks.proving import prove
 from tasks.tracking import Registry, TrackedRun, Tracker, log_model
-
-SERVING_LIBRARIES = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "pyarrow",
-    "numpy",
-    "orjson",
-    "pydantic",
-    "jinja2",
-    "huggingface-hub",
-    "datasets",
-)
-ADAPTER_LIBRARIES = ("accelerate", "peft", "bitsandbytes")
-"""What a model needs beside them that is an adapter on its base, the last of them where it is installed."""
 
 
 class ModelVersion(BaseModel):
@@ -51,7 +36,7 @@ class ModelVersion(BaseModel):
         return f"models:/{self.name}/{self.version}"
 
 
-@artifact_task(rooms=["promotion", "serving"])
+@artifact_task(rooms=["promotion", "serving", "verification", "model_card", "imports"])
 def register_model(
     config: RegistryConfig,
     model_name: str,
@@ -64,23 +49,30 @@ def register_model(
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
-    """Log, register and judge; the artifact remembers which version it was."""
+    """Log, prove, register and judge; the artifact remembers which version it was."""
     scores = store.manifest(scorecard).facts["scorecard"]
-    digests = {
-        f"data_digest.{split}": facts["digest"] for split, facts in store.manifest(dataset).facts["splits"].items()
-    }
+    splits = store.manifest(dataset).facts["splits"]
+    digests = {f"data_digest.{split}": facts["digest"] for split, facts in splits.items()}
+    made_from = {f"sft.artifact.{ref.stage}": ref.key for ref in (trained, scorecard, dataset)}
     tags = {
         "sft.scorecard": json.dumps(scores),
         **{f"sft.{name}": value for name, value in digests.items()},
-        **{f"sft.artifact.{ref.stage}": ref.key for ref in (trained, scorecard, dataset)},
+        **made_from,
     }
-    facts_of_training = store.manifest(trained).facts
-    libraries = (*SERVING_LIBRARIES, *(() if facts_of_training["is_merged"] else ADAPTER_LIBRARIES))
+    training, step = store.path(trained), store.manifest(trained).facts["global_step"]
+
+    def proven(weights: Path, code: Path) -> dict[str, str]:
+        found = prove(weights, code, training / PROBE_FILE, log_file(store, "register_model", trained.name))
+        return {"sft.verified": str(found)}
+
     with TemporaryDirectory(dir=folder.parent, suffix=folder.suffix) as beside:  # swept with the folder after a kill
-        _write_companions(Path(beside), recipe.yaml, scores, digests, libraries)
-        model_id = log_model(
-            run, model_name, store.path(trained) / MODEL_FOLDER, Path(beside), facts_of_training["global_step"], tags
-        )
+        companions_of(recipe, model_name, store, trained, scorecard, dataset).write(Path(beside))
+        model_id = log_model(run, model_name, training / MODEL_FOLDER, Path(beside), step, tags, proven)
+    if "eval" in splits:
+        data = (f"{recipe.recipe.name}-eval", splits["eval"]["digest"])
+        measured = {name: value for name, value in scores.items() if not name.startswith("baseline_")}
+        run.record_model_scores(model_id, step, measured, data)
+        log_checkpoints(run, training, made_from, data)
     version = tracker.registry.register(model_name, model_id, run.run_id, tags)
     verdict = _promote(store, tracker.registry, config, model_name, version, scores, digests.get("data_digest.eval"))
     facts = ModelVersion(
@@ -122,23 +114,3 @@ def _score_of(champion: Mapping[str, str] | None, metric: str, eval_digest: str 
         return None
     score = json.loads(champion["sft.scorecard"]).get(metric, math.nan)
     return float(score)
-
-
-def _write_companions(
-    folder: Path, recipe_yaml: str, scores: Mapping[str, float], digests: Mapping[str, str], libraries: Sequence[str]
-) -> None:
-    """What goes into the logged model beside the weights: recipe, scores, requirements, and the code that answers
-    requests."""
-    (folder / "recipe.yaml").write_text(recipe_yaml, encoding="utf-8")
-    (folder / "scorecard.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
-    (folder / "data_digests.json").write_text(json.dumps(digests, indent=1), encoding="utf-8")
-    installed = {distribution.name for distribution in importlib.metadata.distributions()}
-    pins = [f"{name}=={importlib.metadata.version(name)}" for name in ("mlflow", *libraries) if name in installed]
-    (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
-    environment = {
-        "python": platform.python_version(),
-        "build_dependencies": ["pip"],
-        "dependencies": ["-r requirements.txt"],
-    }
-    (folder / "python_env.yaml").write_text(yaml.safe_dump(environment), encoding="utf-8")
-    shutil.copytree(PROJECT / "sft_core", folder / "code" / "sft_core", ignore=shutil.ignore_patterns("__pycache__"))

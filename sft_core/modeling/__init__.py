@@ -10,7 +10,7 @@ from sft_core.modeling.model_folder import deliver_adapter, load_trained
 from sft_core.modeling.objective import LIKELIHOOD, Objective
 from sft_core.modeling.offloading import offload_activations
 from sft_core.modeling.positions import check_positions, longest_text, max_positions
-from sft_core.modeling.probe import PROBE_FILE, TOLERANCE, Probe, coarsest, difference, probe_logits, probe_texts
+from sft_core.modeling.probe import TOLERANCE, Probe, coarsest, difference, probe_logits, probe_texts
 from sft_core.modeling.quantization import is_quantized, to_device
 from sft_core.modeling.segments import sum_by_segment, sum_by_source
 from sft_core.modeling.supervise import (
@@ -30,7 +30,6 @@ __all__ = [
     "LIKELIHOOD",
     "NO_BLOCK",
     "NUM_SUMS",
-    "PROBE_FILE",
     "TOLERANCE",
     "Attention",
     "Block",

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from sft_core.modeling.batches import Blocks
 
-PROBE_FILE = "probe.safetensors"
 MAX_TEXTS, MAX_TOKENS, MAX_POSITIONS = 2, 64, 8
 """At 150,000 logits a position: 10 MB, and two short forward passes."""
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
@@ -66,7 +65,7 @@ def probe_texts(blocks: Blocks) -> list[Tensor]:
     for number in range(min(len(blocks), MAX_TEXTS)):
         block = blocks[number]
         ids = torch.from_numpy(block["input_ids"])
-        texts += [text[:MAX_TOKENS] for text in ids.split(block["seq_lengths"].tolist())]
+        texts += [text[:MAX_TOKENS] for text in torch.split(ids, block["seq_lengths"].tolist())]
     return [text.clone() for text in texts[:MAX_TEXTS]]
 
 
@@ -75,7 +74,8 @@ def probe_logits(model: Any, texts: Sequence[Tensor], device: torch.device) -> l
     """Ask a model, in evaluation mode, text by text: without padding, masks or a cache. Of a model whose weights are
     spread over processes, all of them ask."""
     answers = [model(input_ids=text[None].to(device), use_cache=False).logits for text in texts]
-    return [logits[0, -min(len(text), MAX_POSITIONS) :].float().cpu() for logits, text in zip(answers, texts, strict=True)]
+    counts = [min(len(text), MAX_POSITIONS) for text in texts]
+    return [logits[0, -count:].float().cpu() for logits, count in zip(answers, counts, strict=True)]
 
 
 def coarsest(precisions: Sequence[str]) -> str:

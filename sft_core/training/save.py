@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sft_core.modeling import (
-    PROBE_FILE,
     Probe,
     attention_over_rows,
     base_of,
@@ -18,7 +17,7 @@ from sft_core.modeling import (
     probe_logits,
     probe_texts,
 )
-from sft_core.training.plan import ADAPTER_FOLDER, MODEL_FOLDER, TrainPlan
+from sft_core.training.plan import ADAPTER_FOLDER, MODEL_FOLDER, PROBE_FILE, TrainPlan
 from sft_core.training.trainer import SupervisedTrainer, arithmetic_dtype
 from sft_core.training.undisturbed import undisturbed
 

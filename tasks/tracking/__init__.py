@@ -6,9 +6,9 @@ the trainer's `metrics.jsonl`; a point that the run already has is never sent ag
 at will.
 """
 
-from tasks.tracking.logged_models import log_model
+from tasks.tracking.logged_models import log_checkpoint, log_model
 from tasks.tracking.registry import Registry
 from tasks.tracking.tracked_run import TrackedRun
 from tasks.tracking.tracker import Tracker, open_tracker
 
-__all__ = ["Registry", "TrackedRun", "Tracker", "log_model", "open_tracker"]
+__all__ = ["Registry", "TrackedRun", "Tracker", "log_checkpoint", "log_model", "open_tracker"]

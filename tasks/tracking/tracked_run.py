@@ -103,6 +103,34 @@ class TrackedRun(Placement):
         if rows and not self._is_finished:
             self.client.log_table(self.run_id, {name: [row[name] for row in rows] for name in rows[0]}, "samples.json")
 
+    def record_model_scores(
+        self, model_id: str, step: int, scores: Mapping[str, float], data: tuple[str, str], timestamp: int | None = None
+    ) -> None:
+        """Send scores of a logged model, with the data that they were measured on; they are the run's points as well,
+        and one that the run has already is not sent to it again.
+
+        Args:
+            model_id: Whose scores they are.
+            step: Of the model.
+            scores: By name.
+            data: Name and digest of the data set.
+            timestamp: When they were measured, in milliseconds; None: now.
+        """
+        now, (name, digest) = timestamp or int(time.time() * 1000), data
+        points = [
+            Metric(key, value, self._time_of(key, value, step) or now, step, model_id, name, digest, self.run_id)
+            for key, value in scores.items()
+        ]
+        for start in range(0, len(points), BATCH):
+            self.client.log_batch(self.run_id, metrics=points[start : start + BATCH])
+        for point in points:
+            self._last_step[point.key] = max(point.step, self._last_step.get(point.key, -1))
+
+    def _time_of(self, key: str, value: float, step: int) -> int | None:
+        """When the run got this very point, if it has it."""
+        history = self.client.get_metric_history(self.run_id, key)
+        return next((point.timestamp for point in history if (point.step, point.value) == (step, value)), None)
+
     def describe(self, markdown: str) -> None:
         """Show a summary on the run's page."""
         self.client.set_tag(self.run_id, "mlflow.note.content", markdown)
