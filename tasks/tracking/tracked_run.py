@@ -1,6 +1,7 @@
 """One run: where a recipe's numbers go."""
 
 import contextlib
+import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from sft_core.ledger import Ledger
 from tasks.provenance import origin_tags
 
 BATCH = 500
+SAME_SCORE = 1e-6
+"""By what share two measurements of one model may differ: their sums are rounded in another order."""
 NOT_METRICS = frozenset({"step", "max_steps", "time"})
 
 
@@ -106,8 +109,10 @@ class TrackedRun(Placement):
     def record_model_scores(
         self, model_id: str, step: int, scores: Mapping[str, float], data: tuple[str, str], timestamp: int | None = None
     ) -> None:
-        """Send scores of a logged model, with the data that they were measured on; they are the run's points as well,
-        and one that the run has already is not sent to it again.
+        """Send scores of a logged model, with the data that they were measured on.
+
+        They become points of the run as well; where it has that point already, but for rounding, the model gets the
+        run's, so that no step has two of them.
 
         Args:
             model_id: Whose scores they are.
@@ -117,19 +122,21 @@ class TrackedRun(Placement):
             timestamp: When they were measured, in milliseconds; None: now.
         """
         now, (name, digest) = timestamp or int(time.time() * 1000), data
+        measured = [self._point(key, value, step) or (value, now) for key, value in scores.items()]
         points = [
-            Metric(key, value, self._time_of(key, value, step) or now, step, model_id, name, digest, self.run_id)
-            for key, value in scores.items()
+            Metric(key, value, moment, step, model_id, name, digest, self.run_id)
+            for key, (value, moment) in zip(scores, measured, strict=True)
         ]
         for start in range(0, len(points), BATCH):
             self.client.log_batch(self.run_id, metrics=points[start : start + BATCH])
         for point in points:
             self._last_step[point.key] = max(point.step, self._last_step.get(point.key, -1))
 
-    def _time_of(self, key: str, value: float, step: int) -> int | None:
-        """When the run got this very point, if it has it."""
-        history = self.client.get_metric_history(self.run_id, key)
-        return next((point.timestamp for point in history if (point.step, point.value) == (step, value)), None)
+    def _point(self, key: str, value: float, step: int) -> tuple[float, int] | None:
+        """Value and time of a point that the run has of this step, if it is the same but for the order of sums."""
+        points = (point for point in self.client.get_metric_history(self.run_id, key) if point.step == step)
+        same = (point for point in points if math.isclose(point.value, value, rel_tol=SAME_SCORE))
+        return next(((float(point.value), int(point.timestamp)) for point in same), None)
 
     def describe(self, markdown: str) -> None:
         """Show a summary on the run's page."""

@@ -13,15 +13,21 @@ from tests.sft_core.modeling.tiny_models import tiny_model, tiny_tokenizer
 
 ANSWER = """
 import sys
-from importlib.abc import MetaPathFinder
 
-class Hidden(MetaPathFinder):
+class Visible:
+    # a finder of modules that does not find what is hidden
+
+    def __init__(self, finder):
+        self.finder = finder
+
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in hidden:
-            raise ModuleNotFoundError(f"No module named {name!r}: its distribution is not required", name=name)
+        return None if name.split(".")[0] in hidden else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
 
 hidden = set(sys.argv[2].split(","))
-sys.meta_path.insert(0, Hidden())
+sys.meta_path[:] = map(Visible, sys.meta_path)
 import sft_core, sft_core.verification.run
 from sft_core.serving import _load_pyfunc
 model = _load_pyfunc(sys.argv[1])
