@@ -13,7 +13,6 @@ from sft_core.recipe import Recipe
 
 def facts(**recipe: Any) -> CardFacts:
     fields: dict[str, Any] = {
-        "name": "r",
         "model": {"path": "org/base"},
         "sources": [{"path": "data/x.jsonl"}],
         **recipe,
