@@ -11,20 +11,21 @@ from tasks.tracking import TrackedRun, log_checkpoint
 EVAL = "eval_"
 
 
-def log_checkpoints(run: TrackedRun, training: Path, tags: Mapping[str, str], data: tuple[str, str]) -> None:
+def log_checkpoints(run: TrackedRun, training: Path, tags: Mapping[str, str], data: tuple[str, str] | None) -> None:
     """Log each checkpoint that was kept, with the scores of the evaluation at its step.
 
     Args:
         run: That trained.
         training: The training's folder; without `training.keep_checkpoints` there are none in it.
         tags: What they were made from.
-        data: Name and digest of the held-out data.
+        data: Name and digest of the held-out data; None: there is none, and no scores.
     """
     checkpoints = whole_checkpoints(training)
     lines = [orjson.loads(line) for line in (training / METRICS_FILE).read_bytes().splitlines()] if checkpoints else []
     for checkpoint in checkpoints:
         step = checkpoint.manifest.step
         model_id = log_checkpoint(run, step, checkpoint.folder, tags)
-        for line in (line for line in lines if line["step"] == step):
-            scores = {name: float(value) for name, value in line.items() if name.startswith(EVAL)}
-            run.record_model_scores(model_id, step, scores, data, int(line["time"] * 1000))
+        for line in lines:
+            if data is not None and line["step"] == step:
+                scores = {name: float(value) for name, value in line.items() if name.startswith(EVAL)}
+                run.record_model_scores(model_id, step, scores, data, int(line["time"] * 1000))

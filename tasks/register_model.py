@@ -68,11 +68,11 @@ def register_model(
     with TemporaryDirectory(dir=folder.parent, suffix=folder.suffix) as beside:  # swept with the folder after a kill
         companions_of(recipe, model_name, store, trained, scorecard, dataset).write(Path(beside))
         model_id = log_model(run, model_name, training / MODEL_FOLDER, Path(beside), step, tags, proven)
-    if "eval" in splits:
-        data = (f"{recipe.recipe.name}-eval", splits["eval"]["digest"])
+    data = (f"{recipe.recipe.name}-eval", splits["eval"]["digest"]) if "eval" in splits else None
+    if data is not None:
         measured = {name: value for name, value in scores.items() if not name.startswith("baseline_")}
         run.record_model_scores(model_id, step, measured, data)
-        log_checkpoints(run, training, made_from, data)
+    log_checkpoints(run, training, made_from, data)
     version = tracker.registry.register(model_name, model_id, run.run_id, tags)
     verdict = _promote(store, tracker.registry, config, model_name, version, scores, digests.get("data_digest.eval"))
     facts = ModelVersion(
