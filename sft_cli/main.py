@@ -1,4 +1,4 @@
-"""The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune.
+"""The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune, chat.
 
 Exit codes: 0 success, 2 a mistake in recipe or data (told in a line or two), 1 a failure of ours, 75 the trainer was
 asked to end and the same command goes on, 130 interrupted, 143 terminated.
@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from sft_cli import evaluating, find, promoting, pruning
+from sft_cli.chat import chat
 from sft_cli.session import Session, session
 from sft_core.recipe_file import load_recipe
 
@@ -172,6 +173,7 @@ app.command()(promoting.promote)
 app.command()(promoting.rollback)
 app.command()(pruning.prune)
 app.command()(evaluating.evaluate)
+app.command()(chat)
 
 
 def _open(current: Session, target: Path, overrides: list[str] | None) -> "OpenData":

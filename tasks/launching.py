@@ -23,6 +23,7 @@ from sft_core.subprocesses import die_with_parent, forget_endings, request_end
 from sft_core.training.requirements import check_requirements
 from tasks.failures import raise_ending
 
+PLAN_FILE = "plan.json"
 POLL_SECONDS = 0.5
 SECONDS_TO_SAVE = 300.0
 """For the end of the running step and a checkpoint."""
@@ -53,21 +54,54 @@ def launch(
         StageInterruptedError: if somebody asked it to end, and it can be gone on with.
         StageFailedError: if it failed otherwise; the message ends with the cause and names the log.
     """
-    processes = processes or Launch()
+    processes, plan_path = processes or Launch(), folder / PLAN_FILE
+    invitation, arguments = _invitation(room, plan_path, processes), command(room, plan_path, processes)
+    _run(room, arguments, plan, folder, log, _environment(processes), None, invitation, on_tick)
+
+
+def run_stored(room: str, plan: BaseModel, folder: Path, log: Path, code: Path) -> None:
+    """Run `python -m sft_core.<room> plan.json` with another copy of the code, as it was stored with a model.
+
+    Args:
+        room: What is run.
+        plan: Written to `plan.json` in the folder.
+        folder: Where the room writes.
+        log: Gets all that the process prints.
+        code: The folder with the `sft_core` that is imported.
+
+    Raises:
+        As `launch`.
+    """
+    arguments = [sys.executable, "-m", f"sft_core.{room}", str(folder / PLAN_FILE)]
+    environment = {**_environment(Launch()), "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
+    _run(room, arguments, plan, folder, log, environment, code)
+
+
+def _run(
+    room: str,
+    arguments: list[str],
+    plan: BaseModel,
+    folder: Path,
+    log: Path,
+    environment: dict[str, str],
+    working_folder: Path | None,
+    invitation: str = "",
+    on_tick: Callable[[], None] = lambda: None,
+) -> None:
     forget_endings(folder)
-    plan_path = folder / "plan.json"
-    plan_path.write_text(plan.model_dump_json(indent=1), encoding="utf-8")
+    (folder / PLAN_FILE).write_text(plan.model_dump_json(indent=1), encoding="utf-8")
     with log.open("ab") as output:
         start = output.tell()
-        output.write(_invitation(room, plan_path, processes).encode())
+        output.write(invitation.encode())
         output.flush()
         child = subprocess.Popen(
-            command(room, plan_path, processes),
+            arguments,
             start_new_session=True,
             preexec_fn=die_with_parent,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_environment(processes),
+            env=environment,
+            cwd=working_folder,
         )
         try:
             while child.poll() is None:

@@ -27,6 +27,7 @@ class RecipeText(Placement):
     themselves."""
 
     def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
         self.yaml: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 

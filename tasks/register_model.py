@@ -1,39 +1,23 @@
 """Log the model to MLflow, register it, and let the gate decide whether it becomes champion (`promote_version`)."""
 
-import importlib.metadata
 import json
-import platform
-import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import yaml
 from pydantic import BaseModel
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.promotion import RegistryConfig
 from sft_core.records import StageOutcome
-from sft_core.training import MODEL_FOLDER
+from sft_core.training import MODEL_FOLDER, PROBE_FILE
 from tasks.caching import artifact_task
+from tasks.checkpoints import log_checkpoints
+from tasks.companions import companions_of
+from tasks.home import log_file
 from tasks.promote_version import comparable_by, judge
-from tasks.provenance import PROJECT, RecipeText
+from tasks.provenance import RecipeText
+from tasks.proving import prove
 from tasks.tracking import TrackedRun, Tracker, log_model
-
-SERVING_LIBRARIES = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "pyarrow",
-    "numpy",
-    "orjson",
-    "pydantic",
-    "jinja2",
-    "huggingface-hub",
-    "datasets",
-)
-ADAPTER_LIBRARIES = ("accelerate", "peft", "bitsandbytes")
-"""What a model needs beside them that is an adapter on its base, the last of them where it is installed."""
 
 
 class ModelVersion(BaseModel):
@@ -51,7 +35,7 @@ class ModelVersion(BaseModel):
         return f"models:/{self.name}/{self.version}"
 
 
-@artifact_task(rooms=["promotion", "comparability", "serving"])
+@artifact_task(rooms=["promotion", "comparability", "serving", "verification", "model_card", "imports"])
 def register_model(
     config: RegistryConfig,
     model_name: str,
@@ -64,24 +48,31 @@ def register_model(
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
-    """Log, register and judge; the artifact remembers which version it was."""
+    """Log, prove, register and judge; the artifact remembers which version it was."""
     scores = store.manifest(scorecard).facts["scorecard"]
-    digests = {
-        f"data_digest.{split}": facts["digest"] for split, facts in store.manifest(dataset).facts["splits"].items()
-    }
+    splits = store.manifest(dataset).facts["splits"]
+    digests = {f"data_digest.{split}": facts["digest"] for split, facts in splits.items()}
+    made_from = {f"sft.artifact.{ref.stage}": ref.key for ref in (trained, scorecard, dataset)}
     tags = {
         "sft.scorecard": json.dumps(scores),
         **{f"sft.{name}": value for name, value in digests.items()},
-        **{f"sft.artifact.{ref.stage}": ref.key for ref in (trained, scorecard, dataset)},
+        **made_from,
         **comparable_by(store.path(trained) / MODEL_FOLDER, store.path(dataset)),
     }
-    facts_of_training = store.manifest(trained).facts
-    libraries = (*SERVING_LIBRARIES, *(() if facts_of_training["is_merged"] else ADAPTER_LIBRARIES))
+    training, step = store.path(trained), store.manifest(trained).facts["global_step"]
+
+    def proven(weights: Path, code: Path) -> dict[str, str]:
+        found = prove(weights, code, training / PROBE_FILE, log_file(store, "register_model", trained.name))
+        return {"sft.verified": str(found)}
+
     with TemporaryDirectory(dir=folder.parent, suffix=folder.suffix) as beside:  # swept with the folder after a kill
-        _write_companions(Path(beside), recipe.yaml, scores, digests, libraries)
-        model_id = log_model(
-            run, model_name, store.path(trained) / MODEL_FOLDER, Path(beside), facts_of_training["global_step"], tags
-        )
+        companions_of(recipe, model_name, store, trained, scorecard, dataset).write(Path(beside))
+        model_id = log_model(run, model_name, training / MODEL_FOLDER, Path(beside), step, tags, proven)
+    data = (f"{recipe.recipe.name}-eval", splits["eval"]["digest"]) if "eval" in splits else None
+    if data is not None:
+        measured = {name: value for name, value in scores.items() if not name.startswith("baseline_")}
+        run.record_model_scores(model_id, step, measured, data)
+    log_checkpoints(run, training, made_from, data)
     version = tracker.registry.register(model_name, model_id, run.run_id, tags)
     verdict = judge(store, tracker.registry, config.gate, tracker.registry.version(model_name, version))
     facts = ModelVersion(
@@ -89,23 +80,3 @@ def register_model(
     )
     (folder / "version.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
     return StageOutcome(facts=facts.model_dump())
-
-
-def _write_companions(
-    folder: Path, recipe_yaml: str, scores: Mapping[str, float], digests: Mapping[str, str], libraries: Sequence[str]
-) -> None:
-    """What goes into the logged model beside the weights: recipe, scores, requirements, and the code that answers
-    requests."""
-    (folder / "recipe.yaml").write_text(recipe_yaml, encoding="utf-8")
-    (folder / "scorecard.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
-    (folder / "data_digests.json").write_text(json.dumps(digests, indent=1), encoding="utf-8")
-    installed = {distribution.name for distribution in importlib.metadata.distributions()}
-    pins = [f"{name}=={importlib.metadata.version(name)}" for name in ("mlflow", *libraries) if name in installed]
-    (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
-    environment = {
-        "python": platform.python_version(),
-        "build_dependencies": ["pip"],
-        "dependencies": ["-r requirements.txt"],
-    }
-    (folder / "python_env.yaml").write_text(yaml.safe_dump(environment), encoding="utf-8")
-    shutil.copytree(PROJECT / "sft_core", folder / "code" / "sft_core", ignore=shutil.ignore_patterns("__pycache__"))

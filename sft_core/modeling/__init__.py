@@ -10,6 +10,7 @@ from sft_core.modeling.model_folder import deliver_adapter, load_trained
 from sft_core.modeling.objective import LIKELIHOOD, Objective
 from sft_core.modeling.offloading import offload_activations
 from sft_core.modeling.positions import check_positions, longest_text, max_positions
+from sft_core.modeling.probe import TOLERANCE, Probe, coarsest, difference, probe_logits, probe_texts
 from sft_core.modeling.quantization import is_quantized, to_device
 from sft_core.modeling.segments import Segments, loss_by_source, name_of_loss, sum_by_segment, sum_by_source
 from sft_core.modeling.supervise import (
@@ -29,6 +30,7 @@ __all__ = [
     "LIKELIHOOD",
     "NO_BLOCK",
     "NUM_SUMS",
+    "TOLERANCE",
     "Attention",
     "Block",
     "Blocks",
@@ -36,6 +38,7 @@ __all__ = [
     "Documents",
     "Head",
     "Objective",
+    "Probe",
     "Segments",
     "Supervised",
     "as_token_sums",
@@ -44,9 +47,11 @@ __all__ = [
     "check_isolation",
     "check_positions",
     "choose_trained",
+    "coarsest",
     "config_of",
     "count_trained",
     "deliver_adapter",
+    "difference",
     "evaluate_batches",
     "fit_vocabulary",
     "has_virtual_tokens",
@@ -62,6 +67,8 @@ __all__ = [
     "name_of_loss",
     "new_ids",
     "offload_activations",
+    "probe_logits",
+    "probe_texts",
     "router_aux_loss_coef",
     "sum_by_segment",
     "sum_by_source",

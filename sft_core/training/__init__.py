@@ -13,19 +13,20 @@ to each other; every reported number is a sum over tokens divided by a count.
 Importing the room does not import torch: the verb, `sft_core.training.run.train`, is imported where it runs.
 """
 
-from sft_core.training.checkpoints import CHECKPOINTS_FOLDER, rewind
+from sft_core.training.checkpoints import CHECKPOINTS_FOLDER, rewind, whole_checkpoints
 from sft_core.training.config import TrainingConfig
 from sft_core.training.fields.milestones import steps_between
 from sft_core.training.optimizers import TRAITS as OPTIMIZER_TRAITS
 from sft_core.training.optimizers import options_of
 from sft_core.training.order import batches_of_step, num_steps, steps_of_block, steps_per_epoch
-from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, SAMPLES_FILE, TrainPlan, TrainResult
+from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, PROBE_FILE, SAMPLES_FILE, TrainPlan, TrainResult
 
 __all__ = [
     "CHECKPOINTS_FOLDER",
     "METRICS_FILE",
     "MODEL_FOLDER",
     "OPTIMIZER_TRAITS",
+    "PROBE_FILE",
     "SAMPLES_FILE",
     "TrainPlan",
     "TrainResult",
@@ -37,4 +38,5 @@ __all__ = [
     "steps_between",
     "steps_of_block",
     "steps_per_epoch",
+    "whole_checkpoints",
 ]

@@ -102,8 +102,13 @@ def seal(
 
 def newest_checkpoint(output_folder: Path) -> Checkpoint | None:
     """Find the whole checkpoint with the most steps."""
+    return max(whole_checkpoints(output_folder), key=lambda one: one.manifest.step, default=None)
+
+
+def whole_checkpoints(output_folder: Path) -> list[Checkpoint]:
+    """Find all whole checkpoints, first steps first."""
     found = [_read(folder) for folder in (output_folder / CHECKPOINTS_FOLDER).glob(checkpoint_name(0)[:-1] + "*")]
-    return max((checkpoint for checkpoint in found if checkpoint), key=lambda one: one.manifest.step, default=None)
+    return sorted((checkpoint for checkpoint in found if checkpoint), key=lambda one: one.manifest.step)
 
 
 def rewind(output_folder: Path) -> Checkpoint | None:

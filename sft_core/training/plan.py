@@ -11,6 +11,7 @@ from sft_core.training.config import TrainingConfig
 METRICS_FILE = "metrics.jsonl"
 MODEL_FOLDER = "model"
 ADAPTER_FOLDER = "adapter"
+PROBE_FILE = "probe.safetensors"
 SAMPLES_FILE = "samples.jsonl"
 
 
@@ -36,8 +37,9 @@ class TrainPlan(BaseModel):
     scoring: Scoring = Scoring()
     """Where the metrics that `answering` names are."""
     output_folder: Path
-    """Gets `model/`, `metrics.jsonl`, `result.json`, `adapter/` where one was trained, and `samples.jsonl` where
-    prompts are answered; while training, `checkpoints/`, from which a training that was interrupted goes on."""
+    """Gets `model/`, `probe.safetensors`, `metrics.jsonl`, `result.json`, `adapter/` where one was trained, and
+    `samples.jsonl` where prompts are answered; while training, `checkpoints/`, from which a training that was
+    interrupted goes on."""
     num_processes: int
     source_of_shard: tuple[str, ...] = ()
     """[shards] of the data set: which source each belongs to; empty if the losses of sources are not told apart."""

@@ -32,7 +32,7 @@ from sft_core.training.checkpoints import CHECKPOINTS_FOLDER
 from sft_core.training.disk import folder_bytes, require_room, training_bytes
 from sft_core.training.memory import is_out_of_memory, memory_advice
 from sft_core.training.plan import METRICS_FILE, TrainPlan, TrainResult
-from sft_core.training.save import save_model
+from sft_core.training.save import save_model, save_probe
 from sft_core.training.trainer import SupervisedTrainer, arithmetic_dtype
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 
 def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
-    """Train, and write `model/`, `metrics.jsonl` and `result.json` into the plan's output folder.
+    """Train, and write `model/`, `metrics.jsonl`, `result.json` and the probe of the model into the plan's output
+    folder.
 
     A training that was interrupted goes on from its newest checkpoint, if one lies in the output folder.
 
@@ -90,6 +91,7 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
         end_request.listen(plan.output_folder)
         trainer.is_end_requested = lambda: end_request.is_made
     resumed_from = _train(trainer, plan)
+    save_probe(trainer, plan)
     is_merged = save_model(trainer, plan, tokenizer)
     if trainer.is_world_process_zero():
         result = TrainResult(

@@ -1,13 +1,63 @@
-"""What a training leaves behind: the model's folder and, where an adapter was trained, the adapter beside it."""
+"""What a training leaves behind: the model's folder, the adapter beside it where one was trained, and a probe of the
+model as it was in memory."""
 
-from typing import TYPE_CHECKING
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from sft_core.modeling import deliver_adapter
-from sft_core.training.plan import ADAPTER_FOLDER, MODEL_FOLDER, TrainPlan
-from sft_core.training.trainer import SupervisedTrainer
+import torch
+
+from sft_core.modeling import (
+    Probe,
+    attention_over_rows,
+    base_of,
+    coarsest,
+    deliver_adapter,
+    is_quantized,
+    probe_logits,
+    probe_texts,
+)
+from sft_core.training.plan import ADAPTER_FOLDER, MODEL_FOLDER, PROBE_FILE, TrainPlan
+from sft_core.training.trainer import SupervisedTrainer, arithmetic_dtype
+from sft_core.training.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+def save_probe(trainer: SupervisedTrainer, plan: TrainPlan) -> None:
+    """Write what the model in memory makes of some texts, held-out ones where there are any; every process calls this,
+    after training and before the model is saved.
+
+    Nothing is autocast meanwhile, so that the numbers are as fine as the weights are.
+    """
+    model, texts = trainer.model, probe_texts(trainer.eval_dataset or trainer.train_dataset)
+    with undisturbed(model), _without_autocast(model), attention_over_rows(base_of(model)):
+        model.eval()
+        logits = probe_logits(model, texts, trainer.args.device)
+    if trainer.is_world_process_zero():
+        Probe(texts, logits, _precision(trainer)).write(plan.output_folder / PROBE_FILE)
+
+
+@contextlib.contextmanager
+def _without_autocast(model: Any) -> Iterator[None]:
+    """Take off what accelerate wraps a model's forward pass in."""
+    wrapped, bare = model.forward, model.__dict__.get("_original_forward")
+    model.forward = wrapped if bare is None else bare
+    try:
+        yield
+    finally:
+        model.forward = wrapped
+
+
+def _precision(trainer: SupervisedTrainer) -> str:
+    """The coarsest that the model computes in; sharded weights are gathered in that of the arithmetic."""
+    dtypes = [parameter.dtype for parameter in trainer.model.parameters() if parameter.is_floating_point()]
+    is_sharded = getattr(trainer.accelerator.state, "fsdp_plugin", None) is not None
+    if is_sharded or is_quantized(base_of(trainer.model)):
+        dtypes.append(arithmetic_dtype(trainer.args))
+    names = {str(dtype).removeprefix("torch.") for dtype in dtypes}
+    return coarsest([*names, *(["float16"] if torch.backends.cuda.matmul.allow_tf32 else [])])
 
 
 def save_model(trainer: SupervisedTrainer, plan: TrainPlan, tokenizer: "PreTrainedTokenizerBase") -> bool:

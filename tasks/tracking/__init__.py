@@ -8,7 +8,7 @@ at will.
 
 from tasks.tracking.evaluations import record_model_scores
 from tasks.tracking.lineage import log_origin, log_stages
-from tasks.tracking.logged_models import log_model
+from tasks.tracking.logged_models import log_checkpoint, log_model
 from tasks.tracking.model_references import FoundModel, find_model
 from tasks.tracking.registry import RegisteredVersion, Registry, open_registry
 from tasks.tracking.tracked_run import TrackedRun
@@ -21,6 +21,7 @@ __all__ = [
     "TrackedRun",
     "Tracker",
     "find_model",
+    "log_checkpoint",
     "log_model",
     "log_origin",
     "log_stages",

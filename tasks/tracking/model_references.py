@@ -1,16 +1,20 @@
 """Where the model lies that somebody names: a folder, a run, or an address in MLflow."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
+import mlflow
 from mlflow import MlflowClient, artifacts
 from mlflow.entities import LoggedModel
 from mlflow.exceptions import MlflowException
 
 from sft_core.errors import RecipeError
+from tasks.tracking.model_files import local_folder
 
+CHECKPOINT_TAG = "path"
+"""Where a checkpoint lies that is known to MLflow without being copied there."""
 EXPECTED = "expected a model's folder, a run's id, `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or `models:/MODEL_ID`"
 _ALIAS = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>.+)")
 _VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)")
@@ -32,6 +36,30 @@ class FoundModel:
     """Which made it; None if it is not known."""
 
 
+def open_model(reference: str, home: Path) -> FoundModel:
+    """Find a model by any of its names: a folder as it lies, all else in the store that `MLFLOW_TRACKING_URI` names or
+    that lies in the home.
+
+    Args:
+        reference: As in `find_model`.
+        home: The folder of all state.
+
+    Raises:
+        RecipeError: if there is no such model, or no store to look in.
+    """
+    if (plain := _plain_folder(reference)) is not None:
+        return plain
+    uri, database = os.environ.get("MLFLOW_TRACKING_URI"), home / "mlflow.db"
+    if not uri and not database.exists():
+        raise RecipeError(
+            f"model '{reference}': {EXPECTED}; found no such folder, and no runs in '{home}': set SFT_HOME or "
+            "MLFLOW_TRACKING_URI to where they are"
+        )
+    uri = uri or f"sqlite:///{database}"
+    mlflow.set_tracking_uri(uri)  # downloads go by the global address
+    return find_model(MlflowClient(uri), reference, home / "downloads")
+
+
 def find_model(client: MlflowClient, reference: str, downloads: Path) -> FoundModel:
     """Find a model by any of its names.
 
@@ -43,20 +71,35 @@ def find_model(client: MlflowClient, reference: str, downloads: Path) -> FoundMo
     Raises:
         RecipeError: if there is no such model.
     """
-    path = Path(reference).expanduser()
-    if path.is_dir():
-        folder = path / "model" if _is_model(path / "model") else path
-        if not _is_model(folder):
-            raise RecipeError(f"model '{reference}': {EXPECTED}; found a folder without config.json")
-        return FoundModel(folder.resolve(), None, None, None)
+    if (plain := _plain_folder(reference)) is not None:
+        return plain
     model = logged_model(client, reference)
+    if CHECKPOINT_TAG in model.tags:
+        return _checkpoint(model)
     companions = _local(model, downloads)
     return FoundModel(companions / "model", companions, str(model.model_id), model.source_run_id)
+
+
+def _plain_folder(reference: str) -> FoundModel | None:
+    path = Path(reference).expanduser()
+    if not path.is_dir():
+        return None
+    folder = path / "model" if _is_model(path / "model") else path
+    if not _is_model(folder):
+        raise RecipeError(f"model '{reference}': {EXPECTED}; found a folder without config.json")
+    return FoundModel(folder.resolve(), None, None, None)
 
 
 def _is_model(folder: Path) -> bool:
     """Whether a model lies there, or an adapter that is kept apart from its base."""
     return any((folder / name).exists() for name in ("config.json", "adapter_config.json"))
+
+
+def _checkpoint(model: LoggedModel) -> FoundModel:
+    folder = Path(model.tags[CHECKPOINT_TAG])
+    if not _is_model(folder):
+        raise RecipeError(f"model '{model.name}' ({model.model_id}): its checkpoint is no longer at {folder}")
+    return FoundModel(folder, None, str(model.model_id), model.source_run_id)
 
 
 def logged_model(client: MlflowClient, reference: str) -> LoggedModel:
@@ -85,7 +128,7 @@ def _of_run(client: MlflowClient, run_id: str) -> LoggedModel:
     experiment = client.get_run(run_id).info.experiment_id
     order = [{"field_name": "creation_time", "ascending": False}]
     found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'", order_by=order)
-    ready = [model for model in found if model.status == "READY"]
+    ready = [model for model in found if model.status == "READY" and CHECKPOINT_TAG not in model.tags]
     if not ready:
         raise RecipeError(f"model '{run_id}': the run has logged no model")
     return ready[0]
@@ -97,9 +140,9 @@ def _id_of(source: str) -> str:
 
 
 def _local(model: LoggedModel, downloads: Path) -> Path:
-    location = urlparse(str(model.artifact_location))
-    if location.scheme in ("file", ""):
-        return Path(unquote(location.path))
+    here = local_folder(model)
+    if here is not None:
+        return here
     target = downloads / str(model.model_id)
     if not (target / "MLmodel").exists():
         target.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """One run: where a recipe's numbers go."""
 
 import contextlib
+import math
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,8 @@ from sft_core.ledger import Ledger
 from tasks.provenance import origin_tags
 
 BATCH = 500
+SAME_SCORE = 1e-6
+"""By what share two measurements of one model may differ: their sums are rounded in another order."""
 NOT_METRICS = frozenset({"step", "max_steps", "time"})
 
 
@@ -107,6 +110,38 @@ class TrackedRun(Placement):
         rows = [orjson.loads(line) for line in samples.read_bytes().splitlines()]
         if rows and not self._is_finished:
             self.client.log_table(self.run_id, {name: [row[name] for row in rows] for name in rows[0]}, "samples.json")
+
+    def record_model_scores(
+        self, model_id: str, step: int, scores: Mapping[str, float], data: tuple[str, str], timestamp: int | None = None
+    ) -> None:
+        """Send scores of a logged model, with the data that they were measured on.
+
+        They become points of the run as well; where it has that point already, but for rounding, the model gets the
+        run's, so that no step has two of them.
+
+        Args:
+            model_id: Whose scores they are.
+            step: Of the model.
+            scores: By name.
+            data: Name and digest of the data set.
+            timestamp: When they were measured, in milliseconds; None: now.
+        """
+        now, (name, digest) = timestamp or int(time.time() * 1000), data
+        measured = [self._point(key, value, step) or (value, now) for key, value in scores.items()]
+        points = [
+            Metric(key, value, moment, step, model_id, name, digest, self.run_id)
+            for key, (value, moment) in zip(scores, measured, strict=True)
+        ]
+        for start in range(0, len(points), BATCH):
+            self.client.log_batch(self.run_id, metrics=points[start : start + BATCH])
+        for point in points:
+            self._last_step[point.key] = max(point.step, self._last_step.get(point.key, -1))
+
+    def _point(self, key: str, value: float, step: int) -> tuple[float, int] | None:
+        """Value and time of a point that the run has of this step, if it is the same but for the order of sums."""
+        points = (point for point in self.client.get_metric_history(self.run_id, key) if point.step == step)
+        same = (point for point in points if math.isclose(point.value, value, rel_tol=SAME_SCORE))
+        return next(((float(point.value), int(point.timestamp)) for point in same), None)
 
     def describe(self, markdown: str) -> None:
         """Show a summary on the run's page."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sft_core.answering import AnsweringConfig, locate_scoring
+from sft_core.modeling import Probe, difference
 from sft_core.records import PROMPTS
 from sft_core.tables import write_table
 from sft_core.training.checkpoints import newest_checkpoint
@@ -70,3 +71,6 @@ def test_sharded_or_not_the_numbers_and_the_answers_are_the_same(tmp_path: Path)
     sharded.finish()
     assert_equal(sharded, whole)
     assert samples(sharded) == samples(whole) != ""
+    one, other = (Probe.read(training.folder / "probe.safetensors") for training in (whole, sharded))
+    assert [text.tolist() for text in one.texts] == [text.tolist() for text in other.texts]
+    assert difference(one.logits, other.logits) < 1e-4

@@ -1,0 +1,151 @@
+"""`sft chat`: talk to a model in the terminal, or ask it one question through a pipe."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sft_cli.session import Session, session
+from sft_core.errors import RecipeError
+
+if TYPE_CHECKING:
+    from sft_core.serving import ChatModel
+
+HELP = "/reset forgets the conversation, /system TEXT sets what the model is told first, /exit or Ctrl-D ends."
+
+
+def chat(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A model's folder, a run's id, `models:/NAME@ALIAS` or `models:/NAME/1`."),
+    ],
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Where an answer ends at the latest.")] = 256,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest token.")] = 0.0,
+    system: Annotated[str | None, typer.Option("--system", help="What the model is told first.")] = None,
+    is_json: Annotated[
+        bool, typer.Option("--json", help="Answer standard input once, with one JSON object on stdout.")
+    ] = False,
+    is_debugging: Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks.")] = False,
+) -> None:
+    """Talk to a model, in this process: on the GPU where there is one. A pipe asks one question: echo Why? | sft chat
+    MODEL.
+    """
+    with session(is_json, is_debugging) as current:
+        loaded = _load(current, model, is_debugging)
+        talk = Talk(loaded, max_tokens, temperature, system)
+        if is_json or not sys.stdin.isatty():
+            _answer_once(current, talk, sys.stdin.read())
+        else:
+            current.notify(f"{model} on {loaded.device}. {HELP}")
+            converse(talk, _read_line, _write)
+
+
+@dataclass
+class Talk:
+    """A conversation with a model: what was said so far, and how it answers."""
+
+    model: "ChatModel"
+    max_tokens: int
+    temperature: float
+    system: str | None = None
+    turns: list[dict[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._check_system()
+
+    def set_system(self, text: str | None) -> None:
+        """Tell the model something else first, and begin anew."""
+        self.system = text or None
+        self._check_system()
+        self.turns.clear()
+
+    def ask(self, text: str, write: Callable[[str], Any]) -> str:
+        """Answer, and remember both; a model without a chat template continues the text and remembers nothing."""
+        if not self.model.is_chat:
+            return self.model.say(text, self.max_tokens, self.temperature, write)
+        first = [{"role": "system", "content": self.system}] if self.system else []
+        asked = [*self.turns, {"role": "user", "content": text}]
+        answer = self.model.say([*first, *asked], self.max_tokens, self.temperature, write)
+        self.turns = [*asked, {"role": "assistant", "content": answer}]
+        return answer
+
+    def _check_system(self) -> None:
+        if self.system and not self.model.is_chat:
+            self.system = None
+            raise RecipeError("--system: this model has no chat template, and continues plain text; leave it out")
+
+
+def converse(talk: Talk, read: Callable[[], str], write: Callable[[str], Any]) -> None:
+    """Ask and answer until the end of the input or `/exit`.
+
+    Args:
+        talk: With whom.
+        read: Gives the next line, and raises EOFError at the end.
+        write: Gets the answers, part by part.
+    """
+    while True:
+        try:
+            line = read().strip()
+        except EOFError:
+            write("\n")
+            return
+        command, _, rest = line.partition(" ")
+        try:
+            if command == "/exit":
+                return
+            if command == "/reset":
+                talk.turns.clear()
+            elif command == "/system":
+                talk.set_system(rest.strip())
+            elif line:
+                talk.ask(line, write)
+                write("\n")
+        except KeyboardInterrupt:  # ends the answer, which is forgotten, and not the conversation
+            write("\n")
+        except RecipeError as error:
+            write(f"{error}\n")
+
+
+def _answer_once(current: Session, talk: Talk, text: str) -> None:
+    text = text.rstrip("\n")
+    if not text:
+        raise RecipeError("sft chat: expected a question on standard input, found nothing")
+    answer = talk.ask(text, (lambda _: None) if current.is_json else _write)
+    if not current.is_json:
+        _write("\n")
+    current.emit({"status": "completed", "prompt": text, "answer": answer, "device": talk.model.device})
+
+
+def _load(current: Session, reference: str, is_debugging: bool) -> "ChatModel":
+    """Find the model; one that is named by a folder needs no state of ours."""
+    from sft_core.runtime import RuntimeConfig
+
+    home = RuntimeConfig().home_folder(os.environ)
+    if not Path(reference).expanduser().is_dir():
+        from deployments.embedded import configure
+
+        configure(home, is_debugging)
+    from tasks.tracking.model_references import open_model
+
+    found = open_model(reference, home)
+    from sft_core.serving import ChatModel
+
+    if not is_debugging:
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+    return ChatModel(found.folder)
+
+
+def _read_line() -> str:
+    return input("> ")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -1,0 +1,61 @@
+"""Only the model that was trained becomes a logged model, and only such a one is registered."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sft_core.errors import StageFailedError
+from sft_core.modeling import Probe, probe_logits
+from sft_core.recipe import Recipe
+from tasks.provenance import PROJECT
+from tasks.proving import prove
+from tasks.tracking import Tracker, log_model
+from tests.sft_core.modeling.tiny_models import tiny_model, tiny_tokenizer
+
+RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A training's folder: a model, and what it gave in memory."""
+    model, text = tiny_model().eval(), torch.arange(2, 20)
+    model.save_pretrained(tmp_path / "trained" / "model")
+    tiny_tokenizer().save_pretrained(tmp_path / "trained" / "model")
+    probe = Probe([text], probe_logits(model, [text], torch.device("cpu")), "float32")
+    probe.write(tmp_path / "trained" / "probe.safetensors")
+    return tmp_path / "trained"
+
+
+def test_a_model_that_was_stored_whole_is_proven(trained: Path, tmp_path: Path) -> None:
+    found = prove(trained / "model", PROJECT, trained / "probe.safetensors", tmp_path / "log")
+    assert found.difference < 1e-6
+    assert (found.tolerance, found.precision, found.num_texts) == (1e-3, "float32", 1)
+
+
+def test_another_model_is_failed_with_the_difference_and_stays_unknown(trained: Path, tmp_path: Path) -> None:
+    weights = trained / "model" / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["model.layers.0.self_attn.v_proj.weight"].normal_(std=0.02)
+    save_file(tensors, weights, {"format": "pt"})
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "sft", tmp_path / "artifacts")
+    (tmp_path / "beside").mkdir()
+
+    def proof(weights: Path, code: Path) -> dict[str, str]:
+        return {"proven": str(prove(weights, PROJECT, trained / "probe.safetensors", tmp_path / "log"))}
+
+    with (
+        tracker.run(RECIPE, "one") as run,
+        pytest.raises(StageFailedError, match=r"expected the model that was trained, found another: logits differ by"),
+    ):
+        log_model(run, "m", trained / "model", tmp_path / "beside", 1, {}, proof)
+    (model,) = tracker.client.search_logged_models([tracker.experiment_id])
+    assert str(model.status) == "FAILED"
+    assert not tracker.client.get_run(run.run_id).outputs.model_outputs
+
+
+def test_a_model_that_does_not_load_is_told_with_the_cause(trained: Path, tmp_path: Path) -> None:
+    (trained / "model" / "model.safetensors").unlink()
+    with pytest.raises(StageFailedError, match=r"(?s)verification ended .* model.safetensors"):
+        prove(trained / "model", PROJECT, trained / "probe.safetensors", tmp_path / "log")
