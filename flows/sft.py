@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows.links import link_run
 from flows.prepare_data import prepare_data
 from flows.run_report import RunReport, report_run
 from sft_core.answering import locate_scoring
@@ -30,9 +31,10 @@ def sft(recipe: Recipe) -> RunReport:
 
     tracker = open_tracker(recipe.registry.experiment, store)
     with tracker.run(recipe, run_key(recipe, [inputs, model, scoring])) as run:
+        link_run(run)
         data = prepare_data(recipe)
         run.log_dataset(recipe.name, data.folder, data.splits, data.ledger)
-        run.log_report(data.report)
+        run.log_file(data.report)
         trained = train_model(
             recipe.training,
             model,
@@ -48,6 +50,7 @@ def sft(recipe: Recipe) -> RunReport:
             store=store,
         )
         scorecard = evaluate_model(recipe.evaluation, scoring, model, trained, data.dataset, store=store)
+        run.settle("registering the model")
         registered = register_model(
             recipe.registry,
             recipe.model_name,

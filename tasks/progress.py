@@ -1,11 +1,22 @@
-"""Progress bars for people: on a terminal only, never where the output is piped."""
+"""Progress bars for people, on a terminal only, never where the output is piped; and notices between them."""
 
+import contextlib
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
 from tqdm import tqdm
+
+
+def tell(notice: str) -> None:
+    """Say something while work goes on: on standard error, and in the flow run's log."""
+    tqdm.write(f"sft: {notice}", file=sys.stderr)
+    with contextlib.suppress(MissingContextError):
+        get_run_logger().warning(notice)
 
 
 class TrainingProgress:
