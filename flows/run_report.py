@@ -88,16 +88,15 @@ def report_run(
         artifacts={**data.artifacts, **stage_folders(store, made)},
         stages={**data.stages, **executed_or_cached(store, made)},
     )
-    told = as_markdown(report)
-    run.describe(f"{told}\n{_links_in_mlflow(report)}\n")
+    run.describe(as_markdown(report, _links_in_mlflow(report)))
     create_markdown_artifact(
-        f"{told}\n{_links_in_prefect(report)}\n", key="sft-run", description=f"What came of {recipe.name}"
+        as_markdown(report, _links_in_prefect(report)), key="sft-run", description=f"What came of {recipe.name}"
     )
     return report
 
 
-def as_markdown(report: RunReport) -> str:
-    """The report as people read it."""
+def as_markdown(report: RunReport, links: str) -> str:
+    """The report as people read it; what comes first is what MLflow shows unfolded."""
     ledger = report.ledger
     measured = [name for name in report.scorecard if not name.startswith("baseline_")]
     before = {name: report.scorecard.get(f"baseline_{name}") for name in measured}
@@ -105,11 +104,11 @@ def as_markdown(report: RunReport) -> str:
     stages = "\n".join(f"| {stage} | {state} |" for stage, state in report.stages.items())
     resumed = "" if report.resumed_from is None else f"Training was resumed from step {report.resumed_from:,}. "
     champion = "champion" if report.is_champion else "not champion"
-    return f"""## {report.recipe}
+    return f"""Model `{report.model_uri}`, {champion}: {report.verdict}.
 
-Model `{report.model_uri}`, {champion}: {report.verdict}.
+{links}
 
-{ledger["rows_in"]:,} rows in = {ledger["rows_trained"]:,} trained + {ledger["rows_held_out"]:,} held out +
+{ledger["rows_in"]:,} rows in = {ledger["rows_trained"]:,} trained + {ledger["rows_held_out"]:,} held out + \
 {ledger["rows_rejected"]:,} rejected + {ledger["rows_left_out"]:,} left out.
 
 | score | before training | after |
@@ -120,8 +119,8 @@ Model `{report.model_uri}`, {champion}: {report.verdict}.
 | --- | --- |
 {stages}
 
-{resumed}{report.training["global_step"]:,} steps over {report.training["num_tokens"]:,} tokens in
-{report.training["seconds"]:,.0f} s on {report.training["device"]}, attention
+{resumed}{report.training["global_step"]:,} steps over {report.training["num_tokens"]:,} tokens in \
+{report.training["seconds"]:,.0f} s on {report.training["device"]}, attention \
 `{report.training["attn_implementation"]}`. Weights: `{report.model_dir}`.
 """
 

@@ -59,7 +59,7 @@ def origin_tags() -> dict[str, str]:
 def prefect_page() -> str | None:
     """The address of the flow run's page; None outside a flow, and where Prefect runs inside this process, which has no
     pages."""
-    page = str(flow_run.ui_url) if flow_run.id and os.environ.get("PREFECT_API_URL") else ""
+    page = str(flow_run.ui_url) if flow_run.id else ""
     return page if page.startswith("http") else None
 
 
