@@ -59,7 +59,8 @@ class TrackedRun(Placement):
         self._refusal: Exception | None = None
         self._last_beat = time.monotonic()
         self._is_ending = threading.Event()
-        threading.Thread(target=self._keep_alive, name=f"mlflow-{run_id[:8]}", daemon=True).start()
+        self._thread = threading.Thread(target=self._keep_alive, name=f"mlflow-{run_id[:8]}", daemon=True)
+        self._thread.start()
 
     def _keep_alive(self) -> None:
         while not self._is_ending.wait(TICK_SECONDS):
@@ -123,6 +124,7 @@ class TrackedRun(Placement):
             TrackerAwayError: if MLflow stays away; the run is then closed, and resumed, by the next start.
         """
         self._is_ending.set()
+        self._thread.join()  # by the end of the call that is on its way; then it has told of every refusal
         self.settle("the end of the run")
         if not self.is_finished:
             self._outbox.post(lambda: self.client.set_terminated(self.run_id, "FINISHED"))
