@@ -17,7 +17,7 @@ test: $(VENV)/installed-test  ## Every test that needs no GPU, long ones in redu
 	$(BIN)/python -m pytest -m "not gpu"
 
 test-fast: $(VENV)/installed-test  ## The tests to run before every commit
-	$(BIN)/python -m pytest -m "not gpu and not slow and not e2e and not parity"
+	$(BIN)/python -m pytest -m "not gpu and not slow and not e2e and not parity and not postgres"
 
 test-full: $(VENV)/installed-test  ## Every test in full size
 	SFT_TEST_FULL=1 $(BIN)/python -m pytest -m "not gpu"

@@ -7,14 +7,20 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel
 
+from flows.links import how_to_open, run_path, run_url
 from flows.prepare_data import PreparedData
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import INTERVALS_FILE, SAMPLES_FILE, SCORED_ITEMS_FILE
+from sft_core.launch import read_launch
 from sft_core.recipe import Recipe
-from sft_core.training import METRICS_FILE, MODEL_FOLDER
+from sft_core.training import MODEL_FOLDER
 from tasks.caching import executed_or_cached, stage_folders, stage_keys
+from tasks.provenance import prefect_page
 from tasks.register_model import ModelVersion
 from tasks.tracking import TrackedRun, log_stages
+
+PLAN_FILE = "plan.json"
+TOLD_BY_TRAINER = ("device", "bf16", "attn_implementation", "padding_free")
 
 
 class RunReport(BaseModel):
@@ -25,6 +31,8 @@ class RunReport(BaseModel):
     mlflow_run_id: str
     tracking_uri: str
     experiment_id: str
+    mlflow_url: str | None
+    """The run's page; None where no server is used."""
     model_uri: str
     model_dir: Path
     is_champion: bool
@@ -57,7 +65,9 @@ def report_run(
     training = store.manifest(trained).facts
     scores = store.manifest(scorecard).facts["scorecard"]
     version = ModelVersion(**store.manifest(registered).facts)
-    run.record_metrics(store.path(trained) / METRICS_FILE)
+    run.log_file(store.path(trained) / PLAN_FILE)
+    run.set_tags({f"sft.{name}": str(training[name]) for name in TOLD_BY_TRAINER})
+    run.set_tags({"sft.num_processes": str(read_launch(recipe.runtime).num_processes)})
     run.record_scorecard(scores, training["global_step"], store.path(scorecard) / SAMPLES_FILE)
     run.log_files(store.path(scorecard) / name for name in (INTERVALS_FILE, SCORED_ITEMS_FILE))
     made = {"train_model": [trained], "evaluate_model": [scorecard], "register_model": [registered]}
@@ -68,6 +78,7 @@ def report_run(
         mlflow_run_id=run.run_id,
         tracking_uri=run.tracking_uri,
         experiment_id=run.experiment_id,
+        mlflow_url=run_url(run.tracking_uri, run.experiment_id, run.run_id),
         model_uri=version.uri,
         model_dir=store.path(trained) / MODEL_FOLDER,
         is_champion=version.is_champion,
@@ -82,14 +93,15 @@ def report_run(
         artifacts={**data.artifacts, **stage_folders(store, made)},
         stages={**data.stages, **executed_or_cached(store, made)},
     )
-    markdown = as_markdown(report)
-    run.describe(markdown)
-    create_markdown_artifact(markdown, key="sft-run", description=f"What came of {recipe.name}")
+    run.describe(as_markdown(report, _links_in_mlflow(report)))
+    create_markdown_artifact(
+        as_markdown(report, _links_in_prefect(report)), key="sft-run", description=f"What came of {recipe.name}"
+    )
     return report
 
 
-def as_markdown(report: RunReport) -> str:
-    """The report as people read it."""
+def as_markdown(report: RunReport, links: str) -> str:
+    """The report as people read it; what comes first is what MLflow shows unfolded."""
     ledger = report.ledger
     measured = [name for name in report.scorecard if not name.startswith("baseline_")]
     before = {name: report.scorecard.get(f"baseline_{name}") for name in measured}
@@ -100,11 +112,11 @@ def as_markdown(report: RunReport) -> str:
     stages = "\n".join(f"| {stage} | {state} |" for stage, state in report.stages.items())
     resumed = "" if report.resumed_from is None else f"Training was resumed from step {report.resumed_from:,}. "
     champion = "champion" if report.is_champion else "not champion"
-    return f"""## {report.recipe}
+    return f"""Model `{report.model_uri}`, {champion}: {report.verdict}.
 
-Model `{report.model_uri}`, {champion}: {report.verdict}.
+{links}
 
-{ledger["rows_in"]:,} rows in = {ledger["rows_trained"]:,} trained + {ledger["rows_held_out"]:,} held out +
+{ledger["rows_in"]:,} rows in = {ledger["rows_trained"]:,} trained + {ledger["rows_held_out"]:,} held out + \
 {ledger["rows_rejected"]:,} rejected + {ledger["rows_left_out"]:,} left out.
 
 | score | before training | after | 95 % interval |
@@ -115,7 +127,9 @@ Model `{report.model_uri}`, {champion}: {report.verdict}.
 | --- | --- |
 {stages}
 
-{resumed}Data report: `{report.report}`. Weights: `{report.model_dir}`. MLflow run `{report.mlflow_run_id}`.
+{resumed}{report.training["global_step"]:,} steps over {report.training["num_tokens"]:,} tokens in \
+{report.training["seconds"]:,.0f} s on {report.training["device"]}, attention \
+`{report.training["attn_implementation"]}`. Weights: `{report.model_dir}`.
 """
 
 
@@ -123,6 +137,18 @@ def range_of(intervals: Mapping[str, Mapping[str, float]], score: str, digits: s
     """A score's interval as people read it; a dash where it has none."""
     found = intervals.get(score)
     return "–" if found is None else f"{found['low']:{digits}} to {found['high']:{digits}}"
+
+
+def _links_in_mlflow(report: RunReport) -> str:
+    """Links below the server that shows the page, whatever its address."""
+    page = run_path(report.experiment_id, report.mlflow_run_id, report.report.name)
+    flow_run = prefect_page()
+    return f"[Data report]({page})" + (f" · [Prefect run]({flow_run})" if flow_run else "")
+
+
+def _links_in_prefect(report: RunReport) -> str:
+    where = how_to_open(report.tracking_uri, report.experiment_id, report.mlflow_run_id)
+    return f"Data report: `{report.report}`. {where}"
 
 
 def _number(value: float | None) -> str:

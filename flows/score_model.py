@@ -31,7 +31,7 @@ def score_model(model: str, recipe: HeldOutRecipe) -> ScoreReport:
     with tracker.run(own, run_key(own, ["score-model", locate_inputs(own, digests), content, scoring])) as run:
         data = prepare_data(own)
         run.log_dataset(own.name, data.folder, {"eval": data.splits["eval"]}, data.ledger)
-        run.log_report(data.report)
+        run.log_file(data.report)
         scorecard = measure_model(own.evaluation, scoring, content, data.dataset, store=store)
         return report_scores(model, own, store, run, found, data, scorecard)
 

@@ -14,7 +14,7 @@ from sft_core.gains import Gain, gains_of
 from sft_core.held_out import HeldOutRecipe
 from sft_core.tables import read_table
 from tasks.caching import executed_or_cached, stage_folders
-from tasks.tracking import FoundModel, TrackedRun, record_model_scores
+from tasks.tracking import FoundModel, TrackedRun, record_evaluation
 
 
 class ScoreReport(BaseModel):
@@ -68,7 +68,8 @@ def report_scores(
     scores = manifest.facts["scorecard"]
     run.record_scorecard(scores, 0, folder / SAMPLES_FILE)
     run.log_files(folder / name for name in (INTERVALS_FILE, SCORED_ITEMS_FILE))
-    record_model_scores(run, found, scores, f"{recipe.name}-eval", held_out["digest"], manifest.made_at)
+    run.settle("naming the model")
+    record_evaluation(run, found, scores, f"{recipe.name}-eval", held_out["digest"], manifest.made_at)
     made = {"measure_model": [scorecard]}
     report = ScoreReport(
         name=recipe.name,

@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows.links import link_run
 from flows.prepare_data import prepare_data
 from flows.run_report import RunReport, report_run
 from sft_core.answering import locate_scoring
@@ -9,6 +10,7 @@ from sft_core.inputs import locate_inputs
 from sft_core.model import locate_model
 from sft_core.model_check import check_model
 from sft_core.recipe import Recipe
+from sft_core.training import METRICS_FILE
 from tasks.evaluate_model import evaluate_model
 from tasks.home import file_digests, open_store
 from tasks.launching import ready_to_train
@@ -31,10 +33,11 @@ def sft(recipe: Recipe) -> RunReport:
     tracker = open_tracker(recipe.registry.experiment, store)
     with tracker.run(recipe, run_key(recipe, [inputs, model, scoring])) as run:
         log_origin(run, recipe, inputs, model, store.root, digests)
+        link_run(run)
         data = prepare_data(recipe)
         log_stages(run, data.artifact_keys)
         run.log_dataset(recipe.name, data.folder, data.splits, data.ledger)
-        run.log_report(data.report)
+        run.log_file(data.report)
         trained = train_model(
             recipe.training,
             model,
@@ -50,6 +53,8 @@ def sft(recipe: Recipe) -> RunReport:
             store=store,
         )
         scorecard = evaluate_model(recipe.evaluation, scoring, model, trained, data.dataset, store=store)
+        run.record_metrics(store.path(trained) / METRICS_FILE)
+        run.settle("registering the model")
         registered = register_model(
             recipe.registry,
             recipe.model_name,

@@ -1,7 +1,7 @@
 """The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune, chat.
 
 Exit codes: 0 success, 2 a mistake in recipe or data (told in a line or two), 1 a failure of ours, 75 the trainer was
-asked to end and the same command goes on, 130 interrupted, 143 terminated.
+asked to end or MLflow is away, and the same command goes on, 130 interrupted, 143 terminated.
 """
 
 import dataclasses

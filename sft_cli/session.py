@@ -16,7 +16,7 @@ import orjson
 import typer
 
 from deployments.embedded import configure
-from sft_core.errors import RecipeError, StageInterruptedError, UserError
+from sft_core.errors import RecipeError, StageInterruptedError, TrackerAwayError, UserError
 from sft_core.recipe import Recipe
 from sft_core.runtime import RuntimeConfig
 from sft_core.subprocesses import EXIT_INTERRUPTED
@@ -86,7 +86,7 @@ def session(is_json: bool, is_debugging: bool) -> Iterator[Session]:
         _fail(current, f"terminated; {GOES_ON}", TERMINATED)
     except UserError as error:
         _fail(current, str(error), MISTAKE)
-    except StageInterruptedError as error:
+    except (StageInterruptedError, TrackerAwayError) as error:
         _fail(current, str(error), EXIT_INTERRUPTED)
     except Exception as error:
         _fail(

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
+from flows.links import run_path, ui_command
 from flows.prepare_data import PreparedData
 from flows.run_report import RunReport, range_of
 
@@ -98,10 +99,10 @@ def _stages(stages: dict[str, str]) -> str:
 def _how_to_look(report: RunReport, home: Path) -> list[str]:
     """The commands that open both UIs, with the address of this run."""
     programs = Path(sys.executable).parent
-    page = f"#/experiments/{report.experiment_id}/runs/{report.mlflow_run_id}?workflowType=machine_learning"
-    lines = [f"{report.tracking_uri}/{page}"]
-    if report.tracking_uri.startswith("sqlite"):
-        lines = [f"{programs}/mlflow ui --backend-store-uri {report.tracking_uri}", f"http://127.0.0.1:5000/{page}"]
+    lines = [str(report.mlflow_url)]
+    if report.mlflow_url is None:
+        page = run_path(report.experiment_id, report.mlflow_run_id)
+        lines = [ui_command(report.tracking_uri), f"http://127.0.0.1:5000/{page}"]
     server = os.environ.get("PREFECT_API_URL")
     if server:
         return [*lines, f"Prefect: {server.removesuffix('/api')}/runs"]

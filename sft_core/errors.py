@@ -2,8 +2,11 @@
 
 A `UserError` is a mistake in a recipe or in data: its message says what was expected, what was found, where, and what
 to change, in a line or two; the command line shows just that and ends with exit code 2. Everything else is ours: exit
-code 1. Work that was asked to end is neither: exit code 75, and the same command goes on with it.
+code 1. Work that was asked to end is neither, and so is a server that stays away: exit code 75, and the same command
+goes on.
 """
+
+from typing import Self
 
 
 class UserError(ValueError):
@@ -28,3 +31,20 @@ class StageFailedError(RuntimeError):
 
 class StageInterruptedError(RuntimeError):
     """A subprocess of ours was asked to end, and did, leaving all that the same command needs to go on."""
+
+
+class TrackerAwayError(RuntimeError):
+    """MLflow does not answer; what was made is kept, and the same command brings it there."""
+
+    @classmethod
+    def at(cls, address: str, cause: BaseException) -> Self:
+        """Say where it was looked for, and what happened."""
+        return cls(
+            f"MLflow at {address} does not answer ({_first_line(cause)}). Nothing is lost: data, model and scores are "
+            "kept, and the same command, once MLflow is back, reuses them and brings all that is missing there"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,7 +1,8 @@
-"""Progress for people: bars on a terminal, never where the output is piped; of an evaluation also on the flow run's
-page in Prefect."""
+"""Progress for people: bars on a terminal, never where the output is piped, and notices between them; of an evaluation
+also on the flow run's page in Prefect."""
 
 import contextlib
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +13,19 @@ import httpx
 import orjson
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext
-from prefect.exceptions import PrefectException
+from prefect.exceptions import MissingContextError, PrefectException
+from prefect.logging import get_run_logger
 from tqdm import tqdm
 
 SECONDS_A_MESSAGE = 5.0
 """Between two messages to Prefect, each of which costs a call."""
+
+
+def tell(notice: str) -> None:
+    """Say something while work goes on: on standard error, and in the flow run's log."""
+    tqdm.write(f"sft: {notice}", file=sys.stderr)
+    with contextlib.suppress(MissingContextError):
+        get_run_logger().warning(notice)
 
 
 class TrainingProgress:

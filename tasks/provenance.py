@@ -1,10 +1,12 @@
 """What a run is and where it came from, in plain strings: identity, code version, environment."""
 
+import functools
 import getpass
 import importlib.metadata
+import importlib.util
 import os
 import platform
-import socket
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from prefect.runtime import flow_run
 from sft_core.fingerprint import Placement, code_digest, digest
 from sft_core.recipe import Recipe
 from sft_core.section import Section
+from tasks.owners import owner_tags
 
 PROJECT = Path(__file__).parent.parent
 ROOMS = ("sources", "formats", "chat", "tokens", "packing", "shards", "training", "evaluation")
 LIBRARIES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "datasets", "pyarrow", "prefect", "mlflow")
 PARAM_CHARS = 6000
+NVIDIA = Path("/proc/driver/nvidia")
 
 
 class RecipeText(Placement):
@@ -44,23 +48,57 @@ def origin_tags() -> dict[str, str]:
         "mlflow.user": getpass.getuser(),
         "mlflow.source.name": "flows.sft",
         "mlflow.source.type": "LOCAL",
-        "sft.host": socket.gethostname(),
-        "sft.pid": str(os.getpid()),
+        **owner_tags(),
         **_git_tags(),
     }
     if flow_run.id:
         tags |= {"prefect.flow_run_id": str(flow_run.id), "prefect.flow_run_name": str(flow_run.name)}
-    if flow_run.id and str(flow_run.ui_url).startswith("http"):  # a server inside this process has no page
-        tags["prefect.flow_run_url"] = str(flow_run.ui_url)
+    if (page := prefect_page()) is not None:
+        tags["prefect.flow_run_url"] = page
     return tags
 
 
+def prefect_page() -> str | None:
+    """The address of the flow run's page; None outside a flow, and where Prefect runs inside this process, which has no
+    pages."""
+    page = str(flow_run.ui_url) if flow_run.id else ""
+    return page if page.startswith("http") else None
+
+
 def environment() -> dict[str, Any]:
-    """The versions that the run was made with."""
+    """What the run was made with and where: versions, commit, GPUs of this machine, and the CUDA that torch is built
+    for. Nothing here loads torch."""
     libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
-    return {"python": platform.python_version(), "platform": platform.platform(), "cpus": os.cpu_count(), **libraries}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "gpus": _gpus(),
+        "nvidia_driver": _found(r"Module.*?  (\d[\d.]+)", NVIDIA / "version"),
+        "cuda": _found(r"^cuda\b.*'([\d.]+)'", _torch_version_file()),
+        **_git_tags(),
+        **libraries,
+    }
 
 
+def _gpus() -> list[str]:
+    return [_found(r"Model:\s*(.+)", file) or "unknown" for file in sorted(NVIDIA.glob("gpus/*/information"))]
+
+
+def _torch_version_file() -> Path:
+    torch = importlib.util.find_spec("torch")
+    return Path(str(torch.origin if torch else "")).parent / "version.py"
+
+
+def _found(pattern: str, path: Path) -> str | None:
+    try:
+        match = re.search(pattern, path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    except OSError:
+        return None
+    return match[1].strip() if match else None
+
+
+@functools.cache
 def _git_tags() -> dict[str, str]:
     """Commit and whether the working tree differs from it; nothing outside a checkout."""
     commit = _git("rev-parse", "HEAD")
@@ -79,13 +117,6 @@ def _git(*arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def is_owner_alive(host: str | None, pid: str | None) -> bool:
-    """Whether the process that a run names still lives; of another machine nothing is known, so it counts as alive."""
-    if host != socket.gethostname() or not pid:
-        return host is not None
-    return Path(f"/proc/{pid}").exists()
 
 
 def recipe_params(recipe: Recipe) -> dict[str, str]:

@@ -64,14 +64,10 @@ def train_model(
         source_of_shard=tuple(shard["source"] for shard in facts["shards"]),
     )
     work.mkdir(parents=True, exist_ok=True)
-    rewind(work)  # before the first line is forwarded: what comes after the checkpoint comes again
+    rewind(work)  # before the run follows the lines: what comes after the checkpoint comes again
+    run.follow(work / METRICS_FILE)
     with TrainingProgress(work / METRICS_FILE) as progress:
-
-        def on_tick() -> None:
-            progress.update()
-            run.forward_metrics(work / METRICS_FILE)
-
-        launch("training", plan, work, log_file(store, "train_model", dataset.name), processes, on_tick)
+        launch("training", plan, work, log_file(store, "train_model", dataset.name), processes, progress.update)
     _take(work, folder, with_checkpoints=config.keep_checkpoints)
     result = TrainResult.model_validate_json((folder / "result.json").read_bytes())
     return StageOutcome(facts={**result.model_dump(), "seed": config.seed})

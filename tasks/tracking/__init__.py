@@ -6,7 +6,7 @@ the trainer's `metrics.jsonl`; a point that the run already has is never sent ag
 at will.
 """
 
-from tasks.tracking.evaluations import record_model_scores
+from tasks.tracking.evaluations import record_evaluation
 from tasks.tracking.lineage import log_origin, log_stages
 from tasks.tracking.logged_models import log_checkpoint, log_model
 from tasks.tracking.model_references import FoundModel, find_model
@@ -27,5 +27,5 @@ __all__ = [
     "log_stages",
     "open_registry",
     "open_tracker",
-    "record_model_scores",
+    "record_evaluation",
 ]

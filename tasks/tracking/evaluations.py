@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from mlflow.entities import LoggedModelInput, Metric, RunTag
+from mlflow.entities import LoggedModelInput
 
 from tasks.tracking.model_references import FoundModel
 from tasks.tracking.tracked_run import TrackedRun
 
 
-def record_model_scores(
+def record_evaluation(
     run: TrackedRun,
     model: FoundModel,
     scores: Mapping[str, float],
@@ -31,11 +31,9 @@ def record_model_scores(
     tags = {"sft.kind": "evaluation", "mlflow.source.name": "flows.score_model", "sft.model_folder": str(model.folder)}
     known = {"sft.model_id": model.model_id, "sft.model_run_id": model.run_id}
     tags |= {name: value for name, value in known.items() if value is not None}
-    run.client.log_batch(run.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    run.set_tags(tags)
     if model.model_id is None:
         return
-    where = {"model_id": model.model_id, "dataset_name": dataset_name, "dataset_digest": dataset_digest}
-    time = int(measured_at * 1000)
-    points = [Metric(name, value, time, 0, run_id=run.run_id, **where) for name, value in scores.items()]
-    run.client.log_batch(run.run_id, metrics=points)
+    data = (dataset_name, dataset_digest)
+    run.record_model_scores(model.model_id, 0, scores, data, int(measured_at * 1000))
     run.client.log_inputs(run.run_id, models=[LoggedModelInput(model.model_id)])

@@ -80,7 +80,8 @@ def log_origin(
     }
     commits = {f"sft.source_commit.{source.name}": source.commit for source in inputs.sources}
     commits["sft.model_commit"] = model.commit
-    _write(run, files, entries, {**{name: value for name, value in commits.items() if value}, **tags})
+    all_tags = {**{name: value for name, value in commits.items() if value}, **tags}
+    run.post(lambda: _write(run, files, entries, all_tags))
 
 
 def log_stages(run: TrackedRun, keys: Mapping[str, str]) -> None:
@@ -90,7 +91,7 @@ def log_stages(run: TrackedRun, keys: Mapping[str, str]) -> None:
         run: The run.
         keys: Stage → key; of a stage with an artifact a shard, what their keys share.
     """
-    _tag(run, {f"{ARTIFACT}{stage}": key for stage, key in keys.items()})
+    run.set_tags({f"{ARTIFACT}{stage}": key for stage, key in keys.items()})
 
 
 def _write(run: TrackedRun, files: list[SourceFile], entries: list[DatasetInput], tags: Mapping[str, str]) -> None:
@@ -100,10 +101,6 @@ def _write(run: TrackedRun, files: list[SourceFile], entries: list[DatasetInput]
     run.client.log_dict(run.run_id, {"files": [asdict(file) for file in files]}, SOURCES_FILE)
     for start in range(0, len(entries), INPUTS_SENT_TOGETHER):
         run.client.log_inputs(run.run_id, entries[start : start + INPUTS_SENT_TOGETHER])
-    _tag(run, tags)
-
-
-def _tag(run: TrackedRun, tags: Mapping[str, str]) -> None:
     run.client.log_batch(run.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
 

@@ -1,53 +1,154 @@
-"""One run: where a recipe's numbers go."""
+"""One run: where a recipe's numbers go.
 
-import contextlib
+Nothing of the pipeline waits for MLflow before its end. What the run is told goes through an outbox; a thread empties
+it, follows the trainer's metrics, and gives a sign of life once a minute. Only the end waits, for a bounded time.
+"""
+
 import math
+import threading
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
+import requests
 from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, RunTag
 from mlflow.exceptions import MlflowException
 
+from sft_core.errors import TrackerAwayError
 from sft_core.fingerprint import Placement
 from sft_core.ledger import Ledger
-from tasks.provenance import origin_tags
+from tasks.owners import HEARTBEAT_SECONDS, heartbeat
+from tasks.progress import tell
+from tasks.tracking.outbox import Call, Outbox, is_outage
+from tasks.tracking.points import Points
 
-BATCH = 500
+TICK_SECONDS = 1.0
+"""Between two looks at the trainer's metrics."""
+PATIENCE_SECONDS = 600.0
+"""How long the end of a flow waits for MLflow to come back; a call that is on its way then is still waited for."""
+RETRY_SECONDS = 2.0
 SAME_SCORE = 1e-6
 """By what share two measurements of one model may differ: their sums are rounded in another order."""
-NOT_METRICS = frozenset({"step", "max_steps", "time"})
 
 
 class TrackedRun(Placement):
     """One run: where a recipe's numbers go. It never changes what a stage computes."""
 
-    def __init__(self, client: MlflowClient, tracking_uri: str, experiment_id: str, run_id: str, is_new: bool) -> None:
+    def __init__(
+        self,
+        client: MlflowClient,
+        tracking_uri: str,
+        experiment_id: str,
+        run_id: str,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self.client, self.tracking_uri, self.experiment_id, self.run_id = client, tracking_uri, experiment_id, run_id
-        self._offset = 0
-        self._last_step: dict[str, int] = {}
-        run = self.client.get_run(run_id)
-        self._is_finished = run.info.status == "FINISHED"
-        if not is_new:
-            self._resume(run)
+        self._patience_seconds = patience_seconds
+        run = client.get_run(run_id)
+        self.is_finished = run.info.status == "FINISHED"
+        last_steps = {
+            name: max(point.step for point in client.get_metric_history(run_id, name)) for name in run.data.metrics
+        }
+        self._points = Points(client, run_id, last_steps)
+        self._outbox = Outbox()
+        self._followed: Path | None = None
+        self._refusal: Exception | None = None
+        self._last_beat = time.monotonic()
+        self._is_ending = threading.Event()
+        self._thread = threading.Thread(target=self._keep_alive, name=f"mlflow-{run_id[:8]}", daemon=True)
+        self._thread.start()
 
-    def _resume(self, run: Any) -> None:
-        for name in run.data.metrics:
-            self._last_step[name] = max(point.step for point in self.client.get_metric_history(self.run_id, name))
-        if not self._is_finished:
-            self.client.update_run(self.run_id, status="RUNNING")
-            self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in origin_tags().items()])
+    def _keep_alive(self) -> None:
+        while not self._is_ending.wait(TICK_SECONDS):
+            try:
+                self._outbox.deliver(self._due())
+            except Exception as error:  # told where somebody waits for it: in `settle`
+                if not is_outage(error):
+                    self._refusal = self._refusal or error
 
-    def finish(self, status: str) -> None:
-        """Set the final status; a run that was finished before stays as it was."""
-        if not self._is_finished:
+    def _due(self) -> list[Call]:
+        """What a tick does beside the outbox."""
+        due: list[Call] = []
+        if (followed := self._followed) is not None:
+            due.append(lambda: self._points.send_lines(followed))
+        if not self.is_finished and time.monotonic() - self._last_beat >= HEARTBEAT_SECONDS:
+            due.append(self._beat)
+        return due
+
+    def _beat(self) -> None:
+        self._set_tags(heartbeat())
+        self._last_beat = time.monotonic()
+
+    def _set_tags(self, tags: Mapping[str, str]) -> None:
+        self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def settle(self, before: str) -> None:
+        """Wait until MLflow has taken all that it was told, and is there.
+
+        Args:
+            before: What comes next, for people.
+
+        Raises:
+            TrackerAwayError: if it does not answer for `PATIENCE_SECONDS`.
+            MlflowException: if it refused something.
+        """
+        deadline, is_told = time.monotonic() + self._patience_seconds, False
+        while True:
+            try:
+                self._outbox.deliver([] if self.is_finished else [self._beat])
+                break
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                if time.monotonic() >= deadline:
+                    raise TrackerAwayError.at(self.tracking_uri, error) from error
+                if not is_told:
+                    is_told = True
+                    tell(
+                        f"MLflow at {self.tracking_uri} does not answer; {before} waits for it, for up to "
+                        f"{self._patience_seconds / 60:.0f} minutes"
+                    )
+                time.sleep(RETRY_SECONDS)
+        if self._refusal is not None:
+            raise self._refusal
+
+    def finish(self) -> None:
+        """Bring all that is left to MLflow, and set the status FINISHED; a run that was finished before stays as it
+        was.
+
+        Raises:
+            TrackerAwayError: if MLflow stays away; the run is then closed, and resumed, by the next start.
+        """
+        self._is_ending.set()
+        self._thread.join()  # by the end of the call that is on its way; then it has told of every refusal
+        self.settle("the end of the run")
+        if not self.is_finished:
+            self._outbox.post(lambda: self.client.set_terminated(self.run_id, "FINISHED"))
+            self.settle("the end of the run")
+            self.is_finished = True
+
+    def abandon(self, status: str) -> None:
+        """Bring to MLflow what can be brought at once, and set the final status of a run that did not get to its end.
+
+        It does not wait and does not raise: why the run ends is told by somebody else, and the next attempt repeats all
+        that is missing.
+        """
+        self._is_ending.set()
+        with suppress(MlflowException, requests.RequestException):
+            self._outbox.deliver(self._due())
+        if self.is_finished:
+            return
+        try:
             self.client.set_terminated(self.run_id, status)
+        except (MlflowException, requests.RequestException):
+            tell(f"MLflow does not answer: run {self.run_id} stays RUNNING there until `sft run` is next started")
 
     def log_dataset(self, name: str, folder: Path, splits: Mapping[str, Mapping[str, Any]], ledger: Ledger) -> None:
         """Attach the data: each split with our content digest, its rows and tokens; and the ledger with every rejected
@@ -64,52 +165,56 @@ class TrackedRun(Placement):
                 *(InputTag(key, str(facts[key])) for key in ("rows", "tokens", "blocks")),
             ]
             inputs.append(DatasetInput(dataset._to_mlflow_entity(), tags))
-        self.client.log_inputs(self.run_id, inputs)
-        if not self._is_finished:
-            self.client.log_dict(self.run_id, ledger.flat(), "ledger.json")
-            self.client.log_artifact(self.run_id, str(folder / "rejected.jsonl"))
+        self._outbox.post(lambda: self.client.log_inputs(self.run_id, inputs))
+        if not self.is_finished:
+            self._outbox.post(lambda: self.client.log_dict(self.run_id, ledger.flat(), "ledger.json"))
+        self.log_file(folder / "rejected.jsonl")
 
-    def log_report(self, page: Path) -> None:
-        """Lay the data report beside the run, where MLflow shows it."""
-        if not self._is_finished:
-            self.client.log_artifact(self.run_id, str(page))
+    def log_file(self, path: Path) -> None:
+        """Lay a file beside the run, where MLflow shows it."""
+        if not self.is_finished:
+            self._outbox.post(lambda: self.client.log_artifact(self.run_id, str(path)))
 
     def log_files(self, files: Iterable[Path]) -> None:
         """Lay files beside the run."""
-        for file in files if not self._is_finished else ():
-            self.client.log_artifact(self.run_id, str(file))
+        for file in files:
+            self.log_file(file)
 
-    def forward_metrics(self, path: Path) -> None:
-        """Send the lines that the trainer has written since the last call; with the server away they stay for the next
-        call."""
-        with contextlib.suppress(MlflowException):
-            self.record_metrics(path)
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags, over those that have the same names."""
+        self.post(lambda: self._set_tags(tags))
+
+    def post(self, call: Call) -> None:
+        """Make a call to MLflow now, or when it is back; it may be made twice."""
+        self._outbox.post(call)
+
+    def follow(self, path: Path) -> None:
+        """Bring the lines of a file to MLflow while they are written; with MLflow away they stay for later."""
+        self._followed = path
 
     def record_metrics(self, path: Path) -> None:
-        """Send every line that has not been sent.
-
-        Raises:
-            MlflowException: if MLflow does not take them.
-        """
-        if not path.exists():
-            return
-        if path.stat().st_size < self._offset:  # cut back to a checkpoint, from which training went on
-            self._offset = 0
-        with path.open("rb") as file:
-            file.seek(self._offset)
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        points = [point for line in whole.splitlines() for point in _points(orjson.loads(line))]
-        self._send(points)
-        self._offset += len(whole)
+        """Bring all lines of a file to MLflow that it does not have."""
+        self._followed = None
+        self._outbox.post(lambda: self._points.send_lines(path))
 
     def record_scorecard(self, scorecard: Mapping[str, float], step: int, samples: Path) -> None:
-        """Send the final scores, at the step of the model that they belong to, and the samples as a table."""
-        now = int(time.time() * 1000)
-        self._send([Metric(name, value, now, step) for name, value in scorecard.items()])
+        """Record the final scores, at the step of the model that they belong to, and the samples as a table."""
+        measured_at = int(samples.stat().st_mtime * 1000)  # the same whenever it is told
+        points = [Metric(name, value, measured_at, step) for name, value in scorecard.items()]
+        self._outbox.post(lambda: self._points.send(points))
         rows = [orjson.loads(line) for line in samples.read_bytes().splitlines()]
-        if rows and not self._is_finished:
-            self.client.log_table(self.run_id, {name: [row[name] for row in rows] for name in rows[0]}, "samples.json")
+        if rows and not self.is_finished:
+            table = {name: [row[name] for row in rows] for name in rows[0]}
+            self._outbox.post(lambda: self._log_table(table))
+
+    def _log_table(self, table: Mapping[str, Any]) -> None:
+        """As `log_table`, which would append to what an earlier attempt has logged."""
+        self.client.log_dict(
+            self.run_id,
+            {"columns": list(table), "data": [list(row) for row in zip(*table.values(), strict=True)]},
+            "samples.json",
+        )
+        self._set_tags({"mlflow.loggedArtifacts": '[{"path": "samples.json", "type": "table"}]'})
 
     def record_model_scores(
         self, model_id: str, step: int, scores: Mapping[str, float], data: tuple[str, str], timestamp: int | None = None
@@ -131,11 +236,9 @@ class TrackedRun(Placement):
         points = [
             Metric(key, value, moment, step, model_id, name, digest, self.run_id)
             for key, (value, moment) in zip(scores, measured, strict=True)
+            if math.isfinite(value)  # a model's NaN would read back as 0, the best of losses
         ]
-        for start in range(0, len(points), BATCH):
-            self.client.log_batch(self.run_id, metrics=points[start : start + BATCH])
-        for point in points:
-            self._last_step[point.key] = max(point.step, self._last_step.get(point.key, -1))
+        self._points.send_again(points)
 
     def _point(self, key: str, value: float, step: int) -> tuple[float, int] | None:
         """Value and time of a point that the run has of this step, if it is the same but for the order of sums."""
@@ -145,22 +248,8 @@ class TrackedRun(Placement):
 
     def describe(self, markdown: str) -> None:
         """Show a summary on the run's page."""
-        self.client.set_tag(self.run_id, "mlflow.note.content", markdown)
-
-    def _send(self, points: Sequence[Metric]) -> None:
-        fresh = [point for point in points if point.step > self._last_step.get(point.key, -1)]
-        for start in range(0, len(fresh), BATCH):
-            self.client.log_batch(self.run_id, metrics=fresh[start : start + BATCH])
-        for point in fresh:
-            self._last_step[point.key] = max(point.step, self._last_step.get(point.key, -1))
+        self.set_tags({"mlflow.note.content": markdown})
 
     def attach_model(self, model_id: str, step: int) -> None:
         """Name a logged model as the run's output."""
         self.client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step)])
-
-
-def _points(line: dict[str, Any]) -> list[Metric]:
-    timestamp = int(line["time"] * 1000)
-    return [
-        Metric(name, float(value), timestamp, line["step"]) for name, value in line.items() if name not in NOT_METRICS
-    ]

@@ -8,36 +8,53 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Param
+from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from sft_core.artifact import ArtifactStore
-from sft_core.errors import StageInterruptedError
+from sft_core.errors import StageInterruptedError, TrackerAwayError
 from sft_core.recipe import Recipe
-from tasks.provenance import RecipeText, environment, is_owner_alive, origin_tags, recipe_params
+from tasks.provenance import RecipeText, environment, origin_tags, recipe_params
+from tasks.tracking.dead_runs import CLOSED_TAG, close_dead_runs
+from tasks.tracking.outbox import is_outage
 from tasks.tracking.registry import Registry
-from tasks.tracking.tracked_run import TrackedRun
+from tasks.tracking.tracked_run import PATIENCE_SECONDS, TrackedRun
 
 RUN_KEY = "sft.run_key"
+PARAMS_A_CALL = 100
+_OPEN_HERE: set[str] = set()
+"""Ids of the runs that this process is at work on."""
 
 
 class Tracker:
     """An MLflow server (or database) and an experiment in it."""
 
-    def __init__(self, tracking_uri: str, experiment: str, artifact_root: Path | None) -> None:
+    def __init__(
+        self,
+        tracking_uri: str,
+        experiment: str,
+        artifact_root: Path | None,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         """Open the experiment, and make it where it is new.
 
         Args:
             tracking_uri: A server, or a database of our own.
             experiment: Its name.
             artifact_root: Where a database of our own keeps artifacts; None leaves it to the server.
+            patience_seconds: How long a run's end waits for MLflow.
+
+        Raises:
+            TrackerAwayError: if it does not answer.
         """
         self.tracking_uri = tracking_uri
+        self._patience_seconds = patience_seconds
         # the registry looks models up through the global address, whatever the client's is
         mlflow.set_tracking_uri(tracking_uri)
         self.client = MlflowClient(tracking_uri)
         self.registry = Registry(self.client)
-        self.experiment_id = self._experiment(experiment, artifact_root)
+        with self._telling_outages():
+            self.experiment_id = self._experiment(experiment, artifact_root)
 
     def _experiment(self, name: str, artifact_root: Path | None) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -62,43 +79,67 @@ class Tracker:
 
     @contextlib.contextmanager
     def run(self, recipe: Recipe, run_key: str) -> Iterator[TrackedRun]:
-        """Open the run of a recipe; its final status tells how the block was left."""
-        found = self._find(run_key)
-        run = TrackedRun(
-            self.client,
-            self.tracking_uri,
-            self.experiment_id,
-            found or self._create(recipe, run_key),
-            is_new=found is None,
-        )
+        """Open the run of a recipe; its final status tells how the block was left. Runs whose owners died are closed
+        first.
+
+        Raises:
+            TrackerAwayError: if MLflow does not answer when the run is opened, when the block asks it for something, or
+                for a long time at its end.
+        """
+        with self._telling_outages():
+            close_dead_runs(self.client, self.experiment_id, _OPEN_HERE)
+            run = self._open(recipe, run_key)
+        _OPEN_HERE.add(run.run_id)
         try:
-            yield run
+            with self._telling_outages():
+                yield run
+                run.finish()
         except BaseException as error:
-            was_ended = not isinstance(error, Exception) or isinstance(error, StageInterruptedError)
-            run.finish("KILLED" if was_ended else "FAILED")
+            was_ended = not isinstance(error, Exception) or isinstance(error, StageInterruptedError | TrackerAwayError)
+            run.abandon("KILLED" if was_ended else "FAILED")
             raise
-        run.finish("FINISHED")
+        finally:
+            _OPEN_HERE.discard(run.run_id)
+
+    @contextlib.contextmanager
+    def _telling_outages(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if is_outage(error):
+                raise TrackerAwayError.at(self.tracking_uri, error) from error
+            raise
+
+    def _open(self, recipe: Recipe, run_key: str) -> TrackedRun:
+        run_id = self._find(run_key) or self._create(recipe, run_key)
+        found = self.client.get_run(run_id)
+        if found.info.status != "FINISHED":
+            self._begin(recipe, found)
+        return TrackedRun(self.client, self.tracking_uri, self.experiment_id, run_id, self._patience_seconds)
 
     def _find(self, run_key: str) -> str | None:
-        """The newest run of this key, unless another living process is at work on it."""
+        """The newest run of this key that nobody is at work on."""
         runs = self.client.search_runs(
             [self.experiment_id], f"tags.`{RUN_KEY}` = '{run_key}'", order_by=["attributes.start_time DESC"]
         )
-        for run in runs:
-            tags = run.data.tags
-            if run.info.status != "RUNNING" or not is_owner_alive(tags.get("sft.host"), tags.get("sft.pid")):
-                return str(run.info.run_id)
-        return None
+        return next((str(run.info.run_id) for run in runs if run.info.status != "RUNNING"), None)
 
     def _create(self, recipe: Recipe, run_key: str) -> str:
         tags = {RUN_KEY: run_key, "sft.recipe": recipe.name, **origin_tags()}
-        run = self.client.create_run(self.experiment_id, tags=tags, run_name=recipe.name)
-        params = [Param(name, value) for name, value in recipe_params(recipe).items()]
-        for start in range(0, len(params), 100):
-            self.client.log_batch(run.info.run_id, params=params[start : start + 100])
-        self.client.log_text(run.info.run_id, RecipeText(recipe).yaml, "recipe.yaml")
-        self.client.log_dict(run.info.run_id, environment(), "environment.json")
-        return str(run.info.run_id)
+        return str(self.client.create_run(self.experiment_id, tags=tags, run_name=recipe.name).info.run_id)
+
+    def _begin(self, recipe: Recipe, run: Run) -> None:
+        """Say who is at work on a run, and what it is of; an attempt that died here may have said a part of it."""
+        run_id, data = run.info.run_id, run.data
+        self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in origin_tags().items()])
+        self.client.update_run(run_id, status="RUNNING")
+        if CLOSED_TAG in data.tags:
+            self.client.delete_tag(run_id, CLOSED_TAG)
+        params = [Param(name, value) for name, value in recipe_params(recipe).items() if name not in data.params]
+        for start in range(0, len(params), PARAMS_A_CALL):
+            self.client.log_batch(run_id, params=params[start : start + PARAMS_A_CALL])
+        self.client.log_text(run_id, RecipeText(recipe).yaml, "recipe.yaml")
+        self.client.log_dict(run_id, environment(), "environment.json")
 
 
 def open_tracker(experiment: str, store: ArtifactStore) -> Tracker:

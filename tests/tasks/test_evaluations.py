@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sft_core.recipe import Recipe
-from tasks.tracking import FoundModel, TrackedRun, Tracker, find_model, log_model, record_model_scores
+from tasks.tracking import FoundModel, TrackedRun, Tracker, find_model, log_model, record_evaluation
 
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 SCORES = {"eval_loss": 1.5, "f1/temperature:0.5": 0.25}
@@ -30,7 +30,7 @@ def logged(tracker: Tracker, tmp_path_factory: pytest.TempPathFactory) -> FoundM
 
 
 def record(run: TrackedRun, model: FoundModel) -> None:
-    record_model_scores(run, model, SCORES, **DATASET, measured_at=1234.5)
+    record_evaluation(run, model, SCORES, **DATASET, measured_at=1234.5)
 
 
 def test_a_logged_model_gets_the_scores_with_the_rows_they_are_of(tracker: Tracker, logged: FoundModel) -> None:
