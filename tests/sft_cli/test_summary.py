@@ -21,6 +21,7 @@ def shown(scorecard: dict[str, float], intervals: dict[str, dict[str, float]] | 
         recipe="islands",
         mlflow_run_id="r",
         tracking_uri="http://tracker",
+        mlflow_url=None,
         experiment_id="1",
         model_uri="models:/islands/1",
         model_dir=Path("model"),

@@ -19,12 +19,12 @@ def test_appended_rows_are_ingested_alone(tmp_path: Path) -> None:
     path, store = tmp_path / "sums.jsonl", ArtifactStore(root=tmp_path / "home")
     path.write_text('{"a": 1}\n{"a": 2}\n{"a": 3}\n{"a": 4}\n')
     before = run(path, store)
-    made = {file: file.stat().st_mtime_ns for file in store.root.rglob("manifest.json")}
+    made = {file: file.stat().st_ino for file in store.root.rglob("manifest.json")}
     with path.open("a") as file:
         file.write('{"a": 5}\n')
     after = run(path, store)
     assert (len(made), len(list(store.root.rglob("manifest.json")))) == (2, 3)
-    assert {file: file.stat().st_mtime_ns for file in made} == made
+    assert {file: file.stat().st_ino for file in made} == made
     assert after[:2] == before
     assert [(shard.name, shard.rows, shard.file) for shard in after] == [
         ("sums-00000", 2, "sums.jsonl"),
