@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sft_cli.options import Debug
 from sft_cli.session import Session, session
 from sft_core.errors import RecipeError
 
@@ -29,7 +30,7 @@ def chat(
     is_json: Annotated[
         bool, typer.Option("--json", help="Answer standard input once, with one JSON object on stdout.")
     ] = False,
-    is_debugging: Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks.")] = False,
+    is_debugging: Debug = False,
 ) -> None:
     """Talk to a model, in this process: on the GPU where there is one. A pipe asks one question: echo Why? | sft chat
     MODEL.
@@ -126,9 +127,7 @@ def _load(current: Session, reference: str, is_debugging: bool) -> "ChatModel":
 
     home = RuntimeConfig().home_folder(os.environ)
     if not Path(reference).expanduser().is_dir():
-        from deployments.embedded import configure
-
-        configure(home, is_debugging)
+        current.open_home(RuntimeConfig())
     from tasks.tracking.model_references import open_model
 
     found = open_model(reference, home)

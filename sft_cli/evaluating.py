@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from sft_cli.options import Debug, Json, Overrides
 from sft_cli.session import session
 from sft_core.held_out import held_out_recipe
 
@@ -19,10 +20,6 @@ Data = Annotated[
 ]
 RecipeOption = Annotated[
     Path | None, typer.Option("--recipe", metavar="RECIPE", help="Measure on the rows that this recipe holds out.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Override a field, e.g. evaluation.num_prompts=500."),
 ]
 Against = Annotated[
     str | None, typer.Option("--against", metavar="OTHER", help="Measure this model too, and tell the gain over it.")
@@ -37,10 +34,8 @@ def evaluate(
     recipe: RecipeOption = None,
     against: Against = None,
     overrides: Overrides = None,
-    is_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object as the last line on stdout, and nothing else there.")
-    ] = False,
-    is_debugging: Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks.")] = False,
+    is_json: Json = False,
+    is_debugging: Debug = False,
 ) -> None:
     """Measure any model on held-out rows, with its own tokenizer and chat template; nothing is trained."""
     with session(is_json, is_debugging) as current:

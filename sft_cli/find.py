@@ -1,6 +1,5 @@
 """`sft find`: from a model back to its sources, and from a file or a line to the models that saw it."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from deployments.embedded import configure
+from sft_cli.options import Debug, Json
 from sft_cli.session import Session, session
 from sft_core.errors import RecipeError
 from sft_core.recipe_file import load_recipe
@@ -25,10 +24,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object as the last line on stdout, and nothing else there.")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its first digits, or models:/NAME@ALIAS.")]
 
 
@@ -176,8 +171,7 @@ def difference(first: Run, second: Run, is_json: Json = False, is_debugging: Deb
 def _asked(is_json: bool, is_debugging: bool) -> Iterator[tuple[Session, "History", Console]]:
     """A session with the store that MLflow keeps its runs in."""
     with session(is_json, is_debugging) as current:
-        home = RuntimeConfig().home_folder(os.environ)
-        configure(home, is_debugging)
+        home = current.open_home(RuntimeConfig())
         from tasks.tracking.lookup import open_history
 
         yield current, open_history(home), Console(soft_wrap=True, highlight=False)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from sft_cli import evaluating, find, promoting, pruning
 from sft_cli.chat import chat
+from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
 from sft_core.recipe_file import load_recipe
 
@@ -30,19 +31,6 @@ app = typer.Typer(
 
 app.add_typer(find.app, name="find")
 
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="PATH=VALUE",
-        help="Override a field, e.g. training.learning_rate=1e-4 or sources.0.path=x.jsonl.",
-    ),
-]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object as the last line on stdout, and nothing else there.")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks.")]
 Labels = Annotated[bool, typer.Option("--labels", help="Write TRL's `labels` instead of `loss_mask`.")]
 Target = Annotated[
     Path,

@@ -1,20 +1,15 @@
 """`sft promote` and `sft rollback`: which version is champion."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from sft_cli.options import Debug, Json
 from sft_cli.session import session
 from sft_core.recipe_file import load_recipe
 from sft_core.runtime import RuntimeConfig
-
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object as the last line on stdout, and nothing else there.")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks.")]
 
 
 def promote(
@@ -34,7 +29,7 @@ def promote(
     with session(is_json, is_debugging) as current:
         parsed = None if recipe is None else load_recipe(recipe, [], current.notify)
         runtime = RuntimeConfig() if parsed is None else parsed.runtime
-        configure_home(runtime, is_debugging)
+        current.open_home(runtime)
         from flows.promote_model import promote_model
 
         done = promote_model(model, None if parsed is None else parsed.registry.gate, force, runtime)
@@ -53,7 +48,7 @@ def rollback(
     """Make the version that was champion before the present one champion again."""
     with session(is_json, is_debugging) as current:
         runtime = RuntimeConfig()
-        configure_home(runtime, is_debugging)
+        current.open_home(runtime)
         from flows.roll_back_model import roll_back_model
 
         done = roll_back_model(name, reason, runtime)
@@ -61,13 +56,6 @@ def rollback(
         console.print(f"{done.model_uri} is champion again, in the place of version {done.taken_back}", markup=False)
         show_aliases(console, done.aliases)
         current.emit(done.model_dump(mode="json"))
-
-
-def configure_home(runtime: RuntimeConfig, is_debugging: bool) -> None:
-    """Set the defaults that Prefect and MLflow read when they are imported."""
-    from deployments.embedded import configure
-
-    configure(runtime.home_folder(os.environ), is_debugging)
 
 
 def show_aliases(console: Console, aliases: dict[str, str]) -> None:

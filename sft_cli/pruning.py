@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sft_cli.promoting import Debug, Json, configure_home
+from sft_cli.options import Debug, Json
 from sft_cli.session import session
 from sft_core.runtime import RuntimeConfig
 
@@ -30,7 +30,7 @@ def prune(
     """Show what of the home nothing needs any more and, with --yes, remove it."""
     with session(is_json, is_debugging) as current:
         runtime = RuntimeConfig()
-        configure_home(runtime, is_debugging)
+        current.open_home(runtime)
         from flows.prune_home import prune_home
 
         done = prune_home(keep_days, keep_runs, not is_confirmed, runtime)

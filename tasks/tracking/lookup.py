@@ -4,7 +4,6 @@ Searches are paged and bring many runs at a time; nothing here asks for one run 
 """
 
 import gc
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-import mlflow
 import orjson
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, Run
@@ -22,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from sft_core.errors import RecipeError
 from tasks.tracking.lineage import CONTEXT, SOURCE
 from tasks.tracking.model_references import logged_model
+from tasks.tracking.stores import open_client, tracking_uri_of
 
 RUNS_A_PAGE, OTHERS_A_PAGE = 1000, 100
 OURS = "tags.`sft.recipe` LIKE '%'"
@@ -269,15 +268,7 @@ def open_history(home: Path) -> History:
     Raises:
         RecipeError: if there is neither.
     """
-    uri, database = os.environ.get("MLFLOW_TRACKING_URI"), home / "mlflow.db"
-    if not uri and not database.is_file():
-        raise RecipeError(
-            f"expected an MLflow server in MLFLOW_TRACKING_URI, or runs of this machine in {database}; found neither. "
-            "Ask from the folder that `sft run` was called in, or set SFT_HOME"
-        )
-    uri = uri or f"sqlite:///{database}"
-    mlflow.set_tracking_uri(uri)  # the registry looks models up through the global address, whatever the client's is
-    return History(MlflowClient(uri), uri, home)
+    return History(open_client(home), tracking_uri_of(home), home)
 
 
 @contextmanager

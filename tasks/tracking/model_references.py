@@ -1,17 +1,16 @@
 """Where the model lies that somebody names: a folder, a run, or an address in MLflow."""
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import mlflow
 from mlflow import MlflowClient, artifacts
 from mlflow.entities import LoggedModel
 from mlflow.exceptions import MlflowException
 
 from sft_core.errors import RecipeError
 from tasks.tracking.model_files import local_folder
+from tasks.tracking.stores import open_client
 
 CHECKPOINT_TAG = "path"
 """Where a checkpoint lies that is known to MLflow without being copied there."""
@@ -49,15 +48,7 @@ def open_model(reference: str, home: Path) -> FoundModel:
     """
     if (plain := _plain_folder(reference)) is not None:
         return plain
-    uri, database = os.environ.get("MLFLOW_TRACKING_URI"), home / "mlflow.db"
-    if not uri and not database.exists():
-        raise RecipeError(
-            f"model '{reference}': {EXPECTED}; found no such folder, and no runs in '{home}': set SFT_HOME or "
-            "MLFLOW_TRACKING_URI to where they are"
-        )
-    uri = uri or f"sqlite:///{database}"
-    mlflow.set_tracking_uri(uri)  # downloads go by the global address
-    return find_model(MlflowClient(uri), reference, home / "downloads")
+    return find_model(open_client(home), reference, home / "downloads")
 
 
 def find_model(client: MlflowClient, reference: str, downloads: Path) -> FoundModel:

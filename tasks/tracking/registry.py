@@ -6,7 +6,6 @@ others out while it looks at the aliases and sets them.
 
 import contextlib
 import json
-import os
 import re
 import tempfile
 from collections.abc import Mapping
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -26,6 +24,7 @@ from sft_core.promotion import CHAMPION
 from sft_core.tables import read_table
 from tasks.tracking.claims import claim
 from tasks.tracking.companion_files import RECIPE_FILE, SCORED_ITEMS_FILE, companion_file
+from tasks.tracking.stores import open_client
 
 EXPECTED = "expected NAME/VERSION, NAME@ALIAS, NAME for its newest version, each with or without `models:/`, or a run"
 _ADDRESS = re.compile(r"(models:/)?(?P<name>[^/@:]+)(/(?P<version>\d+)|@(?P<alias>[^/@:]+))?")
@@ -187,29 +186,7 @@ def open_registry(store: ArtifactStore) -> Registry:
     Raises:
         RecipeError: if there is neither.
     """
-    return Registry(open_client(store))
-
-
-def open_client(store: ArtifactStore) -> MlflowClient:
-    """The client of a registry that is there.
-
-    Raises:
-        RecipeError: if neither a server is named nor a database lies in the home.
-    """
-    database = store.root / "mlflow.db"
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not database.exists():
-        raise RecipeError(
-            f"expected models in MLFLOW_TRACKING_URI or in '{database}', found neither; set one, or SFT_HOME to the "
-            "home of the runs"
-        )
-    uri = tracking_uri(store)
-    mlflow.set_tracking_uri(uri)  # the registry looks models up through the global address
-    return MlflowClient(uri)
-
-
-def tracking_uri(store: ArtifactStore) -> str:
-    """The server that `MLFLOW_TRACKING_URI` names, else the database in the home."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.root / 'mlflow.db'}"
+    return Registry(open_client(store.root))
 
 
 def _read(found: ModelVersion) -> RegisteredVersion:

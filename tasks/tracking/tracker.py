@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mlflow
-from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
@@ -18,6 +16,7 @@ from tasks.provenance import RecipeText, environment, origin_tags, recipe_params
 from tasks.tracking.dead_runs import CLOSED_TAG, close_dead_runs
 from tasks.tracking.outbox import is_outage
 from tasks.tracking.registry import Registry
+from tasks.tracking.stores import connect, tracking_uri_of
 from tasks.tracking.tracked_run import PATIENCE_SECONDS, TrackedRun
 
 RUN_KEY = "sft.run_key"
@@ -49,9 +48,7 @@ class Tracker:
         """
         self.tracking_uri = tracking_uri
         self._patience_seconds = patience_seconds
-        # the registry looks models up through the global address, whatever the client's is
-        mlflow.set_tracking_uri(tracking_uri)
-        self.client = MlflowClient(tracking_uri)
+        self.client = connect(tracking_uri)
         self.registry = Registry(self.client)
         with self._telling_outages():
             self.experiment_id = self._experiment(experiment, artifact_root)
@@ -148,8 +145,8 @@ def open_tracker(experiment: str, store: ArtifactStore) -> Tracker:
 
     A new sqlite file is made under a lock: several processes that find none at once would break each other's migration.
     """
-    configured = os.environ.get("MLFLOW_TRACKING_URI")
-    if configured:
-        return Tracker(configured, experiment, artifact_root=None)
+    uri = tracking_uri_of(store.root)
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return Tracker(uri, experiment, artifact_root=None)
     with store.lock("mlflow"):
-        return Tracker(f"sqlite:///{store.root / 'mlflow.db'}", experiment, store.root / "mlflow-artifacts")
+        return Tracker(uri, experiment, store.root / "mlflow-artifacts")
