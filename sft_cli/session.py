@@ -72,7 +72,8 @@ def session(is_json: bool, is_debugging: bool) -> Iterator[Session]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     if not is_debugging:
         warnings.filterwarnings("ignore")
-        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        for name in ("mlflow", "bitsandbytes"):  # the second warns of kernels that nobody asked for
+            logging.getLogger(name).setLevel(logging.ERROR)
     current = Session(is_json, is_debugging, _take_stdout() if is_json else sys.stdout)
     try:
         yield current

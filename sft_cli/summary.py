@@ -70,7 +70,7 @@ def show_data(console: Console, data: PreparedData) -> None:
 
 def _scores(scorecard: dict[str, float], intervals: dict[str, dict[str, float]]) -> Table:
     """Scores of answers, settings of a sweep below the best of them, then those of tokens."""
-    columns = (Column("score", no_wrap=True), "before training", "after training", "95 % interval")
+    columns = (Column(name, no_wrap=True) for name in ("score", "before", "after training", "95 % interval"))
     table = Table(*columns, box=None, padding=(0, 2), title_justify="left")
     names = [name for name in scorecard if not name.startswith("baseline_") and name not in NOT_COMPARED]
     for name in sorted(names, key=lambda name: (name.startswith("eval_"), "/" in name)):

@@ -65,7 +65,7 @@ def test_all_scores_are_shown_those_of_answers_first_and_the_settings_of_a_sweep
         "baseline_eval_loss": 7.0,
     }
     lines = shown(scores, {"eval_loss": {"low": 0.75, "high": 1.5}, "f1": {"low": 0.0, "high": 0.5}})
-    start = lines.index("score before training after training 95 % interval")
+    start = lines.index("score before after training 95 % interval")
     assert lines[start + 1 : start + 6] == [
         "f1 0.1250 0.2500 0.0000 to 0.5000",
         "reward – -3.0000 –",
