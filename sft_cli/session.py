@@ -71,9 +71,7 @@ def session(is_json: bool, is_debugging: bool) -> Iterator[Session]:
     # flow set its final status and Prefect stop the server that it started for us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     if not is_debugging:
-        warnings.filterwarnings("ignore")
-        for name in ("mlflow", "bitsandbytes"):  # the second warns of kernels that nobody asked for
-            logging.getLogger(name).setLevel(logging.ERROR)
+        _quieten()
     current = Session(is_json, is_debugging, _take_stdout() if is_json else sys.stdout)
     try:
         yield current
@@ -95,6 +93,13 @@ def session(is_json: bool, is_debugging: bool) -> Iterator[Session]:
             f"failed: {type(error).__name__}: {error}" + ("" if is_debugging else "\n(--debug shows the traceback)"),
             FAILURE,
         )
+
+
+def _quieten() -> None:
+    """Leave out the warnings of libraries; bitsandbytes warns of kernels that nobody asked for."""
+    warnings.filterwarnings("ignore")
+    for name in ("mlflow", "bitsandbytes"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _take_stdout() -> TextIO:
