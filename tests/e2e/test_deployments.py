@@ -19,7 +19,7 @@ def test_every_deployment_names_a_flow_by_its_module() -> None:
         flow = getattr(importlib.import_module(module), name)
         assert isinstance(flow, Flow)
         assert flow.name == deployment["name"]
-        assert list(flow.parameters.properties) == ["recipe"]
+        assert "recipe" in flow.parameters.properties
 
 
 def test_a_schedule_gets_runs(prefect_url: str) -> None:

@@ -122,6 +122,7 @@ def test_after_a_kill_the_same_command_goes_on_in_training_and_in_the_same_mlflo
         "metrics.jsonl",
         "model",
         "plan.json",
+        "probe.safetensors",
         "result.json",
     ]
     assert not list(workspace.home.glob("unfinished/*")), "what the killed run left behind is swept"
