@@ -81,6 +81,10 @@ def _nothing_is_missing_or_twice(result: dict[str, Any]) -> None:
         "ledger.json",
         "rejected.jsonl",
         "samples.json",
+        "sources.json",
+        "intervals.json",
+        "scored_items.arrow",
+        "verdict.json",
     }
     assert run.data.tags["sft.num_processes"] == "1"
     assert run.data.tags["sft.attn_implementation"] == result["training"]["attn_implementation"]
