@@ -7,12 +7,9 @@ import contextlib
 import fcntl
 import os
 import tempfile
-import time
 from pathlib import Path
 
 _FOLDER = Path("locks") / "at-work"
-_SECONDS_TO_LOCK = 60.0
-"""A file that is not locked yet may belong to a process that is just about to."""
 _held: dict[Path, int] = {}
 """Root → descriptor, for the life of this process."""
 
@@ -23,8 +20,9 @@ def announce(root: Path) -> None:
         return
     folder = root / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor, _ = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=".lock", dir=folder)
+    descriptor, unlocked = tempfile.mkstemp(prefix=f"{os.getpid()}-", dir=folder)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
+    Path(unlocked).rename(f"{unlocked}.lock")  # none of this name is ever seen that its process has not locked yet
     _held[root] = descriptor
 
 
@@ -35,7 +33,7 @@ def at_work_since(root: Path) -> float | None:
     for file in (root / _FOLDER).glob("*.lock"):
         with contextlib.suppress(FileNotFoundError):
             came = file.stat().st_mtime
-            if _is_held(file) or time.time() - came < _SECONDS_TO_LOCK:
+            if _is_held(file):
                 times.append(came)
             else:
                 file.unlink()

@@ -111,4 +111,4 @@ def test_another_learning_rate_trains_anew_on_the_same_data(workspace: Workspace
     assert second["mlflow_run_id"] != first["mlflow_run_id"]
     assert second["model_uri"] == "models:/sums/2"
     assert not second["is_champion"], "slower learning is no reason for a promotion"
-    assert "champion's" in second["verdict"]
+    assert "of the champion, version 1" in second["verdict"]

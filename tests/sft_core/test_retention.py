@@ -192,8 +192,9 @@ def test_a_process_at_work_is_known_until_it_ends_however_it_ends(tmp_path: Path
     assert not file.exists()
 
 
-def test_a_process_that_is_just_coming_counts(tmp_path: Path) -> None:
+def test_what_a_process_is_about_to_lock_is_left_to_it(tmp_path: Path) -> None:
     folder = tmp_path / "locks" / "at-work"
     folder.mkdir(parents=True)
-    (folder / "1-x.lock").write_text("")
-    assert occupancy.at_work_since(tmp_path) is not None
+    (folder / "1-x").write_text("")
+    assert occupancy.at_work_since(tmp_path) is None
+    assert (folder / "1-x").exists()
