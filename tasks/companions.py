@@ -18,6 +18,7 @@ import yaml
 from huggingface_hub import try_to_load_from_cache
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
+from sft_core.evaluation import INTERVALS_FILE, SCORED_ITEMS_FILE
 from sft_core.imports import libraries_of
 from sft_core.model import ModelRef
 from sft_core.model_card import CARD_FILE, CardFacts, DataSplit, model_card
@@ -28,7 +29,7 @@ SERVING_MODULES = ("serving", "verification.run")
 """What is run of the code that lies beside the weights."""
 CODE_FOLDER, WEIGHTS_FOLDER = "code", "model"
 TOLD_BY_TRAINING = ("is_merged", "num_tokens", "global_step", "num_parameters", "num_trained_parameters")
-EVIDENCE = ("scored_items.arrow", "intervals.json")
+EVIDENCE = (SCORED_ITEMS_FILE, INTERVALS_FILE)
 """Files of an evaluation that go with its scorecard, where it has them."""
 
 

@@ -51,11 +51,11 @@ def register_model(
     """Log, prove, register and judge; the artifact remembers which version it was."""
     scores = store.manifest(scorecard).facts["scorecard"]
     splits = store.manifest(dataset).facts["splits"]
-    digests = {f"data_digest.{split}": facts["digest"] for split, facts in splits.items()}
+    companions = companions_of(recipe, model_name, store, trained, scorecard, dataset)
     made_from = {f"sft.artifact.{ref.stage}": ref.key for ref in (trained, scorecard, dataset)}
     tags = {
         "sft.scorecard": json.dumps(scores),
-        **{f"sft.{name}": value for name, value in digests.items()},
+        **{f"sft.{name}": value for name, value in companions.digests.items()},
         **made_from,
         **comparable_by(store.path(trained) / MODEL_FOLDER, store.path(dataset)),
     }
@@ -66,7 +66,7 @@ def register_model(
         return {"sft.verified": str(found)}
 
     with TemporaryDirectory(dir=folder.parent, suffix=folder.suffix) as beside:  # swept with the folder after a kill
-        companions_of(recipe, model_name, store, trained, scorecard, dataset).write(Path(beside))
+        companions.write(Path(beside))
         model_id = log_model(run, model_name, training / MODEL_FOLDER, Path(beside), step, tags, proven)
     data = (f"{recipe.recipe.name}-eval", splits["eval"]["digest"]) if "eval" in splits else None
     if data is not None:

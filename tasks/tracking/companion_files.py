@@ -1,12 +1,12 @@
 """One file beside a logged model's weights, without the weights."""
 
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from mlflow import MlflowClient, artifacts
 from mlflow.exceptions import MlflowException
 
-SCORED_ITEMS_FILE = "scored_items.arrow"
+from tasks.tracking.model_files import local_folder
+
 RECIPE_FILE = "recipe.yaml"
 
 
@@ -23,10 +23,9 @@ def companion_file(client: MlflowClient, model_id: str, name: str, downloads: Pa
         None if there is no such file, or no such model any more.
     """
     try:
-        location = urlparse(str(client.get_logged_model(model_id).artifact_location))
-        if location.scheme in ("file", ""):
-            file = Path(unquote(location.path)) / name
-            return file if file.exists() else None
+        here = local_folder(client.get_logged_model(model_id))
+        if here is not None:
+            return here / name if (here / name).exists() else None
         if name not in {item.path for item in client.list_logged_model_artifacts(model_id)}:
             return None
     except MlflowException as error:

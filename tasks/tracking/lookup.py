@@ -18,6 +18,7 @@ from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
 
 from sft_core.errors import RecipeError
+from tasks.tracking.addresses import model_id_of
 from tasks.tracking.lineage import CONTEXT, SOURCE
 from tasks.tracking.model_references import logged_model
 from tasks.tracking.stores import open_client, tracking_uri_of
@@ -217,7 +218,7 @@ class History:
                 aliases=sorted(
                     alias for alias, of in aliases.get(version.name, {}).items() if str(of) == str(version.version)
                 ),
-                model_id=str(version.source).rpartition("/")[2],
+                model_id=model_id_of(str(version.source)),
                 run_id=str(version.run_id),
                 tags=dict(version.tags),
             )

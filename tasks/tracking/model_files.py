@@ -11,18 +11,17 @@ import os
 import shutil
 from collections.abc import Iterator, Set
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 
 from sft_core.errors import StageFailedError
+from tasks.tracking.addresses import local_path
 
 
 def local_folder(model: LoggedModel) -> Path | None:
     """Where a logged model's files lie on this machine; None if they are kept elsewhere."""
-    location = urlparse(str(model.artifact_location))
-    return Path(unquote(location.path)) if location.scheme in ("file", "") else None
+    return local_path(str(model.artifact_location))
 
 
 def store_folder(client: MlflowClient, model: LoggedModel, folder: Path, below: str, left_out: Set[str]) -> None:

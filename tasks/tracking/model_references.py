@@ -9,6 +9,7 @@ from mlflow.entities import LoggedModel
 from mlflow.exceptions import MlflowException
 
 from sft_core.errors import RecipeError
+from tasks.tracking.addresses import RUN, model_id_of
 from tasks.tracking.model_files import local_folder
 from tasks.tracking.stores import open_client
 
@@ -18,7 +19,6 @@ EXPECTED = "expected a model's folder, a run's id, `models:/NAME@ALIAS`, `models
 _ALIAS = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>.+)")
 _VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)")
 _MODEL_ID = re.compile(r"(models:/)?(?P<id>m-[0-9a-f]{32})")
-_RUN = re.compile(r"(runs:/)?(?P<id>[0-9a-f]{32})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +102,13 @@ def logged_model(client: MlflowClient, reference: str) -> LoggedModel:
     try:
         if match := _ALIAS.fullmatch(reference):
             version = client.get_model_version_by_alias(match["name"], match["alias"])
-            return client.get_logged_model(_id_of(str(version.source)))
+            return client.get_logged_model(model_id_of(str(version.source)))
         if match := _VERSION.fullmatch(reference):
             version = client.get_model_version(match["name"], match["version"])
-            return client.get_logged_model(_id_of(str(version.source)))
+            return client.get_logged_model(model_id_of(str(version.source)))
         if match := _MODEL_ID.fullmatch(reference):
             return client.get_logged_model(match["id"])
-        if match := _RUN.fullmatch(reference):
+        if match := RUN.fullmatch(reference):
             return _of_run(client, match["id"])
     except MlflowException as error:
         raise RecipeError(f"model '{reference}': MLflow knows none: {error.message}") from error
@@ -123,11 +123,6 @@ def _of_run(client: MlflowClient, run_id: str) -> LoggedModel:
     if not ready:
         raise RecipeError(f"model '{run_id}': the run has logged no model")
     return ready[0]
-
-
-def _id_of(source: str) -> str:
-    """`models:/m-…` → `m-…`; versions in a database do not tell their model's id themselves."""
-    return source.rpartition("/")[2]
 
 
 def _local(model: LoggedModel, downloads: Path) -> Path:

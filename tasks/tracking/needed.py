@@ -5,16 +5,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlparse
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
+from tasks.tracking.addresses import local_path
 from tasks.tracking.claims import is_gone
+from tasks.tracking.lineage import ARTIFACT
 from tasks.tracking.registry import Registry
 
-ARTIFACT_TAG = "sft.artifact."
 _KEY = re.compile(r"[0-9a-f]{32}")
 _PAGE = 1000
 
@@ -84,7 +84,7 @@ def leftovers(client: MlflowClient, own: Path | None) -> list[Leftover]:
     models, runs = {version.model_id for version in versions}, {version.run_id for version in versions}
     experiments = list(client.search_experiments(view_type=ViewType.ALL))
     deleted = {
-        str(run.info.run_id): _local(run.info.artifact_uri)
+        str(run.info.run_id): local_path(run.info.artifact_uri)
         for run in _runs(client, [one.experiment_id for one in experiments], "", ViewType.DELETED_ONLY)
     }
     of_runs = [
@@ -92,7 +92,7 @@ def leftovers(client: MlflowClient, own: Path | None) -> list[Leftover]:
         for run_id, folder in deleted.items()
         if run_id not in runs and folder is not None and folder.is_dir()
     ]
-    roots = [root for one in experiments if (root := _local(one.artifact_location))]
+    roots = [root for one in experiments if (root := local_path(one.artifact_location))]
     of_models = []
     for folder in (folder for root in roots for folder in sorted((root / "models").glob("m-*"))):
         is_own = own is not None and folder.is_relative_to(own)
@@ -144,10 +144,4 @@ def _runs(client: MlflowClient, experiments: list[str], query: str, view: int) -
 
 def _keys(tags: Mapping[str, str]) -> list[str]:
     """Keys of artifacts in the tags of a run or a version."""
-    return [key for name, value in tags.items() if name.startswith(ARTIFACT_TAG) for key in _KEY.findall(value)]
-
-
-def _local(uri: str) -> Path | None:
-    """The folder behind an address, if it is one of this machine."""
-    location = urlparse(str(uri))
-    return Path(unquote(location.path)) if location.scheme in ("file", "") else None
+    return [key for name, value in tags.items() if name.startswith(ARTIFACT) for key in _KEY.findall(value)]

@@ -20,15 +20,16 @@ from mlflow.exceptions import MlflowException
 
 from sft_core.artifact import ArtifactStore
 from sft_core.errors import RecipeError
+from sft_core.evaluation import SCORED_ITEMS_FILE
 from sft_core.promotion import CHAMPION
 from sft_core.tables import read_table
+from tasks.tracking.addresses import RUN, model_id_of
 from tasks.tracking.claims import claim
-from tasks.tracking.companion_files import RECIPE_FILE, SCORED_ITEMS_FILE, companion_file
+from tasks.tracking.companion_files import RECIPE_FILE, companion_file
 from tasks.tracking.stores import open_client
 
 EXPECTED = "expected NAME/VERSION, NAME@ALIAS, NAME for its newest version, each with or without `models:/`, or a run"
 _ADDRESS = re.compile(r"(models:/)?(?P<name>[^/@:]+)(/(?P<version>\d+)|@(?P<alias>[^/@:]+))?")
-_RUN = re.compile(r"(runs:/)?(?P<id>[0-9a-f]{32})")
 VERDICT_FILE = "verdict.json"
 
 
@@ -91,7 +92,7 @@ class Registry:
         Raises:
             RecipeError: if there is none.
         """
-        if match := _RUN.fullmatch(reference):
+        if match := RUN.fullmatch(reference):
             found = self._client.search_model_versions(f"run_id = '{match['id']}'")
             if not found:
                 raise RecipeError(f"model '{reference}': no version was registered by this run; {EXPECTED}")
@@ -190,11 +191,10 @@ def open_registry(store: ArtifactStore) -> Registry:
 
 
 def _read(found: ModelVersion) -> RegisteredVersion:
-    """Versions in a database do not tell their model's id themselves: their source does, `models:/m-…`."""
     return RegisteredVersion(
         name=str(found.name),
         version=str(found.version),
         tags=dict(found.tags),
         run_id=str(found.run_id),
-        model_id=str(found.source).rpartition("/")[2],
+        model_id=model_id_of(str(found.source)),
     )
