@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Processes that run tests side by side, a file of tests in one of them; each computes with one thread, as two would be in each other's way.
+TEST_PROCESSES ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-full lint format types contracts ci clean
@@ -14,13 +17,13 @@ demo: $(VENV)/installed  ## Install, then run the quickstart recipe through the 
 	$(BIN)/sft run recipes/quickstart.yaml
 
 test: $(VENV)/installed-test  ## Every test that needs no GPU, long ones in reduced size
-	$(BIN)/python -m pytest -m "not gpu"
+	$(PYTEST) -m "not gpu"
 
 test-fast: $(VENV)/installed-test  ## The tests to run before every commit
-	$(BIN)/python -m pytest -m "not gpu and not slow and not e2e and not parity and not postgres"
+	$(PYTEST) -m "not gpu and not slow and not e2e and not parity and not postgres"
 
 test-full: $(VENV)/installed-test  ## Every test in full size
-	SFT_TEST_FULL=1 $(BIN)/python -m pytest -m "not gpu"
+	SFT_TEST_FULL=1 $(PYTEST) -m "not gpu"
 
 lint: $(VENV)/installed-dev  ## Style
 	$(BIN)/ruff check .
