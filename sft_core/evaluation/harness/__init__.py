@@ -12,6 +12,6 @@ Importing the package imports neither torch nor lm-eval, which is an extra.
 """
 
 from sft_core.evaluation.harness.config import LmEvalConfig
-from sft_core.evaluation.harness.locate import LocatedTasks, TaskData, TaskRef, locate_tasks
+from sft_core.evaluation.harness.locate import LocatedTasks, locate_tasks
 
-__all__ = ["LmEvalConfig", "LocatedTasks", "TaskData", "TaskRef", "locate_tasks"]
+__all__ = ["LmEvalConfig", "LocatedTasks", "locate_tasks"]

@@ -1,12 +1,11 @@
 """Which data a task asks about, pinned before anything is loaded.
 
-    dataset_path: cais/mmlu                                     the commit that its revision points at now
-    dataset_path: json, data_files: {test: questions.jsonl}     the bytes of the files
-    dataset_path: json, data_files: hf://datasets/o/n/x.jsonl   the commit, and the files as they are in it
-    dataset_path: ./questions                                   the bytes of the folder's files
+dataset_path: cais/mmlu                                     the commit that its revision points at now
+dataset_path: json, data_files: {test: questions.jsonl}     the bytes of the files
+dataset_path: json, data_files: hf://datasets/o/n/x.jsonl   the commit, and the files as they are in it
+dataset_path: ./questions                                   the bytes of the folder's files
 """
 
-import glob
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +53,7 @@ def locate_data(name: str, task: Mapping[str, Any], digests: FileDigests) -> Tas
     Raises:
         RecipeError: if it is nowhere, or nothing says which state of it is meant.
     """
-    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES as READERS  # noqa: N811
+    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES as READERS
 
     path, what = task.get("dataset_path"), f"{PLACE}.tasks: '{name}'"
     asked = {key: value for key, value in (task.get("dataset_kwargs") or {}).items() if key != "trust_remote_code"}
@@ -109,8 +108,8 @@ def _files(what: str, pattern: str, folder: Path) -> tuple[str | None, list[Path
         return download_data_files(pattern)
     if "://" in pattern:
         raise RecipeError(f"{what}: nothing says which state of {pattern} is meant; download it and name the file")
-    place = str((folder / Path(pattern).expanduser()).absolute())
-    files = [Path(file) for file in sorted(glob.glob(place))]
+    place = (folder / Path(pattern).expanduser()).absolute()
+    files = [file for file in sorted(Path(place.anchor).glob(str(place.relative_to(place.anchor)))) if file.is_file()]
     if not files:
         raise RecipeError(f"{what}: expected a file at '{pattern}', found none (looked for {place})")
     return None, files

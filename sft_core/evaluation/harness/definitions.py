@@ -53,9 +53,7 @@ def lm_eval_version() -> str:
     try:
         return importlib.metadata.version("lm_eval")
     except importlib.metadata.PackageNotFoundError as error:
-        raise RecipeError(
-            f"{PLACE}.tasks needs lm-eval, which is not installed: pip install 'sft[lm-eval]'"
-        ) from error
+        raise RecipeError(f"{PLACE}.tasks needs lm-eval, which is not installed: pip install 'sft[lm-eval]'") from error
 
 
 def read_definitions(config: LmEvalConfig) -> Definitions:

@@ -58,29 +58,22 @@ class Harness:
             labels: The first columns of the samples.
 
         Raises:
-            RecipeError: if a task changed since it was located, its data cannot be had, or its code fails.
+            RecipeError: if a task changed since it was located, or its data cannot be had.
         """
         from lm_eval.evaluator import evaluate
 
         lm, asks_in_template = self._wrapped(model)
-        try:
-            tasks = self._load()
-            results = evaluate(
-                lm,
-                tasks,
-                limit=self.config.limit,
-                bootstrap_iters=0,  # our own intervals are paired, and its own take minutes
-                apply_chat_template=asks_in_template,
-                fewshot_as_multiturn=self.config.fewshot_as_multiturn and asks_in_template,
-                system_instruction=self.config.system_instruction,
-                confirm_run_unsafe_code=self.config.confirm_run_unsafe_code,
-            )
-        except RecipeError:
-            raise
-        except (torch.OutOfMemoryError, MemoryError):
-            raise
-        except Exception as error:  # of a task's own code, its data, or its templates
-            raise RecipeError(f"{PLACE}: measuring the tasks failed: {type(error).__name__}: {error}") from error
+        tasks = self._load()
+        results = evaluate(
+            lm,
+            tasks,
+            limit=self.config.limit,
+            bootstrap_iters=0,  # our own intervals are paired, and its own take minutes
+            apply_chat_template=asks_in_template,
+            fewshot_as_multiturn=self.config.fewshot_as_multiturn and asks_in_template,
+            system_instruction=self.config.system_instruction,
+            confirm_run_unsafe_code=self.config.confirm_run_unsafe_code,
+        )
         found = MeasuredTasks(scores=_scores(results["results"]))
         sources = self.located.sources(self.config)
         found.items = items_of_tasks(tasks["tasks"], tasks["groups"], results["samples"], found.scores, sources)
@@ -105,9 +98,7 @@ class Harness:
             raise RecipeError(f"{PLACE}.apply_chat_template is true, and the model has no chat template")
         in_template = has_template if asked is None else asked
         add_bos_token = False if in_template else None
-        lm = HFLM(
-            model, backend="causal", tokenizer=tokenizer, batch_size=self.batch_size, add_bos_token=add_bos_token
-        )
+        lm = HFLM(model, backend="causal", tokenizer=tokenizer, batch_size=self.batch_size, add_bos_token=add_bos_token)
         return lm, in_template
 
     def _load(self) -> "TaskDict":
@@ -118,7 +109,10 @@ class Harness:
         np.random.seed(DEFAULT_OTHER_SEED)
         torch.manual_seed(DEFAULT_OTHER_SEED)
         definitions = pinned_definitions(self.config, self.located)
-        loaded = definitions.manager.load(list(self.config.tasks))
+        try:
+            loaded: TaskDict = definitions.manager.load(list(self.config.tasks))
+        except Exception as error:  # whatever data, templates and code of a task raise when its first document is read
+            raise RecipeError(f"{PLACE}.tasks: loading them failed: {type(error).__name__}: {error}") from error
         for task in loaded["tasks"].values():
             if self.config.gen_kwargs and task.get_config("output_type") == "generate_until":
                 task.set_config(key="generation_kwargs", value=self.config.gen_kwargs, update=True)

@@ -5,9 +5,9 @@
     gsm8k, exact_match,strict-match  lm_eval/gsm8k/exact_match/strict-match
     mmlu (a group), acc,none         lm_eval/mmlu/acc
 
-A score of a task is a mean where lm-eval aggregates it with its `mean`; one of a group where it equals the mean over all
-documents of its tasks, as it does with `weight_by_size`. All others (perplexities, corpus BLEU, F1 over all answers, a
-mean of means) have no items, and so no interval.
+A score of a task is a mean where lm-eval aggregates it with its `mean`; one of a group where it equals the mean over
+all documents of its tasks, as it does with `weight_by_size`. All others (perplexities, corpus BLEU, F1 over all
+answers, a mean of means) have no items, and so no interval.
 """
 
 import math

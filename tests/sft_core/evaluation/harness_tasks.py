@@ -8,7 +8,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
-WORDS = "<pad> <eos> <user> <system> sky grass snow coal blue green white black Answer".split()
+COLOURS = ["blue", "green", "white", "black"]
+WORDS = ["<pad>", "<eos>", "<user>", "<system>", "sky", "grass", "snow", "coal", *COLOURS, "Answer"]
 SAYS = {"sky": "blue", "grass": "green", "snow": "white", "coal": "white"}
 """What the model says after a word; of coal it is wrong. After a colour it ends."""
 TRUTH = {**SAYS, "coal": "black"}
