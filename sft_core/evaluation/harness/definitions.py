@@ -92,7 +92,16 @@ def _is_group(entry: Any) -> bool:
 
 
 def _names_of_members(config: Mapping[str, Any] | None) -> list[str]:
-    return [name for name, _ in map(_as_member, _members(config or {})) if name is not None]
+    """What a group's file refers to, in the groups that it defines itself too."""
+    names: list[str] = []
+    for member in _members(config or {}):
+        names += _names_of_members(member) if _is_inline(member) else [_as_member(member)[0]]
+    return names
+
+
+def _is_inline(member: Any) -> bool:
+    """Whether a member is a group that its group's file defines."""
+    return isinstance(member, dict) and "group" in member and "task" in member
 
 
 def _members(config: Mapping[str, Any]) -> list[Any]:
@@ -100,52 +109,62 @@ def _members(config: Mapping[str, Any]) -> list[Any]:
     return list(members) if isinstance(members, list) else [members]
 
 
-def _as_member(member: Any) -> tuple[str | None, dict[str, Any]]:
+def _as_member(member: Any) -> tuple[str, dict[str, Any]]:
     """A member's name, and what the group says of it."""
     if isinstance(member, str):
         return member, {}
-    name = member.get("group") or member.get("task")
+    name = str(member.get("group") or member.get("task"))
     return name, {key: value for key, value in member.items() if key not in ("group", "task")}
 
 
 def _read(manager: "TaskManager", config: LmEvalConfig) -> Definitions:
     found = Definitions(manager)
+    asked_by: dict[str, str] = {}
     for name in config.tasks:
-        _add(found, name, {})
+        for task in _add(found, name, {}):
+            other = asked_by.setdefault(task, name)
+            if other != name and {other, name} & found.groups.keys():
+                raise RecipeError(f"{PLACE}.tasks: '{task}' is asked for by '{other}' and by '{name}'; leave one out")
     for name, task in found.tasks.items():
         _check(name, task, config)
     return found
 
 
-def _add(found: Definitions, name: str, overrides: dict[str, Any]) -> None:
+def _add(found: Definitions, name: str, overrides: dict[str, Any]) -> list[str]:
+    """Add all that a name stands for; return the leaf tasks."""
     entry = found.manager.task_index.get(name)
     if entry is None:
         raise RecipeError(f"{PLACE}.tasks: lm-eval has no task '{name}'{_did_you_mean(name, found.manager)}")
     if entry.kind.name == "TAG":
-        for member in sorted(entry.tags):
-            _add(found, member, overrides)
-    elif _is_group(entry):
-        _add_group(found, name, _load(name, entry.yaml_path), overrides)
-    else:
-        content = {**_load(name, entry.yaml_path), **overrides}
-        task = {key: value for key, value in content.items() if key not in NOT_OF_THE_TASK}
-        if found.tasks.setdefault(name, task) != task:
-            raise RecipeError(f"{PLACE}.tasks: '{name}' is in two groups that ask for it in different ways")
+        return [task for member in sorted(entry.tags) for task in _add(found, member, overrides)]
+    if _is_group(entry):
+        return _add_group(found, name, _load(name, entry.yaml_path), overrides)
+    content = {**_load(name, entry.yaml_path), **overrides}
+    task = {key: value for key, value in content.items() if key not in NOT_OF_THE_TASK}
+    if found.tasks.setdefault(name, task) != task:
+        raise RecipeError(f"{PLACE}.tasks: '{name}' is in two groups that ask for it in different ways")
+    return [name]
 
 
-def _add_group(found: Definitions, name: str, config: dict[str, Any], overrides: dict[str, Any]) -> None:
+def _add_group(found: Definitions, name: str, config: dict[str, Any], overrides: dict[str, Any]) -> list[str]:
     from lm_eval.config.group import GroupConfig
 
     found.groups[name] = config
     of_group = {field.name for field in dataclasses.fields(GroupConfig)}
     shared = {**{key: value for key, value in config.items() if key not in of_group}, **overrides}
-    for member, own in map(_as_member, _members(config)):
+    tasks: list[str] = []
+    for listed in _members(config):
+        if _is_inline(listed):
+            tasks += _add_group(found, f"{name}::{listed['group']}", listed, shared)  # as lm-eval calls it
+            continue
+        member, own = _as_member(listed)
         if member not in found.manager.task_index or "dataset_kwargs" in {**shared, **own}:
             raise RecipeError(
                 f"{PLACE}.tasks: the group '{name}' defines its member '{member}' itself, so that its data cannot be "
                 "pinned; expected members that have a YAML file of their own, with their own `dataset_kwargs`"
             )
-        _add(found, str(member), {**shared, **own})
+        tasks += _add(found, member, {**shared, **own})
+    return tasks
 
 
 def _load(name: str, path: Path) -> dict[str, Any]:

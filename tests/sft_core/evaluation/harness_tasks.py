@@ -55,6 +55,14 @@ group: all_colours
 task: [colours, {task: say_colour, num_fewshot: 2}]
 aggregate_metric_list: [{metric: acc, aggregation: mean, weight_by_size: true, filter_list: [none]}]
 """
+NESTED = """
+group: nested
+task:
+  - group: inner
+    task: [colours]
+    aggregate_metric_list: [{metric: acc, aggregation: mean, weight_by_size: true, filter_list: [none]}]
+  - say_colour
+"""
 CODE = '''
 def tidy(dataset):
     """Leave it as it is."""
@@ -68,7 +76,8 @@ def write_tasks(folder: Path, repeats: int = 1) -> Path:
     rows = [{"thing": thing, "colour": colour} for thing, colour in TRUTH.items()] * repeats
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     tasks.mkdir()
-    for name, text in (("choice", CHOICE), ("generation", GENERATION), ("rolling", ROLLING), ("group", GROUP)):
+    texts = {"choice": CHOICE, "generation": GENERATION, "rolling": ROLLING, "group": GROUP, "nested": NESTED}
+    for name, text in texts.items():
         (tasks / f"{name}.yaml").write_text(text.replace("DATA", str(data)))
     (tasks / "utils.py").write_text(CODE)
     return tasks

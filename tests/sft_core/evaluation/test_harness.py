@@ -147,6 +147,12 @@ def test_a_group_has_a_score_and_the_documents_of_its_tasks(tmp_path: Path, task
     assert said["arguments"][0][0].count("<user>") == 3, "two examples, as the group says"
 
 
+def test_a_group_that_is_defined_within_another_is_measured(tmp_path: Path, tasks: Path) -> None:
+    scores = measure(tmp_path, write_scripted(tmp_path / "model"), tasks, tasks=("nested",))
+    names = {"lm_eval/colours/acc", "lm_eval/say_colour/exact_match", "lm_eval/nested::inner/acc"}
+    assert scores == dict.fromkeys(names, 0.75)
+
+
 def test_the_gate_weighs_a_gain_document_by_document(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path, repeats=10)
     champion, better = tmp_path / "champion", tmp_path / "better"

@@ -157,6 +157,11 @@ def test_a_group_that_defines_a_member_itself_is_refused(tasks: Path, file_diges
         locate(tasks, file_digests, "all_colours")
 
 
+def test_a_task_is_asked_for_once(tasks: Path, file_digests: FileDigests) -> None:
+    with pytest.raises(RecipeError, match="'colours' is asked for by 'all_colours' and by 'colours'"):
+        locate(tasks, file_digests, "all_colours", "colours")
+
+
 def test_an_unknown_task_names_the_one_that_was_meant(tasks: Path, file_digests: FileDigests) -> None:
     with pytest.raises(RecipeError, match="no task 'say_color'; did you mean 'say_colour'"):
         locate(tasks, file_digests, "say_color")
