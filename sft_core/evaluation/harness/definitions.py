@@ -121,10 +121,10 @@ def _read(manager: "TaskManager", config: LmEvalConfig) -> Definitions:
     found = Definitions(manager)
     asked_by: dict[str, str] = {}
     for name in config.tasks:
-        for task in _add(found, name, {}):
-            other = asked_by.setdefault(task, name)
+        for leaf in _add(found, name, {}):
+            other = asked_by.setdefault(leaf, name)
             if other != name and {other, name} & found.groups.keys():
-                raise RecipeError(f"{PLACE}.tasks: '{task}' is asked for by '{other}' and by '{name}'; leave one out")
+                raise RecipeError(f"{PLACE}.tasks: '{leaf}' is asked for by '{other}' and by '{name}'; leave one out")
     for name, task in found.tasks.items():
         _check(name, task, config)
     return found

@@ -10,7 +10,13 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sft_core.errors import RecipeError
-from sft_core.evaluation import HARNESS_SAMPLES_FILE, INTERVALS_FILE, SCORED_ITEMS_FILE, locate_tasks
+from sft_core.evaluation import (
+    HARNESS_SAMPLES_FILE,
+    INTERVALS_FILE,
+    SCORED_ITEMS_FILE,
+    EvaluationPlan,
+    locate_tasks,
+)
 from sft_core.evaluation.run import evaluate
 from sft_core.file_digests import FileDigests
 from sft_core.paired_rows import pair_rows
@@ -30,7 +36,8 @@ def measure(folder: Path, model: Path, include_path: Path, batch_size: int = 16,
     section = {"tasks": ALL, "include_path": str(include_path), **lm_eval}
     plan = plan_of(folder, model, lm_eval=section, batch_size=batch_size, baseline=False)
     located = locate_tasks(plan.evaluation.lm_eval, FileDigests(folder / "digests.sqlite"))
-    return evaluate(plan.model_copy(update={"harness": located}))
+    plan = plan.model_copy(update={"harness": located})
+    return evaluate(EvaluationPlan.model_validate_json(plan.model_dump_json()))  # as it crosses the process boundary
 
 
 def samples_of(folder: Path) -> list[dict[str, Any]]:
