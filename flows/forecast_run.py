@@ -4,6 +4,7 @@ import numpy as np
 
 from flows.prepare_data import PreparedData
 from sft_core.answering import locate_scoring
+from sft_core.evaluation import locate_tasks
 from sft_core.forecast import DataSize, Forecast, forecast
 from sft_core.inputs import locate_inputs
 from sft_core.inspection import lineage_of
@@ -44,6 +45,7 @@ def check_training(recipe: Recipe) -> None:
     ready_to_train(recipe)
     locate_scoring(recipe.evaluation)
     digests = file_digests(open_store(recipe.runtime))
+    locate_tasks(recipe.evaluation.lm_eval, digests)
     check_model(recipe, locate_model(recipe.model, digests), locate_tokenizer(recipe.model, digests), digests)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from flows.links import how_to_open, run_path, run_url
 from flows.prepare_data import PreparedData
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.evaluation import INTERVALS_FILE, SAMPLES_FILE, SCORED_ITEMS_FILE
+from sft_core.evaluation import SAMPLES_FILE, files_beside_run
 from sft_core.launch import read_launch
 from sft_core.recipe import Recipe
 from sft_core.training import MODEL_FOLDER
@@ -69,7 +69,7 @@ def report_run(
     run.set_tags({f"sft.{name}": str(training[name]) for name in TOLD_BY_TRAINER})
     run.set_tags({"sft.num_processes": str(read_launch(recipe.runtime).num_processes)})
     run.record_scorecard(scores, training["global_step"], store.path(scorecard) / SAMPLES_FILE)
-    run.log_files(store.path(scorecard) / name for name in (INTERVALS_FILE, SCORED_ITEMS_FILE))
+    run.log_files(files_beside_run(store.path(scorecard)))
     made = {"train_model": [trained], "evaluate_model": [scorecard], "register_model": [registered]}
     log_stages(run, stage_keys(made))
     report = RunReport(

@@ -5,6 +5,7 @@ from prefect import flow
 from flows.prepare_data import prepare_data
 from flows.score_report import Comparison, ScoreReport, compare_reports, report_scores
 from sft_core.answering import locate_scoring
+from sft_core.evaluation import locate_tasks
 from sft_core.held_out import HeldOutRecipe
 from sft_core.inputs import locate_inputs
 from sft_core.model_content import locate_content
@@ -27,12 +28,13 @@ def score_model(model: str, recipe: HeldOutRecipe) -> ScoreReport:
     tracker = open_tracker(recipe.registry.experiment, store)
     found = find_model(tracker.client, model, store.root / "downloads")
     content, scoring = locate_content(found.folder, digests), locate_scoring(recipe.evaluation)
+    harness = locate_tasks(recipe.evaluation.lm_eval, digests)
     own = recipe.for_model(found.folder)
-    with tracker.run(own, run_key(own, ["score-model", locate_inputs(own, digests), content, scoring])) as run:
+    with tracker.run(own, run_key(own, ["score-model", locate_inputs(own, digests), content, scoring, harness])) as run:
         data = prepare_data(own)
         run.log_dataset(own.name, data.folder, {"eval": data.splits["eval"]}, data.ledger)
         run.log_file(data.report)
-        scorecard = measure_model(own.evaluation, scoring, content, data.dataset, store=store)
+        scorecard = measure_model(own.evaluation, scoring, harness, content, data.dataset, store=store)
         return report_scores(model, own, store, run, found, data, scorecard)
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from flows.prepare_data import PreparedData
 from flows.run_report import range_of
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.evaluation import INTERVALS_FILE, SAMPLES_FILE, SCORED_ITEMS_FILE
+from sft_core.evaluation import SAMPLES_FILE, SCORED_ITEMS_FILE, files_beside_run
 from sft_core.gains import Gain, gains_of
 from sft_core.held_out import HeldOutRecipe
 from sft_core.tables import read_table
@@ -67,7 +67,7 @@ def report_scores(
     manifest, folder, held_out = store.manifest(scorecard), store.path(scorecard), data.splits["eval"]
     scores = manifest.facts["scorecard"]
     run.record_scorecard(scores, 0, folder / SAMPLES_FILE)
-    run.log_files(folder / name for name in (INTERVALS_FILE, SCORED_ITEMS_FILE))
+    run.log_files(files_beside_run(folder))
     run.settle("naming the model")
     record_evaluation(run, found, scores, f"{recipe.name}-eval", held_out["digest"], manifest.made_at)
     made = {"measure_model": [scorecard]}

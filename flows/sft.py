@@ -6,6 +6,7 @@ from flows.links import link_run
 from flows.prepare_data import prepare_data
 from flows.run_report import RunReport, report_run
 from sft_core.answering import locate_scoring
+from sft_core.evaluation import locate_tasks
 from sft_core.inputs import locate_inputs
 from sft_core.model import locate_model
 from sft_core.model_check import check_model
@@ -29,9 +30,10 @@ def sft(recipe: Recipe) -> RunReport:
     inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
     check_model(recipe, model, inputs.tokenizer, digests)
     answering, scoring = recipe.answering_while_training, locate_scoring(recipe.evaluation)
+    harness = locate_tasks(recipe.evaluation.lm_eval, digests)
 
     tracker = open_tracker(recipe.registry.experiment, store)
-    with tracker.run(recipe, run_key(recipe, [inputs, model, scoring])) as run:
+    with tracker.run(recipe, run_key(recipe, [inputs, model, scoring, harness])) as run:
         log_origin(run, recipe, inputs, model, store.root, digests)
         link_run(run)
         data = prepare_data(recipe)
@@ -52,7 +54,7 @@ def sft(recipe: Recipe) -> RunReport:
             run=run,
             store=store,
         )
-        scorecard = evaluate_model(recipe.evaluation, scoring, model, trained, data.dataset, store=store)
+        scorecard = evaluate_model(recipe.evaluation, scoring, harness, model, trained, data.dataset, store=store)
         run.record_metrics(store.path(trained) / METRICS_FILE)
         run.settle("registering the model")
         registered = register_model(

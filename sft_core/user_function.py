@@ -47,7 +47,7 @@ def locate_function(text: str, role: str) -> FunctionRef:
     if function not in names and "*" not in names:
         found = ", ".join(sorted(names)) or "nothing"
         raise RecipeError(f"{what}: expected a function '{function}' in the module, found {found}")
-    content_digest = _digest_code(folder, module, what)
+    content_digest = digest_module(folder, module, what)
     return FunctionRef(name=f"{module}.{function}", folder=str(folder), content_digest=content_digest)
 
 
@@ -70,7 +70,7 @@ def load_function(ref: FunctionRef, role: str, argument: str) -> Callable[..., A
 def _load(ref: FunctionRef, role: str, argument: str) -> Callable[..., Any]:
     folder, (module, _, name) = Path(ref.folder), ref.name.rpartition(".")
     what = f"{role} '{ref.name}'"
-    if _digest_code(folder, module, what) != ref.content_digest:
+    if digest_module(folder, module, what) != ref.content_digest:
         raise RecipeError(f"{what}: its code changed since the run began; run again")
     try:
         function = getattr(_import(folder, module), name, None)
@@ -137,7 +137,17 @@ def _names_bound_in(tree: ast.Module) -> set[str]:
     return names
 
 
-def _digest_code(folder: Path, module: str, what: str) -> str:
+def digest_module(folder: Path, module: str, what: str) -> str:
+    """Digest the code of a module and of what it imports from beside itself, without comments and layout.
+
+    Args:
+        folder: What holds it.
+        module: Its name there.
+        what: Whose it is, for the messages.
+
+    Raises:
+        RecipeError: if a file is not Python.
+    """
     return digest({name: code_text(_parse(file, what)) for name, file in _own_modules(folder, module, what).items()})
 
 

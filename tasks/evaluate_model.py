@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sft_core.answering import Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.evaluation import EvaluationConfig, EvaluationPlan
+from sft_core.evaluation import EvaluationConfig, EvaluationPlan, LocatedTasks
 from sft_core.model import ModelRef
 from sft_core.records import StageOutcome
 from sft_core.training import MODEL_FOLDER
@@ -17,6 +17,7 @@ from tasks.home import log_file
 def evaluate_model(
     config: EvaluationConfig,
     scoring: Scoring,
+    harness: LocatedTasks,
     baseline: ModelRef,
     trained: ArtifactRef,
     dataset: ArtifactRef,
@@ -29,6 +30,7 @@ def evaluate_model(
     plan = EvaluationPlan(
         evaluation=config,
         scoring=scoring,
+        harness=harness,
         step=store.manifest(trained).facts["global_step"],
         model_folder=store.path(trained) / MODEL_FOLDER,
         baseline=baseline if config.baseline else None,

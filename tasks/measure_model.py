@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sft_core.answering import Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.evaluation import EvaluationConfig, EvaluationPlan
+from sft_core.evaluation import EvaluationConfig, EvaluationPlan, LocatedTasks
 from sft_core.model_content import ModelContent
 from sft_core.records import StageOutcome
 from tasks.caching import artifact_task
@@ -16,6 +16,7 @@ from tasks.home import log_file
 def measure_model(
     config: EvaluationConfig,
     scoring: Scoring,
+    harness: LocatedTasks,
     model: ModelContent,
     dataset: ArtifactRef,
     store: ArtifactStore,
@@ -25,6 +26,7 @@ def measure_model(
     plan = EvaluationPlan(
         evaluation=config,
         scoring=scoring,
+        harness=harness,
         model_folder=model.folder,
         baseline=None,
         baseline_seed=0,

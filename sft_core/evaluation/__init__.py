@@ -10,16 +10,20 @@ Importing the room does not import torch: the verb, `sft_core.evaluation.run.eva
 """
 
 from sft_core.evaluation.config import EvaluationConfig
+from sft_core.evaluation.harness import LmEvalConfig, LocatedTasks, locate_tasks
 from sft_core.evaluation.plan import (
+    HARNESS_SAMPLES_FILE,
     INTERVALS_FILE,
     PROGRESS_FILE,
     SAMPLES_FILE,
     SCORECARD_FILE,
     SCORED_ITEMS_FILE,
     EvaluationPlan,
+    files_beside_run,
 )
 
 __all__ = [
+    "HARNESS_SAMPLES_FILE",
     "INTERVALS_FILE",
     "PROGRESS_FILE",
     "SAMPLES_FILE",
@@ -27,4 +31,8 @@ __all__ = [
     "SCORED_ITEMS_FILE",
     "EvaluationConfig",
     "EvaluationPlan",
+    "LmEvalConfig",
+    "LocatedTasks",
+    "files_beside_run",
+    "locate_tasks",
 ]

@@ -1,6 +1,7 @@
 """What is measured on held-out rows."""
 
 from sft_core.answering import AnsweringConfig
+from sft_core.evaluation.harness import LmEvalConfig
 
 
 class EvaluationConfig(AnsweringConfig):
@@ -8,6 +9,7 @@ class EvaluationConfig(AnsweringConfig):
 
     baseline: bool = True
     """Measure the model before training as well, so that the scorecard shows what training did."""
+    lm_eval: LmEvalConfig = LmEvalConfig()
 
     def while_training(self, num_prompts: int) -> AnsweringConfig:
         """The same answers to fewer prompts, without what concerns the final scorecard alone."""

@@ -6,16 +6,25 @@ from pydantic import BaseModel, ConfigDict
 
 from sft_core.answering import Scoring
 from sft_core.evaluation.config import EvaluationConfig
+from sft_core.evaluation.harness import LocatedTasks
 from sft_core.model import ModelRef
 
 SCORECARD_FILE = "scorecard.json"
 SAMPLES_FILE = "samples.jsonl"
+HARNESS_SAMPLES_FILE = "lm_eval_samples.jsonl"
+"""What the model was asked by lm-eval's tasks, and answered; only where there are any."""
 SCORED_ITEMS_FILE = "scored_items.arrow"
 """`SCORED_ITEMS`: what each held-out row adds to each score of the trained model."""
 INTERVALS_FILE = "intervals.json"
 """Score → `low` and `high`, between which it is likely to be over other rows."""
 PROGRESS_FILE = "progress.jsonl"
 """While it runs: how far it is, a line each second; see `sft_core.evaluation.progress`."""
+
+
+def files_beside_run(folder: Path) -> list[Path]:
+    """Of an evaluation's files, those that are laid beside the run as they are."""
+    names = (INTERVALS_FILE, SCORED_ITEMS_FILE, HARNESS_SAMPLES_FILE)
+    return [folder / name for name in names if (folder / name).exists()]
 
 
 class EvaluationPlan(BaseModel):
@@ -26,6 +35,8 @@ class EvaluationPlan(BaseModel):
     evaluation: EvaluationConfig
     scoring: Scoring = Scoring()
     """Where the metrics that the section names are."""
+    harness: LocatedTasks = LocatedTasks()
+    """Tasks of lm-eval that the section names."""
     model_folder: Path
     step: int = 0
     """Optimizer steps behind the model, for the samples."""

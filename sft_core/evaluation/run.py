@@ -15,7 +15,10 @@ from transformers import AutoTokenizer
 from sft_core.answering import Prompts
 from sft_core.answering.answer import Answering, Row, as_lines
 from sft_core.errors import RecipeError
+from sft_core.evaluation.harness.measure import Harness
+from sft_core.evaluation.harness.measure import as_lines as as_task_lines
 from sft_core.evaluation.plan import (
+    HARNESS_SAMPLES_FILE,
     INTERVALS_FILE,
     PROGRESS_FILE,
     SAMPLES_FILE,
@@ -59,6 +62,8 @@ class Measured:
     samples: list[Row] = field(default_factory=list)
     items: list[pa.Table] = field(default_factory=list)
     """`SCORED_ITEMS` each."""
+    task_samples: list[Row] = field(default_factory=list)
+    """Of lm-eval's tasks."""
     num_prompts_cut: int = 0
 
 
@@ -69,17 +74,17 @@ def evaluate(plan: EvaluationPlan) -> dict[str, float]:
     Returns:
         The scorecard: `eval_loss`, where there are several sources `eval_loss/<source>`, `eval_perplexity`,
         `eval_entropy`, `eval_mean_token_accuracy`, the metrics of the answers by name, `num_prompts`,
-        `num_prompts_cut`, and all but the last two with `baseline_` before them.
+        `num_prompts_cut`, `lm_eval/<task>/<metric>`, and all but `num_prompts…` with `baseline_` before them.
 
     Raises:
-        RecipeError: if a metric of the user's fails, or a text is longer than the model can take.
+        RecipeError: if a metric or a task of the user's fails, or a text is longer than the model can take.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = AutoTokenizer.from_pretrained(plan.model_folder)
     blocks = None if plan.eval_folder is None else Blocks(plan.eval_folder, plan.source_of_shard)
-    evaluator = _Evaluator(plan, blocks, _answering(plan, tokenizer), _padding_id(tokenizer))
+    evaluator = _Evaluator(plan, blocks, _answering(plan, tokenizer), _harness(plan), _padding_id(tokenizer))
     trained = evaluator.measure(to_device(load_trained(plan.model_folder), device), "trained", plan.step)
-    scorecard, samples = dict(trained.scores), trained.samples
+    scorecard, samples, task_samples = dict(trained.scores), trained.samples, trained.task_samples
     if evaluator.answering is not None:
         scorecard |= {"num_prompts": len(evaluator.answering.prompts), "num_prompts_cut": trained.num_prompts_cut}
     if plan.baseline is not None:
@@ -87,6 +92,7 @@ def evaluate(plan: EvaluationPlan) -> dict[str, float]:
         before = evaluator.measure(baseline, "baseline", 0)
         scorecard |= {f"baseline_{name}": value for name, value in before.scores.items()}
         samples += before.samples
+        task_samples += before.task_samples
     items = pa.concat_tables([SCORED_ITEMS.empty_table(), *trained.items])
     names = {source: name_of_loss(source, "eval_") for source in (blocks.sources if blocks else ())}
     own_losses = {source: name for source, name in names.items() if name in scorecard}
@@ -94,6 +100,8 @@ def evaluate(plan: EvaluationPlan) -> dict[str, float]:
     for name, content in ((INTERVALS_FILE, intervals_of(items, own_losses)), (SCORECARD_FILE, scorecard)):
         (plan.output_folder / name).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
     (plan.output_folder / SAMPLES_FILE).write_bytes(as_lines(samples))
+    if evaluator.harness is not None:
+        (plan.output_folder / HARNESS_SAMPLES_FILE).write_bytes(as_task_lines(task_samples))
     return scorecard
 
 
@@ -102,6 +110,12 @@ def _answering(plan: EvaluationPlan, tokenizer: "PreTrainedTokenizerBase") -> An
         return None
     prompts = Prompts.read(plan.prompts, plan.evaluation.num_prompts)
     return Answering(plan.evaluation, plan.scoring, prompts, tokenizer) if len(prompts) else None
+
+
+def _harness(plan: EvaluationPlan) -> Harness | None:
+    if not plan.harness.tasks:
+        return None
+    return Harness(plan.evaluation.lm_eval, plan.harness, plan.model_folder, plan.evaluation.batch_size)
 
 
 def _padding_id(tokenizer: "PreTrainedTokenizerBase") -> int:
@@ -114,10 +128,11 @@ class _Evaluator:
     plan: EvaluationPlan
     blocks: Blocks | None
     answering: Answering | None
+    harness: Harness | None
     padding_id: int
 
     def measure(self, model: "PreTrainedModel", name: str, step: int) -> Measured:
-        """Go once over the blocks, and once a setting over the prompts."""
+        """Go once over the blocks, once a setting over the prompts, and over lm-eval's tasks."""
         model.eval()
         if model.config.pad_token_id is None:
             model.config.pad_token_id = self.padding_id
@@ -139,6 +154,11 @@ class _Evaluator:
             found.samples += answered.rows
             found.items.append(items_of_answers(self.answering.prompts, answered.values))
             found.num_prompts_cut = answered.num_prompts_cut
+        if self.harness is not None:
+            tasks = self.harness.measure(model, {"step": step, "model": name})
+            found.scores |= tasks.scores
+            found.items += tasks.items
+            found.task_samples = tasks.samples
         return found
 
 

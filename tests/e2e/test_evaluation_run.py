@@ -1,14 +1,28 @@
 """`sft evaluate` on what a run has left: the same numbers, nothing done twice, and all of it in MLflow."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
 from tests.e2e.conftest import Workspace, write_rows
+from tests.e2e.fake_hub import COMMIT, serve_hub
 
 pytestmark = pytest.mark.e2e
+TASK = """
+task: adding
+dataset_path: org/adding
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{prompt}}"
+doc_to_choice: ["{{completion}}", "-1"]
+doc_to_target: 0
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+"""
 
 
 def evaluate(workspace: Workspace, *arguments: str) -> dict[str, Any]:
@@ -46,12 +60,23 @@ def test_a_registered_model_scores_on_its_own_rows_as_it_did_in_its_run(
     assert set(again["stages"].values()) == {"cached"}
 
 
-def test_two_models_are_compared_on_rows_from_a_file(shared: tuple[Workspace, dict[str, Any]]) -> None:
+def test_two_models_are_compared_on_rows_from_a_file_and_on_a_task_of_lm_eval(
+    shared: tuple[Workspace, dict[str, Any]],
+) -> None:
     workspace, run = shared
     rows = [{"prompt": f"{i} plus {i} is", "completion": f" {2 * i}"} for i in range(12)]
     write_rows(workspace.folder / "other.jsonl", rows)
+    hub, tasks = workspace.folder / "hub", workspace.folder / "tasks"
+    for folder in (hub / "datasets" / "org" / "adding", tasks):
+        folder.mkdir(parents=True)
+    write_rows(hub / "datasets" / "org" / "adding" / "test.jsonl", rows[:7])
+    (tasks / "adding.yaml").write_text(TASK)
     options = ("--data", "other.jsonl", "--set", "evaluation.num_prompts=6", "--set", "evaluation.metrics=[f1]")
-    compared = evaluate(workspace, run["mlflow_run_id"], "--against", run["model_dir"], *options)
+    options += ("--set", "evaluation.lm_eval.tasks=[adding]", "--set", "evaluation.lm_eval.include_path=tasks")
+    with serve_hub(hub) as address:
+        extra = {"HF_ENDPOINT": address, "HF_HOME": str(workspace.folder / "hf"), "HF_HUB_OFFLINE": "0"}
+        online = replace(workspace, variables=tuple(extra.items()))
+        compared = evaluate(online, run["mlflow_run_id"], "--against", run["model_dir"], *options)
     assert compared["model"]["ledger"]["rows_held_out"] == 12
     assert compared["model"]["scorecard"]["num_prompts"] == 6
     gains = compared["gains"]
@@ -59,8 +84,18 @@ def test_two_models_are_compared_on_rows_from_a_file(shared: tuple[Workspace, di
         "eval_loss": 12,
         "eval_mean_token_accuracy": 12,
         "f1": 6,
+        "lm_eval/adding/acc": 7,
     }
     assert {(gain["low"], gain["value"], gain["high"]) for gain in gains.values()} == {(0, 0, 0)}, "one model twice"
+
+    report = compared["model"]
+    folder = Path(report["artifacts"]["measure_model"])
+    inputs = json.loads((folder / "manifest.json").read_text())["payload"]["inputs"]
+    assert [task["data"]["commit"] for task in inputs["harness"]["tasks"]] == [COMMIT]
+    client = MlflowClient(run["tracking_uri"])
+    score = client.get_run(report["mlflow_run_id"]).data.metrics["lm_eval/adding/acc"]
+    assert score == report["scorecard"]["lm_eval/adding/acc"]
+    assert "lm_eval_samples.jsonl" in {file.path for file in client.list_artifacts(report["mlflow_run_id"])}
 
 
 @pytest.mark.parametrize(
