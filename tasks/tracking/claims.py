@@ -9,9 +9,9 @@ A process that died in between leaves its claim behind. On its own machine that 
 counts for as long as whoever waits has seen it for less than `LEASE_SECONDS`.
 
 What this cannot do: a process that is stopped for longer than the lease while it is in loses its claim, and another may
-come in. It looks for its claim before it moves anything and once it is done (`Claim.is_held`), so that this is told; but
-it may be stopped between such a look and the call after it. The same is true of a call that lies on the network until
-the claim is over.
+come in. It looks for its claim before it moves anything and once it is done (`Claim.is_held`), so that this is told;
+but it may be stopped between such a look and the call after it. The same is true of a call that lies on the network
+until the claim is over.
 """
 
 import contextlib

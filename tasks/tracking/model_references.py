@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from sft_core.errors import RecipeError
 from tasks.tracking.addresses import RUN, model_id_of
 from tasks.tracking.model_files import local_folder
+from tasks.tracking.outbox import is_outage
 from tasks.tracking.stores import open_client
 
 CHECKPOINT_TAG = "path"
@@ -111,6 +112,8 @@ def logged_model(client: MlflowClient, reference: str) -> LoggedModel:
         if match := RUN.fullmatch(reference):
             return _of_run(client, match["id"])
     except MlflowException as error:
+        if is_outage(error):
+            raise
         raise RecipeError(f"model '{reference}': MLflow knows none: {error.message}") from error
     raise RecipeError(f"model '{reference}': {EXPECTED}")
 

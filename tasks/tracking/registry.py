@@ -27,6 +27,7 @@ from sft_core.tables import read_table
 from tasks.tracking.addresses import RUN, model_id_of
 from tasks.tracking.claims import claim, on_model
 from tasks.tracking.companion_files import RECIPE_FILE, companion_file
+from tasks.tracking.outbox import is_outage
 from tasks.tracking.stores import open_client
 
 EXPECTED = "expected NAME/VERSION, NAME@ALIAS, NAME for its newest version, each with or without `models:/`, or a run"
@@ -79,6 +80,8 @@ class Registry:
         try:
             return _read(self._client.get_model_version(name, version))
         except MlflowException as error:
+            if is_outage(error):
+                raise
             raise RecipeError(f"model '{name}/{version}': MLflow knows none: {error.message}") from error
 
     def versions(self) -> list[RegisteredVersion]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ RUN_KEY = "sft.run_key"
 PARAMS_A_CALL = 100
 _OPEN_HERE: set[str] = set()
 """Ids of the runs that this process is at work on."""
+_OPENING = threading.Lock()
+"""Held from the look at what is dead until a run of this process is known to be alive."""
 
 
 class Tracker:
@@ -85,10 +88,10 @@ class Tracker:
             TrackerAwayError: if MLflow does not answer when the run is opened, when the block asks it for something, or
                 for a long time at its end.
         """
-        with self._telling_outages():
+        with self._telling_outages(), _OPENING:
             close_dead_runs(self.client, self.experiment_id, _OPEN_HERE)
             run = self._open(recipe, run_key)
-        _OPEN_HERE.add(run.run_id)
+            _OPEN_HERE.add(run.run_id)
         try:
             with self._telling_outages():
                 yield run

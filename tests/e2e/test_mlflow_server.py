@@ -122,10 +122,9 @@ def test_another_machine_downloads_the_champion_and_measures_it(team: Team, anot
     expected = {name: value for name, value in team.second["scorecard"].items() if not name.startswith("baseline_")}
     assert report["scorecard"] == pytest.approx(expected, rel=1e-6)
     assert (another_machine.home / "downloads" / report["model_id"] / "model" / "config.json").exists()
-    [measured] = [
-        point for point in team.client.get_logged_model(report["model_id"]).metrics if point.key == "exact_match"
-    ]
-    assert measured.value == report["scorecard"]["exact_match"]
+    points = team.client.get_logged_model(report["model_id"]).metrics
+    measured = {point.value for point in points if point.key == "exact_match"}
+    assert measured == {report["scorecard"]["exact_match"]}, "by its run and by the evaluation"
     command = [sys.executable, "-m", "sft_cli.main", "chat", "models:/sums@champion", "--json", "--max-tokens", "2"]
     told = subprocess.run(
         command,
@@ -140,7 +139,7 @@ def test_another_machine_downloads_the_champion_and_measures_it(team: Team, anot
 
 def test_another_machine_takes_the_champion_back_and_brings_it_again(team: Team, another_machine: Workspace) -> None:
     assert ok(another_machine, "rollback", "sums")["aliases"] == {"champion": "1"}
-    judged = ok(team.here, "promote", "sums/2")
+    judged = ok(another_machine, "promote", "sums/2")
     assert (judged["is_promoted"], judged["numbers"]["rule"]) == (False, "rolled back")
     forced = ok(another_machine, "promote", "sums/2", "--force", "mended")
     assert forced["aliases"] == {"champion": "2", "previous": "1"}

@@ -327,7 +327,7 @@ def test_aliases_do_not_move_under_a_claim_that_was_lost(home: Home, monkeypatch
     assert home.aliases == {"champion": "1"}
     with monkeypatch.context() as patch:
         patch.setattr(registry, "set_alias", lambda *_: lose())
-        with pytest.raises(StageFailedError, match="but not alone: .* expected .*'2'.* found .*'1'"):
+        with pytest.raises(StageFailedError, match=r"but not alone: .* expected .*'2'.* found .*'1'"):
             registry.move(NAME, "1", {"champion": "2"})
 
 
