@@ -7,7 +7,6 @@ an alias finds the record of how it came there, and of a move that was cut short
 
 import contextlib
 import json
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,14 +23,13 @@ from sft_core.errors import RecipeError, StageFailedError
 from sft_core.evaluation import SCORED_ITEMS_FILE
 from sft_core.promotion import CHAMPION
 from sft_core.tables import read_table
-from tasks.tracking.addresses import RUN, model_id_of
+from tasks.tracking.addresses import model_id_of, parse_model
 from tasks.tracking.claims import claim, on_model
 from tasks.tracking.companion_files import RECIPE_FILE, companion_file
 from tasks.tracking.outbox import is_outage
 from tasks.tracking.stores import open_client
 
 EXPECTED = "expected NAME/VERSION, NAME@ALIAS, NAME for its newest version, each with or without `models:/`, or a run"
-_ADDRESS = re.compile(r"(models:/)?(?P<name>[^/@:]+)(/(?P<version>\d+)|@(?P<alias>[^/@:]+))?")
 VERDICT_FILE = "verdict.json"
 
 
@@ -100,16 +98,16 @@ class Registry:
         Raises:
             RecipeError: if there is none.
         """
-        if match := RUN.fullmatch(reference):
-            found = self._client.search_model_versions(f"run_id = '{match['id']}'")
+        address = parse_model(reference)
+        if address is None or address.model_id:
+            raise RecipeError(f"model '{reference}': {EXPECTED}")
+        if address.run_id:
+            found = self._client.search_model_versions(f"run_id = '{address.run_id}'")
             if not found:
                 raise RecipeError(f"model '{reference}': no version was registered by this run; {EXPECTED}")
             return _read(max(found, key=lambda version: int(version.version)))
-        match = _ADDRESS.fullmatch(reference)
-        if match is None:
-            raise RecipeError(f"model '{reference}': {EXPECTED}")
-        name = match["name"]
-        number = match["version"] or (self.aliases(name).get(match["alias"]) if match["alias"] else self._newest(name))
+        name, alias = str(address.name), address.alias
+        number = address.version or (self.aliases(name).get(alias) if alias else self._newest(name))
         if number is None:
             has = ", ".join(f"{alias} = {version}" for alias, version in sorted(self.aliases(name).items())) or "none"
             raise RecipeError(f"model '{reference}': there is no such alias or version; aliases of '{name}': {has}")
