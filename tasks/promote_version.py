@@ -6,6 +6,7 @@
 
 Two promotions at once lose none: processes with one home wait for each other at a file lock; and whoever finds, when
 it wants to move the aliases, that the champion is not the one it compared with, compares again (`Registry.move`).
+Verdict and tags are written before the aliases: a promotion that is cut short in between is made by the next call.
 """
 
 import getpass
@@ -62,14 +63,19 @@ def judge(
             verdict = verdict if reason is None else force(verdict, reason)
             if verdict.rule == "is champion":
                 return verdict  # what made it champion stays on record
-            moves = _moves(verdict, aliases)
-            if not moves or registry.move(version.name, aliases.get(CHAMPION), moves):
-                break
-        else:
-            raise StageFailedError(f"the champion of '{version.name}' changed {ATTEMPTS} times while it was compared")
-        registry.tag_version(version.name, version.version, _tags(verdict, version))
-    registry.log_verdict(version, verdict.as_json())
-    return verdict
+            registry.log_verdict(version, verdict.as_json())
+            if _carry_out(registry, version, verdict, aliases):
+                return verdict
+        raise StageFailedError(f"the champion of '{version.name}' changed {ATTEMPTS} times while it was compared")
+
+
+def _carry_out(registry: Registry, version: RegisteredVersion, verdict: Verdict, aliases: Mapping[str, str]) -> bool:
+    """Tag the version and move the aliases; whether the verdict still held when they were to be moved."""
+    moves, tags = _moves(verdict, aliases), _tags(verdict, version)
+    if moves:
+        return registry.move(version.name, aliases.get(CHAMPION), moves, {version.version: tags})
+    registry.tag_version(version.name, version.version, tags)
+    return True
 
 
 def comparable_by(model_folder: Path, dataset: Path) -> dict[str, str]:

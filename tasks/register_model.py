@@ -1,6 +1,7 @@
 """Log the model to MLflow, register it, and let the gate decide whether it becomes champion (`promote_version`)."""
 
 import json
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -67,16 +68,25 @@ def register_model(
 
     with TemporaryDirectory(dir=folder.parent, suffix=folder.suffix) as beside:  # swept with the folder after a kill
         companions.write(Path(beside))
-        model_id = log_model(run, model_name, training / MODEL_FOLDER, Path(beside), step, tags, proven)
+        key = folder.suffix.removeprefix(".")  # of this registration, as the store names its folder
+        model_id = log_model(run, model_name, training / MODEL_FOLDER, Path(beside), step, tags, proven, key)
     data = (f"{recipe.recipe.name}-eval", splits["eval"]["digest"]) if "eval" in splits else None
+    measured = {name: value for name, value in scores.items() if not name.startswith("baseline_")}
     if data is not None:
-        measured = {name: value for name, value in scores.items() if not name.startswith("baseline_")}
-        run.record_model_scores(model_id, step, measured, data)
-    log_checkpoints(run, training, made_from, data)
-    version = tracker.registry.register(model_name, model_id, run.run_id, tags)
-    verdict = judge(store, tracker.registry, config.gate, tracker.registry.version(model_name, version))
+        now = int(time.time() * 1000)
+        run.insist("scoring the model", lambda: run.record_model_scores(model_id, step, measured, data, now))
+    run.insist("logging checkpoints", lambda: log_checkpoints(run, training, made_from, data))
+    registry = tracker.registry
+    version = run.insist("registering the model", lambda: registry.register(model_name, model_id, run.run_id, tags))
+    verdict = run.insist(
+        "judging the model", lambda: judge(store, registry, config.gate, registry.version(model_name, version))
+    )
     facts = ModelVersion(
-        name=model_name, version=version, model_id=model_id, is_champion=verdict.is_promoted, verdict=verdict.reason
+        name=model_name,
+        version=version,
+        model_id=model_id,
+        is_champion=verdict.is_promoted or verdict.rule == "is champion",  # by a call whose answer was lost
+        verdict=verdict.reason,
     )
     (folder / "version.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
     return StageOutcome(facts=facts.model_dump())

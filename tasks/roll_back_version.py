@@ -46,11 +46,13 @@ def roll_back_version(name: str, reason: str | None, registry: Registry, store: 
                 f"go back to; `sft promote {name}/VERSION --force REASON` makes another one champion"
             )
         previous = _before(registry, name, restored)
-        if not registry.move(name, champion, {CHAMPION: restored, PREVIOUS: previous}):
-            raise RecipeError(f"model '{name}': somebody moved the champion meanwhile; look at it and try again")
         signed = signed_now() + (f": {reason}" if reason else "")
-        registry.tag_version(name, champion, {ROLLED_BACK: f"{signed}; version {restored} took its place"})
-        registry.tag_version(name, restored, {"sft.restored": f"{signed}; in the place of version {champion}"})
+        record = {
+            champion: {ROLLED_BACK: f"{signed}; version {restored} took its place"},
+            restored: {"sft.restored": f"{signed}; in the place of version {champion}"},
+        }
+        if not registry.move(name, champion, {CHAMPION: restored, PREVIOUS: previous}, record):
+            raise RecipeError(f"model '{name}': somebody moved the champion meanwhile; look at it and try again")
     return RollBack(name, restored, champion, previous)
 
 

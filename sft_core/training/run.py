@@ -58,6 +58,8 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
     add_special_tokens(tokenizer, plan.model.additional_special_tokens)
     if plan.eos_token is not None:
         tokenizer.eos_token = plan.eos_token
+    if plan.chat_template is not None:
+        tokenizer.chat_template = plan.chat_template
     model = _model_to_train(plan, tokenizer)
     splits = {
         split: Blocks(folder, plan.source_of_shard)
@@ -90,6 +92,7 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
     if end_request is not None:
         end_request.listen(plan.output_folder)
         trainer.is_end_requested = lambda: end_request.is_made
+    trainer.kept_with_weights = tokenizer
     resumed_from = _train(trainer, plan)
     save_probe(trainer, plan)
     is_merged = save_model(trainer, plan, tokenizer)

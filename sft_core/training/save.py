@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.trainer import TRAINING_ARGS_NAME
 
 from sft_core.modeling import (
     Probe,
@@ -71,12 +72,12 @@ def save_model(trainer: SupervisedTrainer, plan: TrainPlan, tokenizer: "PreTrain
     sharding = getattr(trainer.accelerator.state, "fsdp_plugin", None)
     if sharding is not None:  # the Trainer writes shards into checkpoints alone, and for a model folder nothing
         sharding.set_state_dict_type("FULL_STATE_DICT")
-    trainer.save_model(str(adapter if training.peft else folder))
+    saved = adapter if training.peft else folder
+    trainer.save_model(str(saved))
     if not trainer.is_world_process_zero():
         return is_merged
+    (saved / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle with paths of this machine, which no model needs
     if training.peft:
         is_merged = deliver_adapter(adapter, folder, plan.model, tokenizer, training.seed, training.merge_adapter)
-    if plan.chat_template is not None:
-        tokenizer.chat_template = plan.chat_template
     tokenizer.save_pretrained(folder)
     return is_merged

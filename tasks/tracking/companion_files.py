@@ -23,7 +23,8 @@ def companion_file(client: MlflowClient, model_id: str, name: str, downloads: Pa
         None if there is no such file, or no such model any more.
     """
     try:
-        here = local_folder(client.get_logged_model(model_id))
+        model = client.get_logged_model(model_id)
+        here = local_folder(model)
         if here is not None:
             return here / name if (here / name).exists() else None
         if name not in {item.path for item in client.list_logged_model_artifacts(model_id)}:
@@ -34,4 +35,5 @@ def companion_file(client: MlflowClient, model_id: str, name: str, downloads: Pa
         raise
     folder = downloads / model_id
     folder.mkdir(parents=True, exist_ok=True)
-    return Path(artifacts.download_artifacts(artifact_uri=f"models:/{model_id}/{name}", dst_path=str(folder)))
+    # an address models:/<id>/<file> is one of a registered model to MLflow
+    return Path(artifacts.download_artifacts(artifact_uri=f"{model.artifact_location}/{name}", dst_path=str(folder)))

@@ -6,6 +6,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tasks.owners import HEARTBEAT_TAG, is_this_process, why_dead
+from tasks.tracking.claims import claim, on_run
 
 CLOSED_TAG = "sft.closed"
 """Why somebody else ended the run."""
@@ -25,13 +26,21 @@ def close_dead_runs(client: MlflowClient, experiment_id: str, open_here: Set[str
     while True:
         page = client.search_runs([experiment_id], "attributes.status = 'RUNNING'", page_token=token)
         for run in page:
-            why = _why_dead(run, open_here)
-            if why is not None:
-                client.set_tag(run.info.run_id, CLOSED_TAG, why)
-                client.set_terminated(run.info.run_id, "KILLED", int(_heard_of(run) * 1000))
+            if _why_dead(run, open_here) is not None:
+                _close(client, run.info.run_id, open_here)
         token = page.token
         if not token:
             return
+
+
+def _close(client: MlflowClient, run_id: str, open_here: Set[str]) -> None:
+    """Close a run, unless somebody who looked at the same time has closed it, and goes on in it by now."""
+    with claim(on_run(client, run_id)):
+        run = client.get_run(run_id)
+        why = _why_dead(run, open_here)
+        if run.info.status == "RUNNING" and why is not None:
+            client.set_tag(run_id, CLOSED_TAG, why)
+            client.set_terminated(run_id, "KILLED", int(heard_of(run) * 1000))
 
 
 def _why_dead(run: Run, open_here: Set[str]) -> str | None:
@@ -40,9 +49,9 @@ def _why_dead(run: Run, open_here: Set[str]) -> str | None:
         return None
     if is_this_process(tags):
         return "this process is no longer at work on it"
-    return why_dead(tags, _heard_of(run))
+    return why_dead(tags, heard_of(run))
 
 
-def _heard_of(run: Run) -> float:
-    """In seconds since 1970."""
+def heard_of(run: Run) -> float:
+    """When a run's owner was last heard of, in seconds since 1970."""
     return float(run.data.tags.get(HEARTBEAT_TAG, run.info.start_time / 1000))

@@ -1,19 +1,26 @@
 """A trained model as an entity of MLflow: weights, what loads them, and what they were made from."""
 
+import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+import requests
 from mlflow import pyfunc
 from mlflow.entities import LoggedModel
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, Object, Property
 
+from sft_core.errors import TrackerAwayError
 from sft_core.serving import DEFAULT_MAX_TOKENS
 from tasks.tracking.model_files import check_stored, local_folder, store_folder
 from tasks.tracking.model_references import CHECKPOINT_TAG
 from tasks.tracking.tracked_run import TrackedRun
 
+KEY_TAG = "sft.artifact.register_model"
+"""Of a logged model: the key of the registration that it was logged for."""
 Proof = Callable[[Path, Path], Mapping[str, str]]
 """Takes the folder of stored weights and that of the code beside them, and returns tags that tell what was found."""
 
@@ -26,6 +33,7 @@ def log_model(
     step: int,
     tags: Mapping[str, str],
     prove: Proof | None = None,
+    key: str | None = None,
 ) -> str:
     """Log a model folder without loading it here and without a second copy on the way.
 
@@ -40,24 +48,45 @@ def log_model(
         step: Optimizer step of the weights.
         tags: What it was made from.
         prove: Raises if the stored model is not the one that was trained; None: nothing is proven.
+        key: Of the registration that it is logged for, by which an attempt that MLflow's absence ended is gone on with;
+            None: by nobody but this call.
 
     Returns:
         The id of the logged model.
 
     Raises:
-        Exception: whatever went wrong; the logged model is then FAILED.
+        TrackerAwayError: if MLflow is away for long; a call with the same key goes on with what it has then.
+        Exception: whatever else went wrong; the logged model is then FAILED.
     """
-    client = run.client
-    model = client.create_logged_model(run.experiment_id, name=name, source_run_id=run.run_id, tags=dict(tags))
+    known = {**tags, KEY_TAG: key or uuid.uuid4().hex}
+    model = run.insist("logging the model", lambda: _begun(run, name, known))
+    if model.status == "READY":
+        return str(model.model_id)
     try:
-        _write_mlmodel(extra_files, run.run_id, model.model_id, is_chat=(folder / "chat_template.jinja").exists())
-        client.set_logged_model_tags(model.model_id, dict(_store(run, model, folder, extra_files, prove)))
-        client.finalize_logged_model(model.model_id, "READY")
-    except BaseException:
-        client.finalize_logged_model(model.model_id, "FAILED")
+        found = _store(run, model, folder, extra_files, prove)
+    except TrackerAwayError:
         raise
-    run.attach_model(model.model_id, step)
+    except BaseException:
+        with suppress(MlflowException, requests.RequestException):  # why it failed is told by what it failed of
+            run.client.finalize_logged_model(model.model_id, "FAILED")
+        raise
+    run.insist("the end of logging the model", lambda: _end(run, model, found, step))
     return str(model.model_id)
+
+
+def _begun(run: TrackedRun, name: str, tags: Mapping[str, str]) -> LoggedModel:
+    """The model that was begun with this key in the run, or a new one."""
+    query = f"source_run_id = '{run.run_id}' AND tags.`{KEY_TAG}` = '{tags[KEY_TAG]}'"
+    for model in run.client.search_logged_models([run.experiment_id], query):
+        if model.name == name and model.status != "FAILED":
+            return model
+    return run.client.create_logged_model(run.experiment_id, name=name, source_run_id=run.run_id, tags=dict(tags))
+
+
+def _end(run: TrackedRun, model: LoggedModel, found: Mapping[str, str], step: int) -> None:
+    run.client.set_logged_model_tags(model.model_id, dict(found))
+    run.attach_model(model.model_id, step)
+    run.client.finalize_logged_model(model.model_id, "READY")
 
 
 def _store(
@@ -65,14 +94,18 @@ def _store(
 ) -> Mapping[str, str]:
     """Store all files and prove them; the extra ones come last, for one of them may take another's place."""
     here = local_folder(model)
+    _write_mlmodel(extra_files, run.run_id, model.model_id, is_chat=(folder / "chat_template.jinja").exists())
     found = prove(folder, extra_files / "code") if prove and not here else {}
     replaced = {path.relative_to(extra_files / "model").as_posix() for path in (extra_files / "model").rglob("*")}
-    store_folder(run.client, model, folder, "model", replaced)
-    run.client.log_model_artifacts(model.model_id, str(extra_files))
-    if here:
-        return prove(here / "model", here / "code") if prove else {}
-    check_stored(run.client, model.model_id, {"model": folder, "": extra_files})
-    return found
+
+    def send() -> None:
+        store_folder(run.client, model, folder, "model", replaced)
+        run.client.log_model_artifacts(model.model_id, str(extra_files))
+        if not here:
+            check_stored(run.client, model.model_id, {"model": folder, "": extra_files})
+
+    run.insist("uploading the model", send)
+    return prove(here / "model", here / "code") if prove and here else found
 
 
 def log_checkpoint(run: TrackedRun, step: int, folder: Path, tags: Mapping[str, str]) -> str:

@@ -25,7 +25,7 @@ def local_folder(model: LoggedModel) -> Path | None:
 
 
 def store_folder(client: MlflowClient, model: LoggedModel, folder: Path, below: str, left_out: Set[str]) -> None:
-    """Store a folder's files with a logged model.
+    """Store a folder's files with a logged model; those that an earlier attempt has stored are not sent again.
 
     Args:
         client: Of the store.
@@ -37,7 +37,14 @@ def store_folder(client: MlflowClient, model: LoggedModel, folder: Path, below: 
     location = local_folder(model)
     if location is not None and link_folder(folder, location / below, left_out):
         return
-    client.log_model_artifacts(model.model_id, str(folder), below)
+    stored = dict(_stored(client, model.model_id, below))
+    if not stored:  # all at once, because MLflow then sends several at a time
+        client.log_model_artifacts(model.model_id, str(folder), below)
+        return
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder).as_posix()
+        if name not in left_out and stored.get(f"{below}/{name}") != file.stat().st_size:
+            client.log_model_artifact(model.model_id, str(file), f"{below}/{name}".rpartition("/")[0])
 
 
 def link_folder(folder: Path, target: Path, left_out: Set[str]) -> bool:
@@ -50,13 +57,19 @@ def link_folder(folder: Path, target: Path, left_out: Set[str]) -> bool:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             name = file.relative_to(folder)
             if name.as_posix() not in left_out:
-                (target / name).parent.mkdir(parents=True, exist_ok=True)
-                os.link(file.resolve(), target / name)
+                _link(file.resolve(), target / name)
     except OSError:  # another file system, or one without links
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(target)
         return False
     return True
+
+
+def _link(file: Path, target: Path) -> None:
+    if target.exists() and target.samefile(file):  # from an earlier attempt
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.link(file, target)
 
 
 def check_stored(client: MlflowClient, model_id: str, folders: dict[str, Path]) -> None:

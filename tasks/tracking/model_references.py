@@ -1,6 +1,5 @@
 """Where the model lies that somebody names: a folder, a run, or an address in MLflow."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,16 +8,14 @@ from mlflow.entities import LoggedModel
 from mlflow.exceptions import MlflowException
 
 from sft_core.errors import RecipeError
-from tasks.tracking.addresses import RUN, model_id_of
+from tasks.tracking.addresses import model_id_of, parse_model
 from tasks.tracking.model_files import local_folder
+from tasks.tracking.outbox import is_outage
 from tasks.tracking.stores import open_client
 
 CHECKPOINT_TAG = "path"
 """Where a checkpoint lies that is known to MLflow without being copied there."""
 EXPECTED = "expected a model's folder, a run's id, `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or `models:/MODEL_ID`"
-_ALIAS = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>.+)")
-_VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)")
-_MODEL_ID = re.compile(r"(models:/)?(?P<id>m-[0-9a-f]{32})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +96,23 @@ def logged_model(client: MlflowClient, reference: str) -> LoggedModel:
     Raises:
         RecipeError: if there is none.
     """
+    address = parse_model(reference)
+    if address is None:
+        raise RecipeError(f"model '{reference}': {EXPECTED}")
     try:
-        if match := _ALIAS.fullmatch(reference):
-            version = client.get_model_version_by_alias(match["name"], match["alias"])
+        if address.run_id:
+            return _of_run(client, address.run_id)
+        if address.model_id:
+            return client.get_logged_model(address.model_id)
+        if address.scheme and address.alias:
+            version = client.get_model_version_by_alias(address.name, address.alias)
             return client.get_logged_model(model_id_of(str(version.source)))
-        if match := _VERSION.fullmatch(reference):
-            version = client.get_model_version(match["name"], match["version"])
+        if address.scheme and address.version:
+            version = client.get_model_version(address.name, address.version)
             return client.get_logged_model(model_id_of(str(version.source)))
-        if match := _MODEL_ID.fullmatch(reference):
-            return client.get_logged_model(match["id"])
-        if match := RUN.fullmatch(reference):
-            return _of_run(client, match["id"])
     except MlflowException as error:
+        if is_outage(error):
+            raise
         raise RecipeError(f"model '{reference}': MLflow knows none: {error.message}") from error
     raise RecipeError(f"model '{reference}': {EXPECTED}")
 

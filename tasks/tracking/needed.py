@@ -10,8 +10,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
+from tasks.owners import why_dead
 from tasks.tracking.addresses import local_path
-from tasks.tracking.claims import is_gone
+from tasks.tracking.dead_runs import heard_of
 from tasks.tracking.lineage import ARTIFACT
 from tasks.tracking.registry import Registry
 
@@ -124,7 +125,7 @@ def _living_runs(client: MlflowClient, keep_runs: int) -> Iterator[tuple[Run, st
     """Runs that are running, as far as is known, and the newest ones; each with why it counts."""
     experiments = [one.experiment_id for one in client.search_experiments(view_type=ViewType.ALL)]
     for run in _runs(client, experiments, "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY):
-        if not is_gone(run.data.tags.get("sft.host"), run.data.tags.get("sft.pid")):
+        if "sft.host" not in run.data.tags or why_dead(run.data.tags, heard_of(run)) is None:
             yield run, f"run {run.info.run_id[:8]} is running"
     if keep_runs:
         newest = client.search_runs(experiments, max_results=keep_runs, order_by=["attributes.start_time DESC"])

@@ -1,12 +1,12 @@
 """Registered models: versions, aliases, tags.
 
 MLflow has no way to move an alias only if nobody moved it meanwhile, so `move` makes one: a claim (`claims.py`) keeps
-others out while it looks at the aliases and sets them.
+others out while it looks at the aliases and sets them. What the record says of a move is written first: whoever reads
+an alias finds the record of how it came there, and of a move that was cut short the aliases are as they were.
 """
 
 import contextlib
 import json
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from sft_core.artifact import ArtifactStore
-from sft_core.errors import RecipeError
+from sft_core.errors import RecipeError, StageFailedError
 from sft_core.evaluation import SCORED_ITEMS_FILE
 from sft_core.promotion import CHAMPION
 from sft_core.tables import read_table
-from tasks.tracking.addresses import RUN, model_id_of
-from tasks.tracking.claims import claim
+from tasks.tracking.addresses import model_id_of, parse_model
+from tasks.tracking.claims import claim, on_model
 from tasks.tracking.companion_files import RECIPE_FILE, companion_file
+from tasks.tracking.outbox import is_outage
 from tasks.tracking.stores import open_client
 
 EXPECTED = "expected NAME/VERSION, NAME@ALIAS, NAME for its newest version, each with or without `models:/`, or a run"
-_ADDRESS = re.compile(r"(models:/)?(?P<name>[^/@:]+)(/(?P<version>\d+)|@(?P<alias>[^/@:]+))?")
 VERDICT_FILE = "verdict.json"
 
 
@@ -57,9 +57,13 @@ class Registry:
         self._client = client
 
     def register(self, name: str, model_id: str, run_id: str, tags: Mapping[str, str]) -> str:
-        """Make a logged model the next version of a registered model; return the version."""
+        """Make a logged model the next version of a registered model; return the version. One that it is already, from
+        a call whose answer was lost, is left as it is."""
         with contextlib.suppress(MlflowException):  # it is there already
             self._client.create_registered_model(name)
+        for found in self._client.search_model_versions(f"name = '{name}' AND run_id = '{run_id}'"):
+            if model_id_of(str(found.source)) == model_id:
+                return str(found.version)
         version = self._client.create_model_version(
             name, f"models:/{model_id}", run_id, tags=dict(tags), model_id=model_id
         )
@@ -74,6 +78,8 @@ class Registry:
         try:
             return _read(self._client.get_model_version(name, version))
         except MlflowException as error:
+            if is_outage(error):
+                raise
             raise RecipeError(f"model '{name}/{version}': MLflow knows none: {error.message}") from error
 
     def versions(self) -> list[RegisteredVersion]:
@@ -92,16 +98,16 @@ class Registry:
         Raises:
             RecipeError: if there is none.
         """
-        if match := RUN.fullmatch(reference):
-            found = self._client.search_model_versions(f"run_id = '{match['id']}'")
+        address = parse_model(reference)
+        if address is None or address.model_id:
+            raise RecipeError(f"model '{reference}': {EXPECTED}")
+        if address.run_id:
+            found = self._client.search_model_versions(f"run_id = '{address.run_id}'")
             if not found:
                 raise RecipeError(f"model '{reference}': no version was registered by this run; {EXPECTED}")
             return _read(max(found, key=lambda version: int(version.version)))
-        match = _ADDRESS.fullmatch(reference)
-        if match is None:
-            raise RecipeError(f"model '{reference}': {EXPECTED}")
-        name = match["name"]
-        number = match["version"] or (self.aliases(name).get(match["alias"]) if match["alias"] else self._newest(name))
+        name, alias = str(address.name), address.alias
+        number = address.version or (self.aliases(name).get(alias) if alias else self._newest(name))
         if number is None:
             has = ", ".join(f"{alias} = {version}" for alias, version in sorted(self.aliases(name).items())) or "none"
             raise RecipeError(f"model '{reference}': there is no such alias or version; aliases of '{name}': {has}")
@@ -125,26 +131,46 @@ class Registry:
         """Point an alias at a version."""
         self._client.set_registered_model_alias(name, alias, version)
 
-    def move(self, name: str, champion: str | None, aliases: Mapping[str, str | None]) -> bool:
+    def move(
+        self,
+        name: str,
+        champion: str | None,
+        aliases: Mapping[str, str | None],
+        record: Mapping[str, Mapping[str, str | None]] | None = None,
+    ) -> bool:
         """Move aliases, all in order, if the champion is still the one that was looked at.
 
         Args:
             name: The model.
             champion: Which version has to be champion now; None: none has.
             aliases: Alias → its new version; None removes it.
+            record: Version → what its tags say of the move, as in `tag_version`.
 
         Returns:
             Whether they were moved: not, if the champion is another by now.
+
+        Raises:
+            StageFailedError: if others may have moved them meanwhile, because this process was stopped for long.
         """
-        with claim(self._client, name):
+        with claim(on_model(self._client, name)) as held:
             present = self.aliases(name)
             if present.get(CHAMPION) != champion:
                 return False
-            for alias, version in aliases.items():
-                if version is not None:
-                    self.set_alias(name, alias, version)
+            for version, tags in (record or {}).items():
+                self.tag_version(name, version, tags)
+            if not held.is_held():
+                return False
+            for alias, target in aliases.items():
+                if target is not None:
+                    self.set_alias(name, alias, target)
                 elif alias in present:
                     self._client.delete_registered_model_alias(name, alias)
+            if not held.is_held():
+                raise StageFailedError(
+                    f"the aliases of '{name}' were moved, but not alone: this process was stopped for so long that "
+                    f"others could move them meanwhile; expected {dict(aliases)}, found {self.aliases(name)}: look at "
+                    "them, and use `sft promote` or `sft rollback` if they are not what they should be"
+                )
             return True
 
     def tag_version(self, name: str, version: str, tags: Mapping[str, str | None]) -> None:

@@ -8,10 +8,10 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import requests
@@ -29,6 +29,7 @@ from tasks.progress import tell
 from tasks.tracking.outbox import Call, Outbox, is_outage
 from tasks.tracking.points import Points
 
+T = TypeVar("T")
 TICK_SECONDS = 1.0
 """Between two looks at the trainer's metrics."""
 PATIENCE_SECONDS = 600.0
@@ -99,25 +100,37 @@ class TrackedRun(Placement):
             TrackerAwayError: if it does not answer for `PATIENCE_SECONDS`.
             MlflowException: if it refused something.
         """
-        deadline, is_told = time.monotonic() + self._patience_seconds, False
+        self.insist(before, lambda: self._outbox.deliver([] if self.is_finished else [self._beat]))
+        if self._refusal is not None:
+            raise self._refusal
+
+    def insist(self, what: str, call: Callable[[], T]) -> T:
+        """Make a call, again and again while MLflow is away.
+
+        Args:
+            what: The call is, for people.
+            call: Has to mean the same when it is made twice.
+
+        Raises:
+            TrackerAwayError: if MLflow does not answer for `PATIENCE_SECONDS`, counted from its first silence.
+            Exception: whatever else the call raises.
+        """
+        deadline = None
         while True:
             try:
-                self._outbox.deliver([] if self.is_finished else [self._beat])
-                break
+                return call()
             except Exception as error:
                 if not is_outage(error):
                     raise
-                if time.monotonic() >= deadline:
-                    raise TrackerAwayError.at(self.tracking_uri, error) from error
-                if not is_told:
-                    is_told = True
+                if deadline is None:
+                    deadline = time.monotonic() + self._patience_seconds
                     tell(
-                        f"MLflow at {self.tracking_uri} does not answer; {before} waits for it, for up to "
+                        f"MLflow at {self.tracking_uri} does not answer; {what} waits for it, for up to "
                         f"{self._patience_seconds / 60:.0f} minutes"
                     )
+                elif time.monotonic() >= deadline:
+                    raise TrackerAwayError.at(self.tracking_uri, error) from error
                 time.sleep(RETRY_SECONDS)
-        if self._refusal is not None:
-            raise self._refusal
 
     def finish(self) -> None:
         """Bring all that is left to MLflow, and set the status FINISHED; a run that was finished before stays as it
@@ -251,5 +264,8 @@ class TrackedRun(Placement):
         self.set_tags({"mlflow.note.content": markdown})
 
     def attach_model(self, model_id: str, step: int) -> None:
-        """Name a logged model as the run's output."""
+        """Name a logged model as the run's output; one that is named already stays as it is."""
+        outputs = self.client.get_run(self.run_id).outputs
+        if outputs is not None and model_id in {output.model_id for output in outputs.model_outputs}:
+            return
         self.client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step)])

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from mlflow.exceptions import MlflowException
 from sft_core.artifact import ArtifactStore
 from sft_core.errors import StageInterruptedError, TrackerAwayError
 from sft_core.recipe import Recipe
+from tasks.progress import tell
 from tasks.provenance import RecipeText, environment, origin_tags, recipe_params
+from tasks.tracking.claims import claim, on_run
 from tasks.tracking.dead_runs import CLOSED_TAG, close_dead_runs
 from tasks.tracking.outbox import is_outage
 from tasks.tracking.registry import Registry
@@ -23,6 +26,8 @@ RUN_KEY = "sft.run_key"
 PARAMS_A_CALL = 100
 _OPEN_HERE: set[str] = set()
 """Ids of the runs that this process is at work on."""
+_OPENING = threading.Lock()
+"""Held from the look at what is dead until a run of this process is known to be alive."""
 
 
 class Tracker:
@@ -83,10 +88,10 @@ class Tracker:
             TrackerAwayError: if MLflow does not answer when the run is opened, when the block asks it for something, or
                 for a long time at its end.
         """
-        with self._telling_outages():
+        with self._telling_outages(), _OPENING:
             close_dead_runs(self.client, self.experiment_id, _OPEN_HERE)
             run = self._open(recipe, run_key)
-        _OPEN_HERE.add(run.run_id)
+            _OPEN_HERE.add(run.run_id)
         try:
             with self._telling_outages():
                 yield run
@@ -108,22 +113,40 @@ class Tracker:
             raise
 
     def _open(self, recipe: Recipe, run_key: str) -> TrackedRun:
-        run_id = self._find(run_key) or self._create(recipe, run_key)
-        found = self.client.get_run(run_id)
-        if found.info.status != "FINISHED":
-            self._begin(recipe, found)
+        run_id = self._take_up(recipe, run_key) or self._create(recipe, run_key)
         return TrackedRun(self.client, self.tracking_uri, self.experiment_id, run_id, self._patience_seconds)
 
-    def _find(self, run_key: str) -> str | None:
-        """The newest run of this key that nobody is at work on."""
+    def _take_up(self, recipe: Recipe, run_key: str) -> str | None:
+        """Go on in the newest run of this key that nobody is at work on. Of two that want to go on in it at once, one
+        does; to the other it is a run that somebody is at work on."""
         runs = self.client.search_runs(
             [self.experiment_id], f"tags.`{RUN_KEY}` = '{run_key}'", order_by=["attributes.start_time DESC"]
         )
-        return next((str(run.info.run_id) for run in runs if run.info.status != "RUNNING"), None)
+        at_work = []
+        for run in runs:
+            status = self._take(recipe, run)
+            if status != "RUNNING":
+                return str(run.info.run_id)
+            at_work.append(str(run.info.run_id))
+        if at_work:
+            tell(f"somebody is at work on this recipe in run {', '.join(at_work)} of MLflow; this start gets its own")
+        return None
+
+    def _take(self, recipe: Recipe, run: Run) -> str:
+        """Go on in a run that was closed and not finished; return the status that it was found in."""
+        if run.info.status in ("RUNNING", "FINISHED"):
+            return str(run.info.status)
+        with claim(on_run(self.client, run.info.run_id)):
+            found = self.client.get_run(run.info.run_id)
+            if found.info.status not in ("RUNNING", "FINISHED"):
+                self._begin(recipe, found)
+            return str(found.info.status)
 
     def _create(self, recipe: Recipe, run_key: str) -> str:
         tags = {RUN_KEY: run_key, "sft.recipe": recipe.name, **origin_tags()}
-        return str(self.client.create_run(self.experiment_id, tags=tags, run_name=recipe.name).info.run_id)
+        run = self.client.create_run(self.experiment_id, tags=tags, run_name=recipe.name)
+        self._begin(recipe, run)
+        return str(run.info.run_id)
 
     def _begin(self, recipe: Recipe, run: Run) -> None:
         """Say who is at work on a run, and what it is of; an attempt that died here may have said a part of it."""

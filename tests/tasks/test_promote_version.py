@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from sft_core.artifact import ArtifactStore
-from sft_core.errors import RecipeError
+from sft_core.errors import RecipeError, StageFailedError
 from sft_core.promotion import GateConfig, Verdict
 from tasks import promote_version
+from tasks.owners import owner_tags
 from tasks.promote_version import judge
 from tasks.roll_back_version import RollBack, roll_back_version
 from tasks.tracking import RegisteredVersion, Tracker, claims
@@ -263,7 +264,7 @@ def test_only_one_at_a_time_is_within_a_claim(home: Home) -> None:
 
     def enter() -> None:
         nonlocal inside, most
-        with claims.claim(home.tracker.client, NAME):
+        with claims.claim(claims.on_model(home.tracker.client, NAME)):
             inside += 1
             most = max(most, inside)
             time.sleep(0.05)
@@ -277,26 +278,72 @@ def test_only_one_at_a_time_is_within_a_claim(home: Home) -> None:
     assert most == 1
 
 
-@pytest.mark.parametrize("left", ["0.0 1 elsewhere", "{now} 999999999 {host}"], ids=["long ago", "a dead process"])
-def test_a_claim_that_nobody_holds_any_more_keeps_nobody_out(home: Home, left: str) -> None:
-    import socket
+def leave_a_claim(home: Home, **owner: str) -> None:
+    left = json.dumps({**owner_tags(), **owner})
+    home.tracker.client.set_registered_model_tag(NAME, claims.CLAIM + "left", left)
 
+
+def test_a_claim_of_a_dead_process_keeps_nobody_out(home: Home) -> None:
     home.add(2.5)
-    value = left.format(now=time.time(), host=socket.gethostname())
-    home.tracker.client.set_registered_model_tag(NAME, claims.CLAIM + "left", value)
+    leave_a_claim(home, **{"sft.pid": "999999999"})
     started = time.monotonic()
-    with claims.claim(home.tracker.client, NAME):
+    with claims.claim(claims.on_model(home.tracker.client, NAME)):
         pass
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < claims.LEASE_SECONDS / 2
     assert not home.tracker.client.get_registered_model(NAME).tags
 
 
-def test_a_living_claim_keeps_others_out(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_from_elsewhere_counts_as_long_as_it_is_seen_to_be_young(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the clock over there says: its heartbeat is of 1970 here."""
     home.add(2.5)
-    home.tracker.client.set_registered_model_tag(NAME, claims.CLAIM + "x", f"{time.time()} 1 elsewhere")
+    leave_a_claim(home, **{"sft.host": "elsewhere", "sft.heartbeat": "0"})
     monkeypatch.setattr(claims, "PATIENCE_SECONDS", 0.5)
     with (
-        pytest.raises(RuntimeError, match=r"stays claimed by others: .* 1 elsewhere"),
-        claims.claim(home.tracker.client, NAME),
+        pytest.raises(RuntimeError, match=r"stays claimed by others: process \d+ on host elsewhere"),
+        claims.claim(claims.on_model(home.tracker.client, NAME)),
     ):
         raise AssertionError
+    monkeypatch.setattr(claims, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(claims, "LEASE_SECONDS", 0.5)
+    with claims.claim(claims.on_model(home.tracker.client, NAME)):
+        pass
+
+
+def test_aliases_do_not_move_under_a_claim_that_was_lost(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the process was stopped for longer than its claim counts: before the move, or in its middle."""
+    home.judge(home.add(2.5))
+    home.add(2.4)
+    registry, client = home.tracker.registry, home.tracker.client
+
+    def lose() -> None:
+        for tag in client.get_registered_model(NAME).tags:
+            client.delete_registered_model_tag(NAME, tag)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "tag_version", lambda *_: lose())
+        assert not registry.move(NAME, "1", {"champion": "2"}, {"2": {}})
+    assert home.aliases == {"champion": "1"}
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "set_alias", lambda *_: lose())
+        with pytest.raises(StageFailedError, match=r"but not alone: .* expected .*'2'.* found .*'1'"):
+            registry.move(NAME, "1", {"champion": "2"})
+
+
+def test_a_promotion_that_was_cut_short_is_made_by_the_next_call(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record comes before the aliases, so nobody is champion without one."""
+    home.judge(home.add(2.5))
+    version = home.add(2.4)
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(home.tracker.registry, "set_alias", die)
+        with pytest.raises(KeyboardInterrupt):
+            home.judge(version)
+    assert home.aliases == {"champion": "1"}
+    assert home.judge(version).rule == "better"
+    assert home.aliases == {"champion": "2", "previous": "1"}
+    assert home.tags("2")["sft.promoted_over"] == "1"

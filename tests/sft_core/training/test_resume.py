@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sft_core.serving import ChatModel
 from sft_core.subprocesses import INTERRUPTED_FILE
 from sft_core.training.checkpoints import newest_checkpoint
 from tests.sft_core.training.tiny_training import STEPS, TinyTraining, tiny_training
@@ -99,6 +100,22 @@ def test_a_finished_training_run_again_only_writes_its_results(root: Path, unint
     uninterrupted.finish()
     assert uninterrupted.outcome() == before
     assert uninterrupted.result()["resumed_from"] == STEPS
+
+
+def test_one_can_talk_to_a_checkpoint_as_to_the_model(uninterrupted: TinyTraining) -> None:
+    checkpoint = newest_checkpoint(uninterrupted.folder)
+    assert checkpoint is not None
+    assert checkpoint.manifest.step == STEPS
+    assert "tokenizer.json" in checkpoint.manifest.files, "it is not whole without"
+    models = [ChatModel(folder) for folder in (checkpoint.folder, uninterrupted.folder / "model")]
+    answers = [model.say("two and", 5, 0.0, lambda _: None) for model in models]
+    assert answers[0] == answers[1]
+
+
+def test_the_model_names_nothing_of_this_machine(uninterrupted: TinyTraining) -> None:
+    files = [file for file in (uninterrupted.folder / "model").iterdir() if file.suffix != ".safetensors"]
+    assert "config.json" in {file.name for file in files}
+    assert [file.name for file in files if str(uninterrupted.folder).encode() in file.read_bytes()] == []
 
 
 @pytest.mark.slow
