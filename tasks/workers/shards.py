@@ -1,6 +1,8 @@
 """The door to the workers: the artifacts of many shards, built wherever the recipe says.
 
-The default was measured on two busy cores, on 60 shards of 1,000 rows (`benchmarks/task_runners.py`).
+`processes` is the default, not `threads`. A thread a shard is slower: each short call of the encoder gives up the
+interpreter's lock, and waits up to 5 ms for a thread that is at work in Python to give it back. Several threads that do
+nothing but encode one shard do not wait, which is what a few shards without workers get.
 """
 
 import functools
@@ -80,16 +82,22 @@ def _start(task_runner: str, num_workers: int, address: str | None, home: Path) 
     if task_runner == "processes":
         return Pool.of_processes(num_workers)
     try:
-        if task_runner == "dask":
-            from tasks.workers.on_dask import OnDask as Cluster
-        else:
-            from tasks.workers.on_ray import OnRay as Cluster
+        return _cluster(task_runner)(num_workers, address, home)
     except ImportError as error:
         raise RecipeError(
             f"runtime.task_runner: {task_runner} needs a package that is missing ({error}); pip install "
             f"'sft[{task_runner}]'"
         ) from error
-    return Cluster(num_workers, address, home)
+
+
+def _cluster(task_runner: str) -> Callable[[int, str | None, Path], Runner]:
+    if task_runner == "dask":
+        from tasks.workers.on_dask import OnDask
+
+        return OnDask
+    from tasks.workers.on_ray import OnRay
+
+    return OnRay
 
 
 @contextmanager
