@@ -8,7 +8,7 @@ Both turn one JSONL into blocks of `--max-length` tokens (`bfd`), with completio
 labels where it holds chats:
 
     ours    locate and digest the inputs → ingest → detect → render → tokenize → pack → Arrow shards, by the rooms that
-            the tasks call, one shard after the other in this process as `tasks/workers.py` has few of them, encoded by
+            the tasks call, one shard after the other in this process as `tasks/workers` has few of them, encoded by
             as many threads as there are cores; no Prefect, no artifact store
     TRL     `load_dataset("json")` → rename the two columns → `SFTTrainer._prepare_dataset(packing=True)`, which is all
             that the constructor does to a data set; the trainer around it is built once, outside the clock

@@ -3,6 +3,9 @@
     PYTHONPATH=. python benchmarks/scale.py --rows 10000 100000 1000000    # one line a size
     PYTHONPATH=. python benchmarks/scale.py --rows 1000000 --append 10000  # then append, and compare with a cold run
     PYTHONPATH=. python benchmarks/scale.py --rows 200000 --trl            # and TRL 1.16 on the same file
+    PYTHONPATH=. python benchmarks/scale.py --rows 100000 --shard-rows 100 # 1,000 shards, and their task runs
+    PYTHONPATH=. python benchmarks/scale.py --rows 100000 --files 100000   # so many files of a row each
+    PYTHONPATH=. python benchmarks/scale.py --rows 200000 --runner threads # by another `runtime.task_runner`
 
 The command runs as people run it, Prefect included, against a Prefect server that this script starts on the loopback
 (its process is not counted; with `--embedded` there is none, and the one inside the command is). Memory is the
@@ -59,20 +62,51 @@ def _measure(folder: Path, num_rows: int, url: str | None, options: argparse.Nam
     folder.mkdir()
     data = folder / "rows.jsonl"
     write_rows(data, num_rows, options.turns)
-    recipe = _write_recipe(folder, data, options.turns)
+    source = data.stat().st_size / 1e6
+    recipe = _write_recipe(folder, _shared_out(data, options.files), options)
     cold = _prepare(recipe, folder / "home", url)
-    source, store = data.stat().st_size / 1e6, _megabytes(folder / "home" / "artifacts")
+    store = _megabytes(folder / "home" / "artifacts")
     print(
         f"| {num_rows:,} | {cold.seconds:.1f} | {num_rows / cold.seconds:,.0f} | {cold.peak_mb:,.0f} | {source:,.1f} | "
         f"{store:,.1f} | {store / source:.2f} |",
         flush=True,
     )
+    if options.shard_rows or options.files:
+        shards, seconds = _work_before_packing(folder / "home")
+        print(f"\n{shards:,} shards of all stages before packing, made in {seconds:.1f} worker seconds", flush=True)
+        again = _prepare(recipe, folder / "home", url)
+        print(f"again without a change: {again.seconds:.1f} s", flush=True)
+        print(f"task runs on the server: {_task_runs(url)}\n" if url else "", flush=True)
     if options.append:
         _append(folder, data, recipe, num_rows, url, options)
     if options.trl:
         seconds = _trl(data, folder / "trl", options.turns)
         print(f"\nTRL {seconds:.1f} s, ours {cold.seconds:.1f} s: {seconds / cold.seconds:.2f} times as fast\n")
     shutil.rmtree(folder)
+
+
+def _shared_out(data: Path, num_files: int | None) -> Path:
+    """The rows in so many files of a folder, where that is asked for, each as many as the others."""
+    if not num_files:
+        return data
+    lines = data.read_bytes().splitlines(keepends=True)
+    folder = data.parent / "files"
+    folder.mkdir()
+    for number in range(num_files):
+        own = lines[number * len(lines) // num_files : (number + 1) * len(lines) // num_files]
+        (folder / f"{number:06d}.jsonl").write_bytes(b"".join(own))
+    return folder
+
+
+def _task_runs(url: str) -> dict[str, int]:
+    """How many task runs a Prefect server has recorded, by their state."""
+    found: dict[str, int] = {}
+    for state in ("COMPLETED", "FAILED", "CRASHED", "RUNNING", "PENDING"):
+        content = json.dumps({"task_runs": {"state": {"type": {"any_": [state]}}}}).encode()
+        request = urllib.request.Request(f"{url}/task_runs/count", content, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request) as answer:
+            found[state.lower()] = json.loads(answer.read())
+    return {state: count for state, count in found.items() if count}
 
 
 def _append(
@@ -148,14 +182,17 @@ def _megabytes(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
-def _write_recipe(folder: Path, data: Path, turns: int | None) -> Path:
+def _write_recipe(folder: Path, data: Path, options: argparse.Namespace) -> Path:
+    turns = options.turns
+    grain = {"shard_rows": options.shard_rows} if options.shard_rows else {}
     columns = {} if turns else {"columns": {"prompt": "question", "completion": "answer"}}
     chat = {"chat": {"chat_template_path": "chatml", "assistant_only_loss": True}} if turns else {}
     recipe = {
         "name": "scale",
         "model": {"init": "config", "config": {"model_type": "llama"}, "tokenizer": str(TOKENIZER)},
-        "sources": [{"path": str(data), **columns}],
+        "sources": [{"path": str(data), **columns, **grain}],
         "packing": {"packing": True},
+        "runtime": {"task_runner": options.runner},
         **chat,
     }
     path = folder / "recipe.yaml"
@@ -204,6 +241,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time `sft prepare` as rows grow.")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--turns", type=int, help="make chats of so many problems")
+    parser.add_argument("--shard-rows", type=int, help="rows a shard; by default the recipe's")
+    parser.add_argument("--files", type=int, help="share the rows out to so many files")
+    parser.add_argument("--runner", default="processes", help="threads, processes, dask or ray")
     parser.add_argument("--append", type=int, help="append so many rows, and prepare again")
     parser.add_argument("--trl", action="store_true", help="time TRL on the same file")
     parser.add_argument("--embedded", action="store_true", help="without a Prefect server")

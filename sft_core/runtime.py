@@ -5,9 +5,9 @@ But for one number: how many processes train decides which blocks share a step, 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sft_core.fingerprint import Placement
 from sft_core.section import Section
@@ -19,13 +19,29 @@ class RuntimeConfig(Section, Placement):
     home: str | None = None
     """Folder of all state: artifacts, Prefect's and MLflow's default databases. By default `$SFT_HOME`, else `.sft`."""
     num_workers: int | None = Field(default=None, ge=1)
-    """Processes that prepare shards side by side; by default one per core. The result is the same for any number."""
+    """Workers that prepare shards side by side; by default one per core. The result is the same for any number."""
+    task_runner: Literal["threads", "processes", "dask", "ray"] = "processes"
+    """Where the shards of a stage are made, with the same result: by `threads` of this process, by `processes` beside
+    (up to four shards without any), or by the workers of a Dask or a Ray cluster that share this home (`pip install
+    'sft[dask]'`, `'sft[ray]'`)."""
+    task_runner_address: str | None = Field(default=None, min_length=1)
+    """Of Dask's scheduler (`tcp://10.0.0.1:8786`) or of Ray's head (`10.0.0.1:6379`). Without it a cluster of
+    `num_workers` processes is started on this machine for the run."""
     num_processes: int = Field(default=1, ge=1)
     """Training processes on each machine, one per GPU. The simple way; `launch` says the rest."""
     launch: dict[str, Any] = {}
     """Options of `accelerate launch` by their long names, for example `{use_fsdp: true, fsdp_version: 2}`, or
     `config_file`, the YAML that `accelerate config` writes; options lie over the file. What would change the result
     (precision, compilation, clipping) belongs to `training` and is refused here."""
+
+    @model_validator(mode="after")
+    def _only_a_cluster_has_an_address(self) -> Self:
+        if self.task_runner_address and self.task_runner not in ("dask", "ray"):
+            raise ValueError(
+                f"`task_runner_address` is a cluster's, and `task_runner` is `{self.task_runner}`: set that to dask or "
+                "ray, or leave the address out"
+            )
+        return self
 
     def home_folder(self, environment: Mapping[str, str]) -> Path:
         """The absolute folder of all state.

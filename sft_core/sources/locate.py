@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sft_core.errors import DataError, RecipeError
-from sft_core.file_digests import FileDigests
+from sft_core.file_digests import FileDigests, Remembered
 from sft_core.records import FunctionRef
 from sft_core.sources.config import SourceSpec
 from sft_core.sources.file_kind import compression_of, format_of, known_endings
@@ -59,7 +59,8 @@ def _locate(spec: SourceSpec, digests: FileDigests) -> LocatedSource:
     for path in found.paths:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty; expected at least one row")
-    pieces = tuple(piece for path in found.paths for piece in _cut(path, found.root, spec, digests))
+    with digests.together() as known:
+        pieces = tuple(piece for path in found.paths for piece in _cut(path, found.root, spec, known))
     if not pieces:
         raise no_row_error(spec.source_name, found.paths)
     return LocatedSource(spec, found.paths, pieces, found.commit, transform)
@@ -71,7 +72,7 @@ def no_row_error(source: str, paths: tuple[Path, ...]) -> DataError:
     return DataError(f"source '{source}': no row in {named}{', …' if len(paths) > 5 else ''}")
 
 
-def _cut(path: Path, root: Path, spec: SourceSpec, digests: FileDigests) -> tuple[Piece, ...]:
+def _cut(path: Path, root: Path, spec: SourceSpec, digests: Remembered) -> tuple[Piece, ...]:
     file_format = spec.file_format or format_of(path)
     if file_format is None:
         raise RecipeError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sft_core.errors import DataError
-from sft_core.file_digests import FileDigests, file_stamp
+from sft_core.file_digests import Remembered, file_stamp
 from sft_core.fingerprint import code_digest, digest_bytes
 from sft_core.sources.config import SourceSpec
 from sft_core.sources.cut import Range, cut_lines
@@ -74,7 +74,7 @@ def cut_file(
     spec: SourceSpec,
     file_format: FileFormat,
     compression: Compression | None,
-    digests: FileDigests,
+    digests: Remembered,
 ) -> tuple[Piece, ...]:
     """Cut one file into pieces and digest each, reading it only if it changed since the last time.
 

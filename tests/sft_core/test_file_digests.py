@@ -1,5 +1,6 @@
 """Digests of files are remembered, and made again when a file changes."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -104,3 +105,28 @@ def test_many_files_have_the_digests_that_each_has_and_are_remembered(
         assert file_digests.remember(path, "digest", lambda: 1 / 0) == digest_file(path)
     paths[2].write_text("other")
     assert file_digests.of_files(paths) == [digest_file(path) for path in paths]
+
+
+def test_what_many_files_hold_is_written_together_and_at_the_end_if_one_fails(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.txt" for number in range(5)]
+    for file in files:
+        file.write_text(file.name)
+    digests = FileDigests(tmp_path / "digests.sqlite")
+    with contextlib.suppress(ZeroDivisionError), digests.together() as known:
+        assert [known.of_file(file) for file in files] == [digest_file(file) for file in files]
+        assert digests.remember(files[0], "digest", lambda: "not yet written") == "not yet written"
+        known.remember(files[0], "ratio", lambda: 1 / 0)
+    assert [digests.remember(file, "digest", lambda: 1 / 0) for file in files] == [digest_file(file) for file in files]
+
+
+def test_a_thousand_files_are_written_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sft_core.file_digests.FILES_WRITTEN_TOGETHER", 2)
+    files = [tmp_path / f"{number}.txt" for number in range(3)]
+    for file in files:
+        file.write_text(file.name)
+    digests = FileDigests(tmp_path / "digests.sqlite")
+    with digests.together() as known:
+        for file in files:
+            known.of_file(file)
+        assert digests.remember(files[1], "digest", lambda: 1 / 0) == digest_file(files[1])
+        assert digests.remember(files[2], "digest", lambda: "waits") == "waits"

@@ -1,6 +1,7 @@
 """Artifacts of many shards, made side by side: the same ones, whole or not at all."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from sft_core.artifact import ArtifactStore, Plan, plan_artifact
 from sft_core.errors import DataError, StageFailedError
 from sft_core.records import StageOutcome
 from sft_core.runtime import RuntimeConfig
-from tasks.workers import INLINE_SHARDS, ShardWorkers, Work, shard_workers
+from tasks.workers import ShardWorkers, Work, shard_workers
+from tasks.workers.shards import INLINE_SHARDS
 
 NUM_SHARDS = INLINE_SHARDS + 3
 
@@ -28,6 +30,13 @@ def fail_at_three(number: int, folder: Path) -> StageOutcome:
 def end_at_three(number: int, folder: Path) -> StageOutcome:
     if number == 3:
         os._exit(9)
+    return write_square(number, folder)
+
+
+def die_once_at_three(flag: Path, number: int, folder: Path) -> StageOutcome:
+    if number == 3 and not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
     return write_square(number, folder)
 
 

@@ -1,0 +1,53 @@
+"""What is done for one shard, and what it is given to."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sft_core.artifact import ArtifactRef, ArtifactStore, Plan
+from sft_core.errors import StageFailedError
+from sft_core.records import StageOutcome
+
+Unit = Callable[[], Any]
+"""One shard's work with all that it needs, as it is sent to a worker: nothing is asked back but that it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What fills the folder of one shard's artifact: `verb(*arguments, folder)`."""
+
+    verb: Callable[..., StageOutcome]
+    arguments: tuple[Any, ...]
+
+    def build(self, store: ArtifactStore, plan: Plan) -> ArtifactRef:
+        """Make the artifact unless it exists."""
+        return store.build(plan, lambda folder: self.verb(*self.arguments, folder))
+
+
+class Runner(Protocol):
+    """Does units of work somewhere; starts what it needs for that when it is first given some."""
+
+    def run(self, units: Sequence[Unit]) -> Generator[None]:
+        """Do them all, and yield after each. A generator that is closed early takes back what had not begun.
+
+        Raises:
+            StageFailedError: if a worker died; what was finished is kept.
+            Exception: the first error of any unit, as it was raised.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what was started."""
+        ...
+
+
+def died(who: str, then: str) -> StageFailedError:
+    """Say that a worker ended without a word.
+
+    Args:
+        who: Which, in words.
+        then: What to change.
+    """
+    return StageFailedError(
+        f"{who} ended without a word, as it does when memory runs out; what was finished is kept: run again, {then}"
+    )
