@@ -7,6 +7,7 @@ millions of rows costs one shard. Hashing the others takes about a second for a 
 """
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -201,7 +202,7 @@ def _hashes(records: pa.ChunkedArray) -> Iterator[bytes]:
         _, offsets, data = chunk.buffers()
         ends = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1].tolist()
         content = memoryview(data or b"")
-        for start, end in zip(ends[:-1], ends[1:], strict=True):
+        for start, end in itertools.pairwise(ends):
             yield hashlib.blake2b(content[start:end], digest_size=CONTENT_BYTES).digest()
 
 

@@ -19,6 +19,8 @@ from tasks.provenance import RecipeText
 from tasks.proving import prove
 from tasks.tracking import TrackedRun, Tracker, log_model
 
+NOT_ASKED = "registered; the gate was not asked (`registry.promote`)"
+
 
 class ModelVersion(BaseModel):
     """A registered version, and whether it became champion."""
@@ -74,9 +76,10 @@ def register_model(
         run.record_model_scores(model_id, step, measured, data)
     log_checkpoints(run, training, made_from, data)
     version = tracker.registry.register(model_name, model_id, run.run_id, tags)
-    verdict = judge(store, tracker.registry, config.gate, tracker.registry.version(model_name, version))
-    facts = ModelVersion(
-        name=model_name, version=version, model_id=model_id, is_champion=verdict.is_promoted, verdict=verdict.reason
-    )
+    is_champion, verdict = False, NOT_ASKED
+    if config.promote:
+        decided = judge(store, tracker.registry, config.gate, tracker.registry.version(model_name, version))
+        is_champion, verdict = decided.is_promoted, decided.reason
+    facts = ModelVersion(name=model_name, version=version, model_id=model_id, is_champion=is_champion, verdict=verdict)
     (folder / "version.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
     return StageOutcome(facts=facts.model_dump())

@@ -37,7 +37,7 @@ def test_a_data_set_is_the_same_as_itself_and_as_its_copy(prepared: Prepared, co
         assert all(one.is_same and not one.moved and not one.examples for one in found.sources.values())
         assert all(before == after for before, after in found.lengths.values())
         assert sum(before for before, _ in found.formats.values()) == 51
-        assert [pair for pair in found.rejected.values()] == [(1, 1)]
+        assert list(found.rejected.values()) == [(1, 1)]
 
 
 def test_rows_are_told_by_file_row_and_line(prepared: Prepared, copied: Lineage) -> None:
@@ -67,5 +67,5 @@ def test_lengths_are_those_of_whole_rows(prepared: Prepared) -> None:
 
 def test_records_that_are_gone_are_told(prepared: Prepared, copied: Lineage) -> None:
     records(copied, "chats", 0).unlink()
-    with pytest.raises(RecipeError, match="'chats'.*cannot be compared"):
+    with pytest.raises(RecipeError, match=r"'chats'.*cannot be compared"):
         difference_of(prepared.lineage, copied)
