@@ -55,7 +55,7 @@ def test_trials_share_their_data_and_the_best_is_told(place: Workspace, swept: d
     assert swept["metric"] == "eval_loss"
     assert swept["best"]["number"] == 2
     assert all(trial["low"] < trial["score"] < trial["high"] for trial in swept["trials"])
-    table = list(csv.DictReader(Path(swept["table"]).open()))
+    table = list(csv.DictReader(Path(swept["table"]).read_text().splitlines()))
     assert [load_value(row[RATE]) for row in table] == [1e-4, 3e-3]
     assert [float(row["eval_loss"]) for row in table] == [trial["score"] for trial in swept["trials"]]
 
