@@ -43,7 +43,8 @@ def best(
     """The best models by a number, on the same held-out data; without --data, which data sets there are results for."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_best, show_data_sets
-        from tasks.tracking.lookup_models import choose_data, less_is_better, measured_by
+        from sft_core.promotion import less_is_better
+        from tasks.tracking.lookup_models import choose_data, measured_by
 
         found = measured_by(history, metric, name, less_is_better(metric) if is_most is None else not is_most)
         result = {"status": "completed", "metric": metric}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sft_cli import evaluating, find, promoting, pruning
+from sft_cli import evaluating, find, promoting, pruning, retraining, sweeping
 from sft_cli.chat import chat
 from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
@@ -161,6 +161,9 @@ app.command()(promoting.promote)
 app.command()(promoting.rollback)
 app.command()(pruning.prune)
 app.command()(evaluating.evaluate)
+app.command()(sweeping.sweep)
+app.command()(retraining.retrain)
+app.command()(retraining.diff)
 app.command()(chat)
 
 

@@ -48,12 +48,21 @@ LOST = frozenset({"worse", "equal", "small gain", "too few rows", "noise"})
 """Measured against the champion, and not promoted."""
 
 
+Direction = Literal["minimize", "maximize"]
+LESS_IS_BETTER = ("loss", "perplexity", "entropy")
+
+
+def less_is_better(metric: str) -> bool:
+    """Whether a metric's name says that less of it is better."""
+    return any(word in metric for word in LESS_IS_BETTER)
+
+
 class GateConfig(Section):
     """What a version needs for the alias `champion`."""
 
     metric: str = "eval_loss"
     """A number of the scorecard."""
-    direction: Literal["minimize", "maximize"] = "minimize"
+    direction: Direction = "minimize"
     """Whether less or more of it is better."""
     threshold: float | None = None
     """The metric has to be at least this good."""
@@ -77,6 +86,9 @@ class RegistryConfig(Section):
     """In MLflow's registry; by default the recipe's name."""
     experiment: str = "sft"
     """MLflow experiment of the run."""
+    promote: bool = True
+    """Whether the gate is asked when the model is registered. Without it the version is registered and no alias moves;
+    `sft promote` asks the gate at any time."""
     gate: GateConfig = GateConfig()
 
 

@@ -16,8 +16,9 @@ from sft_core.aliases import notice_of, our_path, resolve_aliases
 from sft_core.counterparts import counterpart
 from sft_core.errors import RecipeError
 from sft_core.recipe import Recipe
+from sft_core.section import Section
 
-AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class _Loader(yaml.SafeLoader):
@@ -89,8 +90,8 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
     return parse_as(Recipe, content, where)
 
 
-def parse_as(kind: type[AnyRecipe], content: dict[str, Any], where: str) -> AnyRecipe:
-    """Check the content of a recipe of some kind; as `parse_recipe`."""
+def parse_as(kind: type[AnySection], content: dict[str, Any], where: str) -> AnySection:
+    """Check the content of a recipe of some kind, or of another section; as `parse_recipe`."""
     try:
         return kind.model_validate(content)
     except ValidationError as error:
@@ -108,9 +109,9 @@ def lay_over(content: dict[str, Any], override: str) -> list[str]:
     if not equals or not all(keys):
         raise RecipeError(f"--set: expected dotted.path=value, found '{override}'")
     try:
-        value = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {path}: expected a YAML value, found '{text}'") from error
+        value = load_value(text)
+    except RecipeError as error:
+        raise RecipeError(f"--set {path}: {error}") from error
     here: Any = content
     for depth, key in enumerate(keys):
         is_last = depth == len(keys) - 1
@@ -125,6 +126,18 @@ def lay_over(content: dict[str, Any], override: str) -> list[str]:
         else:
             raise RecipeError(f"--set {path}: '{'.'.join(keys[:depth])}' is a value, not a section")
     return [] if path == written.strip() else [notice_of(written.strip(), content)]
+
+
+def load_value(text: str) -> Any:
+    """Read one value as a recipe's file would give it.
+
+    Raises:
+        RecipeError: if it is no YAML.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"expected a YAML value, found '{text}'") from error
 
 
 def _step_into_list(items: list[Any], key: str, value: Any, is_last: bool, path: str) -> Any:

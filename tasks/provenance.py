@@ -14,7 +14,11 @@ from typing import Any
 import yaml
 from prefect.runtime import flow_run
 
+from sft_core.answering import locate_scoring
+from sft_core.file_digests import FileDigests
 from sft_core.fingerprint import Placement, code_digest, digest
+from sft_core.inputs import locate_inputs
+from sft_core.model import locate_model
 from sft_core.recipe import Recipe
 from sft_core.section import Section
 from tasks.owners import owner_tags
@@ -35,11 +39,32 @@ class RecipeText(Placement):
         self.yaml: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def run_key(recipe: Recipe, inputs: Any) -> str:
-    """Identify a run: the same recipe over the same bytes with the same code is the same run, resumed or reused."""
+def run_key(recipe: Recipe, inputs: Any, code: str | None = None) -> str:
+    """Identify a run: the same recipe over the same bytes with the same code is the same run, resumed or reused.
+
+    Args:
+        recipe: What is run.
+        inputs: What it is run on.
+        code: The digest of another run's code, to ask whether all else is the same; None: of this code.
+    """
     left_out = {"runtime", "sources", "model", *recipe.idle_sections}
     sections = {name: value for name, value in recipe if name not in left_out}
-    return digest({"recipe": sections, "inputs": inputs, "code": code_digest(ROOMS)})
+    return digest({"recipe": sections, "inputs": inputs, "code": code or code_digest(ROOMS)})
+
+
+def identify(recipe: Recipe, digests: FileDigests, code: str | None = None) -> str:
+    """The key of the run that a recipe would be now.
+
+    Args:
+        recipe: What would be run.
+        digests: What is known of files.
+        code: As in `run_key`.
+
+    Raises:
+        UserError: if something that it is made from is not there.
+    """
+    inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
+    return run_key(recipe, [inputs, model, locate_scoring(recipe.evaluation)], code)
 
 
 def origin_tags() -> dict[str, str]:

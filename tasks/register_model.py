@@ -20,6 +20,8 @@ from tasks.provenance import RecipeText
 from tasks.proving import prove
 from tasks.tracking import TrackedRun, Tracker, log_model
 
+NOT_ASKED = "registered; the gate was not asked (`registry.promote`)"
+
 
 class ModelVersion(BaseModel):
     """A registered version, and whether it became champion."""
@@ -78,15 +80,13 @@ def register_model(
     run.insist("logging checkpoints", lambda: log_checkpoints(run, training, made_from, data))
     registry = tracker.registry
     version = run.insist("registering the model", lambda: registry.register(model_name, model_id, run.run_id, tags))
-    verdict = run.insist(
-        "judging the model", lambda: judge(store, registry, config.gate, registry.version(model_name, version))
-    )
-    facts = ModelVersion(
-        name=model_name,
-        version=version,
-        model_id=model_id,
-        is_champion=verdict.is_promoted or verdict.rule == "is champion",  # by a call whose answer was lost
-        verdict=verdict.reason,
-    )
+    is_champion, verdict = False, NOT_ASKED
+    if config.promote:
+        decided = run.insist(
+            "judging the model", lambda: judge(store, registry, config.gate, registry.version(model_name, version))
+        )
+        is_champion = decided.is_promoted or decided.rule == "is champion"  # by a call whose answer was lost
+        verdict = decided.reason
+    facts = ModelVersion(name=model_name, version=version, model_id=model_id, is_champion=is_champion, verdict=verdict)
     (folder / "version.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
     return StageOutcome(facts=facts.model_dump())

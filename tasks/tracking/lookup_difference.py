@@ -1,10 +1,11 @@
 """What two runs differ in: recipe, data, code, environment, scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sft_core.errors import RecipeError
+from sft_core.source_files import SourceFile
 from tasks.tracking.lineage import CODE_DIGEST
 from tasks.tracking.lookup import History, RunFacts
 from tasks.tracking.lookup_models import scores_of
@@ -58,7 +59,7 @@ def difference_of(history: History, first: RunFacts, second: RunFacts) -> Differ
         first,
         second,
         recipe=_unequal(first.params, second.params),
-        sources=_changes(history, first, second),
+        sources=changed_files(*(recorded_files(history, run) for run in (first, second))),
         data=_unequal(_data(first), _data(second)),
         code=_unequal(*code),
         environment=_unequal(*made_with),
@@ -82,11 +83,9 @@ def _data(run: RunFacts) -> dict[str, Any]:
     }
 
 
-def _changes(history: History, first: RunFacts, second: RunFacts) -> list[SourceChange]:
+def changed_files(first: Sequence[SourceFile], second: Sequence[SourceFile]) -> list[SourceChange]:
     """Files are the same ones if their source and their name in it are."""
-    before, after = (
-        {(file.source, file.file): file.digest for file in recorded_files(history, run)} for run in (first, second)
-    )
+    before, after = ({(file.source, file.file): file.digest for file in files} for files in (first, second))
     names = {
         **{place: "removed" for place in before if place not in after},
         **{place: "added" for place in after if place not in before},

@@ -15,7 +15,6 @@ from tasks.tracking.lineage import ARTIFACT, HOME
 from tasks.tracking.lookup import History, RunFacts, VersionFacts
 from tasks.tracking.lookup_sources import recorded_files
 
-LESS_IS_BETTER = ("loss", "perplexity", "entropy")
 INFINITE = sys.float_info.max
 """What MLflow makes of infinity."""
 EVAL_DIGEST = "sft.data_digest.eval"
@@ -33,11 +32,6 @@ class Measured:
     run_id: str
     data_digest: str
     value: float
-
-
-def less_is_better(metric: str) -> bool:
-    """Whether a metric's name says that less of it is better."""
-    return any(word in metric for word in LESS_IS_BETTER)
 
 
 def measured_by(history: History, metric: str, name: str | None, is_less_better: bool) -> dict[str, list[Measured]]:

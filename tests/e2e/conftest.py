@@ -77,7 +77,7 @@ class Workspace:
     def sft(self, *arguments: str) -> Outcome:
         """Run the command to its end."""
         process = self.start(*arguments)
-        stdout, stderr = process.communicate(timeout=300)
+        stdout, stderr = process.communicate(timeout=900)
         return Outcome(process.returncode, stdout, stderr)
 
     def ok(self, verb: str, *overrides: str, flags: tuple[str, ...] = ()) -> dict[str, Any]:

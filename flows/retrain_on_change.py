@@ -1,0 +1,110 @@
+"""Train again when what a model is made from has changed, and only then."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+
+from flows.placement import run_sft
+from flows.prepare_data import PreparedData, prepare_data
+from flows.retrain_report import Retrained, as_markdown, known_difference
+from sft_core.artifact import ArtifactStore
+from sft_core.data_difference import difference_of
+from sft_core.errors import RecipeError
+from sft_core.inspection import find_artifact, lineage_of
+from sft_core.recipe_file import load_recipe
+from tasks.changes import KINDS, Kind, changes_since
+from tasks.home import file_digests, open_store
+from tasks.tracking.lineage import ARTIFACT
+from tasks.tracking.lookup import History, RunFacts, open_history
+from tasks.tracking.newest import log_difference, newest_finished
+
+DATASET_STAGE = "pack_shards"
+
+
+@flow(name="retrain-on-change", flow_run_name="{preset}")
+def retrain_on_change(
+    preset: str,
+    overrides: list[str] | None = None,
+    on: tuple[Kind, ...] = ("data", "recipe"),
+    dry_run: bool = False,
+    train_on: str | None = None,
+) -> State[Retrained]:
+    """Compare a recipe with its newest finished run, and run it again if something changed.
+
+    Nothing changed: ends in seconds, and says so. Else the data is prepared, compared row by row with that of the
+    earlier run, and the recipe is run.
+
+    Args:
+        preset: The recipe's YAML file, relative to the checkout.
+        overrides: `dotted.path=value` each, laid over the file.
+        on: What counts: `data` (sources, tokenizer, template, the model that training begins with), `recipe`, `code`.
+        dry_run: Prepare and compare, and train nothing.
+        train_on: FLOW/DEPLOYMENT that trains; empty: this run.
+    """
+    recipe = load_recipe(Path(preset), overrides or [], get_run_logger().info)
+    store = open_store(recipe.runtime)
+    history = _history(store)
+    earlier = newest_finished(history, recipe.name, recipe.registry.experiment) if history else None
+    changes = (
+        None if earlier is None or history is None else changes_since(history, earlier, recipe, file_digests(store))
+    )
+    why = ["no run of this recipe has finished yet"] if changes is None else changes.of(on)
+    found = Retrained(
+        recipe=recipe.name,
+        earlier_run_id=earlier.run_id if earlier else None,
+        changes=why,
+        ignored=[] if changes is None else [line for line in changes.of(KINDS) if line not in why],
+    )
+    if not why:
+        return _ended(found, "nothing changed since run " + str(found.earlier_run_id))
+
+    data = prepare_data(recipe)
+    if earlier is not None:
+        found = found.model_copy(update={"difference": _difference(store, earlier, data)})
+    if dry_run:
+        return _ended(found, f"{_said(why)}; nothing was trained (dry run)")
+    _show(found)
+    report = run_sft(recipe, train_on)
+    told = {"changes": changes.as_json() if changes else None, "data": found.difference}
+    log_difference(open_history(store.root), report.mlflow_run_id, found.earlier_run_id, told)
+    return _ended(found.model_copy(update={"run": report}), f"{_said(why)}; {report.model_uri}: {report.verdict}")
+
+
+def _history(store: ArtifactStore) -> History | None:
+    """None where there is no MLflow yet: the first run makes it."""
+    try:
+        return open_history(store.root)
+    except RecipeError:
+        return None
+
+
+def _difference(store: ArtifactStore, earlier: RunFacts, data: PreparedData) -> dict[str, Any]:
+    """Row by row where the earlier data set is at hand; else by what MLflow says of it."""
+    key = earlier.tags.get(f"{ARTIFACT}{DATASET_STAGE}")
+    try:
+        if key is None:
+            raise RecipeError("the earlier run names no data set")
+        before = lineage_of(store, find_artifact(store, DATASET_STAGE, key).ref)
+        return {"by_row": True, **difference_of(before, lineage_of(store, data.dataset)).as_json()}
+    except RecipeError as error:
+        return known_difference(earlier, data, str(error))
+
+
+def _said(why: list[str]) -> str:
+    return "changed: " + "; ".join(why[:3]) + (f"; and {len(why) - 3:,} more" if len(why) > 3 else "")
+
+
+def _show(found: Retrained) -> None:
+    words = f"What changed since the newest finished run of {found.recipe}"
+    create_markdown_artifact(as_markdown(found), key="sft-retrain", description=words)
+
+
+def _ended(found: Retrained, message: str) -> State[Retrained]:
+    ended = found.model_copy(update={"message": message})
+    _show(ended)
+    return Completed(message=message, data=ended)

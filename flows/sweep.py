@@ -1,0 +1,122 @@
+"""A sweep: one recipe in several trials, and which of them is best."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from flows.sweep_report import Outcome, SweepReport, record_sweep, report_sweep
+from flows.trials import Asked, Then, Trial, run_all
+from sft_core.errors import StageFailedError
+from sft_core.promotion import Direction
+from sft_core.recipe import Recipe
+from sft_core.recipe_file import parse_as
+from sft_core.sweep import (
+    Base,
+    Overrides,
+    Range,
+    Space,
+    check_trials,
+    corners_of,
+    goal_of,
+    overrides_of,
+    sweep_id,
+)
+from sft_core.tpe import Tpe, import_optuna
+from tasks.home import file_digests, open_store
+from tasks.promote_version import promote_version
+from tasks.provenance import identify
+from tasks.tracking import open_tracker
+from tasks.tracking.sweeps import begin_sweep, name_trial
+
+NOT_PROMOTED = "registry.promote=false"
+
+
+@flow(name="sweep", flow_run_name="{preset}")
+def sweep(
+    preset: str,
+    overrides: list[str] | None = None,
+    grid: dict[str, list[Any]] | None = None,
+    random: dict[str, list[Any] | Range] | None = None,
+    optuna: dict[str, list[Any] | Range] | None = None,
+    num_trials: int = 10,
+    seed: int = 0,
+    metric: str | None = None,
+    direction: Direction | None = None,
+    max_parallel: int = 1,
+    train_on: str | None = None,
+) -> SweepReport:
+    """Run a recipe in several trials, and let the gate judge the best of them.
+
+    Give one of grid, random and optuna. All trials are checked before the first one starts; what they share is made
+    once; one that fails is told and ends nothing. Started again, a sweep finds what was finished.
+
+    Args:
+        preset: The recipe's YAML file, relative to the checkout.
+        overrides: `dotted.path=value` each, laid over the file for all trials.
+        grid: Path → values; every combination is a trial.
+        random: Path → values, or a range {low, high, log, int}; drawn num_trials times.
+        optuna: The same, drawn with a look at the scores so far.
+        num_trials: Draws of random and optuna.
+        seed: Of the draws.
+        metric: The score that is compared; by default what the recipe's gate compares.
+        direction: `minimize` or `maximize`; by default the gate's, or told by the metric's name.
+        max_parallel: Trials at once, where train_on is given. Optuna draws so many at a time.
+        train_on: FLOW/DEPLOYMENT that trains; empty: this run, one trial after the other.
+    """
+    tried = {"grid": grid, "random": random, "optuna": optuna, "num_trials": num_trials, "seed": seed}
+    space = parse_as(Space, {name: value for name, value in tried.items() if value is not None}, "sweep")
+    base = Base.read(preset, overrides or [], get_run_logger().info)
+    if space.optuna is not None:
+        import_optuna()
+    known = overrides_of(space) if space.optuna is None else corners_of(space)
+    checked = check_trials(base, known, _is_there)
+    recipe = base.whole(checked[0])
+    goal = goal_of(recipe, metric, direction)
+    store = open_store(recipe.runtime)
+    sweep_key = sweep_id(identify(checked[0], file_digests(store)), space, *goal, max_parallel)
+
+    tracker = open_tracker(recipe.registry.experiment, store)
+    with tracker.run(recipe, f"sweep-{sweep_key}") as run:
+        begin_sweep(run, sweep_key)
+
+        def named(trial_recipe: Recipe, trial: Trial) -> Trial:
+            key = identify(trial_recipe, file_digests(store))
+            return trial.model_copy(update={"mlflow_run_id": name_trial(run, sweep_key, key)})
+
+        trials = _run_trials(base, space, goal, max_parallel, train_on, named)
+        outcome = Outcome(sweep_key, preset, tuple(overrides or []), *goal, trials)
+        record_sweep(outcome, store, run)
+        if outcome.best is None:
+            raise StageFailedError(f"all {len(trials)} trials failed; the first: {trials[0].error}")
+        verdict = None
+        if recipe.registry.promote:
+            version = tracker.registry.find_version(str(outcome.best.model_uri))
+            verdict = promote_version(recipe.registry.gate, version, None, registry=tracker.registry, store=store)
+        return report_sweep(outcome, recipe, store, run, verdict)
+
+
+def _is_there(recipe: Recipe) -> None:
+    """Look for what a trial is made from, and for what it asks of this machine."""
+    identify(recipe, file_digests(open_store(recipe.runtime)))
+
+
+def _run_trials(
+    base: Base, space: Space, goal: tuple[str, Direction], at_once: int, train_on: str | None, then: Then
+) -> list[Trial]:
+    metric, direction = goal
+    if space.optuna is None:
+        return run_all(_asked(base, overrides_of(space), 1), metric, at_once, train_on, then)
+    study, trials = Tpe(space, direction), list[Trial]()
+    while len(trials) < space.num_trials:
+        drawn = study.ask(min(at_once, space.num_trials - len(trials)))
+        ended = run_all(_asked(base, drawn, len(trials) + 1), metric, at_once, train_on, then)
+        study.tell([trial.score for trial in ended])
+        trials += ended
+    return trials
+
+
+def _asked(base: Base, drawn: Sequence[Overrides], first: int) -> list[Asked]:
+    """Trials do not fight for the champion's place one by one: the gate is asked about the best alone, at the end."""
+    return [(number, overrides, base.trial(overrides, NOT_PROMOTED)) for number, overrides in enumerate(drawn, first)]

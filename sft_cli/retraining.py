@@ -1,0 +1,107 @@
+"""`sft retrain` and `sft diff`: what changed, and whether that is a reason to train again."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from sft_cli.options import Debug, Json, Overrides, RecipePath
+from sft_cli.session import session
+from sft_cli.sweeping import TrainOn
+from sft_core.errors import RecipeError
+from sft_core.recipe_file import load_recipe
+
+if TYPE_CHECKING:
+    from flows.retrain_report import Retrained
+
+KINDS = ("data", "recipe", "code")
+COUNTS = ("same", "moved", "changed", "added", "removed")
+Folder = Annotated[Path, typer.Argument(help="Of a data set, or of a training or an evaluation made from it.")]
+
+
+def retrain(
+    recipe: RecipePath,
+    on: Annotated[
+        list[str] | None,
+        typer.Option("--on", metavar="KIND", help="What counts as a change: data, recipe, code; data and recipe."),
+    ] = None,
+    is_dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare and compare, and train nothing.")] = False,
+    train_on: TrainOn = None,
+    overrides: Overrides = None,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """Run a recipe if its data or the recipe changed since its newest finished run; say what changed."""
+    with session(is_json, is_debugging) as current:
+        kinds = tuple(on or KINDS[:2])
+        if not set(kinds) <= set(KINDS):
+            raise RecipeError(f"--on: expected some of {', '.join(KINDS)}, found '{' '.join(kinds)}'")
+        current.prepare(load_recipe(recipe, overrides or [], current.notify))
+        from flows.retrain_on_change import retrain_on_change
+
+        state = retrain_on_change(str(recipe), overrides, kinds, is_dry_run, train_on, return_state=True)
+        found = cast("Retrained", state.result())
+        console = Console(soft_wrap=True, highlight=False)
+        console.print(Text(found.message, style="bold"))
+        for line in found.changes:
+            console.print(Text(f"  {line}"))
+        for line in found.ignored:
+            console.print(Text(f"  {line} (does not count)", style="dim"))
+        if found.difference is not None:
+            show_difference(console, found.difference)
+        current.emit(found.model_dump(mode="json"))
+
+
+def diff(before: Folder, after: Folder, is_json: Json = False, is_debugging: Debug = False) -> None:
+    """Compare two prepared data sets: rows by content, splits, lengths, formats, rejections. Nothing is made."""
+    with session(is_json, is_debugging) as current:
+        from sft_core.data_difference import difference_of
+        from sft_core.inspection import find_dataset, lineage_of
+
+        lineages = [lineage_of(*find_dataset(folder)[:2]) for folder in (before, after)]
+        found = {"by_row": True, **difference_of(*lineages).as_json()}
+        show_difference(Console(soft_wrap=True, highlight=False), found)
+        current.emit({"status": "completed", **found})
+
+
+def show_difference(console: Console, found: Mapping[str, Any]) -> None:
+    """Print `data_difference.json`; numbers that are the same on both sides are left out."""
+    if not found["by_row"]:
+        console.print(Text(f"rows cannot be compared: {found['why']}", style="dim"))
+    else:
+        names = ("source", "before", "after", *COUNTS)
+        rows = [[name, *one["rows"], *(one[kind] for kind in COUNTS)] for name, one in found["sources"].items()]
+        _print_table(console, names, rows)
+        for name, one in found["sources"].items():
+            for kind, places in one["examples"].items():
+                console.print(Text(f"  {name}, {kind}: {', '.join(places)}", style="dim"))
+    pairs = {(split, name): pair for split, facts in found["splits"].items() for name, pair in facts.items()}
+    for split, (before, after) in found.get("lengths", {}).items():
+        pairs |= {
+            (split, f"row tokens, {name}"): ((before or {}).get(name), (after or {}).get(name))
+            for name in (after or before)
+        }
+    for kind in ("formats", "rejected"):
+        pairs |= {(kind, name): pair for name, pair in found.get(kind, {}).items()}
+    unequal = [[*names, before, after] for names, (before, after) in pairs.items() if before != after]
+    if unequal:
+        console.print()
+        _print_table(console, ("", "", "before", "after"), unequal)
+    console.print(Text("the same tokens in the same order" if found["is_same"] else "not the same tokens"))
+
+
+def _print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    cells = [list(columns), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[number]) for row in cells) for number in range(len(columns))]
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        console.print(Text(line, style="bold" if row is cells[0] else ""))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

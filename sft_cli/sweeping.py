@@ -1,0 +1,114 @@
+"""`sft sweep`: one recipe in several trials."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from sft_cli.options import Debug, Json, Overrides, RecipePath
+from sft_cli.session import session
+from sft_core.errors import RecipeError
+
+if TYPE_CHECKING:
+    from flows.sweep_report import SweepReport
+    from flows.trials import Trial
+
+Grid = Annotated[
+    list[str] | None,
+    typer.Option("--grid", metavar="PATH=A,B,…", help="Try these values of a field, in every combination."),
+]
+Random = Annotated[
+    list[str] | None,
+    typer.Option("--random", metavar="PATH=…", help="Draw from values `a,b`, or a range `{low: 1e-5, high: 1e-3}`."),
+]
+Optuna = Annotated[
+    list[str] | None,
+    typer.Option("--optuna", metavar="PATH=…", help="The same, drawn by Optuna with a look at the scores so far."),
+]
+TrainOn = Annotated[
+    str | None,
+    typer.Option("--train-on", metavar="FLOW/DEPLOYMENT", help="Train there, and not in this process."),
+]
+
+
+def sweep(
+    recipe: RecipePath,
+    grid: Grid = None,
+    random: Random = None,
+    optuna: Optuna = None,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Draws of --random and --optuna.")] = 10,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")] = 0,
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="A number of the scorecard; by default that of the gate.")
+    ] = None,
+    is_most: Annotated[
+        bool | None, typer.Option("--max/--min", help="Whether more or less is better; by default told by the name.")
+    ] = None,
+    train_on: TrainOn = None,
+    max_parallel: Annotated[int, typer.Option("--max-parallel", min=1, help="Trials at once, with --train-on.")] = 1,
+    overrides: Overrides = None,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """Run a recipe in several trials, tell which is best, and let the gate judge that one."""
+    with session(is_json, is_debugging) as current:
+        from sft_core.recipe_file import parse_as
+        from sft_core.sweep import Base, Space, check_trials, corners_of, parse_paths
+
+        asked = {"--grid": grid, "--random": random, "--optuna": optuna}
+        tried = {name[2:]: parse_paths(given, name, name != "--grid") for name, given in asked.items() if given}
+        if not tried:
+            raise RecipeError("expected what to try: --grid, --random or --optuna, each with PATH=…")
+        space = parse_as(Space, {**tried, "num_trials": trials, "seed": seed}, "sft sweep")
+        base = Base.read(str(recipe), overrides or [], current.notify)
+        parsed = check_trials(base, corners_of(space)[:1], current.prepare)
+        current.open_home(parsed[0].runtime)
+        from flows.sweep import sweep as run_sweep
+
+        report = run_sweep(
+            str(Path(recipe)),
+            overrides,
+            **tried,
+            num_trials=trials,
+            seed=seed,
+            metric=metric,
+            direction=None if is_most is None else "maximize" if is_most else "minimize",
+            max_parallel=max_parallel,
+            train_on=train_on,
+        )
+        show_sweep(Console(soft_wrap=True, highlight=False), report)
+        current.emit(report.model_dump(mode="json"))
+
+
+def show_sweep(console: Console, report: "SweepReport") -> None:
+    """Print the trials in their order, and the best one."""
+    columns = ["", "trial", report.metric, "95 % interval", "seconds", "run", "overrides"]
+    rows = [columns, *(_cells(trial, trial.number == report.best.number) for trial in report.trials)]
+    widths = [max(len(row[number]) for row in rows) for number in range(len(columns))]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        console.print(Text(line, style="bold" if row is columns or row[0] else ""))
+    for trial in report.trials:
+        if trial.error:
+            console.print(Text(f"trial {trial.number} failed: {trial.error}", style="dim"))
+    champion = "champion" if report.is_champion else "not champion"
+    console.print(Text(f"\nbest      {report.best.model_uri}, {champion}: {report.verdict}"))
+    console.print(Text(f"again     {report.command}"))
+    console.print(Text(f"table     {report.table}"))
+
+
+def _cells(trial: "Trial", is_best: bool) -> list[str]:
+    from sft_core.sweep import as_sets
+
+    interval = "–" if trial.low is None or trial.high is None else f"{trial.low:.4g} to {trial.high:.4g}"
+    return [
+        "best" if is_best else "",
+        str(trial.number),
+        "failed" if trial.score is None else f"{trial.score:.4g}",
+        interval,
+        "–" if trial.seconds is None else f"{trial.seconds:.1f}",
+        (trial.mlflow_run_id or "–")[:8],
+        " ".join(as_sets(trial.overrides)),
+    ]

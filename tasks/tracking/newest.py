@@ -1,0 +1,48 @@
+"""The newest run of a recipe that got to its end: what a later one is compared with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow.entities import RunTag
+
+from tasks.tracking.lookup import History, RunFacts
+from tasks.tracking.sweeps import KIND, SWEEP
+
+A_PAGE = 20
+DIFFERENCE_FILE = "data_difference.json"
+RETRAINED_AFTER = "sft.retrained_after"
+
+
+def newest_finished(history: History, recipe: str, experiment: str) -> RunFacts | None:
+    """The newest finished run of a recipe by its name; trials of sweeps and evaluations are none.
+
+    Args:
+        history: Where to look.
+        recipe: Its name.
+        experiment: In which experiment.
+    """
+    client = history.client
+    found = client.get_experiment_by_name(experiment)
+    token: str | None = None
+    while found is not None:
+        page = client.search_runs(
+            [found.experiment_id],
+            f"tags.`sft.recipe` = '{recipe}' AND attributes.status = 'FINISHED'",
+            max_results=A_PAGE,
+            order_by=["attributes.start_time DESC"],
+            page_token=token,
+        )
+        for run in page:
+            if KIND not in run.data.tags and SWEEP not in run.data.tags:
+                return RunFacts.of(run)
+        token = page.token
+        if not token:
+            break
+    return None
+
+
+def log_difference(history: History, run_id: str, earlier: str | None, difference: Mapping[str, Any]) -> None:
+    """Lay beside a run what it was trained for: what changed since an earlier one."""
+    history.client.log_dict(run_id, dict(difference), DIFFERENCE_FILE)
+    if earlier not in (None, run_id):
+        history.client.log_batch(run_id, tags=[RunTag(RETRAINED_AFTER, earlier)])
