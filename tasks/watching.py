@@ -20,8 +20,8 @@ from sft_core.training import METRICS_FILE, START_FILE, TrainStart, whole_checkp
 from sft_core.training_news import News, Standing
 from tasks.progress import StageProgress
 
-WARNING = re.compile(r"\bWARNING\b|\bWarning: |\| ?W\b|^W\d{4} ")
-"""How Python, transformers and torch begin or mark a warning."""
+WARNING = re.compile(r"\bWARNING\b|Warning: |^W\d{4} ")
+"""How Python, transformers and torch mark a warning."""
 MAX_WARNINGS = 20
 WARNING_CHARS = 500
 Logger = logging.Logger | logging.LoggerAdapter[Any]

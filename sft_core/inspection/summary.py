@@ -80,10 +80,11 @@ def _lengths(lengths: npt.NDArray[np.int64], limit: int | None) -> list[str]:
     if not len(lengths):
         return []
     step = max(1, round(round_up(int(lengths.max()) / LENGTH_BARS)))
-    counts = np.bincount((lengths - 1).clip(0) // step)
+    steps = (lengths - 1).clip(0) // step
+    counts, shortest = np.bincount(steps), int(steps.min())
     rows = [
         [f"{number * step + 1:,} to {(number + 1) * step:,}", f"{rows:,}", bar(rows, int(counts.max()))]
-        for number, rows in enumerate(counts.tolist())
+        for number, rows in enumerate(counts.tolist()[shortest:], start=shortest)
     ]
     cut = (
         ""
