@@ -4,8 +4,10 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact
 
+from sft_core.inspection import REPORT_FILE
+from tasks.provenance import prefect_page
 from tasks.tracking import TrackedRun
 
 TRAINING_VIEW = "workflowType=machine_learning"
@@ -18,14 +20,10 @@ def run_path(experiment_id: str, run_id: str, artifact: str = "") -> str:
     return f"#/experiments/{experiment_id}/runs/{run_id}{below}?{TRAINING_VIEW}"
 
 
-def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
-    """The run's page on its server, without a password that the address may hold; None of a database, which has no
-    pages."""
-    parts = urlsplit(tracking_uri)
-    if parts.scheme not in ("http", "https"):
-        return None
-    server = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
-    return f"{server}/{run_path(experiment_id, run_id)}"
+def run_url(tracking_uri: str, experiment_id: str, run_id: str, artifact: str = "") -> str | None:
+    """The run's page on its server, or that of one of its artifacts; None of a database, which has no pages."""
+    server = _server(tracking_uri)
+    return None if server is None else f"{server}/{run_path(experiment_id, run_id, artifact)}"
 
 
 def ui_command(tracking_uri: str) -> str:
@@ -43,11 +41,28 @@ def how_to_open(tracking_uri: str, experiment_id: str, run_id: str) -> str:
 
 
 def link_run(run: TrackedRun) -> None:
-    """Show on the flow run's page in Prefect where its MLflow run is, from its first minute on."""
-    description = "Parameters, data, metrics and model of this flow run."
-    url = run_url(run.tracking_uri, run.experiment_id, run.run_id)
-    if url is not None:
-        create_link_artifact(url, link_text="MLflow run", key="mlflow-run", description=description)
-    else:
-        words = how_to_open(run.tracking_uri, run.experiment_id, run.run_id)
-        create_markdown_artifact(words, key="mlflow-run", description=description)
+    """Show on the flow run's page in Prefect where its MLflow run is, and the other way round, from the first minute
+    on."""
+    words = how_to_open(run.tracking_uri, run.experiment_id, run.run_id)
+    data_report = run_url(run.tracking_uri, run.experiment_id, run.run_id, REPORT_FILE)
+    if data_report is not None:
+        words += f" · [data report]({data_report}), once the data is prepared"
+    description = "Parameters, data, metrics and model of this flow run"
+    create_markdown_artifact(words, key="mlflow-run", description=description)
+    if not run.is_finished and (page := prefect_page()) is not None:
+        run.describe(f"[Prefect run]({page}): how far it is, its log, and why it ended if it did not get to its end.")
+
+
+def version_link(tracking_uri: str, name: str, version: str) -> str:
+    """In Markdown: a registered version, with a link where a server shows it."""
+    server = _server(tracking_uri)
+    words = f"`models:/{name}/{version}`"
+    return words if server is None else f"[{words}]({server}/#/models/{name}/versions/{version})"
+
+
+def _server(tracking_uri: str) -> str | None:
+    """The address of MLflow's pages, without a password that it may hold; None of a database, which has none."""
+    parts = urlsplit(tracking_uri)
+    if parts.scheme not in ("http", "https"):
+        return None
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))

@@ -6,6 +6,8 @@ from typing import Any
 from prefect import flow
 from pydantic import BaseModel
 
+from flows.pages import show_data
+from flows.run_names import of_recipe
 from sft_core.artifact import ArtifactRef
 from sft_core.chat import replaces_own_template
 from sft_core.formats import Verdict
@@ -19,10 +21,14 @@ from tasks.detect_formats import detect_formats, verdicts_of
 from tasks.home import file_digests, open_store
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
 from tasks.pack_shards import pack_shards
+from tasks.preparing import preparation
 from tasks.render_chats import render_chats
-from tasks.report_data import link_report, report_data, report_file
+from tasks.report_data import report_data, report_file
 from tasks.tokenize_chats import tokenize_chats
 from tasks.workers import shard_workers
+
+STAGES = ("ingest_sources", "detect_formats", "render_chats", "tokenize_chats", "pack_shards", "report_data")
+"""Of the preparation, in order."""
 
 
 class PreparedData(BaseModel):
@@ -65,38 +71,32 @@ class PreparedData(BaseModel):
         }
 
 
-@flow(name="prepare-data", flow_run_name="{recipe.name}")
+@flow(name="prepare-data", flow_run_name=of_recipe)
 def prepare_data(recipe: Recipe) -> PreparedData:
     """Read, understand, render, tokenize and pack the sources of a recipe, doing again only what changed."""
     store = open_store(recipe.runtime)
     inputs = locate_inputs(recipe, file_digests(store))
-    with shard_workers(recipe.runtime) as workers:
-        here: dict[str, Any] = {"store": store, "workers": workers}
-        ingested = ingest_sources(pieces_of(inputs.sources), **here)
-        shards = shards_of(store, inputs.sources, ingested)
-        files, repeats = ShardFiles.of(shards), [shard.repeat for shard in shards]
-        records = detect_formats(recipe.formats, shards, **here)
-        check_sources(store, records, files)
-        rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
-        tokens = tokenize_chats(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
+    with preparation(STAGES):
+        with shard_workers(recipe.runtime) as workers:
+            here: dict[str, Any] = {"store": store, "workers": workers}
+            ingested = ingest_sources(pieces_of(inputs.sources), **here)
+            shards = shards_of(store, inputs.sources, ingested)
+            files, repeats = ShardFiles.of(shards), [shard.repeat for shard in shards]
+            records = detect_formats(recipe.formats, shards, **here)
+            check_sources(store, records, files)
+            rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
+            tokens = tokenize_chats(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
 
-    check_rows_left(recipe.needed_split, ledger_of(store, tokens), rejections_of(store, tokens, files))
-    dataset = pack_shards(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
-    has_other_template = replaces_own_template(inputs.template, inputs.tokenizer)
-    gates = measure_gates(recipe.gates, audit_of(store, tokens, files), has_other_template)
-    report = report_data(recipe.name, dataset, inputs.tokenizer, gates, store=store)
-    link_report(store, report)
-    check_gates(gates, report_file(store, report))
+        check_rows_left(recipe.needed_split, ledger_of(store, tokens), rejections_of(store, tokens, files))
+        dataset = pack_shards(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
+        has_other_template = replaces_own_template(inputs.template, inputs.tokenizer)
+        gates = measure_gates(recipe.gates, audit_of(store, tokens, files), has_other_template)
+        report = report_data(recipe.name, dataset, inputs.tokenizer, gates, store=store)
+        show_data(recipe.name, store, report)
+        check_gates(gates, report_file(store, report))
 
     packed = store.manifest(dataset)
-    made = {
-        "ingest_sources": ingested,
-        "detect_formats": records,
-        "render_chats": rendered,
-        "tokenize_chats": tokens,
-        "pack_shards": [dataset],
-        "report_data": [report],
-    }
+    made = dict(zip(STAGES, (ingested, records, rendered, tokens, [dataset], [report]), strict=True))
     return PreparedData(
         dataset=dataset,
         folder=store.path(dataset),

@@ -5,6 +5,8 @@ from typing import Any
 from prefect import flow
 from pydantic import BaseModel
 
+from flows.links import version_link
+from flows.pages import show_promotion
 from sft_core.promotion import GateConfig
 from sft_core.runtime import RuntimeConfig
 from tasks.home import open_store
@@ -43,10 +45,13 @@ def promote_model(
     version = registry.find_version(model)
     rule = gate or gate_of(registry, version, store)
     verdict = promote_version(rule, version, force, registry=registry, store=store)
-    return Promotion(
+    promotion = Promotion(
         model_uri=version.uri,
         is_promoted=verdict.is_promoted,
         verdict=verdict.in_words,
         numbers=verdict.as_json(),
         aliases=registry.aliases(version.name),
     )
+    link = version_link(registry.tracking_uri, version.name, version.version)
+    show_promotion(link, promotion.verdict, promotion.numbers, promotion.aliases)
+    return promotion

@@ -1,6 +1,5 @@
 """What a run has to say at its end: to the command line, to MLflow's run page and to Prefect."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +7,14 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel
 
 from flows.links import how_to_open, run_path, run_url
+from flows.pages import show_scores, show_training
 from flows.prepare_data import PreparedData
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import SAMPLES_FILE, files_beside_run
 from sft_core.launch import read_launch
+from sft_core.markdown import table
 from sft_core.recipe import Recipe
+from sft_core.run_pages import scores_table
 from sft_core.training import MODEL_FOLDER
 from tasks.caching import executed_or_cached, stage_folders, stage_keys
 from tasks.provenance import prefect_page
@@ -94,6 +96,8 @@ def report_run(
         stages={**data.stages, **executed_or_cached(store, made)},
     )
     run.describe(as_markdown(report, _links_in_mlflow(report)))
+    show_training(recipe.name, store.path(trained), trained_in_words(report))
+    show_scores(recipe.name, store.path(scorecard), scores, report.intervals, verdict_of(report))
     create_markdown_artifact(
         as_markdown(report, _links_in_prefect(report)), key="sft-run", description=f"What came of {recipe.name}"
     )
@@ -103,40 +107,34 @@ def report_run(
 def as_markdown(report: RunReport, links: str) -> str:
     """The report as people read it; what comes first is what MLflow shows unfolded."""
     ledger = report.ledger
-    measured = [name for name in report.scorecard if not name.startswith("baseline_")]
-    before = {name: report.scorecard.get(f"baseline_{name}") for name in measured}
-    scores = "\n".join(
-        f"| {name} | {_number(before[name])} | {_number(report.scorecard[name])} | {range_of(report.intervals, name)} |"
-        for name in measured
-    )
-    stages = "\n".join(f"| {stage} | {state} |" for stage, state in report.stages.items())
-    resumed = "" if report.resumed_from is None else f"Training was resumed from step {report.resumed_from:,}. "
-    champion = "champion" if report.is_champion else "not champion"
-    return f"""Model `{report.model_uri}`, {champion}: {report.verdict}.
+    return f"""Model `{report.model_uri}`, {verdict_of(report)}.
 
 {links}
 
 {ledger["rows_in"]:,} rows in = {ledger["rows_trained"]:,} trained + {ledger["rows_held_out"]:,} held out + \
 {ledger["rows_rejected"]:,} rejected + {ledger["rows_left_out"]:,} left out.
 
-| score | before training | after | 95 % interval |
-| --- | --- | --- | --- |
-{scores}
+{scores_table(report.scorecard, report.intervals)}
 
-| stage | this run |
-| --- | --- |
-{stages}
+{table(["stage", "this run"], report.stages.items())}
 
-{resumed}{report.training["global_step"]:,} steps over {report.training["num_tokens"]:,} tokens in \
-{report.training["seconds"]:,.0f} s on {report.training["device"]}, attention \
-`{report.training["attn_implementation"]}`. Weights: `{report.model_dir}`.
+{trained_in_words(report)} Weights: `{report.model_dir}`.
 """
 
 
-def range_of(intervals: Mapping[str, Mapping[str, float]], score: str, digits: str = ".4g") -> str:
-    """A score's interval as people read it; a dash where it has none."""
-    found = intervals.get(score)
-    return "–" if found is None else f"{found['low']:{digits}} to {found['high']:{digits}}"
+def trained_in_words(report: RunReport) -> str:
+    """What the training came to."""
+    training = report.training
+    resumed = "" if report.resumed_from is None else f"Training was resumed from step {report.resumed_from:,}. "
+    return (
+        f"{resumed}{training['global_step']:,} steps over {training['num_tokens']:,} tokens in "
+        f"{training['seconds']:,.0f} s on {training['device']}, attention `{training['attn_implementation']}`."
+    )
+
+
+def verdict_of(report: RunReport) -> str:
+    """Whether the model became champion, and why."""
+    return f"{'champion' if report.is_champion else 'not champion'}: {report.verdict}"
 
 
 def _links_in_mlflow(report: RunReport) -> str:
@@ -149,7 +147,3 @@ def _links_in_mlflow(report: RunReport) -> str:
 def _links_in_prefect(report: RunReport) -> str:
     where = how_to_open(report.tracking_uri, report.experiment_id, report.mlflow_run_id)
     return f"Data report: `{report.report}`. {where}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"

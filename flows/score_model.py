@@ -2,20 +2,24 @@
 
 from prefect import flow
 
+from flows.links import link_run
+from flows.pages import show_comparison
 from flows.prepare_data import prepare_data
+from flows.run_names import of_comparison, of_evaluation
 from flows.score_report import Comparison, ScoreReport, compare_reports, report_scores
 from sft_core.answering import locate_scoring
 from sft_core.evaluation import locate_tasks
 from sft_core.held_out import HeldOutRecipe
 from sft_core.inputs import locate_inputs
 from sft_core.model_content import locate_content
+from sft_core.run_names import score_name
 from tasks.home import file_digests, open_store
 from tasks.measure_model import measure_model
 from tasks.provenance import run_key
 from tasks.tracking import find_model, open_tracker
 
 
-@flow(name="score-model", flow_run_name="{recipe.name}")
+@flow(name="score-model", flow_run_name=of_evaluation)
 def score_model(model: str, recipe: HeldOutRecipe) -> ScoreReport:
     """Measure a model on held-out rows, doing again only what changed.
 
@@ -30,7 +34,9 @@ def score_model(model: str, recipe: HeldOutRecipe) -> ScoreReport:
     content, scoring = locate_content(found.folder, digests), locate_scoring(recipe.evaluation)
     harness = locate_tasks(recipe.evaluation.lm_eval, digests)
     own = recipe.for_model(found.folder)
-    with tracker.run(own, run_key(own, ["score-model", locate_inputs(own, digests), content, scoring, harness])) as run:
+    key = run_key(own, ["score-model", locate_inputs(own, digests), content, scoring, harness])
+    with tracker.run(own, key, score_name(model, own)) as run:
+        link_run(run)
         data = prepare_data(own)
         run.log_dataset(own.name, data.folder, {"eval": data.splits["eval"]}, data.ledger)
         run.log_file(data.report)
@@ -38,7 +44,7 @@ def score_model(model: str, recipe: HeldOutRecipe) -> ScoreReport:
         return report_scores(model, own, store, run, found, data, scorecard)
 
 
-@flow(name="compare-models", flow_run_name="{recipe.name}")
+@flow(name="compare-models", flow_run_name=of_comparison)
 def compare_models(model: str, against: str, recipe: HeldOutRecipe) -> Comparison:
     """Measure two models on the same held-out rows, and tell the gain of the first over the second.
 
@@ -47,4 +53,6 @@ def compare_models(model: str, against: str, recipe: HeldOutRecipe) -> Compariso
         against: The other.
         recipe: Which rows, and how they are measured.
     """
-    return compare_reports(score_model(model, recipe), score_model(against, recipe))
+    compared = compare_reports(score_model(model, recipe), score_model(against, recipe))
+    show_comparison(model, against, (compared.model.scorecard, compared.against.scorecard), compared.gains)
+    return compared

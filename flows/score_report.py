@@ -3,17 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel
 
+from flows.pages import show_scores
 from flows.prepare_data import PreparedData
-from flows.run_report import range_of
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import SAMPLES_FILE, SCORED_ITEMS_FILE, files_beside_run
 from sft_core.gains import Gain, gains_of
 from sft_core.held_out import HeldOutRecipe
+from sft_core.run_names import path_label
+from sft_core.run_pages import scores_table
 from sft_core.tables import read_table
 from tasks.caching import executed_or_cached, stage_folders
+from tasks.provenance import prefect_page
 from tasks.tracking import FoundModel, TrackedRun, record_evaluation
 
 
@@ -90,9 +92,8 @@ def report_scores(
         artifacts={**data.artifacts, **stage_folders(store, made)},
         stages={**data.stages, **executed_or_cached(store, made)},
     )
-    markdown = as_markdown(report, held_out["rows"])
-    run.describe(markdown)
-    create_markdown_artifact(markdown, key="scores", description=f"{model} on {recipe.name}")
+    run.describe(as_markdown(report, held_out["rows"]))
+    show_scores(f"{path_label(model)} on {recipe.name}", folder, scores, report.intervals, None)
     return report
 
 
@@ -104,16 +105,11 @@ def compare_reports(model: ScoreReport, against: ScoreReport) -> Comparison:
 
 def as_markdown(report: ScoreReport, num_rows: int) -> str:
     """The report as people read it."""
-    scores = "\n".join(
-        f"| {name} | {value:.4g} | {range_of(report.intervals, name)} |" for name, value in report.scorecard.items()
-    )
-    return f"""## {report.name}
+    flow_run = prefect_page()
+    link = f"[Prefect run]({flow_run})\n\n" if flow_run else ""
+    return f"""{link}Model `{report.model}` on {num_rows:,} held-out rows, digest `{report.eval_dataset_digest}`.
 
-Model `{report.model}` on {num_rows:,} held-out rows, digest `{report.eval_dataset_digest}`.
-
-| score | value | 95 % interval |
-| --- | --- | --- |
-{scores}
+{scores_table(report.scorecard, report.intervals)}
 
 Samples: `{report.samples}`. Data report: `{report.report}`. Weights: `{report.model_dir}`.
 """

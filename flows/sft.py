@@ -4,6 +4,7 @@ from prefect import flow
 
 from flows.links import link_run
 from flows.prepare_data import prepare_data
+from flows.run_names import of_recipe
 from flows.run_report import RunReport, report_run
 from sft_core.answering import locate_scoring
 from sft_core.evaluation import locate_tasks
@@ -21,7 +22,7 @@ from tasks.tracking import log_origin, log_stages, open_tracker
 from tasks.train_model import train_model
 
 
-@flow(name="sft", flow_run_name="{recipe.name}")
+@flow(name="sft", flow_run_name=of_recipe)
 def sft(recipe: Recipe) -> RunReport:
     """Fine-tune one model from one recipe, reusing every stage whose inputs did not change."""
     store = open_store(recipe.runtime)

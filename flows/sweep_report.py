@@ -10,12 +10,13 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import BaseModel
 
 from flows.links import run_url
-from flows.run_report import range_of
 from flows.trials import Trial
 from sft_core.artifact import ArtifactStore
 from sft_core.durable import write_durably
+from sft_core.markdown import number
 from sft_core.promotion import Direction, Verdict
 from sft_core.recipe import Recipe
+from sft_core.run_pages import interval
 from sft_core.sweep import as_command, as_sets, best_of
 from tasks.tracking import TrackedRun
 from tasks.tracking.sweeps import as_csv, log_trials
@@ -132,13 +133,13 @@ def as_markdown(report: SweepReport) -> str:
     factor = 1 if report.direction == "minimize" else -1
     ranked = sorted(report.trials, key=lambda trial: (trial.score is None, factor * (trial.score or 0.0)))
     lines = "\n".join(
-        f"| {trial.number} | {'<br>'.join(f'`{one}`' for one in as_sets(trial.overrides))} | {_number(trial.score)} | "
-        f"{_interval(trial)} | {_number(trial.loss)} | {_number(trial.seconds)} | {trial.mlflow_run_id or '–'} | "
+        f"| {trial.number} | {'<br>'.join(f'`{one}`' for one in as_sets(trial.overrides))} | {number(trial.score)} | "
+        f"{_interval(trial)} | {number(trial.loss)} | {number(trial.seconds)} | {trial.mlflow_run_id or '–'} | "
         f"{_first_line(trial.error)} |"
         for trial in ranked
     )
     return f"""Trial {report.best.number} is best of {len(report.trials)}: {report.metric} \
-{_number(report.best.score)} ({report.direction}). Model `{report.best.model_uri}`, {report.verdict}.
+{number(report.best.score)} ({report.direction}). Model `{report.best.model_uri}`, {report.verdict}.
 
 ```sh
 {report.command}
@@ -152,12 +153,4 @@ def as_markdown(report: SweepReport) -> str:
 
 def _interval(trial: Trial) -> str:
     known = {} if trial.low is None or trial.high is None else {"score": {"low": trial.low, "high": trial.high}}
-    return range_of(known, "score")
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
-
-
-def _first_line(error: str | None) -> str:
-    return (error or "").partition("\n")[0].replace("|", "\\|")
+    return interval(known, "score")

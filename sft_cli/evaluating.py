@@ -56,12 +56,12 @@ def evaluate(
 
 def show_scores(console: Console, report: "ScoreReport") -> None:
     """Scores with their intervals, and where to look."""
-    from flows.run_report import range_of
+    from sft_core.run_pages import interval
 
     console.print(f"\n[bold]{report.name}[/bold]  {report.model}")
     table = Table(Column("score", no_wrap=True), "value", "95 % interval", box=None, padding=(0, 2))
     for name, value in _scores(report):
-        table.add_row(name, f"{value:.4f}", range_of(report.intervals, name, ".4f"))
+        table.add_row(name, f"{value:.4f}", interval(report.intervals, name, ".4f"))
     console.print(table)
     _show_places(console, report)
 

@@ -10,7 +10,8 @@ from rich.table import Column, Table
 
 from flows.links import run_path, ui_command
 from flows.prepare_data import PreparedData
-from flows.run_report import RunReport, range_of
+from flows.run_report import RunReport
+from sft_core.run_pages import interval
 
 NOT_COMPARED = ("eval_entropy", "eval_perplexity", "num_prompts", "num_prompts_cut")
 """Numbers of the scorecard that are no scores, or another way to write one."""
@@ -76,7 +77,7 @@ def _scores(scorecard: dict[str, float], intervals: dict[str, dict[str, float]])
     for name in sorted(names, key=lambda name: (name.startswith("eval_"), "/" in name)):
         before = scorecard.get(f"baseline_{name}")
         shown = "–" if before is None else f"{before:.4f}"
-        table.add_row(name, shown, f"{scorecard[name]:.4f}", range_of(intervals, name, ".4f"))
+        table.add_row(name, shown, f"{scorecard[name]:.4f}", interval(intervals, name, ".4f"))
     return table
 
 

@@ -6,10 +6,23 @@ code 1. Work that was asked to end is neither, and so is a server that stays awa
 goes on.
 """
 
+from pathlib import Path
 from typing import Self
 
 
-class UserError(ValueError):
+class _WithLog:
+    """An error that a process of ours may have ended with."""
+
+    log_file: Path | None = None
+    """What that process printed."""
+
+    def with_log(self, log_file: Path) -> Self:
+        """Say where that is."""
+        self.log_file = log_file
+        return self
+
+
+class UserError(_WithLog, ValueError):
     """Somebody outside this code base can mend it: the message tells them how."""
 
 
@@ -25,11 +38,11 @@ class GateError(UserError):
     """The data is readable but crosses a limit that the recipe sets."""
 
 
-class StageFailedError(RuntimeError):
+class StageFailedError(_WithLog, RuntimeError):
     """A subprocess of ours ended without doing its work; the message names its log file."""
 
 
-class StageInterruptedError(RuntimeError):
+class StageInterruptedError(_WithLog, RuntimeError):
     """A subprocess of ours was asked to end, and did, leaving all that the same command needs to go on."""
 
 
@@ -43,6 +56,11 @@ class TrackerAwayError(RuntimeError):
             f"MLflow at {address} does not answer ({_first_line(cause)}). Nothing is lost: data, model and scores are "
             "kept, and the same command, once MLflow is back, reuses them and brings all that is missing there"
         )
+
+
+def log_of(error: BaseException) -> Path | None:
+    """The log file of the process that an error came from; None if it came from none."""
+    return error.log_file if isinstance(error, _WithLog) else None
 
 
 def _first_line(error: BaseException) -> str:

@@ -30,11 +30,12 @@ from prefect.context import TaskRunContext
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_logger, get_run_logger
 from prefect.results import get_result_store
+from prefect.runtime import task_run
 
 from sft_core.artifact import ArtifactRef, ArtifactStore, Plan, plan_artifact
 from sft_core.fingerprint import Placement, code_digest, digest
 from sft_core.records import StageOutcome
-from tasks.progress import shard_progress
+from tasks.preparing import ShardProgress
 from tasks.workers import ShardWorkers, Work
 
 ArtifactTask = Task[..., ArtifactRef]
@@ -110,8 +111,8 @@ def sharded_task(
                 _logger().info("%d of %d shards are to be made", len(missing), len(planned))
             extra = {"threads": workers.threads_a_shard(len(missing))} if len(kept) < len(signature.parameters) else {}
             works = [(plan, work_on(**{**inputs, **extra, shard: item})) for item, plan in missing]
-            with shard_progress(stage.name, len(planned) - len(missing), len(planned)) as bar:
-                workers.build(store, works, bar.update)
+            progress = ShardProgress(stage.name, store, [plan for _, plan in missing], len(planned))
+            workers.build(store, works, progress.update)
             return [plan.ref for _, plan in planned]
 
         return cast(ShardedTask, _as_task(build, stage, inputs_only))
@@ -128,7 +129,7 @@ def _as_task(build: Callable[..., Any], stage: "Stage", signature: inspect.Signa
     return Task(
         build,
         name=stage.name,
-        task_run_name=stage.name,
+        task_run_name=stage.run_name,
         cache_policy=policy,
         persist_result=True,
         result_serializer="json",
@@ -143,6 +144,15 @@ class Stage:
     rooms: tuple[str, ...]
     shard: str | None
     libraries: tuple[str, ...]
+
+    def run_name(self) -> str:
+        """What the task run that is beginning is called: `tokenize_chats (gsm8k, 12 shards)`."""
+        items = task_run.parameters.get(self.shard, []) if self.shard else []
+        sources = list(dict.fromkeys(_without_number(item.name) for item in items))
+        if not sources:
+            return self.name
+        shown = sources[0] if len(sources) == 1 else f"{len(sources)} sources"
+        return f"{self.name} ({shown}, {len(items):,} shards)" if len(items) > 1 else f"{self.name} ({shown})"
 
     def plans(self, inputs: Mapping[str, Any]) -> list[Plan]:
         """Name the artifacts of all shards, where the stage has shards, else its one artifact."""
@@ -171,8 +181,13 @@ def _name_of(values: Any) -> str:
         first = value[0] if isinstance(value, list | tuple) and value else value
         name = getattr(first, "name", None)
         if isinstance(name, str):
-            return re.sub(r"-\d{5}$", "", name)
+            return _without_number(name)
     return "artifact"
+
+
+def _without_number(shard: str) -> str:
+    """A shard's source: `gsm8k` of `gsm8k-00003`."""
+    return re.sub(r"-\d{5}$", "", shard)
 
 
 class ManifestPolicy(CachePolicy):

@@ -7,7 +7,7 @@ import orjson
 
 from sft_core.evaluation import INTERVALS_FILE, PROGRESS_FILE, SCORECARD_FILE, EvaluationPlan
 from tasks.launching import launch
-from tasks.progress import EvaluationProgress
+from tasks.watching import EvaluationWatch
 
 
 def run_evaluator(plan: EvaluationPlan, log: Path) -> dict[str, Any]:
@@ -25,8 +25,8 @@ def run_evaluator(plan: EvaluationPlan, log: Path) -> dict[str, Any]:
         StageFailedError: if it failed otherwise.
     """
     folder = plan.output_folder
-    with EvaluationProgress(folder / PROGRESS_FILE) as progress:
-        launch("evaluation", plan, folder, log, on_tick=progress.update)
+    with EvaluationWatch(folder / PROGRESS_FILE, log, num_models=1 if plan.baseline is None else 2) as watch:
+        launch("evaluation", plan, folder, log, on_tick=watch.update)
     (folder / PROGRESS_FILE).unlink(missing_ok=True)
     files = {"scorecard": SCORECARD_FILE, "intervals": INTERVALS_FILE}
     return {name: orjson.loads((folder / file).read_bytes()) for name, file in files.items()}

@@ -32,9 +32,9 @@ def raise_ending(room: str, code: int, folder: Path, log: Path, start: int) -> N
         StageFailedError: if it failed otherwise; the message ends with the cause and names the log.
     """
     if (folder / MISTAKE_FILE).exists():
-        raise RecipeError((folder / MISTAKE_FILE).read_text(encoding="utf-8"))
+        raise RecipeError((folder / MISTAKE_FILE).read_text(encoding="utf-8")).with_log(log)
     if (folder / INTERRUPTED_FILE).exists():
-        raise StageInterruptedError((folder / INTERRUPTED_FILE).read_text(encoding="utf-8"))
+        raise StageInterruptedError((folder / INTERRUPTED_FILE).read_text(encoding="utf-8")).with_log(log)
     if (folder / FAILURE_FILE).exists():
         lines = (folder / FAILURE_FILE).read_text(encoding="utf-8").splitlines()
     else:
@@ -43,7 +43,7 @@ def raise_ending(room: str, code: int, folder: Path, log: Path, start: int) -> N
         "\n".join(
             [f"{room} ended with exit code {code}; the whole log is {log}; its last words:", *lines[-TAIL_LINES:]]
         )
-    )
+    ).with_log(log)
 
 
 def last_words(lines: list[str]) -> list[str]:

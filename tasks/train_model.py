@@ -15,12 +15,20 @@ from sft_core.model import ModelRef
 from sft_core.records import StageOutcome
 from sft_core.subprocesses import LISTENING_FOLDER
 from sft_core.tokenizer import TokenizerRef
-from sft_core.training import CHECKPOINTS_FOLDER, METRICS_FILE, TrainingConfig, TrainPlan, TrainResult, rewind
+from sft_core.training import (
+    CHECKPOINTS_FOLDER,
+    METRICS_FILE,
+    START_FILE,
+    TrainingConfig,
+    TrainPlan,
+    TrainResult,
+    rewind,
+)
 from tasks.caching import artifact_task
 from tasks.home import log_file
 from tasks.launching import launch
-from tasks.progress import TrainingProgress
 from tasks.tracking import TrackedRun
+from tasks.watching import TrainingWatch
 
 
 @artifact_task(rooms=["training"], libraries=["torch", "transformers", "accelerate", "peft"])
@@ -66,8 +74,10 @@ def train_model(
     work.mkdir(parents=True, exist_ok=True)
     rewind(work)  # before the run follows the lines: what comes after the checkpoint comes again
     run.follow(work / METRICS_FILE)
-    with TrainingProgress(work / METRICS_FILE) as progress:
-        launch("training", plan, work, log_file(store, "train_model", dataset.name), processes, progress.update)
+    (work / START_FILE).unlink(missing_ok=True)
+    log = log_file(store, "train_model", dataset.name)
+    with TrainingWatch(work, log) as watch:
+        launch("training", plan, work, log, processes, watch.update)
     _take(work, folder, with_checkpoints=config.keep_checkpoints)
     result = TrainResult.model_validate_json((folder / "result.json").read_bytes())
     return StageOutcome(facts={**result.model_dump(), "seed": config.seed})
@@ -77,7 +87,7 @@ def _take(work: Path, folder: Path, with_checkpoints: bool) -> None:
     """Link what training made into the artifact; until that exists, all stays where an interrupted run would look."""
 
     def left_out(parent: str, names: list[str]) -> set[str]:
-        unwanted = {LISTENING_FOLDER, *(() if with_checkpoints else (CHECKPOINTS_FOLDER,))}
+        unwanted = {LISTENING_FOLDER, START_FILE, *(() if with_checkpoints else (CHECKPOINTS_FOLDER,))}
         return unwanted & set(names) if Path(parent) == work else set()
 
     shutil.copytree(work, folder, copy_function=_link, ignore=left_out, dirs_exist_ok=True)

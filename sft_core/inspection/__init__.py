@@ -11,7 +11,7 @@ from sft_core.inspection.display import Gap, harmless, label, shortened
 from sft_core.inspection.figures import Figures, SourceFigures, figures_of
 from sft_core.inspection.lineage import Lineage, ShardLineage, find_artifact, find_dataset, lineage_of
 from sft_core.inspection.pieces import TokenPiece
-from sft_core.inspection.report import REPORT_FILE, write_report
+from sft_core.inspection.report import REPORT_FILE, SUMMARY_FILE, write_report
 from sft_core.inspection.rows import (
     RowTable,
     RowView,
@@ -25,6 +25,7 @@ from sft_core.inspection.trace import Place, RowTrace, SegmentTrace, trace_block
 
 __all__ = [
     "REPORT_FILE",
+    "SUMMARY_FILE",
     "Figures",
     "Gap",
     "Lineage",

@@ -39,7 +39,7 @@ def bins_of(values: npt.NDArray[np.int64], limit: int | None) -> Bins:
     largest = int(values.max(initial=1))
     usual = float(np.quantile(values, 0.995)) if len(values) else 1.0
     reach = max(usual * 1.1, 1.15 * limit if limit and largest > limit / 4 else 0.0)
-    step = _round_up(min(reach, largest + 1) / NUM_BARS if not limit else reach / NUM_BARS)
+    step = round_up(min(reach, largest + 1) / NUM_BARS if not limit else reach / NUM_BARS)
     num_bars = max(1, min(NUM_BARS, int(np.ceil((reach + 1) / step))))
     edges = np.arange(num_bars + 1, dtype=np.float64) * step
     counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
@@ -58,7 +58,7 @@ def bars(bins: Bins, what: str, limit: int | None, limit_name: str) -> str:
     reach = float(bins.edges[-1])
     tallest = max(int(bins.counts.max()), 1)
     step = (RIGHT - LEFT) / len(bins.counts)
-    lines = _round_up(tallest / 3)
+    lines = round_up(tallest / 3)
     parts = [_gridline(lines * number, tallest) for number in range(1, int(tallest // lines) + 1)]
     for number, rows in enumerate(bins.counts.tolist()):
         height = (BASELINE - TOP) * rows / tallest
@@ -126,11 +126,11 @@ def _limit_line(x: float, name: str) -> str:
 
 
 def _ticks(reach: float) -> list[float]:
-    step = _round_up(reach / 7)
+    step = round_up(reach / 7)
     return [step * number for number in range(int(reach // step) + 1)]
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """The next of 1, 2, 5, 10, 20, 50, …"""
     if value <= 1:
         return 1.0

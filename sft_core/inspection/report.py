@@ -9,11 +9,14 @@ from sft_core.inspection.figures import figures_of
 from sft_core.inspection.lineage import Lineage
 from sft_core.inspection.page import page
 from sft_core.inspection.rows import RowTable, random_rows, view_rows, worst_rows
+from sft_core.inspection.summary import summary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 REPORT_FILE = "report.html"
+SUMMARY_FILE = "summary.md"
+"""What of it fits on a page in Prefect, beside it."""
 RANDOM_ROWS = 6
 WORST_ROWS_EACH = 2
 
@@ -26,10 +29,10 @@ def write_report(
     gates: Sequence[GateResult] = (),
     seed: int = 0,
 ) -> None:
-    """Write one HTML file that holds all it shows: below 1 MB, whatever the size of the data.
+    """Write one HTML file that holds all it shows, below 1 MB, whatever the size of the data; and a summary beside it.
 
     Args:
-        path: The file.
+        path: The HTML file.
         title: What the data set is called.
         lineage: The data set.
         tokenizer: Spells its ids.
@@ -40,5 +43,7 @@ def write_report(
     worst = worst_rows(table, WORST_ROWS_EACH)
     random = random_rows(table, RANDOM_ROWS, seed)
     views = view_rows(lineage, table, tokenizer, [*worst, *random], worst)
-    html = page(title, figures_of(lineage, table), gates, views[: len(worst)], views[len(worst) :])
+    figures = figures_of(lineage, table)
+    html = page(title, figures, gates, views[: len(worst)], views[len(worst) :])
     path.write_text(html, encoding="utf-8", errors="replace")
+    path.with_name(SUMMARY_FILE).write_text(summary(figures, gates), encoding="utf-8", errors="replace")

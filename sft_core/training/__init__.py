@@ -19,7 +19,16 @@ from sft_core.training.fields.milestones import steps_between
 from sft_core.training.optimizers import TRAITS as OPTIMIZER_TRAITS
 from sft_core.training.optimizers import options_of
 from sft_core.training.order import batches_of_step, num_steps, steps_of_block, steps_per_epoch
-from sft_core.training.plan import METRICS_FILE, MODEL_FOLDER, PROBE_FILE, SAMPLES_FILE, TrainPlan, TrainResult
+from sft_core.training.plan import (
+    METRICS_FILE,
+    MODEL_FOLDER,
+    PROBE_FILE,
+    SAMPLES_FILE,
+    START_FILE,
+    TrainPlan,
+    TrainResult,
+    TrainStart,
+)
 
 __all__ = [
     "CHECKPOINTS_FOLDER",
@@ -28,8 +37,10 @@ __all__ = [
     "OPTIMIZER_TRAITS",
     "PROBE_FILE",
     "SAMPLES_FILE",
+    "START_FILE",
     "TrainPlan",
     "TrainResult",
+    "TrainStart",
     "TrainingConfig",
     "batches_of_step",
     "num_steps",

@@ -13,6 +13,7 @@ MODEL_FOLDER = "model"
 ADAPTER_FOLDER = "adapter"
 PROBE_FILE = "probe.safetensors"
 SAMPLES_FILE = "samples.jsonl"
+START_FILE = "start.json"
 
 
 class TrainPlan(BaseModel):
@@ -43,6 +44,30 @@ class TrainPlan(BaseModel):
     num_processes: int
     source_of_shard: tuple[str, ...] = ()
     """[shards] of the data set: which source each belongs to; empty if the losses of sources are not told apart."""
+
+
+class TrainStart(BaseModel):
+    """What the trainer says in `start.json`, before its first step."""
+
+    device: str
+    dtype: str
+    """Of the arithmetic: `float32`, `bfloat16` or `float16`."""
+    attn_implementation: str
+    num_processes: int
+    num_parameters: int
+    num_trained_parameters: int
+    num_blocks: int
+    """Of the train split."""
+
+    def in_words(self) -> str:
+        """All of it in a sentence."""
+        share = self.num_trained_parameters / max(self.num_parameters, 1)
+        trained = "all trained" if share == 1 else f"{self.num_trained_parameters:,} trained ({share:.2%})"
+        places = self.device if self.num_processes == 1 else f"{self.num_processes} × {self.device}"
+        return (
+            f"training on {places} in {self.dtype}, attention {self.attn_implementation}: {self.num_parameters:,} "
+            f"parameters, {trained}; {self.num_blocks:,} blocks an epoch"
+        )
 
 
 class TrainResult(BaseModel):

@@ -31,7 +31,7 @@ from sft_core.training.best import settle_best_metric
 from sft_core.training.checkpoints import CHECKPOINTS_FOLDER
 from sft_core.training.disk import folder_bytes, require_room, training_bytes
 from sft_core.training.memory import is_out_of_memory, memory_advice
-from sft_core.training.plan import METRICS_FILE, TrainPlan, TrainResult
+from sft_core.training.plan import METRICS_FILE, START_FILE, TrainPlan, TrainResult, TrainStart
 from sft_core.training.save import save_model, save_probe
 from sft_core.training.trainer import SupervisedTrainer, arithmetic_dtype
 
@@ -93,6 +93,7 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
         end_request.listen(plan.output_folder)
         trainer.is_end_requested = lambda: end_request.is_made
     trainer.kept_with_weights = tokenizer
+    _say_start(trainer, plan, attention.implementation)
     resumed_from = _train(trainer, plan)
     save_probe(trainer, plan)
     is_merged = save_model(trainer, plan, tokenizer)
@@ -173,6 +174,21 @@ def _check_disk(trainer: SupervisedTrainer, plan: TrainPlan) -> None:
         has_bytes = folder_bytes(plan.output_folder / CHECKPOINTS_FOLDER)
         needed = training_bytes(trainer.model, plan.training.save_total_limit, is_saving, has_bytes)
         require_room(plan.output_folder, needed, "the model with its checkpoints")
+
+
+def _say_start(trainer: SupervisedTrainer, plan: TrainPlan, attn_implementation: str) -> None:
+    if not trainer.is_world_process_zero():
+        return
+    start = TrainStart(
+        device=_device_name(),
+        dtype=str(arithmetic_dtype(trainer.args)).removeprefix("torch."),
+        attn_implementation=attn_implementation,
+        num_processes=plan.num_processes,
+        num_parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
+        num_trained_parameters=count_trained(trainer.model),
+        num_blocks=len(trainer.train_dataset),
+    )
+    (plan.output_folder / START_FILE).write_text(start.model_dump_json(indent=1), encoding="utf-8")
 
 
 def _device_name() -> str:

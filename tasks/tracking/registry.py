@@ -56,6 +56,11 @@ class Registry:
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
 
+    @property
+    def tracking_uri(self) -> str:
+        """The server or database that it is in."""
+        return str(self._client.tracking_uri)
+
     def register(self, name: str, model_id: str, run_id: str, tags: Mapping[str, str]) -> str:
         """Make a logged model the next version of a registered model; return the version. One that it is already, from
         a call whose answer was lost, is left as it is."""

@@ -11,8 +11,9 @@ from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from sft_core.artifact import ArtifactStore
-from sft_core.errors import StageInterruptedError, TrackerAwayError
+from sft_core.errors import StageInterruptedError, TrackerAwayError, log_of
 from sft_core.recipe import Recipe
+from sft_core.run_names import run_name
 from tasks.progress import tell
 from tasks.provenance import RecipeText, environment, origin_tags, recipe_params
 from tasks.tracking.claims import claim, on_run
@@ -80,9 +81,14 @@ class Tracker:
         }
 
     @contextlib.contextmanager
-    def run(self, recipe: Recipe, run_key: str) -> Iterator[TrackedRun]:
+    def run(self, recipe: Recipe, run_key: str, name: str | None = None) -> Iterator[TrackedRun]:
         """Open the run of a recipe; its final status tells how the block was left. Runs whose owners died are closed
-        first.
+        first. The log of a process that failed is laid beside the run.
+
+        Args:
+            recipe: What is done.
+            run_key: By which the same run is found again.
+            name: Of a new run; by default recipe, model and settings.
 
         Raises:
             TrackerAwayError: if MLflow does not answer when the run is opened, when the block asks it for something, or
@@ -90,13 +96,15 @@ class Tracker:
         """
         with self._telling_outages(), _OPENING:
             close_dead_runs(self.client, self.experiment_id, _OPEN_HERE)
-            run = self._open(recipe, run_key)
+            run = self._open(recipe, run_key, name or run_name(recipe))
             _OPEN_HERE.add(run.run_id)
         try:
             with self._telling_outages():
                 yield run
                 run.finish()
         except BaseException as error:
+            if (log := log_of(error)) is not None and log.is_file():
+                run.log_file(log)
             was_ended = not isinstance(error, Exception) or isinstance(error, StageInterruptedError | TrackerAwayError)
             run.abandon("KILLED" if was_ended else "FAILED")
             raise
@@ -112,8 +120,8 @@ class Tracker:
                 raise TrackerAwayError.at(self.tracking_uri, error) from error
             raise
 
-    def _open(self, recipe: Recipe, run_key: str) -> TrackedRun:
-        run_id = self._take_up(recipe, run_key) or self._create(recipe, run_key)
+    def _open(self, recipe: Recipe, run_key: str, name: str) -> TrackedRun:
+        run_id = self._take_up(recipe, run_key) or self._create(recipe, run_key, name)
         return TrackedRun(self.client, self.tracking_uri, self.experiment_id, run_id, self._patience_seconds)
 
     def _take_up(self, recipe: Recipe, run_key: str) -> str | None:
@@ -142,9 +150,9 @@ class Tracker:
                 self._begin(recipe, found)
             return str(found.info.status)
 
-    def _create(self, recipe: Recipe, run_key: str) -> str:
+    def _create(self, recipe: Recipe, run_key: str, name: str) -> str:
         tags = {RUN_KEY: run_key, "sft.recipe": recipe.name, **origin_tags()}
-        run = self.client.create_run(self.experiment_id, tags=tags, run_name=recipe.name)
+        run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
         self._begin(recipe, run)
         return str(run.info.run_id)
 

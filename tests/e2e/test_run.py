@@ -170,8 +170,36 @@ def test_prefect_recorded_the_reused_stages_as_cached(embedded: Workspace, first
     with sqlite3.connect(embedded.home / "prefect" / "prefect.db") as database:
         newest = "SELECT id FROM flow_run ORDER BY created DESC LIMIT 1"
         states = database.execute(f"SELECT name, state_name FROM task_run WHERE flow_run_id = ({newest})").fetchall()
-    assert sorted(name.split("-")[0] for name, _ in states) == sorted(STAGES[:6]), "one task run a stage"
+    assert sorted(name.split(" ")[0] for name, _ in states) == sorted(STAGES[:6]), "one task run a stage"
+    assert "tokenize_chats (sums, 3 shards)" in dict(states)
     assert {state for _, state in states} == {"Cached"}
+
+
+def test_prefect_has_the_pages_of_the_run(embedded: Workspace, first: dict[str, Any]) -> None:
+    """Read as above: keys, and what the flow runs are called."""
+    with sqlite3.connect(embedded.home / "prefect" / "prefect.db") as database:
+        query = (
+            "SELECT artifact.key, artifact.data, artifact.description FROM artifact JOIN flow_run ON flow_run.id = "
+            "artifact.flow_run_id WHERE artifact.key IS NOT NULL AND flow_run.id IN (SELECT flow_run_id FROM artifact "
+            "WHERE key = 'training-progress')"
+        )
+        pages = {key: (json.loads(data), words) for key, data, words in database.execute(query)}
+        count = database.execute("SELECT count(*) FROM artifact WHERE key LIKE '%-progress'").fetchone()[0]
+        names = {name for (name,) in database.execute("SELECT name FROM flow_run")}
+        logged = [text for (text,) in database.execute("SELECT message FROM log")]
+    assert set(pages) == {
+        *("mlflow-run", "training-progress", "evaluation-progress"),
+        *("loss-curve", "scorecard", "samples", "sft-run"),
+    }
+    assert count == 3, "preparation, training, evaluation: one each, and none for stages that were reused"
+    assert pages["training-progress"][0] == pages["evaluation-progress"][0] == 100.0
+    assert pages["training-progress"][1].startswith("step 6 of 6, epoch ")
+    assert pages["loss-curve"][0].startswith("![loss and held-out loss over the steps](data:image/svg+xml;base64,")
+    assert "| eval_loss | " in pages["scorecard"][0]
+    assert {"prompt", "expected", "answer", "before training"} <= set(json.loads(pages["samples"][0])[0])
+    assert any(name.startswith("sums - llama 1x32 - ") for name in names)
+    assert any(text.startswith("training on ") for text in logged)
+    assert len(logged) < 200
 
 
 def test_the_dataset_opens_with_the_promised_columns(embedded: Workspace, first: dict[str, Any]) -> None:

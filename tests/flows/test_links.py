@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.links import how_to_open, run_path, run_url
+from flows.links import how_to_open, run_path, run_url, version_link
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,10 @@ def test_an_artifact_has_a_page_of_its_own() -> None:
     assert run_path("1", "abc", "report.html") == (
         "#/experiments/1/runs/abc/artifacts/report.html?workflowType=machine_learning"
     )
+
+
+def test_a_registered_version_has_a_page_where_there_is_a_server() -> None:
+    assert version_link("http://user:secret@server:5000", "sums", "3") == (
+        "[`models:/sums/3`](http://server:5000/#/models/sums/versions/3)"
+    )
+    assert version_link("sqlite:////home/mlflow.db", "sums", "3") == "`models:/sums/3`"

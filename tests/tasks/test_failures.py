@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_core.errors import RecipeError, StageFailedError, StageInterruptedError
+from sft_core.errors import RecipeError, StageFailedError, StageInterruptedError, log_of
 from sft_core.launch import Launch
 from sft_core.subprocesses import MISTAKE_FILE, forget_endings
 from sft_core.training.checkpoints import newest_checkpoint
@@ -65,6 +65,7 @@ def test_the_message_of_several_processes_is_the_first_ones_traceback(tmp_path: 
     assert "FileNotFoundError" in message[-1]
     assert "ChildFailedError" not in str(found.value)
     assert "ChildFailedError" in training.log
+    assert log_of(found.value) == training.folder / "log"
 
 
 def test_a_mistake_of_the_users_is_told_in_its_own_words_and_then_forgotten(tmp_path: Path) -> None:

@@ -1,31 +1,105 @@
-"""Progress of an evaluation, as people are told."""
+"""One progress for every long stage: how it stands, how it ends, and that telling it costs the work nothing."""
 
-from pathlib import Path
+import threading
+import time
+from uuid import UUID, uuid4
 
-import orjson
+import pytest
 
-from tasks.progress import EvaluationProgress
-
-
-def test_the_newest_whole_line_is_told(tmp_path: Path) -> None:
-    lines = [
-        {"model": "trained", "batches": 1, "of_batches": 4, "answers": 0, "of_answers": 6},
-        {"model": "baseline", "batches": 4, "of_batches": 4, "answers": 3, "of_answers": 6},
-    ]
-    file = tmp_path / "progress.jsonl"
-    with EvaluationProgress(file) as progress:
-        progress.update()
-        assert progress.words == "", "nothing is told before the first line"
-        file.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines) + b'{"model": "base')
-        progress.update()
-        assert progress.words == "baseline model: 4 of 4 batches, 3 of 6 answers"
-        assert progress.percent == 70.0
+from tasks import progress
+from tasks.progress import StageProgress
 
 
-def test_what_there_is_none_of_is_not_told(tmp_path: Path) -> None:
-    file = tmp_path / "progress.jsonl"
-    line = {"model": "trained", "batches": 1, "of_batches": 2, "answers": 0, "of_answers": 0}
-    file.write_bytes(orjson.dumps(line) + b"\n")
-    with EvaluationProgress(file) as progress:
-        progress.update()
-        assert (progress.percent, progress.words) == (50.0, "trained model: 1 of 2 batches")
+class Page:
+    """Prefect as the progress sees it: what was shown, call by call."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[str, float, str]] = []
+        self.error: Exception | None = None
+        self.found: UUID | None = None
+        monkeypatch.setattr(progress.flow_run, "id", str(uuid4()), raising=False)
+        monkeypatch.setattr(progress, "create_progress_artifact", self.create)
+        monkeypatch.setattr(progress, "update_progress_artifact", self.update)
+        monkeypatch.setattr(progress._ProgressArtifact, "_found", lambda _: self.found)
+
+    def create(self, percent: float, key: str, description: str) -> UUID:
+        self._take("create " + key, percent, description)
+        return uuid4()
+
+    def update(self, artifact: UUID, percent: float, description: str) -> None:
+        self._take("update", percent, description)
+
+    def _take(self, call: str, percent: float, description: str) -> None:
+        self.calls.append((call, percent, description))
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Page:
+    return Page(monkeypatch)
+
+
+def test_one_artifact_is_made_and_ends_at_100(page: Page) -> None:
+    with StageProgress("training", "step") as told:
+        told.tell(1, 4, 25.0, "step 1 of 4")
+        wait_for(lambda: len(page.calls) == 1)
+        for step in (2, 3, 4):
+            told.tell(step, 4, 25.0 * step, f"step {step} of 4")
+    assert page.calls == [
+        ("create training-progress", 25.0, "step 1 of 4"),
+        ("update", 100.0, "step 4 of 4; done after 0 s"),
+    ], "between two messages lie 5 seconds, but for the last"
+
+
+def test_a_stage_that_fails_stays_where_it_was_and_says_why(page: Page) -> None:
+    with pytest.raises(ValueError), StageProgress("training", "step") as told:  # noqa: PT011, PT012
+        told.tell(1, 4, 25.0, "step 1 of 4")
+        raise ValueError("no room\nis left")
+    assert page.calls[-1][1:] == (25.0, "step 1 of 4; stopped: no room is left")
+
+
+def test_what_a_former_attempt_of_the_flow_run_has_left_is_gone_on_with(page: Page) -> None:
+    page.found = uuid4()
+    with StageProgress("training", "step") as told:
+        told.tell(3, 4, 75.0, "step 3 of 4")
+    assert {call for call, _, _ in page.calls} == {"update"}
+
+
+def test_a_server_that_fails_is_no_reason_to_fail(page: Page) -> None:
+    page.error = RuntimeError("away")
+    with StageProgress("training", "step") as told:
+        told.tell(1, 4, 25.0, "step 1 of 4")
+    assert len(page.calls) >= 1
+    assert told.percent == 100.0
+
+
+def test_a_server_that_hangs_holds_nothing_up(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = threading.Event()
+    monkeypatch.setattr(progress, "SECONDS_FOR_THE_LAST", 0.05)
+    monkeypatch.setattr(progress, "create_progress_artifact", lambda *_, **__: hanging.wait(60))
+    started_at = time.monotonic()
+    with StageProgress("training", "step") as told:
+        told.tell(1, 4, 25.0, "step 1 of 4")
+        told.tell(2, 4, 50.0, "step 2 of 4")
+    assert time.monotonic() - started_at < 30
+    hanging.set()
+
+
+def test_where_nothing_was_done_nothing_is_shown(page: Page) -> None:
+    with StageProgress("preparation", "shard"):
+        pass
+    assert page.calls == []
+
+
+def test_outside_of_a_flow_run_it_is_a_bar_alone() -> None:
+    with StageProgress("training", "step") as told:
+        told.tell(1, 4, 25.0, "step 1 of 4")
+    assert (told.percent, told.words) == (100.0, "step 1 of 4; done after 0 s")
+
+
+def wait_for(condition) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

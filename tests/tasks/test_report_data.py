@@ -4,7 +4,7 @@ from prefect.logging import disable_run_logger
 
 from sft_core.gate_result import GateResult
 from sft_core.tokenizer import TokenizerRef
-from tasks.report_data import report_data, report_file
+from tasks.report_data import report_data, report_file, summary_of
 from tests.sft_core.inspection.data_set import Prepared
 
 
@@ -23,3 +23,4 @@ def test_the_report_is_an_artifact_of_its_data_set_and_its_gates(
     assert page.stat().st_mtime_ns == made_at
     assert "✓ passed" in page.read_text()
     assert "✗ failed" in report_file(prepared.store, other).read_text()
+    assert "| max_rejected_fraction | 2.00% | 50.00% | passed |" in summary_of(prepared.store, first)

@@ -6,7 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from sft_core.errors import StageFailedError
 from sft_core.recipe import Recipe
+from sft_core.run_names import run_name
 from tasks.provenance import recipe_params
 from tasks.tracking import TrackedRun, Tracker
 
@@ -46,6 +50,22 @@ def test_the_status_tells_how_the_run_ended(tracker: Tracker) -> None:
         except (ValueError, KeyboardInterrupt):
             pass
         assert status(tracker, run_id) == expected
+
+
+def test_a_run_is_called_after_recipe_and_model_and_keeps_the_log_of_what_failed(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    log = tmp_path / "train_model.log"
+    log.write_text("last words")
+    with suppress(StageFailedError), tracker.run(RECIPE, "failed-stage") as run:
+        raise StageFailedError("training ended with exit code 1").with_log(log)
+    assert tracker.client.get_run(run.run_id).info.run_name == run_name(RECIPE)
+    assert [file.path for file in tracker.client.list_artifacts(run.run_id) if file.path.endswith(".log")] == [log.name]
+
+
+def test_a_log_that_is_gone_hides_no_error(tracker: Tracker, tmp_path: Path) -> None:
+    with pytest.raises(StageFailedError, match="exit code 1"), tracker.run(RECIPE, "gone-log"):
+        raise StageFailedError("exit code 1").with_log(tmp_path / "none.log")
 
 
 def test_a_finished_run_is_found_again_and_left_as_it_was(tracker: Tracker) -> None:
