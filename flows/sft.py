@@ -4,6 +4,7 @@ from prefect import flow
 
 from flows.links import link_run
 from flows.prepare_data import prepare_data
+from flows.report_file import hand_over
 from flows.run_report import RunReport, report_run
 from sft_core.answering import locate_scoring
 from sft_core.inputs import locate_inputs
@@ -66,4 +67,4 @@ def sft(recipe: Recipe) -> RunReport:
             run=run,
             store=store,
         )
-        return report_run(recipe, store, run, data, trained, scorecard, registered)
+        return hand_over(store, report_run(recipe, store, run, data, trained, scorecard, registered))
