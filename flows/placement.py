@@ -73,6 +73,7 @@ class _Child:
             key = f"{self._identity}-{attempt}" if self._identity else None
             self._keys += [key] if key else []
             started = run_deployment(self._train_on, parameters=self._parameters, timeout=0, idempotency_key=key)
+            assert isinstance(started, FlowRun)  # a coroutine only where a loop runs
             if _is_cancelling(started):
                 started = self.wait(started)
             if started.state is None or not started.state.is_final() or started.state.is_completed():
