@@ -21,12 +21,14 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
+from prefect.utilities.schema_tools.validation import ValidationError, validate
 from prefect.workers.process import ProcessWorker
 
 from deployments.automations import make_automations
 from deployments.catalogue import Entry, catalogue
 from deployments.forms import form_schema
 from deployments.names import CPU_POOL, GPU_POOL
+from sft_core.errors import RecipeError
 
 OURS = "sft"
 """Tag of all deployments of a catalogue, and of their runs."""
@@ -68,7 +70,7 @@ def deploy(checkout: Path, is_pruning: bool = False) -> Deployed:
         RecipeError: if a recipe, or the file of a team's own deployments, is not right; nothing is changed then.
     """
     checkout = checkout.resolve()
-    entries = [(entry, form_schema(entry.flow, entry.preset(checkout))) for entry in catalogue(checkout)]
+    entries = [(entry, _schema(entry, checkout)) for entry in catalogue(checkout)]
     with get_client(sync_client=True) as client:
         pools = {name: _pool(client, name) for name in (CPU_POOL, GPU_POOL)}
         _limit_the_gpu(client)
@@ -79,6 +81,16 @@ def deploy(checkout: Path, is_pruning: bool = False) -> Deployed:
         for one in left if is_pruning else ():
             client.delete_deployment(one.id)
     return Deployed([name for _, name in made], names, make_automations())
+
+
+def _schema(entry: Entry, checkout: Path) -> dict[str, Any]:
+    """The form's, which what is set in the catalogue has to fit as well."""
+    schema = form_schema(entry.flow, entry.preset(checkout))
+    try:
+        validate(entry.parameters, schema, raise_on_error=True, ignore_required=True)
+    except ValidationError as error:
+        raise RecipeError(f"deployment {entry.full_name}: {error}") from error
+    return schema
 
 
 def _pool(client: SyncPrefectClient, name: str) -> WorkPool:

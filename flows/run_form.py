@@ -39,7 +39,7 @@ def form_of(name: str) -> dict[str, Any]:
     """The JSON schema of a recipe's field, as a form that may be left empty.
 
     Titles are the names that stand in YAML; descriptions are the fields' own, with the default of the recipe. Nothing
-    but items of a list is required, there is no default, and none is offered as a choice of its own: an empty input is
+    but items of a list is required, there is no default, and no choice between a value and none: an empty input is
     none.
     """
     whole = Recipe.model_json_schema()
@@ -124,11 +124,22 @@ def _one_kind(schema: dict[str, Any]) -> dict[str, Any]:
         branches = [branch for branch in branches if branch["type"] == "number"]
     rest = {key: value for key, value in schema.items() if key != "anyOf"}
     if not branches:
-        return rest
-    return {**rest, **branches[0]} if len(branches) == 1 else {**rest, "anyOf": branches}
+        return _one_choice(rest)
+    if len(branches) == 1:
+        return {**rest, **branches[0]}
+    return {**rest, "anyOf": sorted(branches, key=lambda branch: "enum" in branch)}  # the first is shown, and empty
+
+
+def _one_choice(schema: dict[str, Any]) -> dict[str, Any]:
+    """Yes or no is a choice like any other: a switch, which is what Prefect makes of a boolean, has no third position,
+    and would say no to everything that nobody touched. None among the choices is not shown, and lets none through."""
+    choices = [True, False] if schema.get("type") == "boolean" else schema.get("enum")
+    if choices is None:
+        return schema
+    return {**{key: value for key, value in schema.items() if key != "type"}, "enum": [*choices, None]}
 
 
 def _default_in_words(field: FieldInfo, inner: type[Section] | None) -> str:
     if inner or field.is_required() or field.default is None:
         return ""
-    return f" Default: {json.dumps(field.default)}."
+    return f" Default: `{json.dumps(field.default)}`."
