@@ -9,6 +9,7 @@ a whole. The form is what Prefect shows and what its server checks before a run 
 is the recipe's to say, once they lie over the preset.
 """
 
+import functools
 import json
 import typing
 from collections.abc import Mapping
@@ -42,8 +43,13 @@ def form_of(name: str) -> dict[str, Any]:
     but items of a list is required, there is no default, and no choice between a value and none: an empty input is
     none.
     """
-    whole = Recipe.model_json_schema()
+    whole = _recipe_schema()
     return _form(whole["properties"][name], whole["$defs"], Recipe.model_fields[name], name)
+
+
+@functools.cache
+def _recipe_schema() -> dict[str, Any]:
+    return Recipe.model_json_schema()
 
 
 def lay_form(content: Mapping[str, Any], form: Mapping[str, Any]) -> dict[str, Any]:

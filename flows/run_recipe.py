@@ -30,7 +30,7 @@ def run_recipe(
     registry: Annotated[Fields, FormOf("registry")] = None,
     gates: Annotated[Fields, FormOf("gates")] = None,
     runtime: Annotated[Fields, FormOf("runtime")] = None,
-    train_on: str | None = None,
+    train_on: str = "",
 ) -> RunReport:
     """Fine-tune one model from a recipe file, with what is filled in here laid over it.
 
@@ -57,4 +57,4 @@ def run_recipe(
         "runtime": runtime,
     }
     content = read_content(Path(preset), [], get_run_logger().info)
-    return run_sft(parse_recipe(lay_form(content, filled), preset), train_on)
+    return run_sft(parse_recipe(lay_form(content, filled), preset), train_on or None)
