@@ -128,8 +128,7 @@ def _make(
         name=entry.name,
         description=entry.description or entry.flow.description,
         entrypoint=entry.entrypoint,
-        path=str(checkout) if pool.type == "process" else None,
-        pull_steps=[],
+        pull_steps=_pull_steps(pool, checkout),
         work_pool_name=pool.name,
         job_variables=_job_variables(entry, pool, checkout),
         parameters=entry.parameters,
@@ -141,6 +140,13 @@ def _make(
         schedules=[*_made_by_hand(client, entry), *_schedules(entry)],
     )
     return identity, entry.full_name
+
+
+def _pull_steps(pool: WorkPool, checkout: Path) -> list[dict[str, Any]]:
+    """Go to the checkout. Without a step, Prefect copies the working directory, with all that lies in it, for each
+    run."""
+    step = {"prefect.deployments.steps.set_working_directory": {"directory": str(checkout)}}
+    return [step] if pool.type == "process" else []
 
 
 def _job_variables(entry: Entry, pool: WorkPool, checkout: Path) -> dict[str, Any]:

@@ -45,4 +45,5 @@ def test_prefect_deploy_makes_what_the_catalogue_says(prefect_url: str, tmp_path
             assert made.job_variables["working_dir"] == str(PROJECT)
             assert made.parameters == entry.parameters
             assert made.description == entry.flow.description
-            assert made.pull_steps == []
+            (step,) = made.pull_steps or []
+            assert step == {"prefect.deployments.steps.set_working_directory": {"directory": str(PROJECT)}}
