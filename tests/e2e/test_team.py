@@ -131,25 +131,26 @@ def test_what_the_form_does_not_know_is_refused_before_there_is_a_run(team: Team
         assert message in refused.value.response.json()["detail"]
 
 
-def test_what_does_not_fit_together_fails_at_once_with_the_recipes_own_words(team: Team) -> None:
-    ended = team.end(
-        team.trigger(RUN, tokens={"max_length": 64, "truncation_mode": "keep_end", "keep_end_token": True})
-    )
-    assert ended.state is not None
+def test_mistakes_are_told_by_the_run_that_was_triggered_and_as_early_as_they_can_be(team: Team) -> None:
+    contradiction = team.trigger(RUN, tokens={"truncation_mode": "keep_end", "keep_end_token": True})
+    nowhere = team.trigger(RUN, train_on="sft/nowhere")
+    on_the_gpus = team.trigger(RUN, runtime={"launch": {"no_such_option": 1}})
+
+    ended = team.end(contradiction)
     assert ended.state.is_failed()
-    assert "recipes/sums.yaml: tokens: keep_end_token gives rows back the end" in (ended.state.message or "")
-    assert team.children(ended.id) == []
+    assert "recipes/sums.yaml: tokens: keep_end_token gives rows back the end" in ended.state.message
+    assert team.children(contradiction) == []
 
+    ended = team.end(nowhere)
+    assert ended.state.is_failed()
+    assert "found none called 'sft/nowhere'; `sft deploy` makes it" in ended.state.message
+    assert team.children(nowhere) == []
 
-def test_a_training_that_fails_is_named_by_the_run_that_waited_for_it(team: Team) -> None:
-    (team.workspace.folder / "broken.py").write_text("def fail(outputs):\n    raise ValueError('no such luck')\n")
-    parent = team.trigger(RUN, evaluation={"metrics": ["broken.py:fail"], "baseline": False})
-    message = team.end(parent).state.message
-    training = child_of(team, parent)
-    assert team.run(training.id).state.is_failed()
-    assert "no such luck" in message
-    assert f"/runs/flow-run/{training.id}" in message
-    assert "of sft/sft" in message
+    ended = team.end(on_the_gpus)
+    training = child_of(team, on_the_gpus)
+    assert ended.state.is_failed()
+    assert f"of sft/sft ({team.page(training.id)}) ended as Failed" in ended.state.message
+    assert "`accelerate launch` has no such option" in ended.state.message
 
 
 def test_a_schedule_makes_runs_and_they_run(team: Team, schedules: Path) -> None:

@@ -71,6 +71,11 @@ class Team:
         with self.client() as client:
             return sorted(client.read_flow_runs(flow_run_filter=ours), key=lambda run: run.created)
 
+    def page(self, identity: UUID) -> str:
+        """Where people look at a run."""
+        assert self.workspace.prefect_url is not None
+        return f"{self.workspace.prefect_url.removesuffix('/api')}/runs/flow-run/{identity}"
+
     def log(self, identity: UUID) -> str:
         """What a run has logged."""
         from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
