@@ -80,9 +80,9 @@ class Entry:
             return {}
         preset = self.parameters["preset"]
         content = read_content(checkout / preset, [], logging.getLogger(__name__).info)
-        where = f"{preset} with the parameters of {self.full_name}" if self.schedule else preset
         fields = {name: value for name, value in self.parameters.items() if name not in ("preset", "train_on")}
-        parse_recipe(lay_form(content, fields), where)
+        where = f"{preset} with the parameters of {self.full_name}" if fields else preset
+        parse_recipe(lay_form(content, fields) if self.entrypoint == RUN_RECIPE else content, where)
         return content
 
 
@@ -117,6 +117,9 @@ def _own(one: OwnDeployment) -> Entry:
     if one.flow not in by_name:
         raise RecipeError(f"{FILE}: {one.name}: expected a flow of {', '.join(by_name)}; found '{one.flow}'")
     entrypoint = by_name[one.flow]
+    if (entrypoint in PER_RECIPE) != (one.recipe is not None):
+        expected = "a `recipe`" if entrypoint in PER_RECIPE else "no `recipe`"
+        raise RecipeError(f"{FILE}: {one.name}: expected {expected} with `flow: {one.flow}`, found {one.recipe}")
     return Entry(
         entrypoint=entrypoint,
         name=one.name,

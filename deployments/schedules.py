@@ -33,9 +33,9 @@ class OwnDeployment(Section):
     recipe: str | None = None
     """The recipe file that it runs, relative to the checkout."""
     flow: str = "run-recipe"
-    """Another flow of the catalogue, for example `prune-home`; it has no `recipe`."""
+    """Which flow of the catalogue: one that runs a `recipe`, or another, for example `prune-home`."""
     parameters: dict[str, Any] = {}
-    """What is set. Of `run-recipe`: some fields of the recipe's sections, laid over the file."""
+    """Of the flow. Those of `run-recipe` are some fields of the recipe's sections, laid over the file."""
     description: str | None = None
     """By default the flow's."""
     tags: tuple[str, ...] = ()
@@ -59,8 +59,6 @@ class OwnDeployment(Section):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
-        if (self.flow == "run-recipe") != (self.recipe is not None):
-            raise ValueError("expected either a `recipe`, or another `flow` than run-recipe")
         if len([given for given in (self.cron, self.interval, self.rrule) if given is not None]) > 1:
             raise ValueError("expected one of `cron`, `interval` and `rrule`, found several")
         try:

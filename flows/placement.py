@@ -34,7 +34,7 @@ POLL_SECONDS = 2.0
 
 
 def run_sft(recipe: Recipe, train_on: str | None = None) -> RunReport:
-    """Prepare the data here, then run the whole recipe, which finds its data prepared.
+    """In a flow run: prepare the data here, then run the whole recipe, which finds its data prepared.
 
     Args:
         recipe: What is run.
@@ -64,14 +64,14 @@ class _Child:
     def __init__(self, client: SyncPrefectClient, recipe: Recipe, train_on: str) -> None:
         self._client, self._train_on = client, train_on
         self._parameters = {"recipe": recipe.model_dump(mode="json")}
-        self._identity = f"{flow_run.id}-{digest(self._parameters)}" if flow_run.id else None
+        self._identity = f"{flow_run.id}-{digest(self._parameters)}"
         self._keys: list[str] = []
 
     def start(self) -> FlowRun:
         """Trigger it, or take up the one that an earlier try of this flow run has triggered."""
         for attempt in itertools.count():
-            key = f"{self._identity}-{attempt}" if self._identity else None
-            self._keys += [key] if key else []
+            key = f"{self._identity}-{attempt}"
+            self._keys.append(key)
             started = run_deployment(self._train_on, parameters=self._parameters, timeout=0, idempotency_key=key)
             assert isinstance(started, FlowRun)  # a coroutine only where a loop runs
             if _is_cancelling(started):

@@ -93,7 +93,8 @@ def test_schedules_are_intervals_and_calendar_rules_too(checkout: Path, timing: 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"name": "x"}, "either a `recipe`, or another `flow`"),
+        ({"name": "x"}, "x: expected a `recipe` with `flow: run-recipe`, found None"),
+        ({"name": "x", "flow": "sft", "recipe": "r.yaml"}, "x: expected no `recipe` with `flow: sft`, found r.yaml"),
         ({"name": "x", "flow": "prune-home", "cron": "often"}, "deployments.0: .*cron"),
         ({"name": "x", "flow": "prune-home", "cron": "* * * * *", "interval": 60}, "found several"),
         ({"name": "x", "flow": "prune-home", "timezone": "Mars", "cron": "* * * * *"}, "Mars|timezone"),
