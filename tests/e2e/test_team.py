@@ -1,27 +1,26 @@
 """People trigger runs of one recipe on a server; workers of two pools share the work."""
 
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from workers import Team, wait_until
 
 pytestmark = pytest.mark.e2e
 RUN = "run-recipe/sums"
-NIGHTLY = """deployments:
-  - name: every-minute
-    flow: prune-home
-    parameters: {keep_days: 30}
-    cron: "* * * * *"
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def schedules(team: Team) -> Iterator[Path]:
-    """A team's own deployment, from the first test on: its schedule has a minute to wait for."""
+    """A team's own deployment, from the first test on: its schedule has minutes to wait for."""
+    now = datetime.datetime.now(datetime.UTC)
+    minutes = sorted((now.minute + later) % 60 for later in (2, 4, 7, 12, 20))
+    entry = {"name": "now-and-then", "flow": "prune-home", "cron": f"{','.join(map(str, minutes))} * * * *"}
     file = team.workspace.folder / "deployments" / "schedules.yaml"
-    file.write_text(NIGHTLY)
+    file.write_text(yaml.safe_dump({"deployments": [{**entry, "parameters": {"keep_days": 30}}]}))
     outcome = team.workspace.sft("deploy")
     assert outcome.code == 0, outcome.stderr
     yield file
@@ -158,13 +157,13 @@ def test_a_schedule_makes_runs_and_they_run(team: Team, schedules: Path) -> None
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 
     def completed() -> bool:
-        ours = DeploymentFilter(name=DeploymentFilterName(any_=["every-minute"]))
+        ours = DeploymentFilter(name=DeploymentFilterName(any_=["now-and-then"]))
         with team.client() as client:
             runs = client.read_flow_runs(deployment_filter=ours)
         return any(run.auto_scheduled and run.state is not None and run.state.is_completed() for run in runs)
 
     wait_until(completed)
     schedules.unlink()
-    assert team.workspace.sft("deploy", "--json").result["left"] == ["prune-home/every-minute"]
-    assert team.workspace.sft("deploy", "--json", "--prune").result["removed"] == ["prune-home/every-minute"]
+    assert team.workspace.sft("deploy", "--json").result["left"] == ["prune-home/now-and-then"]
+    assert team.workspace.sft("deploy", "--json", "--prune").result["removed"] == ["prune-home/now-and-then"]
     assert team.workspace.sft("deploy", "--json").result["left"] == []
