@@ -4,6 +4,7 @@ from prefect import flow
 
 from flows.links import link_run
 from flows.prepare_data import prepare_data
+from flows.report_file import hand_over
 from flows.run_names import of_recipe
 from flows.run_report import RunReport, report_run
 from sft_core.answering import locate_scoring
@@ -69,4 +70,4 @@ def sft(recipe: Recipe) -> RunReport:
             run=run,
             store=store,
         )
-        return report_run(recipe, store, run, data, trained, scorecard, registered)
+        return hand_over(store, report_run(recipe, store, run, data, trained, scorecard, registered))

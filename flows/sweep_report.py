@@ -154,3 +154,7 @@ def as_markdown(report: SweepReport) -> str:
 def _interval(trial: Trial) -> str:
     known = {} if trial.low is None or trial.high is None else {"score": {"low": trial.low, "high": trial.high}}
     return interval(known, "score")
+
+
+def _first_line(error: str | None) -> str:
+    return (error or "").partition("\n")[0].replace("|", "\\|")

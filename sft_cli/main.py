@@ -1,4 +1,4 @@
-"""The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune, chat.
+"""The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune, deploy, chat.
 
 Exit codes: 0 success, 2 a mistake in recipe or data (told in a line or two), 1 a failure of ours, 75 the trainer was
 asked to end or MLflow is away, and the same command goes on, 130 interrupted, 143 terminated.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sft_cli import evaluating, find, promoting, pruning, retraining, sweeping
+from sft_cli import deploying, evaluating, find, promoting, pruning, retraining, sweeping
 from sft_cli.chat import chat
 from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
@@ -164,6 +164,7 @@ app.command()(evaluating.evaluate)
 app.command()(sweeping.sweep)
 app.command()(retraining.retrain)
 app.command()(retraining.diff)
+app.command()(deploying.deploy)
 app.command()(chat)
 
 

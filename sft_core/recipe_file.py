@@ -60,6 +60,28 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), notify: Callable[[str
 def read_content(path: Path, overrides: Sequence[str], notify: Callable[[str], None]) -> dict[str, Any]:
     """Read a recipe's content, by our names and with what lies over it, but unchecked; arguments and errors as of
     `load_recipe`."""
+    content = read_mapping(path, "sections (model, sources, …)")
+    try:
+        notices = resolve_aliases(content)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+    for override in overrides:
+        notices += lay_over(content, override)
+    for notice in dict.fromkeys(notices):
+        notify(f"{path}: {notice}")
+    return content
+
+
+def read_mapping(path: Path, expected: str) -> dict[str, Any]:
+    """Read a YAML file as people mean it: `1e-4` is a number, and a key that stands twice is an error.
+
+    Args:
+        path: The file.
+        expected: What it is to hold, for the messages.
+
+    Raises:
+        RecipeError: if it is not there, or holds something else.
+    """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError as error:
@@ -69,15 +91,7 @@ def read_content(path: Path, overrides: Sequence[str], notify: Callable[[str], N
     except RecipeError as error:
         raise RecipeError(f"{path}, {error}") from error
     if not isinstance(content, dict):
-        raise RecipeError(f"{path}: expected sections (model, sources, …), found {type(content).__name__}")
-    try:
-        notices = resolve_aliases(content)
-    except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from error
-    for override in overrides:
-        notices += lay_over(content, override)
-    for notice in dict.fromkeys(notices):
-        notify(f"{path}: {notice}")
+        raise RecipeError(f"{path}: expected {expected}, found {type(content).__name__}")
     return content
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from workers import Team, make_checkout, working
 
 PROJECT = Path(__file__).parents[2]
 OUTSIDE = ("PREFECT_", "MLFLOW_", "SFT_HOME")
@@ -199,3 +200,14 @@ def workspace(tmp_path: Path, prefect_url: str) -> Workspace:
 def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Workspace]:
     """Make workspaces that several tests share."""
     return lambda name, **options: make_workspace(tmp_path_factory.mktemp(name), **options)
+
+
+@pytest.fixture(scope="session")
+def team(prefect_url: str, new_workspace: Callable[..., Workspace]) -> Iterator[Team]:
+    """A server with the deployments of one small recipe, `sums`, and a worker for each of the two pools."""
+    workspace = new_workspace("team", prefect_url=prefect_url)
+    make_checkout(workspace, RECIPE)
+    outcome = workspace.sft("deploy")
+    assert outcome.code == 0, outcome.stderr
+    with working(workspace):
+        yield Team(workspace)

@@ -1,46 +1,49 @@
-"""Deployments: named by module, and a schedule really schedules."""
+"""Plain `prefect deploy --all`, for those who keep to Prefect's own tools."""
 
-import importlib
-import time
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from conftest import OUTSIDE, PROJECT
+
+from deployments.catalogue import catalogue
+from deployments.names import CPU_POOL, GPU_POOL
 
 pytestmark = pytest.mark.e2e
-PROJECT = Path(__file__).parents[2]
 
 
-def test_every_deployment_names_a_flow_by_its_module() -> None:
-    from prefect import Flow
-
-    for deployment in yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]:
-        module, _, name = deployment["entrypoint"].rpartition(".")
-        flow = getattr(importlib.import_module(module), name)
-        assert isinstance(flow, Flow)
-        assert flow.name == deployment["name"]
-        assert "recipe" in flow.parameters.properties
-
-
-def test_a_schedule_gets_runs(prefect_url: str) -> None:
-    """With a SQLAlchemy that does not fit, a server looks healthy while its scheduler fails every loop."""
+def test_prefect_deploy_makes_what_the_catalogue_says(prefect_url: str, tmp_path: Path) -> None:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.actions import DeploymentScheduleCreate
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
-    from prefect.client.schemas.schedules import CronSchedule
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectNotFound
+    from prefect.workers.process import ProcessWorker
 
-    # Prefect's own client: a server that shares one SQLite file among its services answers 503 while the file is
-    # locked, and expects its callers to ask again.
     with SyncPrefectClient(prefect_url) as client:
-        every_minute = DeploymentScheduleCreate(schedule=CronSchedule(cron="* * * * *", timezone="UTC"), active=True)
-        deployment = client.create_deployment(
-            flow_id=client.create_flow_from_name("prepare-data"),
-            name="every-minute",
-            entrypoint="flows.prepare_data.prepare_data",
-            schedules=[every_minute],
-        )
-        ours = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
-        deadline = time.monotonic() + 90
-        while not any(run.state_type == "SCHEDULED" for run in client.read_flow_runs(deployment_filter=ours)):
-            assert time.monotonic() < deadline, "the scheduler made no run in 90 s"
-            time.sleep(1)
+        for pool in (CPU_POOL, GPU_POOL):
+            try:
+                client.read_work_pool(pool)
+            except ObjectNotFound:
+                template = ProcessWorker.get_default_base_job_template()
+                client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
+        environment = {
+            **clean,
+            "PREFECT_API_URL": prefect_url,
+            "PREFECT_HOME": str(tmp_path),
+            "SFT_CHECKOUT": str(PROJECT),
+            "PYTHONPATH": str(PROJECT),
+        }
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+        told = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
+        assert told.returncode == 0, told.stdout + told.stderr
+        for entry in catalogue(PROJECT):
+            made = client.read_deployment_by_name(entry.full_name)
+            assert made.entrypoint == entry.entrypoint
+            assert made.work_pool_name == entry.pool
+            assert made.job_variables["working_dir"] == str(PROJECT)
+            assert made.parameters == entry.parameters
+            assert made.description == entry.flow.description
+            (step,) = made.pull_steps or []
+            assert step == {"prefect.deployments.steps.set_working_directory": {"directory": str(PROJECT)}}

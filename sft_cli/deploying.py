@@ -1,0 +1,62 @@
+"""`sft deploy`: bring a Prefect server to what this checkout's catalogue says."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from sft_cli.options import Debug, Json
+from sft_cli.session import session
+from sft_core.errors import RecipeError
+from sft_core.runtime import RuntimeConfig
+
+if TYPE_CHECKING:
+    from deployments.deploying import Deployed
+
+
+def deploy(
+    checkout: Annotated[
+        Path, typer.Argument(metavar="[CHECKOUT]", help="Where workers find the code and recipes/; here, unless told.")
+    ] = Path(),
+    is_pruning: Annotated[
+        bool, typer.Option("--prune", help="Remove deployments that the catalogue does not have any more.")
+    ] = False,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """Make or update pools, limits, deployments and schedules on the Prefect server that PREFECT_API_URL names."""
+    with session(is_json, is_debugging) as current:
+        if "PREFECT_API_URL" not in os.environ:
+            raise RecipeError(
+                "expected a Prefect server to deploy to, found none: set PREFECT_API_URL, for example to "
+                "http://127.0.0.1:4200/api"
+            )
+        if not (checkout / "recipes").is_dir():
+            raise RecipeError(f"expected a checkout with recipes/ at '{checkout}' ({checkout.absolute()}), found none")
+        current.open_home(RuntimeConfig())
+        import deployments.deploying as deploying
+
+        done = deploying.deploy(checkout, is_pruning)
+        show_deployed(Console(soft_wrap=True, highlight=False), done, is_pruning)
+        current.emit(
+            {
+                "status": "completed",
+                "deployments": done.deployments,
+                "automations": done.automations,
+                "removed" if is_pruning else "left": done.left,
+            }
+        )
+
+
+def show_deployed(console: Console, done: "Deployed", is_pruning: bool) -> None:
+    """What there is now, and what the catalogue has no word of."""
+    for name in done.deployments:
+        console.print(f"deployed   {name}", markup=False)
+    for name in done.automations:
+        console.print(f"automation {name}", markup=False)
+    for name in done.left:
+        words = "removed    " if is_pruning else "left       "
+        hint = "" if is_pruning else " (not in the catalogue any more; --prune removes it)"
+        console.print(f"{words}{name}{hint}", markup=False)
