@@ -1,4 +1,4 @@
-"""The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune, chat.
+"""The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune, chat, up, status, down.
 
 Exit codes: 0 success, 2 a mistake in recipe or data (told in a line or two), 1 a failure of ours, 75 the trainer was
 asked to end or MLflow is away, and the same command goes on, 130 interrupted, 143 terminated.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sft_cli import evaluating, find, promoting, pruning
+from sft_cli import evaluating, find, promoting, pruning, stack
 from sft_cli.chat import chat
 from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
@@ -162,6 +162,9 @@ app.command()(promoting.rollback)
 app.command()(pruning.prune)
 app.command()(evaluating.evaluate)
 app.command()(chat)
+app.command()(stack.up)
+app.command()(stack.status)
+app.command()(stack.down)
 
 
 def _open(current: Session, target: Path, overrides: list[str] | None) -> "OpenData":
