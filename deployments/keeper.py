@@ -27,7 +27,7 @@ from deployments.addresses import ask
 from deployments.databases import Databases
 from deployments.running import RunningPart, end_parts
 from deployments.services import WORKERS, Setting, services
-from deployments.stack_processes import TOKEN_VARIABLE, end_all, marked, tell
+from deployments.stack_processes import TOKEN_VARIABLE, end_all, end_flow_runs, marked, tell
 from deployments.stack_state import Phase, Stack, keeping, logs_folder, read_stack, write_stack
 from sft_core.artifact import ArtifactStore
 from tasks.launching import SECONDS_TO_SAVE
@@ -44,8 +44,8 @@ STACK_LOG = "stack.log"
 class Keeper:
     """Keeps one stack for as long as it is wanted."""
 
-    def __init__(self, setting: Setting, token: str) -> None:
-        self._setting, self._token, self._home = setting, token, setting.home
+    def __init__(self, setting: Setting, token: str, front: dict[str, str]) -> None:
+        self._setting, self._token, self._home, self._front = setting, token, setting.home, front
         logs = logs_folder(self._home)
         logs.mkdir(parents=True, exist_ok=True)
         for log in logs.glob("*.log"):
@@ -121,7 +121,7 @@ class Keeper:
         else:
             orphans = [one for one in marked(self._token) if one.is_flow_run and one.part == name]
             tell(orphans, signal.SIGTERM, self._token)
-            runs = f"; {len(orphans)} flow runs of it are asked to end" if orphans else ""
+            runs = f"; flow runs of it that are asked to end: {len(orphans)}" if orphans else ""
             words = part.last_words()
             pause = part.plan_restart()
             self._say(
@@ -137,7 +137,8 @@ class Keeper:
         self._say("ending")
         self._pause_pools()
         self._write()
-        self._end_flow_runs()
+        before = max(self._num_signals, 1)
+        end_flow_runs(self._token, SECONDS_OF_RUNS, lambda: self._num_signals > before, self._say)
         end_parts([part for part in self._parts if part.service.name in WORKERS])
         end_parts(self._parts)
         end_all(self._token, 0.0)
@@ -146,22 +147,6 @@ class Keeper:
             part.is_done = True
         self._write()
         self._say("ended")
-
-    def _end_flow_runs(self) -> None:
-        told: set[int] = set()
-        deadline = time.monotonic() + SECONDS_OF_RUNS
-        signals_before = self._num_signals
-        while runs := [one for one in marked(self._token) if one.is_flow_run]:
-            new = [run for run in runs if run.pid not in told]
-            if new:
-                self._say(f"{len(new)} flow runs are asked to end; training saves a checkpoint")
-                tell(new, signal.SIGTERM, self._token)
-                told |= {run.pid for run in new}
-            if time.monotonic() > deadline or self._num_signals > max(signals_before, 1):
-                self._say(f"{len(runs)} flow runs are ended at once")
-                tell(runs, signal.SIGKILL, self._token)
-                return
-            time.sleep(TICK_SECONDS)
 
     def _pause_pools(self) -> None:
         """Let nothing new begin; pools that somebody else paused are left as they are."""
@@ -190,6 +175,7 @@ class Keeper:
         stack = Stack(
             token=self._token,
             owner=owner_tags(),
+            front=self._front,
             started_at=self._started_at,
             phase=self._phase,
             prefect_url=setting.prefect_url,
@@ -219,7 +205,7 @@ def _is_deserted() -> bool:
 def main() -> int:
     """Keep the stack that the first line on standard input describes."""
     words = json.loads(sys.stdin.buffer.readline())
-    home = Path(words.pop("home"))
+    home, front = Path(words.pop("home")), words.pop("front")
     setting = Setting(home=home, databases=Databases(**words.pop("databases")), **words)
     token = os.environ.pop(TOKEN_VARIABLE)
     with keeping(home) as is_mine:
@@ -228,7 +214,7 @@ def main() -> int:
         before = read_stack(home)
         if before is not None and before.phase != "ended":
             end_all(before.token, SECONDS_OF_RUNS)  # its keeper was killed, and nobody swept up
-        return Keeper(setting, token).run()
+        return Keeper(setting, token, front).run()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from deployments.services import Setting
 from deployments.stack_processes import TOKEN_VARIABLE, end_all, tell_owner
 from deployments.stack_state import Stack, is_kept, kept_stack, logs_folder, read_stack, stack_folder
 from sft_core.errors import RecipeError
-from tasks.owners import why_dead
+from tasks.owners import owner_tags, why_dead
 
 USUAL_PREFECT_PORT, USUAL_MLFLOW_PORT = 4200, 5000
 POLL_SECONDS = 0.1
@@ -99,7 +99,7 @@ class Front:
             env={**os.environ, TOKEN_VARIABLE: self._token, "PYTHONPATH": _path()},
             start_new_session=True,
         )
-        words = {**asdict(setting), "home": str(self._home)}
+        words = {**asdict(setting), "home": str(self._home), "front": owner_tags()}
         assert self._keeper.stdin is not None
         self._keeper.stdin.write(json.dumps(words).encode() + b"\n")
         self._keeper.stdin.flush()
@@ -236,7 +236,7 @@ def bring_down(home: Path, seconds: float = SECONDS_OF_RUNS + 60.0) -> Stack | N
             "from here; call `sft down` there"
         )
     deadline = time.monotonic() + seconds
-    while is_kept(home):
+    while is_kept(home) or why_dead(running.front, time.time()) is None:
         if time.monotonic() > deadline:
             raise StackFailedError(f"the stack has not ended in {seconds:.0f} s; see {logs_folder(home) / STACK_LOG}")
         time.sleep(POLL_SECONDS)
@@ -257,7 +257,7 @@ def work_of(stack: Stack) -> dict[str, Any]:
     """What a stack is at: flow runs that run, and those that wait, by pool.
 
     Returns:
-        `running` and `waiting`, of each run `name`, `state`, `pool`, `since`, `url`; empty where Prefect does not answer.
+        `running` and `waiting`, each with `name`, `state`, `pool`, `since`, `url`; empty where Prefect is away.
     """
     found: dict[str, Any] = {}
     for kind, types in (("running", ["RUNNING", "PENDING", "CANCELLING"]), ("waiting", ["SCHEDULED"])):

@@ -70,6 +70,35 @@ def tell_owner(owner: dict[str, str], why_dead: Callable[[dict[str, str], float]
     return True
 
 
+def end_flow_runs(
+    token: str, seconds: float, is_hurried: Callable[[], bool], say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Ask all flow runs to end, wait until they have, and make those that take too long.
+
+    A worker that gets SIGTERM itself gives its runs 30 seconds, too little for a large model's checkpoint; so they are
+    asked before it is.
+
+    Args:
+        token: The stack's.
+        seconds: How long they may take.
+        is_hurried: Asked all the time: whether they are to be ended at once.
+        say: Gets what happens, in words.
+    """
+    told: set[int] = set()
+    deadline = time.monotonic() + seconds
+    while runs := [one for one in marked(token) if one.is_flow_run]:
+        new = [run for run in runs if run.pid not in told]
+        if new:
+            say(f"flow runs that are asked to end: {len(new)}; training saves a checkpoint")
+            tell(new, signal.SIGTERM, token)
+            told |= {run.pid for run in new}
+        if is_hurried() or time.monotonic() > deadline:
+            say(f"flow runs that are ended at once: {len(runs)}")
+            tell(runs, signal.SIGKILL, token)
+            return
+        time.sleep(POLL_SECONDS)
+
+
 def end_all(token: str, seconds_to_save: float) -> None:
     """End what is left of a stack: flow runs in good order, then all else.
 
@@ -77,12 +106,7 @@ def end_all(token: str, seconds_to_save: float) -> None:
         token: The stack's.
         seconds_to_save: How long flow runs may take.
     """
-    told: set[int] = set()
-    deadline = time.monotonic() + seconds_to_save
-    while (runs := [one for one in marked(token) if one.is_flow_run]) and time.monotonic() < deadline:
-        tell([run for run in runs if run.pid not in told], signal.SIGTERM, token)
-        told |= {run.pid for run in runs}
-        time.sleep(POLL_SECONDS)
+    end_flow_runs(token, seconds_to_save, lambda: False)
     for number, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
         deadline = time.monotonic() + seconds
         tell(marked(token), number, token)

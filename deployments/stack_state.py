@@ -39,6 +39,8 @@ class Stack(BaseModel):
     """Stands in the environment of all its processes."""
     owner: dict[str, str]
     """The keeper, as `tasks.owners` names processes."""
+    front: dict[str, str]
+    """The `sft up` that it belongs to."""
     started_at: float
     """In seconds since 1970."""
     phase: Phase
