@@ -149,7 +149,7 @@ def _deploy(setting: Setting) -> Service:
         [sys.executable, "-c", DEPLOY_CODE, str(CHECKOUT), str(setting.made)],
         {**_shared(setting), **_of_a_client(setting)},
         is_startable=lambda: _answers(f"{setting.prefect_url}/api/health", True),
-        is_healthy=lambda _: setting.made.exists(),
+        is_healthy=lambda _: False,  # it is done when it has ended
         is_task=True,
     )
 

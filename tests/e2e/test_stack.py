@@ -74,7 +74,7 @@ def test_a_second_one_says_where_the_first_runs(place: Workspace, up: dict[str, 
 
 def test_a_run_of_a_worker_and_a_run_of_the_command_are_one_in_mlflow(place: Workspace, up: dict[str, Any]) -> None:
     run = wait_for_run(place, trigger(place))
-    assert run["state_type"] == "COMPLETED", run["state"]
+    assert run["state_type"] == "COMPLETED", run["state"]["message"]
     assert run["work_pool_name"] == "sft-gpu"
     ((run_id, status),) = mlflow_runs(place)
     assert status == "FINISHED"
@@ -140,7 +140,7 @@ def test_the_same_on_postgresql(tmp_path: Path) -> None:
         process: subprocess.Popen[str] = start_foreground(place, "--postgres", server)
         try:
             run = wait_for_run(place, trigger(place))
-            assert run["state_type"] == "COMPLETED", run["state"]
+            assert run["state_type"] == "COMPLETED", run["state"]["message"]
             state = state_of(place)
             body = {"experiment_ids": ["1"]}
             (found,) = ask(f"{state['mlflow_url']}/api/2.0/mlflow/runs/search", body)["runs"]
