@@ -1,4 +1,5 @@
-"""Defaults for a machine on which nothing runs and nothing is configured: Prefect in-process, quiet, offline.
+"""Defaults for a command that is told nothing: the servers of the home's stack, if `sft up` keeps one running; else
+Prefect in-process. Quiet, offline.
 
 Must be called before Prefect or MLflow are imported, because both read the environment then. What is already set is
 left alone.
@@ -6,6 +7,12 @@ left alone.
 
 import os
 from pathlib import Path
+
+from deployments.addresses import answers
+from deployments.stack_state import Stack, kept_stack
+
+STACK_VARIABLE = "SFT_STACK"
+"""`off`: a command does without the stack."""
 
 
 def configure(home: Path, is_debugging: bool) -> None:
@@ -16,6 +23,7 @@ def configure(home: Path, is_debugging: bool) -> None:
         is_debugging: Let Prefect's logs through to the console.
     """
     home.mkdir(parents=True, exist_ok=True)
+    use_stack(home)
     defaults = {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -42,3 +50,27 @@ def configure(home: Path, is_debugging: bool) -> None:
         }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def use_stack(home: Path) -> None:
+    """Name the servers of the stack that runs over a home, where no others are named and they answer.
+
+    One that starts, ends or does not answer is left alone: the databases are the same on sqlite, so a command does its
+    work without the servers, and its runs are seen there later.
+    """
+    if os.environ.get(STACK_VARIABLE, "").lower() in ("off", "0", "false", "no"):
+        return
+    stack = kept_stack(home)
+    if stack is None or stack.phase != "running":
+        return
+    for name, value in _servers(stack).items():
+        os.environ.setdefault(name, value)
+
+
+def _servers(stack: Stack) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if "PREFECT_API_URL" not in os.environ and answers(f"{stack.prefect_api}/health"):
+        found |= {"PREFECT_API_URL": stack.prefect_api, "PREFECT_UI_URL": stack.prefect_url}
+    if "MLFLOW_TRACKING_URI" not in os.environ and answers(f"{stack.mlflow_url}/health"):
+        found |= {"MLFLOW_TRACKING_URI": stack.mlflow_url, "SFT_TRACKING_STORE": stack.store}
+    return found

@@ -1,4 +1,5 @@
-"""The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune, deploy, chat.
+"""The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune, sweep, retrain, diff, deploy, up,
+status, down, chat.
 
 Exit codes: 0 success, 2 a mistake in recipe or data (told in a line or two), 1 a failure of ours, 75 the trainer was
 asked to end or MLflow is away, and the same command goes on, 130 interrupted, 143 terminated.
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sft_cli import deploying, evaluating, find, promoting, pruning, retraining, sweeping
+from sft_cli import deploying, evaluating, find, promoting, pruning, retraining, stack, sweeping
 from sft_cli.chat import chat
 from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
@@ -166,6 +167,9 @@ app.command()(retraining.retrain)
 app.command()(retraining.diff)
 app.command()(deploying.deploy)
 app.command()(chat)
+app.command()(stack.up)
+app.command()(stack.status)
+app.command()(stack.down)
 
 
 def _open(current: Session, target: Path, overrides: list[str] | None) -> "OpenData":

@@ -32,11 +32,11 @@ EXIT_FAILURE, EXIT_INTERRUPTED = 1, 75
 """75 is EX_TEMPFAIL of sysexits.h: try again."""
 
 
-def die_with_parent() -> None:
-    """Let the kernel end this process when its parent ends."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Let the kernel end this process, by this signal, when its parent ends."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() == 1:  # the parent was gone before the kernel was asked
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)
 
 
 def run_child(work: Callable[[Path], None]) -> None:

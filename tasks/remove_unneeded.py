@@ -18,7 +18,7 @@ from sft_core.errors import RecipeError
 from sft_core.occupancy import at_work_since
 from sft_core.retention import Piece, Pruning, Roots, judge_store, manifests_of, plan_pruning, remove
 from tasks.tracking import needed
-from tasks.tracking.stores import open_client, tracking_uri_of
+from tasks.tracking.stores import open_client, store_behind, tracking_uri_of
 
 SECONDS_A_DAY = 86_400.0
 
@@ -52,7 +52,7 @@ def find_unneeded(keep_days: float, keep_runs: int, store: ArtifactStore) -> Pru
     since = [time.time() - keep_days * SECONDS_A_DAY, found.running_since, at_work_since(store.root)]
     used_since = min(moment for moment in since if moment is not None)
     pieces = judge_store(store, Roots(_keys(store, found), found.flow_runs), used_since)
-    has_own = tracking_uri_of(store.root).startswith("sqlite:")
+    has_own = store_behind(tracking_uri_of(store.root)).startswith("sqlite:")
     left = needed.leftovers(client, store.root if has_own else None) if client else []
     return plan_pruning([*pieces, *_left(left, used_since)])
 
@@ -66,7 +66,7 @@ def _keys(store: ArtifactStore, found: needed.Needed) -> dict[str, str]:
     """Artifacts that versions and runs need, by key. A registration needs what was registered as long as there is the
     version, and if it was made in another MLflow, which nobody asked, for good."""
     keys = dict(found.keys)
-    asked = tracking_uri_of(store.root)
+    asked = store_behind(tracking_uri_of(store.root))
     for manifest in manifests_of(store, "register_model"):
         where = manifest.payload["inputs"]["tracker"]["tracking_uri"]
         version = found.versions.get((manifest.facts["name"], manifest.facts["version"]))

@@ -16,6 +16,15 @@ def tracking_uri_of(home: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / DATABASE}"
 
 
+def store_behind(uri: str) -> str:
+    """What a store is called as long as it lives.
+
+    An address is only a way to it: the database of a home is the same store behind a server, on any port. Who starts
+    such a server tells its callers the name of the store in `SFT_TRACKING_STORE`; of other servers it is the address.
+    """
+    return os.environ.get("SFT_TRACKING_STORE") or uri
+
+
 def open_client(home: Path) -> MlflowClient:
     """Open a store that is there; nothing is made.
 

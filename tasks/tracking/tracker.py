@@ -20,7 +20,7 @@ from tasks.tracking.claims import claim, on_run
 from tasks.tracking.dead_runs import CLOSED_TAG, close_dead_runs
 from tasks.tracking.outbox import is_outage
 from tasks.tracking.registry import Registry
-from tasks.tracking.stores import connect, tracking_uri_of
+from tasks.tracking.stores import connect, store_behind, tracking_uri_of
 from tasks.tracking.tracked_run import PATIENCE_SECONDS, TrackedRun
 
 RUN_KEY = "sft.run_key"
@@ -75,7 +75,7 @@ class Tracker:
         """A registration counts for one store only: another server, or a database made anew, wants its own."""
         experiment = self.client.get_experiment(self.experiment_id)
         return {
-            "tracking_uri": self.tracking_uri,
+            "tracking_uri": store_behind(self.tracking_uri),
             "experiment": self.experiment_id,
             "made_at": experiment.creation_time,
         }

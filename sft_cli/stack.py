@@ -1,0 +1,181 @@
+"""`sft up`, `sft status`, `sft down`: servers and workers of one machine."""
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sft_cli.options import Debug, Json
+from sft_cli.session import FAILURE, Session, session
+from sft_core.errors import RecipeError
+from sft_core.runtime import RuntimeConfig
+
+if TYPE_CHECKING:
+    from deployments.stack_state import Stack
+
+SHOWN_RUNS = 10
+Port = Annotated[
+    int | None,
+    typer.Option("--port", min=1, max=65535, help="Of the Prefect server; 4200 unless told, or a free one."),
+]
+MlflowPort = Annotated[
+    int | None,
+    typer.Option("--mlflow-port", min=1, max=65535, help="Of the MLflow server; 5000 unless told, or a free one."),
+]
+
+
+def up(
+    is_detached: Annotated[bool, typer.Option("--detach", help="Return when all works, and let it run.")] = False,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at; others than this machine see it from 0.0.0.0 only.")
+    ] = "127.0.0.1",
+    port: Port = None,
+    mlflow_port: MlflowPort = None,
+    postgres: Annotated[
+        str | None,
+        typer.Option(
+            "--postgres",
+            metavar="URL",
+            envvar="SFT_POSTGRES",
+            help="Keep both servers' records on PostgreSQL: postgresql://USER:PASSWORD@HOST/. By default sqlite.",
+        ),
+    ] = None,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """Start Prefect, MLflow, two workers and all deployments on this machine; Ctrl-C ends them in good order."""
+    with session(is_json, is_debugging) as current:
+        from deployments.stack import Wishes, detach
+
+        home, wishes = _home(), Wishes(host, port, mlflow_port, postgres)
+        if is_detached:
+            _show_up(current, detach(home, wishes))
+        else:
+            _stay(current, home, wishes)
+
+
+def _stay(current: Session, home: Path, wishes: Any) -> None:
+    from deployments.stack import Front, plan
+
+    front = Front(plan(home, wishes))
+    try:
+        with front.passing_signals_on():
+            try:
+                _show_up(current, front.until_up(current.notify))
+            except KeyboardInterrupt:
+                return
+            current.notify("Ctrl-C ends all of it; runs in progress save a checkpoint first")
+            front.until_ended(current.notify)
+    finally:
+        front.sweep()
+
+
+def status(is_json: Json = False, is_debugging: Debug = False) -> None:
+    """Show what `sft up` keeps running: addresses, health, runs in progress and runs that wait."""
+    with session(is_json, is_debugging) as current:
+        from deployments.stack import work_of
+        from deployments.stack_state import kept_stack, read_stack
+
+        home, console = _home(), Console(soft_wrap=True, highlight=False)
+        stack = kept_stack(home)
+        if stack is None:
+            left = read_stack(home)
+            was_killed = left is not None and left.phase != "ended"
+            hint = "; one was killed, and `sft down` or `sft up` sweeps up after it" if was_killed else ""
+            console.print(f"no stack runs over {home}{hint}; `sft up` starts one", markup=False)
+            current.emit({"status": "down", "home": str(home), "was_killed": was_killed})
+            return
+        work = work_of(stack)
+        show_stack(console, stack, home)
+        show_work(console, work)
+        current.emit({**as_result(stack, home), **work})
+        if stack.phase == "running" and any(part.health == "not answering" for part in stack.parts):
+            raise typer.Exit(FAILURE)
+
+
+def down(is_json: Json = False, is_debugging: Debug = False) -> None:
+    """End what `sft up` started: runs in progress save a checkpoint, then workers and servers end."""
+    with session(is_json, is_debugging) as current:
+        from deployments.stack import bring_down
+        from deployments.stack_state import is_kept
+
+        home, console = _home(), Console(soft_wrap=True, highlight=False)
+        if is_kept(home):
+            current.notify("ending; runs in progress save a checkpoint first")
+        began = time.monotonic()
+        ended = bring_down(home)
+        seconds = time.monotonic() - began
+        words = f"no stack ran over {home}" if ended is None else f"the stack over {home} has ended ({seconds:.1f} s)"
+        console.print(words, markup=False)
+        current.emit({"status": "down", "home": str(home), "was_running": ended is not None})
+
+
+def _home() -> Path:
+    home = RuntimeConfig().home_folder(os.environ)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(f"SFT_HOME: expected a folder that can be made, found '{home}': {error.strerror}") from error
+    return home
+
+
+def _show_up(current: Session, stack: "Stack") -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    show_stack(console, stack, _home())
+    console.print(f"deployments: {', '.join(stack.deployments)}", markup=False)
+    current.emit(as_result(stack, _home()))
+
+
+def as_result(stack: "Stack", home: Path) -> dict[str, Any]:
+    """What `--json` prints of a stack."""
+    return {
+        "status": stack.phase,
+        "home": str(home),
+        "prefect_url": stack.prefect_url,
+        "prefect_api_url": stack.prefect_api,
+        "mlflow_url": stack.mlflow_url,
+        "database": stack.database,
+        "seconds_to_ready": stack.seconds_to_ready,
+        "keeper": {"pid": int(stack.owner["sft.pid"]), "host": stack.owner["sft.host"]},
+        "parts": [part.model_dump() for part in stack.parts],
+        "deployments": stack.deployments,
+    }
+
+
+def show_stack(console: Console, stack: "Stack", home: Path) -> None:
+    """Addresses and parts."""
+    from deployments.stack_state import logs_folder
+
+    addresses = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    addresses.add_column(no_wrap=True)
+    addresses.add_column(overflow="fold")
+    addresses.add_row("Prefect", f"{stack.prefect_url}  (API {stack.prefect_api})")
+    addresses.add_row("MLflow", stack.mlflow_url)
+    ready = "" if stack.seconds_to_ready is None else f", up after {stack.seconds_to_ready:.0f} s"
+    addresses.add_row("stack", f"{stack.phase}{ready}")
+    addresses.add_row("records", stack.database)
+    addresses.add_row("logs", str(logs_folder(home)))
+    console.print(addresses)
+    console.print()
+    parts = Table("part", "health", "process", "restarts", box=None, padding=(0, 2, 0, 0))
+    for part in stack.parts:
+        parts.add_row(part.name, part.health, str(part.pid or "–"), str(part.num_restarts or "–"))
+    console.print(parts)
+    console.print()
+
+
+def show_work(console: Console, work: dict[str, Any]) -> None:
+    """Runs in progress, and the queue of each pool."""
+    for kind, words in (("running", "running"), ("waiting", "waiting")):
+        runs = work[kind]
+        pools: dict[str, int] = {}
+        for run in runs:
+            pools[run["pool"] or "no pool"] = pools.get(run["pool"] or "no pool", 0) + 1
+        counts = ", ".join(f"{count:,} in {pool}" for pool, count in sorted(pools.items())) or "none"
+        console.print(f"{words}: {counts}", markup=False)
+        for run in runs[:SHOWN_RUNS]:
+            console.print(f"  {run['name']}  {run['state']}  {run['since']}  {run['url']}", markup=False)
