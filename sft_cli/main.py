@@ -1,5 +1,5 @@
-"""The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune, sweep, retrain, diff, deploy, up,
-status, down, chat.
+"""The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune, sweep, retrain, diff, deploy,
+up, status, down, chat.
 
 Exit codes: 0 success, 2 a mistake in recipe or data (told in a line or two), 1 a failure of ours, 75 the trainer was
 asked to end or MLflow is away, and the same command goes on, 130 interrupted, 143 terminated.
