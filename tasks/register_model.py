@@ -7,17 +7,18 @@ from tempfile import TemporaryDirectory
 from pydantic import BaseModel
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
+from sft_core.fingerprint import code_digest, digest
 from sft_core.promotion import RegistryConfig
 from sft_core.records import StageOutcome
 from sft_core.training import MODEL_FOLDER, PROBE_FILE
 from tasks.caching import artifact_task
 from tasks.checkpoints import log_checkpoints
-from tasks.companions import companions_of
+from tasks.companions import SERVING_MODULES, companions_of
 from tasks.home import log_file
 from tasks.promote_version import comparable_by, judge
 from tasks.provenance import RecipeText
 from tasks.proving import prove
-from tasks.tracking import TrackedRun, Tracker, log_model
+from tasks.tracking import CONTENT_TAG, TrackedRun, Tracker, log_model
 
 
 class ModelVersion(BaseModel):
@@ -59,6 +60,7 @@ def register_model(
         **made_from,
         **comparable_by(store.path(trained) / MODEL_FOLDER, store.path(dataset)),
     }
+    tags[CONTENT_TAG] = digest([tags, recipe.yaml, code_digest(SERVING_MODULES)])
     training, step = store.path(trained), store.manifest(trained).facts["global_step"]
 
     def proven(weights: Path, code: Path) -> dict[str, str]:

@@ -23,7 +23,7 @@ from tasks.progress import TrainingProgress
 from tasks.tracking import TrackedRun
 
 
-@artifact_task(rooms=["training"], libraries=["torch", "transformers", "accelerate", "peft"])
+@artifact_task(rooms=["training"], libraries=["torch", "transformers", "accelerate", "peft"], needs_gpu=True)
 def train_model(
     config: TrainingConfig,
     model: ModelRef,

@@ -21,7 +21,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from sft_core.artifact import ArtifactRef, ArtifactStore, Plan
-from sft_core.errors import StageFailedError
+from sft_core.errors import StageFailedError, StageTimeoutError
 from sft_core.fingerprint import Placement
 from sft_core.records import StageOutcome
 from sft_core.runtime import RuntimeConfig
@@ -76,9 +76,11 @@ class ShardWorkers(Placement):
             for future in as_completed(futures):
                 _result(future)
                 on_done()
-        except BaseException:
+        except BaseException as error:
             for future in futures:
                 future.cancel()
+            if isinstance(error, StageTimeoutError) or not isinstance(error, Exception):
+                self._kill()  # who is ended does not wait for the shards at work
             raise
 
     def close(self) -> None:
@@ -86,6 +88,13 @@ class ShardWorkers(Placement):
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
+
+    def _kill(self) -> None:
+        """End the processes at once; what they were at is made again by whoever comes next."""
+        assert self._pool is not None
+        for process in self._pool._processes.values():
+            process.kill()
+        self.close()
 
     def _started_pool(self) -> ProcessPoolExecutor:
         if self._pool is None:

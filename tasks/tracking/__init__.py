@@ -8,13 +8,14 @@ at will.
 
 from tasks.tracking.evaluations import record_evaluation
 from tasks.tracking.lineage import log_origin, log_stages
-from tasks.tracking.logged_models import log_checkpoint, log_model
+from tasks.tracking.logged_models import CONTENT_TAG, log_checkpoint, log_model
 from tasks.tracking.model_references import FoundModel, find_model
 from tasks.tracking.registry import RegisteredVersion, Registry, open_registry
 from tasks.tracking.tracked_run import TrackedRun
 from tasks.tracking.tracker import Tracker, open_tracker
 
 __all__ = [
+    "CONTENT_TAG",
     "FoundModel",
     "RegisteredVersion",
     "Registry",

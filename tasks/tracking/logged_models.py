@@ -1,10 +1,13 @@
 """A trained model as an entity of MLflow: weights, what loads them, and what they were made from."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+import requests
 from mlflow import pyfunc
-from mlflow.entities import LoggedModel
+from mlflow.entities import LoggedModel, LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, Object, Property
@@ -14,6 +17,8 @@ from tasks.tracking.model_files import check_stored, local_folder, store_folder
 from tasks.tracking.model_references import CHECKPOINT_TAG
 from tasks.tracking.tracked_run import TrackedRun
 
+CONTENT_TAG = "sft.content_digest"
+"""Of all that goes into a logged model: two of one run with the same one are the same."""
 Proof = Callable[[Path, Path], Mapping[str, str]]
 """Takes the folder of stored weights and that of the code beside them, and returns tags that tell what was found."""
 
@@ -27,7 +32,8 @@ def log_model(
     tags: Mapping[str, str],
     prove: Proof | None = None,
 ) -> str:
-    """Log a model folder without loading it here and without a second copy on the way.
+    """Log a model folder without loading it here and without a second copy on the way. One of the same content digest
+    that the run has already is found again; what an earlier attempt left unfinished is removed.
 
     It becomes READY only if the proof holds, which is given the stored files. Where these are kept elsewhere, it is
     given the files before they are sent, and afterwards all sizes there are compared.
@@ -48,16 +54,34 @@ def log_model(
         Exception: whatever went wrong; the logged model is then FAILED.
     """
     client = run.client
+    known = _left_by_earlier_attempts(run, name, tags.get(CONTENT_TAG))
+    if known is not None:
+        run.attach_model(known, step)
+        return known
     model = client.create_logged_model(run.experiment_id, name=name, source_run_id=run.run_id, tags=dict(tags))
     try:
         _write_mlmodel(extra_files, run.run_id, model.model_id, is_chat=(folder / "chat_template.jinja").exists())
         client.set_logged_model_tags(model.model_id, dict(_store(run, model, folder, extra_files, prove)))
         client.finalize_logged_model(model.model_id, "READY")
     except BaseException:
-        client.finalize_logged_model(model.model_id, "FAILED")
+        with suppress(MlflowException, requests.RequestException):  # if MLflow is away, the next attempt removes it
+            client.finalize_logged_model(model.model_id, "FAILED")
         raise
     run.attach_model(model.model_id, step)
     return str(model.model_id)
+
+
+def _left_by_earlier_attempts(run: TrackedRun, name: str, content: str | None) -> str | None:
+    """The model of this content that is whole, if the run has one; those that never became READY are removed."""
+    found = None
+    for model in run.client.search_logged_models([run.experiment_id], f"source_run_id = '{run.run_id}'"):
+        if model.name != name or CHECKPOINT_TAG in model.tags:
+            continue
+        if model.status != LoggedModelStatus.READY:
+            run.client.delete_logged_model(model.model_id)
+        elif content is not None and model.tags.get(CONTENT_TAG) == content:
+            found = str(model.model_id)
+    return found
 
 
 def _store(

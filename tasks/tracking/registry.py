@@ -57,9 +57,12 @@ class Registry:
         self._client = client
 
     def register(self, name: str, model_id: str, run_id: str, tags: Mapping[str, str]) -> str:
-        """Make a logged model the next version of a registered model; return the version."""
+        """Make a logged model the next version of a registered model, unless it is one already; return the version."""
         with contextlib.suppress(MlflowException):  # it is there already
             self._client.create_registered_model(name)
+        for known in self._client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
+            if model_id_of(str(known.source)) == model_id:
+                return str(known.version)
         version = self._client.create_model_version(
             name, f"models:/{model_id}", run_id, tags=dict(tags), model_id=model_id
         )

@@ -251,5 +251,8 @@ class TrackedRun(Placement):
         self.set_tags({"mlflow.note.content": markdown})
 
     def attach_model(self, model_id: str, step: int) -> None:
-        """Name a logged model as the run's output."""
+        """Name a logged model as the run's output, once."""
+        outputs = self.client.get_run(self.run_id).outputs
+        if outputs and any(output.model_id == model_id for output in outputs.model_outputs):
+            return
         self.client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step)])
