@@ -25,6 +25,7 @@ from sft_core.comparability import rows_digest, template_digest, tokenizer_diges
 from sft_core.errors import RecipeError, StageFailedError
 from sft_core.paired_rows import pair_rows
 from sft_core.promotion import CHALLENGER, CHAMPION, LOST, PREVIOUS, GateConfig, Standing, Verdict, decide, force
+from tasks.events import CHAMPION_CHANGED, REFUSED, emit
 from tasks.tracking import RegisteredVersion, Registry
 
 TAG_CHARS = 5000
@@ -69,6 +70,7 @@ def judge(
             raise StageFailedError(f"the champion of '{version.name}' changed {ATTEMPTS} times while it was compared")
         registry.tag_version(version.name, version.version, _tags(verdict, version))
     registry.log_verdict(version, verdict.as_json())
+    emit(CHAMPION_CHANGED if verdict.is_promoted else REFUSED, version, verdict=verdict.in_words)
     return verdict
 
 

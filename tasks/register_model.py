@@ -14,6 +14,7 @@ from sft_core.training import MODEL_FOLDER, PROBE_FILE
 from tasks.caching import artifact_task
 from tasks.checkpoints import log_checkpoints
 from tasks.companions import SERVING_MODULES, companions_of
+from tasks.events import REGISTERED, emit
 from tasks.home import log_file
 from tasks.promote_version import comparable_by, judge
 from tasks.provenance import RecipeText
@@ -75,10 +76,12 @@ def register_model(
         measured = {name: value for name, value in scores.items() if not name.startswith("baseline_")}
         run.record_model_scores(model_id, step, measured, data)
     log_checkpoints(run, training, made_from, data)
-    version = tracker.registry.register(model_name, model_id, run.run_id, tags)
-    verdict = judge(store, tracker.registry, config.gate, tracker.registry.version(model_name, version))
+    number = tracker.registry.register(model_name, model_id, run.run_id, tags)
+    version = tracker.registry.version(model_name, number)
+    emit(REGISTERED, version, recipe=recipe.recipe.model_dump(mode="json", exclude_unset=True))
+    verdict = judge(store, tracker.registry, config.gate, version)
     facts = ModelVersion(
-        name=model_name, version=version, model_id=model_id, is_champion=verdict.is_promoted, verdict=verdict.reason
+        name=model_name, version=number, model_id=model_id, is_champion=verdict.is_promoted, verdict=verdict.reason
     )
     (folder / "version.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
     return StageOutcome(facts=facts.model_dump())

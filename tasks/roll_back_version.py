@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from sft_core.artifact import ArtifactStore
 from sft_core.errors import RecipeError
 from sft_core.promotion import CHAMPION, PREVIOUS
+from tasks.events import CHAMPION_CHANGED, emit
 from tasks.promote_version import PROMOTED_OVER, ROLLED_BACK, signed_now
 from tasks.tracking import Registry
 
@@ -51,6 +52,7 @@ def roll_back_version(name: str, reason: str | None, registry: Registry, store: 
         signed = signed_now() + (f": {reason}" if reason else "")
         registry.tag_version(name, champion, {ROLLED_BACK: f"{signed}; version {restored} took its place"})
         registry.tag_version(name, restored, {"sft.restored": f"{signed}; in the place of version {champion}"})
+    emit(CHAMPION_CHANGED, registry.version(name, restored), verdict=f"rolled back from version {champion}")
     return RollBack(name, restored, champion, previous)
 
 

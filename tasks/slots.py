@@ -3,7 +3,7 @@
 A step that needs a GPU takes a slot for its length, whichever work pool or terminal its run was started from. The slot
 is a lease: who holds it says so every `RENEWAL_SECONDS`, and the server takes it back from whoever falls silent. So the
 slot of a killed run is free after 40 to 60 s, and the time between two looks of the server
-(`PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS`, by default 15).
+(`PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS`, by default 15); the same run, tried again, gives it back at once.
 
 Nothing is taken, and nothing waits, where there is nobody to share with: without a flow run, or on a server that has no
 such limit, as the one that a command starts for itself.
@@ -33,6 +33,8 @@ GPU_LIMIT = "sft-gpu"
 LEASE_SECONDS = 60.0
 """The shortest that a server grants."""
 RENEWAL_SECONDS = 20.0
+LEASE_LABEL = "sft.gpu_lease"
+"""Of a flow run: the lease that it took last."""
 POLL_SECONDS = 2.0
 """Between two attempts to get a slot."""
 SECONDS_TO_GIVE_BACK = 5.0
@@ -54,6 +56,7 @@ def gpu_slot(stage: str) -> Iterator[None]:
             yield
             return
         slot = _Slot(client, ConcurrencyLeaseHolder(type="flow_run", id=context.flow_run.id), stage)
+        slot.release_former(context.flow_run.id)
         slot.wait()
         with slot.held():
             yield
@@ -73,6 +76,13 @@ class _Slot:
         self._client, self._holder, self._stage = client, holder, stage
         self._lease: UUID | None = None
         self._is_done = threading.Event()
+
+    def release_former(self, flow_run_id: UUID) -> None:
+        """Give back what an attempt of the same flow run that was killed still holds."""
+        former = self._client.read_flow_run(flow_run_id).labels.get(LEASE_LABEL)
+        if isinstance(former, str):
+            with suppress(httpx.HTTPStatusError):  # it ran out
+                self._client.release_concurrency_slots_with_lease(UUID(former))
 
     def wait(self) -> None:
         """Take a slot as soon as one is free."""
@@ -120,6 +130,7 @@ class _Slot:
                 return False
             raise
         self._lease = UUID(answer.json()["lease_id"])
+        self._client.update_flow_run_labels(self._holder.id, {LEASE_LABEL: str(self._lease)})
         return True
 
     def _renew(self, lease: UUID) -> None:
