@@ -23,14 +23,10 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
+from deployments.environment import HEARTBEAT_SECONDS
 from sft_core.errors import RecipeError
 from tasks.events import CHAMPION_CHANGED, REFUSED, REGISTERED
 
-HEARTBEAT_SECONDS = 30
-"""The shortest that Prefect knows."""
-HEARTBEAT_ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
-"""What every process that runs one of our flows needs: by itself Prefect says every 3 minutes that a run lives, and
-`sft: dead runs` would take it for dead."""
 SILENCE = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 NOTIFY_VARIABLE = "SFT_NOTIFY_BLOCK"
 SCORE_DEPLOYMENT, PROMOTE_DEPLOYMENT = "score-model/score-model", "promote-model/promote-model"

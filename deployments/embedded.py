@@ -7,6 +7,8 @@ left alone.
 import os
 from pathlib import Path
 
+from deployments.environment import HEARTBEAT_ENVIRONMENT
+
 
 def configure(home: Path, is_debugging: bool) -> None:
     """Set what is not set.
@@ -20,7 +22,7 @@ def configure(home: Path, is_debugging: bool) -> None:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # a server's automation takes a run for dead after three beats
+        **HEARTBEAT_ENVIRONMENT,
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

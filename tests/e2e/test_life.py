@@ -72,7 +72,9 @@ class Stack:
         return SyncPrefectClient(self.url)
 
     def environment(self) -> dict[str, str]:
-        quiet = {"PREFECT_HOME": str(self.folder), "DO_NOT_TRACK": "1", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+        from deployments.environment import HEARTBEAT_ENVIRONMENT
+
+        quiet = {"PREFECT_HOME": str(self.folder), "DO_NOT_TRACK": "1", **HEARTBEAT_ENVIRONMENT}
         return {**self.workspace.environment(), **quiet, "PREFECT_API_URL": self.url}
 
     def start_worker(self) -> None:
@@ -138,17 +140,16 @@ def recipe(stack: Stack) -> dict[str, Any]:
 
 @contextmanager
 def prefect_server(folder: Path) -> Iterator[str]:
-    from deployments.automations import HEARTBEAT_ENVIRONMENT
+    from deployments.environment import SERVER_ENVIRONMENT
 
     port = free_port()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
     environment = {
         **clean,
-        **HEARTBEAT_ENVIRONMENT,
+        **SERVER_ENVIRONMENT,
         "PREFECT_HOME": str(folder),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "5",
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
@@ -228,12 +229,14 @@ def fresh_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def processes(stack: Stack, words: str = "") -> dict[int, str]:
-    """Living processes that work on the workspace, told by a mark in their environment: pid → command."""
+    """Living processes that work on the workspace, told by a mark in their environment: pid → command; the worker, and
+    what it starts to look for hooks, do not."""
     mark, found = f"SFT_HOME={stack.workspace.home}\0".encode(), {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if mark in (process / "environ").read_bytes() and words in command and "worker start" not in command:
+            is_of_worker = "worker start" in command or "bootstrap.py hook" in command
+            if mark in (process / "environ").read_bytes() and words in command and not is_of_worker:
                 found[int(process.name)] = command
         except OSError:
             continue

@@ -22,10 +22,10 @@ pytestmark = pytest.mark.e2e
 def client(prefect_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
     monkeypatch.setattr(slots, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(slots, "RENEWAL_SECONDS", 0.3)
-    with temporary_settings({PREFECT_API_URL: prefect_url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        with SyncPrefectClient(prefect_url) as opened:
-            yield opened
-            opened.delete_global_concurrency_limit_by_name(GPU_LIMIT)
+    settings = {PREFECT_API_URL: prefect_url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(settings), SyncPrefectClient(prefect_url) as opened:
+        yield opened
+        opened.delete_global_concurrency_limit_by_name(GPU_LIMIT)
 
 
 def taken(client: SyncPrefectClient) -> int:
