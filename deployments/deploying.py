@@ -29,11 +29,10 @@ from deployments.catalogue import Entry, catalogue
 from deployments.forms import form_schema
 from deployments.names import CPU_POOL, GPU_POOL
 from sft_core.errors import RecipeError
+from tasks.slots import GPU_LIMIT
 
 OURS = "sft"
 """Tag of all deployments of a catalogue, and of their runs."""
-GPU_LIMIT = "sft-gpu"
-"""The global concurrency limit that a training holds a slot of."""
 PASSED_ON = ("SFT_HOME", "MLFLOW_TRACKING_URI")
 """Variables that all workers have to agree on."""
 

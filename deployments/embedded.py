@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from deployments.addresses import answers
+from deployments.environment import HEARTBEAT_ENVIRONMENT
 from deployments.stack_state import Stack, kept_stack
 
 STACK_VARIABLE = "SFT_STACK"
@@ -28,6 +29,7 @@ def configure(home: Path, is_debugging: bool) -> None:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
+        **HEARTBEAT_ENVIRONMENT,
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

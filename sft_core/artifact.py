@@ -119,6 +119,8 @@ class ArtifactStore(BaseModel, Placement):
     root: Path
     made_by: str = ""
     """Written into the manifests of what is made through this object."""
+    time_limits: dict[str, float] = {}
+    """Stage → seconds that its work may take."""
 
     def path(self, ref: ArtifactRef) -> Path:
         """The artifact's folder, whether it exists or not."""

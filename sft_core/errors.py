@@ -46,6 +46,10 @@ class StageInterruptedError(_WithLog, RuntimeError):
     """A subprocess of ours was asked to end, and did, leaving all that the same command needs to go on."""
 
 
+class StageTimeoutError(StageInterruptedError):
+    """A stage took longer than the recipe lets it, and was ended where the same command can go on."""
+
+
 class TrackerAwayError(RuntimeError):
     """MLflow does not answer; what was made is kept, and the same command brings it there."""
 

@@ -17,6 +17,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 
 from sft_core.errors import RecipeError
+from sft_core.hiccups import patiently
 
 OTHER_RUNTIMES = ["onnx/*", "*.onnx", "*.gguf", "*.msgpack", "*.h5", "*.ot", "*.tflite", "original/*", "runs/*"]
 """Weights for other programs, which a repository may hold beside ours."""
@@ -38,7 +39,7 @@ def resolve_commit(repo: str, revision: str | None, repo_type: str = "model") ->
         RecipeError: if neither the Hub nor the local Hub cache knows it.
     """
     try:
-        return str(HfApi().repo_info(repo, revision=revision, repo_type=repo_type).sha)
+        return str(patiently(lambda: HfApi().repo_info(repo, revision=revision, repo_type=repo_type)).sha)
     except _UNREACHABLE as error:
         cached = _cached_commit(repo, revision, repo_type)
         if cached:
@@ -72,7 +73,11 @@ def download_snapshot(repo: str, commit: str, allow_patterns: list[str] | None =
     """
     others = None if allow_patterns else OTHER_RUNTIMES
     try:
-        return Path(snapshot_download(repo, revision=commit, allow_patterns=allow_patterns, ignore_patterns=others))
+        return Path(
+            patiently(
+                lambda: snapshot_download(repo, revision=commit, allow_patterns=allow_patterns, ignore_patterns=others)
+            )
+        )
     except _UNREACHABLE as error:
         raise RecipeError(f"cannot download '{repo}' at {commit} from the Hub: {error}") from error
 
@@ -89,7 +94,9 @@ def download_data_files(url: str) -> tuple[str, list[Path]]:
     repo, pattern = match["repo"], match["pattern"]
     commit = resolve_commit(repo, match["revision"], "dataset")
     try:
-        folder = Path(snapshot_download(repo, revision=commit, repo_type="dataset", allow_patterns=[pattern]))
+        folder = Path(
+            patiently(lambda: snapshot_download(repo, revision=commit, repo_type="dataset", allow_patterns=[pattern]))
+        )
     except _UNREACHABLE as error:
         raise RecipeError(f"cannot download '{url}' at {commit} from the Hub: {error}") from error
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

@@ -3,14 +3,29 @@
 But for one number: how many processes train decides which blocks share a step, so it is an input of the training.
 """
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sft_core.fingerprint import Placement
 from sft_core.section import Section
+
+STAGES = (
+    "ingest_sources",
+    "detect_formats",
+    "render_chats",
+    "tokenize_chats",
+    "pack_shards",
+    "report_data",
+    "train_model",
+    "evaluate_model",
+    "measure_model",
+    "register_model",
+)
+"""What a run is made of; each name is also that of a task, and of a folder below `artifacts/`."""
 
 
 class RuntimeConfig(Section, Placement):
@@ -34,6 +49,10 @@ class RuntimeConfig(Section, Placement):
     `config_file`, the YAML that `accelerate config` writes; options lie over the file. What would change the result
     (precision, compilation, clipping) belongs to `training` and is refused here."""
 
+    stage_timeouts: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Seconds that a stage's own work may take, for example `{train_model: 7200}`; by default as long as it takes. What
+    was done by then is kept, a checkpoint too, and the same command goes on. Waiting for a GPU does not count."""
+
     @model_validator(mode="after")
     def _only_a_cluster_has_an_address(self) -> Self:
         if self.task_runner_address and self.task_runner not in ("dask", "ray"):
@@ -42,6 +61,16 @@ class RuntimeConfig(Section, Placement):
                 "ray, or leave the address out"
             )
         return self
+
+    @field_validator("stage_timeouts")
+    @classmethod
+    def _names_are_stages(cls, value: dict[str, float]) -> dict[str, float]:
+        for name in value:
+            if name not in STAGES:
+                close = difflib.get_close_matches(name, STAGES, n=1)
+                hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(STAGES)}"
+                raise ValueError(f"expected the name of a stage, found '{name}'; {hint}")
+        return value
 
     def home_folder(self, environment: Mapping[str, str]) -> Path:
         """The absolute folder of all state.

@@ -39,6 +39,14 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
         os.kill(os.getpid(), number)
 
 
+def end_with_parent() -> None:
+    """Let the kernel ask this process to end (SIGTERM) when its parent ends, so that it can end in order.
+
+    Must be called by a thread that lives as long as the process: the main one.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def run_child(work: Callable[[Path], None]) -> None:
     """Run the body of `python -m <room> <plan.json>`, and leave word of how it ended. The log gets it too."""
     die_with_parent()

@@ -20,6 +20,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -35,7 +36,10 @@ from prefect.runtime import task_run
 from sft_core.artifact import ArtifactRef, ArtifactStore, Plan, plan_artifact
 from sft_core.fingerprint import Placement, code_digest, digest
 from sft_core.records import StageOutcome
+from tasks.deadlines import time_limit
 from tasks.preparing import ShardProgress
+from tasks.retrying import JITTER, RETRY_DELAYS, retry_if_it_can_pass
+from tasks.slots import gpu_slot
 from tasks.workers import ShardWorkers, Work
 
 ArtifactTask = Task[..., ArtifactRef]
@@ -43,7 +47,7 @@ ShardedTask = Task[..., list[ArtifactRef]]
 
 
 def artifact_task(
-    rooms: Sequence[str], libraries: Sequence[str] = ()
+    rooms: Sequence[str], libraries: Sequence[str] = (), needs_gpu: bool = False
 ) -> Callable[[Callable[..., StageOutcome]], ArtifactTask]:
     """Turn a function that fills a folder into a cached Prefect task that returns an `ArtifactRef`.
 
@@ -54,6 +58,7 @@ def artifact_task(
     Args:
         rooms: The parts of `sft_core` whose code decides what is written.
         libraries: Packages whose version can change what is written (the tokenizer's own are part of its identity).
+        needs_gpu: The work is done while a slot of the GPUs is held (`tasks.slots`).
     """
 
     def decorate(write: Callable[..., StageOutcome]) -> ArtifactTask:
@@ -70,7 +75,15 @@ def artifact_task(
             if store.find(plan.ref) is None:
                 _log_miss(store, plan)
             extra = {"work": store.work_path(plan.ref)} if "work" in signature.parameters else {}
-            return store.build(plan, lambda folder: write(**inputs, **extra, folder=folder))
+
+            def work(folder: Path) -> StageOutcome:
+                with (
+                    gpu_slot(stage.name) if needs_gpu else nullcontext(),
+                    time_limit(stage.name, store.time_limits.get(stage.name)),
+                ):
+                    return write(**inputs, **extra, folder=folder)
+
+            return store.build(plan, work)
 
         return cast(ArtifactTask, _as_task(build, stage, inputs_only))
 
@@ -112,7 +125,8 @@ def sharded_task(
             extra = {"threads": workers.threads_a_shard(len(missing))} if len(kept) < len(signature.parameters) else {}
             works = [(plan, work_on(**{**inputs, **extra, shard: item})) for item, plan in missing]
             progress = ShardProgress(stage.name, store, [plan for _, plan in missing], len(planned))
-            workers.build(store, works, progress.update)
+            with time_limit(stage.name, store.time_limits.get(stage.name)):
+                workers.build(store, works, progress.update)
             return [plan.ref for _, plan in planned]
 
         return cast(ShardedTask, _as_task(build, stage, inputs_only))
@@ -133,6 +147,10 @@ def _as_task(build: Callable[..., Any], stage: "Stage", signature: inspect.Signa
         cache_policy=policy,
         persist_result=True,
         result_serializer="json",
+        retries=len(RETRY_DELAYS),
+        retry_delay_seconds=RETRY_DELAYS,
+        retry_jitter_factor=JITTER,
+        retry_condition_fn=retry_if_it_can_pass,
     )
 
 

@@ -25,8 +25,8 @@ Kind = Literal["data", "recipe", "code"]
 KINDS: tuple[Kind, ...] = ("data", "recipe", "code")
 NAMED = {
     "sft.model_digest": "the model that training begins with",
-    "sft.tokenizer_digest": "the tokenizer",
-    "sft.template_digest": "the chat template",
+    "sft.input_tokenizer_digest": "the tokenizer",
+    "sft.input_template_digest": "the chat template",
 }
 COMMIT = "mlflow.source.git.commit"
 
@@ -87,8 +87,8 @@ def _changed_data(
     files = source_files(inputs.sources, digests)
     now = {
         "sft.model_digest": model.content_digest,
-        "sft.tokenizer_digest": inputs.tokenizer.content_digest,
-        "sft.template_digest": digest(inputs.template),
+        "sft.input_tokenizer_digest": inputs.tokenizer.content_digest,
+        "sft.input_template_digest": digest(inputs.template),
     }
     others = [
         f"{words} ({_short(run.tags, name, now)})" for name, words in NAMED.items() if run.tags.get(name) != now[name]

@@ -13,7 +13,7 @@ from tasks.evaluator import run_evaluator
 from tasks.home import log_file
 
 
-@artifact_task(rooms=["evaluation"], libraries=["torch", "transformers", "accelerate", "peft"])
+@artifact_task(rooms=["evaluation"], libraries=["torch", "transformers", "accelerate", "peft"], needs_gpu=True)
 def evaluate_model(
     config: EvaluationConfig,
     scoring: Scoring,

@@ -9,12 +9,30 @@ from sft_core.artifact import ArtifactStore
 from sft_core.file_digests import FileDigests
 from sft_core.occupancy import announce
 from sft_core.runtime import RuntimeConfig
+from sft_core.subprocesses import end_with_parent
+
+STARTED_BY_WORKER = "PREFECT__FLOW_RUN_ID"
+"""What a worker leaves in the environment of a flow run's process."""
+
+
+def is_by_worker() -> bool:
+    """Whether a Prefect worker started this process for a flow run, and will kill it 30 s after a cancellation."""
+    return STARTED_BY_WORKER in os.environ
 
 
 def open_store(runtime: RuntimeConfig) -> ArtifactStore:
     """Open the artifact store for the rest of this process, which keeps `sft prune` from what it may need; what is made
-    through it bears the outermost flow run's id."""
-    store = ArtifactStore(root=runtime.home_folder(os.environ), made_by=flow_run.root_flow_run_id or "")
+    through it bears the outermost flow run's id.
+
+    A flow run's process that a worker started is asked to end when its worker dies: nobody could cancel it any more.
+    """
+    if is_by_worker():
+        end_with_parent()
+    store = ArtifactStore(
+        root=runtime.home_folder(os.environ),
+        made_by=flow_run.root_flow_run_id or "",
+        time_limits=runtime.stage_timeouts,
+    )
     announce(store.root)
     store.sweep()
     return store

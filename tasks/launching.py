@@ -22,12 +22,17 @@ from sft_core.recipe import Recipe
 from sft_core.subprocesses import die_with_parent, forget_endings, request_end
 from sft_core.training.requirements import check_requirements
 from tasks.failures import raise_ending
+from tasks.home import is_by_worker
 
 PLAN_FILE = "plan.json"
 POLL_SECONDS = 0.5
 SECONDS_TO_SAVE = 300.0
 """For the end of the running step and a checkpoint."""
+WORKER_SECONDS_TO_SAVE = 18.0
+"""The same under a Prefect worker, which kills a run 30 s after it was cancelled. A checkpoint that takes longer is
+left unfinished, and the run goes on from the one before."""
 SECONDS_TO_END = 10.0
+WORKER_SECONDS_TO_END = 3.0
 NVIDIA_DRIVER = Path("/dev/nvidiactl")
 
 
@@ -179,7 +184,7 @@ def _end(child: "subprocess.Popen[bytes]", folder: Path) -> None:
     """Let a child that listens save what it has done; then, or if it is interrupted once more, end the whole group."""
     try:
         if request_end(folder):
-            child.wait(SECONDS_TO_SAVE)
+            child.wait(WORKER_SECONDS_TO_SAVE if is_by_worker() else SECONDS_TO_SAVE)
     except subprocess.TimeoutExpired:
         pass
     finally:
@@ -188,7 +193,8 @@ def _end(child: "subprocess.Popen[bytes]", folder: Path) -> None:
 
 def _end_group(child: "subprocess.Popen[bytes]") -> None:
     """Ask the whole group to end, then make it."""
-    for number, patience in ((signal.SIGTERM, SECONDS_TO_END), (signal.SIGKILL, SECONDS_TO_END)):
+    seconds = WORKER_SECONDS_TO_END if is_by_worker() else SECONDS_TO_END
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, seconds)):
         try:
             os.killpg(child.pid, number)
             child.wait(patience)

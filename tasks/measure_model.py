@@ -12,7 +12,7 @@ from tasks.evaluator import run_evaluator
 from tasks.home import log_file
 
 
-@artifact_task(rooms=["evaluation"], libraries=["torch", "transformers", "accelerate", "peft"])
+@artifact_task(rooms=["evaluation"], libraries=["torch", "transformers", "accelerate", "peft"], needs_gpu=True)
 def measure_model(
     config: EvaluationConfig,
     scoring: Scoring,

@@ -26,6 +26,7 @@ from sft_core.comparability import rows_digest, template_digest, tokenizer_diges
 from sft_core.errors import RecipeError, StageFailedError
 from sft_core.paired_rows import pair_rows
 from sft_core.promotion import CHALLENGER, CHAMPION, LOST, PREVIOUS, GateConfig, Standing, Verdict, decide, force
+from tasks.events import CHAMPION_CHANGED, REFUSED, emit
 from tasks.tracking import RegisteredVersion, Registry
 
 TAG_CHARS = 5000
@@ -65,6 +66,7 @@ def judge(
                 return verdict  # what made it champion stays on record
             registry.log_verdict(version, verdict.as_json())
             if _carry_out(registry, version, verdict, aliases):
+                emit(CHAMPION_CHANGED if verdict.is_promoted else REFUSED, version, verdict=verdict.in_words)
                 return verdict
         raise StageFailedError(f"the champion of '{version.name}' changed {ATTEMPTS} times while it was compared")
 

@@ -14,6 +14,7 @@ from sft_core.training import MODEL_FOLDER, PROBE_FILE
 from tasks.caching import artifact_task
 from tasks.checkpoints import log_checkpoints
 from tasks.companions import companions_of
+from tasks.events import REGISTERED, emit
 from tasks.home import log_file
 from tasks.promote_version import comparable_by, judge
 from tasks.provenance import RecipeText
@@ -80,11 +81,11 @@ def register_model(
     run.insist("logging checkpoints", lambda: log_checkpoints(run, training, made_from, data))
     registry = tracker.registry
     version = run.insist("registering the model", lambda: registry.register(model_name, model_id, run.run_id, tags))
+    registered = run.insist("finding the version", lambda: registry.version(model_name, version))
+    emit(REGISTERED, registered, recipe=recipe.recipe.model_dump(mode="json", exclude_unset=True))
     is_champion, verdict = False, NOT_ASKED
     if config.promote:
-        decided = run.insist(
-            "judging the model", lambda: judge(store, registry, config.gate, registry.version(model_name, version))
-        )
+        decided = run.insist("judging the model", lambda: judge(store, registry, config.gate, registered))
         is_champion = decided.is_promoted or decided.rule == "is champion"  # by a call whose answer was lost
         verdict = decided.reason
     facts = ModelVersion(name=model_name, version=version, model_id=model_id, is_champion=is_champion, verdict=verdict)

@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from sft_core.artifact import ArtifactStore
 from sft_core.errors import RecipeError
 from sft_core.promotion import CHAMPION, PREVIOUS
+from tasks.events import CHAMPION_CHANGED, emit
 from tasks.promote_version import PROMOTED_OVER, ROLLED_BACK, signed_now
 from tasks.tracking import Registry
 
@@ -53,6 +54,7 @@ def roll_back_version(name: str, reason: str | None, registry: Registry, store: 
         }
         if not registry.move(name, champion, {CHAMPION: restored, PREVIOUS: previous}, record):
             raise RecipeError(f"model '{name}': somebody moved the champion meanwhile; look at it and try again")
+    emit(CHAMPION_CHANGED, registry.version(name, restored), verdict=f"rolled back from version {champion}")
     return RollBack(name, restored, champion, previous)
 
 

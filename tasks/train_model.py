@@ -31,7 +31,7 @@ from tasks.tracking import TrackedRun
 from tasks.watching import TrainingWatch
 
 
-@artifact_task(rooms=["training"], libraries=["torch", "transformers", "accelerate", "peft"])
+@artifact_task(rooms=["training"], libraries=["torch", "transformers", "accelerate", "peft"], needs_gpu=True)
 def train_model(
     config: TrainingConfig,
     model: ModelRef,

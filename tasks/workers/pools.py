@@ -8,6 +8,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 
+from sft_core.errors import StageTimeoutError
 from tasks.workers.work import Unit, died
 
 
@@ -41,9 +42,19 @@ class Pool:
             raise died(
                 "a worker process", "with fewer runtime.num_workers or a smaller sources.*.shard_rows"
             ) from error
+        except BaseException as error:
+            if isinstance(error, StageTimeoutError) or not isinstance(error, Exception):
+                self._kill()  # who is ended does not wait for the shards at work
+            raise
         finally:
             for future in futures:
                 future.cancel()
+
+    def _kill(self) -> None:
+        """End processes at once; what they were at is made again by whoever comes next. Threads cannot be ended."""
+        if isinstance(self._pool, ProcessPoolExecutor):
+            for process in self._pool._processes.values():
+                process.kill()
 
     def close(self) -> None:
         """End them, once each has finished what it is at."""

@@ -1,0 +1,147 @@
+"""The right to use a GPU, shared by all runs of a Prefect server: a slot of the concurrency limit `sft-gpu`.
+
+A step that needs a GPU takes a slot for its length, whichever work pool or terminal its run was started from. The slot
+is a lease: who holds it says so every `RENEWAL_SECONDS`, and the server takes it back from whoever falls silent. So the
+slot of a killed run is free after 40 to 60 s, and the time between two looks of the server
+(`PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS`, by default 15); the same run, tried again, gives it back at once.
+
+Nothing is taken, and nothing waits, where there is nobody to share with: without a flow run, or on a server that has no
+such limit, as the one that a command starts for itself.
+
+A lease that is lost (the server was away for longer, or forgot it in a restart) is told and taken anew as soon as there
+is room. It is never a reason to end training, which is why Prefect's own `concurrency` is not used: that gives up for
+good after three failed renewals.
+"""
+
+import contextvars
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import ConcurrencyLeaseHolder
+from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectNotFound
+
+from tasks.progress import tell
+
+GPU_LIMIT = "sft-gpu"
+"""The global concurrency limit: as many slots as there are GPUs to share out."""
+LEASE_SECONDS = 60.0
+"""The shortest that a server grants."""
+RENEWAL_SECONDS = 20.0
+LEASE_LABEL = "sft.gpu_lease"
+"""Of a flow run: the lease that it took last."""
+POLL_SECONDS = 2.0
+"""Between two attempts to get a slot."""
+SECONDS_TO_GIVE_BACK = 5.0
+
+
+@contextmanager
+def gpu_slot(stage: str) -> Iterator[None]:
+    """Hold a slot for the length of a block, having waited for it.
+
+    Args:
+        stage: Who wants it, for people.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        yield
+        return
+    with get_client(sync_client=True) as client:
+        if not _is_limited(client):
+            yield
+            return
+        slot = _Slot(client, ConcurrencyLeaseHolder(type="flow_run", id=context.flow_run.id), stage)
+        slot.release_former(context.flow_run.id)
+        slot.wait()
+        with slot.held():
+            yield
+
+
+def _is_limited(client: SyncPrefectClient) -> bool:
+    try:
+        return client.read_global_concurrency_limit_by_name(GPU_LIMIT).active
+    except ObjectNotFound:
+        return False
+
+
+class _Slot:
+    """A lease, and the thread that keeps it."""
+
+    def __init__(self, client: SyncPrefectClient, holder: ConcurrencyLeaseHolder, stage: str) -> None:
+        self._client, self._holder, self._stage = client, holder, stage
+        self._lease: UUID | None = None
+        self._is_done = threading.Event()
+
+    def release_former(self, flow_run_id: UUID) -> None:
+        """Give back what an attempt of the same flow run that was killed still holds."""
+        former = self._client.read_flow_run(flow_run_id).labels.get(LEASE_LABEL)
+        if isinstance(former, str):
+            with suppress(httpx.HTTPStatusError):  # it ran out
+                self._client.release_concurrency_slots_with_lease(UUID(former))
+
+    def wait(self) -> None:
+        """Take a slot as soon as one is free."""
+        is_told = False
+        while not self._take():
+            if not is_told:
+                is_told = True
+                tell(f"{self._stage} waits for a free slot of '{GPU_LIMIT}': other runs have the GPU")
+            time.sleep(POLL_SECONDS)
+        if is_told:
+            tell(f"{self._stage} has a slot of '{GPU_LIMIT}'")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the slot for the length of a block, then give it back; a server that does not answer is not waited
+        for."""
+        context = contextvars.copy_context()  # the notices of the thread belong to the flow run
+        keeper = threading.Thread(target=context.run, args=[self._keep], name="gpu-slot", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            self._is_done.set()
+            keeper.join(SECONDS_TO_GIVE_BACK)
+
+    def _keep(self) -> None:
+        while not self._is_done.wait(RENEWAL_SECONDS):
+            with suppress(httpx.HTTPError):  # the server is away: the next attempt may find it
+                if self._lease is None:
+                    self._take()
+                else:
+                    self._renew(self._lease)
+        if self._lease is not None:
+            with suppress(httpx.HTTPError, RuntimeError):  # the lease runs out by itself; RuntimeError: nobody waited
+                self._client.release_concurrency_slots_with_lease(self._lease)
+
+    def _take(self) -> bool:
+        """Take a slot if one is free."""
+        try:
+            answer = self._client.increment_concurrency_slots_with_lease(
+                [GPU_LIMIT], 1, "concurrency", LEASE_SECONDS, self._holder
+            )
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == httpx.codes.LOCKED:
+                return False
+            raise
+        self._lease = UUID(answer.json()["lease_id"])
+        self._client.update_flow_run_labels(self._holder.id, {LEASE_LABEL: str(self._lease)})
+        return True
+
+    def _renew(self, lease: UUID) -> None:
+        try:
+            self._client.renew_concurrency_lease(lease, LEASE_SECONDS)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code not in (httpx.codes.GONE, httpx.codes.NOT_FOUND):
+                raise
+            self._lease = None
+            tell(
+                f"the Prefect server gave up the slot of '{GPU_LIMIT}' that {self._stage} holds: it heard nothing for "
+                f"{LEASE_SECONDS:.0f} s, or was restarted; the work goes on, and takes a slot again when one is free"
+            )
+            self._take()

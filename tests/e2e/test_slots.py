@@ -1,0 +1,103 @@
+"""The GPU's slot on a server: waited for, kept, lost and taken again, given back."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import ConcurrencyLeaseHolder
+from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+from tasks import slots
+from tasks.slots import GPU_LIMIT, gpu_slot
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def client(prefect_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
+    monkeypatch.setattr(slots, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(slots, "RENEWAL_SECONDS", 0.3)
+    settings = {PREFECT_API_URL: prefect_url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(settings), SyncPrefectClient(prefect_url) as opened:
+        yield opened
+        opened.delete_global_concurrency_limit_by_name(GPU_LIMIT)
+
+
+def taken(client: SyncPrefectClient) -> int:
+    return client.read_global_concurrency_limit_by_name(GPU_LIMIT).active_slots
+
+
+def own_lease(client: SyncPrefectClient) -> UUID:
+    context = FlowRunContext.get()
+    assert context is not None
+    assert context.flow_run is not None
+    return UUID(str(client.read_flow_run(context.flow_run.id).labels[slots.LEASE_LABEL]))
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_slot_is_waited_for_kept_taken_again_and_given_back(
+    client: SyncPrefectClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client.upsert_global_concurrency_limit_by_name(GPU_LIMIT, 1)
+    other = ConcurrencyLeaseHolder(type="flow_run", id=UUID(int=1))
+    answer = client.increment_concurrency_slots_with_lease([GPU_LIMIT], 1, "concurrency", 60, other)
+    others_lease = UUID(answer.json()["lease_id"])
+
+    @flow(name="slot")
+    def work() -> None:
+        told = threading.Timer(1.0, lambda: client.release_concurrency_slots_with_lease(others_lease))
+        told.start()
+        with gpu_slot("train_model"):
+            told.join()
+            first = own_lease(client)
+            assert taken(client) == 1
+            client.release_concurrency_slots_with_lease(first)  # as a server that forgot it
+            wait_for(lambda: own_lease(client) != first)
+            assert taken(client) == 1
+        assert taken(client) == 0
+
+    work()
+    said = capfd.readouterr().err
+    assert said.count("train_model waits for a free slot of 'sft-gpu': other runs have the GPU") == 1
+    assert said.count("the Prefect server gave up the slot of 'sft-gpu' that train_model holds") == 1
+
+
+def test_an_attempt_of_the_same_run_takes_over_the_slot_of_the_one_that_was_killed(client: SyncPrefectClient) -> None:
+    client.upsert_global_concurrency_limit_by_name(GPU_LIMIT, 1)
+
+    @flow(name="slot")
+    def work() -> None:
+        context = FlowRunContext.get()
+        assert context is not None
+        assert context.flow_run is not None
+        killed = slots._Slot(client, ConcurrencyLeaseHolder(type="flow_run", id=context.flow_run.id), "train_model")
+        killed.wait()
+        assert taken(client) == 1
+        with gpu_slot("train_model"):
+            assert taken(client) == 1
+
+    work()
+    assert taken(client) == 0
+
+
+def test_nothing_is_taken_without_a_limit_or_a_run(client: SyncPrefectClient) -> None:
+    @flow(name="slot")
+    def work() -> str:
+        with gpu_slot("train_model"):
+            return "done"
+
+    assert work() == "done"
+    client.upsert_global_concurrency_limit_by_name(GPU_LIMIT, 1)
+    with gpu_slot("train_model"):
+        assert taken(client) == 0
