@@ -99,6 +99,12 @@ def end(stack: Stack, run: UUID, ending: str) -> None:
     wait_for(lambda: stack.state(run) in ENDINGS, f"the end after {ending}: {stack.state(run)}", 180)
     assert stack.state(run) == expected, _tail(stack)
     wait_for(lambda: not processes(stack), f"the end of {processes(stack)}", 60)
+    if ending == "kill":
+        with stack.client() as client:
+            wait_for(
+                lambda: [state.name for state in client.read_flow_run_states(run)][-2:] == ["Crashed", "Crashed"],
+                "the worker's second word, before which a new attempt would be marked",
+            )
     ((_, status),) = mlflow_runs(stack)
     assert status == {"kill": "RUNNING", "kill trainer": "FAILED"}.get(ending, "KILLED")
 
