@@ -209,15 +209,15 @@ def running_stack(new_folder: Callable[[str], Path]) -> Iterator[Stack]:
                 os.kill(pid, signal.SIGKILL)
 
 
-def processes(stack: Stack, words: str = "") -> dict[int, str]:
+def processes(stack: Stack, words: str = "", of_hooks: bool = False) -> dict[int, str]:
     """Living processes that work on the workspace, told by a mark in their environment: pid → command; the worker, and
-    what it starts to look for hooks, do not."""
+    what it starts to look for hooks, do not; or, with `of_hooks`, just the latter."""
     mark, found = f"SFT_HOME={stack.workspace.home}\0".encode(), {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            is_of_worker = "worker start" in command or "bootstrap.py hook" in command
-            if mark in (process / "environ").read_bytes() and words in command and not is_of_worker:
+            is_ours = "worker start" not in command and ("bootstrap.py hook" in command) == of_hooks
+            if mark in (process / "environ").read_bytes() and words in command and is_ours:
                 found[int(process.name)] = command
         except OSError:
             continue

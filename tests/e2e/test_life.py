@@ -99,6 +99,10 @@ def end(stack: Stack, run: UUID, ending: str) -> None:
     wait_for(lambda: stack.state(run) in ENDINGS, f"the end after {ending}: {stack.state(run)}", 180)
     assert stack.state(run) == expected, _tail(stack)
     wait_for(lambda: not processes(stack), f"the end of {processes(stack)}", 60)
+    if ending == "kill":
+        # the worker tells of the end again when it has looked for hooks, and would mark a new attempt as crashed
+        wait_for(lambda: not processes(stack, of_hooks=True), "the end of the worker's look for hooks")
+        time.sleep(5)
     ((_, status),) = mlflow_runs(stack)
     assert status == {"kill": "RUNNING", "kill trainer": "FAILED"}.get(ending, "KILLED")
 
