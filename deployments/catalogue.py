@@ -1,6 +1,7 @@
 """What is deployed: one list, from which `sft deploy` makes the deployments, and which `prefect.yaml` spells out.
 
 run-recipe/<recipe>    sft-cpu   of each file in recipes/: its form; prepares, then has sft/sft train
+sweep/<recipe>, retrain-on-change/<recipe>   sft-cpu
 sft/sft                sft-gpu   trains and evaluates what others trigger
 score-model/…          sft-gpu
 prepare-data/… and others        sft-cpu
@@ -33,7 +34,9 @@ ALONE = {
     "flows.prune_home.prune_home": CPU_POOL,
 }
 """Flows with one deployment, which bears the flow's name, and its pool."""
-PER_RECIPE = (RUN_RECIPE,)
+TRAINED_APART = ("preset", "train_on")
+"""The parameters that all flows of a recipe take."""
+PER_RECIPE = (RUN_RECIPE, "flows.sweep.sweep", "flows.retrain_on_change.retrain_on_change")
 """Flows with one deployment for each recipe, which bears the recipe's name. They take `preset` and `train_on`."""
 
 
@@ -80,7 +83,8 @@ class Entry:
             return {}
         preset = self.parameters["preset"]
         content = read_content(checkout / preset, [], logging.getLogger(__name__).info)
-        fields = {name: value for name, value in self.parameters.items() if name not in ("preset", "train_on")}
+        is_form = self.entrypoint == RUN_RECIPE
+        fields = {name: value for name, value in self.parameters.items() if is_form and name not in TRAINED_APART}
         where = f"{preset} with the parameters of {self.full_name}" if fields else preset
         parse_recipe(lay_form(content, fields) if self.entrypoint == RUN_RECIPE else content, where)
         return content

@@ -26,6 +26,7 @@ from prefect.workers.process import ProcessWorker
 
 from deployments.automations import make_automations
 from deployments.catalogue import Entry, catalogue
+from deployments.environment import HEARTBEAT_ENVIRONMENT
 from deployments.forms import form_schema
 from deployments.names import CPU_POOL, GPU_POOL
 from sft_core.errors import RecipeError
@@ -58,12 +59,13 @@ def deploy_all(checkout: Path) -> list[str]:
     return [*done.deployments, *done.automations]
 
 
-def deploy(checkout: Path, is_pruning: bool = False) -> Deployed:
+def deploy(checkout: Path, is_pruning: bool = False, notify: str | None = None) -> Deployed:
     """As `deploy_all`.
 
     Args:
         checkout: Where workers find the code and the recipes.
         is_pruning: Remove deployments that were made from an earlier catalogue.
+        notify: As `make_automations` takes it.
 
     Raises:
         RecipeError: if a recipe, or the file of a team's own deployments, is not right; nothing is changed then.
@@ -79,7 +81,7 @@ def deploy(checkout: Path, is_pruning: bool = False) -> Deployed:
         names = sorted(f"{client.read_flow(one.flow_id).name}/{one.name}" for one in left)
         for one in left if is_pruning else ():
             client.delete_deployment(one.id)
-    return Deployed([name for _, name in made], names, make_automations())
+    return Deployed([name for _, name in made], names, make_automations(notify))
 
 
 def _schema(entry: Entry, checkout: Path) -> dict[str, Any]:
@@ -155,7 +157,7 @@ def _job_variables(entry: Entry, pool: WorkPool, checkout: Path) -> dict[str, An
     if "SFT_HOME" in shared:
         shared["SFT_HOME"] = str(Path(shared["SFT_HOME"]).expanduser().resolve())
     own = entry.job_variables
-    return {**place, **own, "env": {**shared, **own.get("env", {})}}
+    return {**place, **own, "env": {**HEARTBEAT_ENVIRONMENT, **shared, **own.get("env", {})}}
 
 
 def _has_no_password(value: str) -> bool:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from deployments.addresses import answers, ask, url
 from deployments.databases import Databases
+from deployments.environment import HEARTBEAT_ENVIRONMENT, SERVER_ENVIRONMENT
 from deployments.names import CPU_POOL, GPU_POOL
 
 CHECKOUT = Path(__file__).parents[1]
@@ -30,8 +31,6 @@ DEPLOY_CODE = (
     "import json, sys; from pathlib import Path; from deployments.deploying import deploy_all; "
     "made = deploy_all(Path(sys.argv[1])); Path(sys.argv[2]).write_text(json.dumps(made))"
 )
-HEARTBEAT_SECONDS = 30
-"""Between two signs of life of a flow run; an automation takes a run that gives none for crashed."""
 DAYS_OF_FLOW_RUNS = 180
 
 
@@ -94,6 +93,7 @@ def _prefect_server(setting: Setting) -> Service:
         [*command, "--port", str(setting.prefect_port)],
         {
             **_shared(setting),
+            **SERVER_ENVIRONMENT,
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": setting.databases.prefect,
             # the services of the server and its callers share one file on sqlite: wait for it rather than fail
             "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
@@ -164,7 +164,7 @@ def _workers(setting: Setting) -> Iterable[Service]:
             {
                 **_shared(setting),
                 **_of_a_client(setting),
-                "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+                **HEARTBEAT_ENVIRONMENT,
                 "PREFECT_WORKER_QUERY_SECONDS": "5",
             },
             is_startable=partial(answers, pool_url),

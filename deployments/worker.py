@@ -15,7 +15,7 @@ import sys
 import time
 from functools import partial
 
-from deployments.services import HEARTBEAT_SECONDS
+from deployments.environment import HEARTBEAT_ENVIRONMENT
 from deployments.stack_processes import PART_VARIABLE, TOKEN_VARIABLE, end_all, end_flow_runs
 from sft_core.subprocesses import die_with_parent
 from tasks.launching import SECONDS_TO_SAVE
@@ -34,7 +34,7 @@ def work(pool: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: heard.append(number))
     token = secrets.token_hex(16)
-    defaults = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
+    defaults = HEARTBEAT_ENVIRONMENT
     worker = subprocess.Popen(
         [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--with-healthcheck"],
         env={**defaults, **os.environ, TOKEN_VARIABLE: token, PART_VARIABLE: pool},

@@ -32,7 +32,7 @@ def retrain_on_change(
     overrides: list[str] | None = None,
     on: tuple[Kind, ...] = ("data", "recipe"),
     dry_run: bool = False,
-    train_on: str | None = None,
+    train_on: str = "",
 ) -> State[Retrained]:
     """Compare a recipe with its newest finished run, and run it again if something changed.
 
@@ -69,7 +69,7 @@ def retrain_on_change(
     if dry_run:
         return _ended(found, f"{_said(why)}; nothing was trained (dry run)")
     _show(found)
-    report = run_sft(recipe, train_on)
+    report = run_sft(recipe, train_on or None)
     told = {"changes": changes.as_json() if changes else None, "data": found.difference}
     log_difference(open_history(store.root), report.mlflow_run_id, found.earlier_run_id, told)
     return _ended(found.model_copy(update={"run": report}), f"{_said(why)}; {report.model_uri}: {report.verdict}")

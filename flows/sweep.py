@@ -42,10 +42,10 @@ def sweep(
     optuna: dict[str, list[Any] | Range] | None = None,
     num_trials: int = 10,
     seed: int = 0,
-    metric: str | None = None,
+    metric: str = "",
     direction: Direction | None = None,
     max_parallel: int = 1,
-    train_on: str | None = None,
+    train_on: str = "",
 ) -> SweepReport:
     """Run a recipe in several trials, and let the gate judge the best of them.
 
@@ -60,7 +60,7 @@ def sweep(
         optuna: The same, drawn with a look at the scores so far.
         num_trials: Draws of random and optuna.
         seed: Of the draws.
-        metric: The score that is compared; by default what the recipe's gate compares.
+        metric: The score that is compared; empty: what the recipe's gate compares.
         direction: `minimize` or `maximize`; by default the gate's, or told by the metric's name.
         max_parallel: Trials at once, where train_on is given. Optuna draws so many at a time.
         train_on: FLOW/DEPLOYMENT that trains; empty: this run, one trial after the other.
@@ -73,7 +73,7 @@ def sweep(
     known = overrides_of(space) if space.optuna is None else corners_of(space)
     checked = check_trials(base, known, _is_there)
     recipe = base.whole(checked[0])
-    goal = goal_of(recipe, metric, direction)
+    goal = goal_of(recipe, metric or None, direction)
     store = open_store(recipe.runtime)
     sweep_key = sweep_id(identify(checked[0], file_digests(store)), space, *goal, max_parallel)
 
@@ -85,7 +85,7 @@ def sweep(
             key = identify(trial_recipe, file_digests(store))
             return trial.model_copy(update={"mlflow_run_id": name_trial(run, sweep_key, key)})
 
-        trials = _run_trials(base, space, goal, max_parallel, train_on, named)
+        trials = _run_trials(base, space, goal, max_parallel, train_on or None, named)
         outcome = Outcome(sweep_key, preset, tuple(overrides or []), *goal, trials)
         record_sweep(outcome, store, run)
         if outcome.best is None:

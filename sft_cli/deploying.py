@@ -23,6 +23,14 @@ def deploy(
     is_pruning: Annotated[
         bool, typer.Option("--prune", help="Remove deployments that the catalogue does not have any more.")
     ] = False,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            "--notify",
+            metavar="TYPE/NAME",
+            help="A block on the server (webhook/alerts, …) that is told of failed runs, refused models, champions.",
+        ),
+    ] = None,
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
@@ -38,7 +46,7 @@ def deploy(
         current.open_home(RuntimeConfig())
         import deployments.deploying as deploying
 
-        done = deploying.deploy(checkout, is_pruning)
+        done = deploying.deploy(checkout, is_pruning, notify)
         show_deployed(Console(soft_wrap=True, highlight=False), done, is_pruning)
         current.emit(
             {

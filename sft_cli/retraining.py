@@ -42,7 +42,7 @@ def retrain(
         current.prepare(load_recipe(recipe, overrides or [], current.notify))
         from flows.retrain_on_change import retrain_on_change
 
-        state = retrain_on_change(str(recipe), overrides, kinds, is_dry_run, train_on, return_state=True)
+        state = retrain_on_change(str(recipe), overrides, kinds, is_dry_run, train_on or "", return_state=True)
         found = cast("Retrained", state.result())
         console = Console(soft_wrap=True, highlight=False)
         console.print(Text(found.message, style="bold"))

@@ -73,10 +73,10 @@ def sweep(
             **tried,
             num_trials=trials,
             seed=seed,
-            metric=metric,
+            metric=metric or "",
             direction=None if is_most is None else "maximize" if is_most else "minimize",
             max_parallel=max_parallel,
-            train_on=train_on,
+            train_on=train_on or "",
         )
         show_sweep(Console(soft_wrap=True, highlight=False), report)
         current.emit(report.model_dump(mode="json"))

@@ -9,6 +9,7 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRu
 
 from deployments.catalogue import Entry, catalogue
 from deployments.deploying import _job_variables, _schema
+from deployments.environment import HEARTBEAT_ENVIRONMENT
 from deployments.names import CPU_POOL, GPU_POOL, TRAIN_DEPLOYMENT
 from sft_core.errors import RecipeError
 
@@ -46,7 +47,7 @@ def test_what_trains_or_answers_runs_where_the_gpus_are() -> None:
 
 
 def test_each_recipe_has_a_deployment_whose_form_shows_what_it_says(checkout: Path) -> None:
-    entry = catalogue(checkout)[-1]
+    entry = next(one for one in catalogue(checkout) if one.full_name == "run-recipe/small")
     assert (entry.full_name, entry.parameters) == (
         "run-recipe/small",
         {"preset": "recipes/small.yaml", "train_on": TRAIN_DEPLOYMENT},
@@ -141,7 +142,7 @@ def test_workers_get_the_folder_and_the_addresses_but_no_password(
     monkeypatch.setenv("SFT_HOME", "/srv/sft")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@mlflow:5000")
     entry = Entry("flows.sft.sft", "sft", GPU_POOL, job_variables={"env": {"CUDA_VISIBLE_DEVICES": "1"}})
-    env = {"SFT_HOME": "/srv/sft", "CUDA_VISIBLE_DEVICES": "1"}
+    env = {**HEARTBEAT_ENVIRONMENT, "SFT_HOME": "/srv/sft", "CUDA_VISIBLE_DEVICES": "1"}
     assert _job_variables(entry, WorkPool(name="p", type=type_), Path("/work")) == {**place, "env": env}
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
     assert "MLFLOW_TRACKING_URI" in _job_variables(entry, WorkPool(name="p", type=type_), Path("/work"))["env"]
