@@ -3,7 +3,8 @@
 A step that needs a GPU takes a slot for its length, whichever work pool or terminal its run was started from. The slot
 is a lease: who holds it says so every `RENEWAL_SECONDS`, and the server takes it back from whoever falls silent. So the
 slot of a killed run is free after 40 to 60 s, and the time between two looks of the server
-(`PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS`, by default 15); the same run, tried again, gives it back at once.
+(`PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS`, by default 15). Who waits for it looks which runs have ended, and
+gives back what they left behind: then it is free as soon as Prefect knows that the run is dead.
 
 Nothing is taken, and nothing waits, where there is nobody to share with: without a flow run, or on a server that has no
 such limit, as the one that a command starts for itself.
@@ -18,11 +19,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import ConcurrencyLeaseHolder
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import ConcurrencyLeaseHolder, FlowRun, StateType
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
@@ -35,6 +43,8 @@ LEASE_SECONDS = 60.0
 RENEWAL_SECONDS = 20.0
 LEASE_LABEL = "sft.gpu_lease"
 """Of a flow run: the lease that it took last."""
+ENDED_LATELY = timedelta(minutes=5)
+"""A run that ended before has no lease any more."""
 POLL_SECONDS = 2.0
 """Between two attempts to get a slot."""
 SECONDS_TO_GIVE_BACK = 5.0
@@ -79,10 +89,22 @@ class _Slot:
 
     def release_former(self, flow_run_id: UUID) -> None:
         """Give back what an attempt of the same flow run that was killed still holds."""
-        former = self._client.read_flow_run(flow_run_id).labels.get(LEASE_LABEL)
-        if isinstance(former, str):
+        self._release_lease_of(self._client.read_flow_run(flow_run_id))
+
+    def _release_left_behind(self) -> None:
+        """Give back what runs hold that were killed, and are known to be dead."""
+        dead = FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED, StateType.CANCELLED])),
+            end_time=FlowRunFilterEndTime(after_=datetime.now(UTC) - ENDED_LATELY),
+        )
+        for run in self._client.read_flow_runs(flow_run_filter=dead):
+            self._release_lease_of(run)
+
+    def _release_lease_of(self, run: FlowRun) -> None:
+        lease = run.labels.get(LEASE_LABEL)
+        if isinstance(lease, str):
             with suppress(httpx.HTTPStatusError):  # it ran out
-                self._client.release_concurrency_slots_with_lease(UUID(former))
+                self._client.release_concurrency_slots_with_lease(UUID(lease))
 
     def wait(self) -> None:
         """Take a slot as soon as one is free."""
@@ -92,6 +114,7 @@ class _Slot:
                 is_told = True
                 tell(f"{self._stage} waits for a free slot of '{GPU_LIMIT}': other runs have the GPU")
             time.sleep(POLL_SECONDS)
+            self._release_left_behind()
         if is_told:
             tell(f"{self._stage} has a slot of '{GPU_LIMIT}'")
 

@@ -11,6 +11,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder
 from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Crashed, Running
 
 from tasks import slots
 from tasks.slots import GPU_LIMIT, gpu_slot
@@ -86,6 +87,25 @@ def test_an_attempt_of_the_same_run_takes_over_the_slot_of_the_one_that_was_kill
         assert taken(client) == 1
         with gpu_slot("train_model"):
             assert taken(client) == 1
+
+    work()
+    assert taken(client) == 0
+
+
+def test_a_slot_that_a_dead_run_left_behind_is_free_as_soon_as_somebody_waits(client: SyncPrefectClient) -> None:
+    client.upsert_global_concurrency_limit_by_name(GPU_LIMIT, 1)
+
+    @flow(name="slot")
+    def work() -> None:
+        dead = client.create_flow_run(work, state=Running())
+        slots._Slot(client, ConcurrencyLeaseHolder(type="flow_run", id=dead.id), "train_model").wait()
+        told = threading.Timer(1.0, lambda: client.set_flow_run_state(dead.id, Crashed(), force=True))
+        told.start()
+        began = time.monotonic()
+        with gpu_slot("train_model"):
+            assert told.finished.is_set(), "the run that holds the slot is alive"
+            assert taken(client) == 1
+        assert time.monotonic() - began < slots.LEASE_SECONDS / 2
 
     work()
     assert taken(client) == 0
