@@ -29,6 +29,8 @@ def configure(home: Path, is_debugging: bool) -> None:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
+        # a server on SQLite is busy now and then, and answers 503; with the default of 5 a loaded machine gives up
+        "PREFECT_CLIENT_MAX_RETRIES": "10",
         **HEARTBEAT_ENVIRONMENT,
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "MLFLOW_DISABLE_TELEMETRY": "true",

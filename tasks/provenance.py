@@ -15,6 +15,7 @@ import yaml
 from prefect.runtime import flow_run
 
 from sft_core.answering import locate_scoring
+from sft_core.evaluation import locate_tasks
 from sft_core.file_digests import FileDigests
 from sft_core.fingerprint import Placement, code_digest, digest
 from sft_core.inputs import locate_inputs
@@ -64,7 +65,8 @@ def identify(recipe: Recipe, digests: FileDigests, code: str | None = None) -> s
         UserError: if something that it is made from is not there.
     """
     inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
-    return run_key(recipe, [inputs, model, locate_scoring(recipe.evaluation)], code)
+    scoring, harness = locate_scoring(recipe.evaluation), locate_tasks(recipe.evaluation.lm_eval, digests)
+    return run_key(recipe, [inputs, model, scoring, harness], code)
 
 
 def origin_tags() -> dict[str, str]:

@@ -8,10 +8,11 @@ import pytest
 
 from sft_core.errors import RecipeError
 from sft_core.fingerprint import digest_file
+from sft_core.promotion import less_is_better
 from tasks.tracking.lineage import FILES_LISTED, recipe_digest
 from tasks.tracking.lookup import History, open_history, runs_of
 from tasks.tracking.lookup_difference import SourceChange, difference_of
-from tasks.tracking.lookup_models import choose_data, less_is_better, measured_by, origin_of
+from tasks.tracking.lookup_models import choose_data, measured_by, origin_of
 from tasks.tracking.lookup_sources import FileUse, digest_of, recorded_files, uses_of
 from tests.tracked_history import ONE_SET, OTHER_SET, Small, write_rows
 
