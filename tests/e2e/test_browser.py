@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 from browsing import CHROMIUM, browsing, submit_form
 from conftest import PROJECT, Workspace
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from stacks import end, make_home
 from workers import Team
 
@@ -123,12 +124,29 @@ def test_one_field_that_is_changed_is_one_field_that_differs_whoever_changes_it(
         (training,) = (run for run in place.team.children(parent.id) if run.deployment_id is not None)
         assert place.differences(training.id) == {"training.max_steps": MAX_STEPS}
         assert parent.name == training.name, "both are called what the recipe's run is called"
+        assert "flow_run" not in inputs_of_tasks(place.team, training.id), "Prefect's page would list no task runs"
         runs.add(json.loads((home / "reports" / f"{training.id}.json").read_text())["mlflow_run_id"])
     mlflow = MlflowClient(f"sqlite:///{home}/mlflow.db")
     (run,) = (mlflow.get_run(one) for one in runs)
     assert run.info.run_name == training.name
     assert run.data.params["training/max_steps"] == str(MAX_STEPS)
     assert max(point.step for point in mlflow.get_metric_history(run.info.run_id, "num_tokens")) == MAX_STEPS
+
+
+def inputs_of_tasks(team: Team, run: UUID) -> set[str]:
+    """Of which kinds the inputs of a run's tasks are; the page knows task runs, parameters and constants."""
+    ours = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
+    with team.client() as client:
+        tasks = client.read_task_runs(flow_run_filter=ours)
+    assert any(task.name.startswith("train_model") for task in tasks)
+    # a sub-flow is a task run too, but none that the page lists
+    return {
+        one.input_type
+        for task in tasks
+        if task.state is not None and task.state.state_details.child_flow_run_id is None
+        for inputs in task.task_inputs.values()
+        for one in inputs
+    }
 
 
 def _flat(values: Any, path: str = "") -> dict[str, Any]:
