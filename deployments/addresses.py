@@ -11,10 +11,12 @@ from sft_core.errors import RecipeError
 
 LOOPBACK = "127.0.0.1"
 WILDCARDS = ("0.0.0.0", "::")
+_claims: dict[int, socket.socket] = {}
+"""Ports that this process has taken for servers of its stack, which listen there only seconds later."""
 
 
 def choose_port(host: str, wanted: int | None, usual: int, option: str) -> int:
-    """A port to listen on.
+    """A port to listen on, which no other stack of this machine chooses as long as this process lives.
 
     Args:
         host: The address to listen at.
@@ -26,17 +28,39 @@ def choose_port(host: str, wanted: int | None, usual: int, option: str) -> int:
         RecipeError: if the wanted one is taken, or there is no such address here.
     """
     if wanted is not None:
-        if not _is_free(host, wanted):
+        if not _take(host, wanted):
             raise RecipeError(
-                f"{option}: expected a free port, found that somebody listens on {host}:{wanted}; choose another, or "
-                f"leave {option} out, and a free one is taken"
+                f"{option}: expected a free port, found that somebody listens on {host}:{wanted} or is about to; "
+                f"choose another, or leave {option} out, and a free one is taken"
             )
         return wanted
-    if _is_free(host, usual):
+    if _take(host, usual):
         return usual
-    with _socket(host) as free:
-        free.bind((host, 0))
-        return int(free.getsockname()[1])
+    while True:
+        with _socket(host) as free:
+            free.bind((host, 0))
+            port = int(free.getsockname()[1])
+        if _claim(port):
+            return port
+
+
+def _take(host: str, port: int) -> bool:
+    return _is_free(host, port) and _claim(port)
+
+
+def _claim(port: int) -> bool:
+    """Two stacks that are started at once both see a free port, so each puts its name down: a Unix socket in Linux's
+    abstract namespace, which is gone with the process, however that ends."""
+    if port in _claims:
+        return True
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0sft-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    _claims[port] = name
+    return True
 
 
 def _is_free(host: str, port: int) -> bool:

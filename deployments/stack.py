@@ -214,7 +214,10 @@ def detach(home: Path, wishes: Wishes) -> Stack:
         front.send_signal(signal.SIGTERM)
         front.wait()
         raise
-    said = log.read_text(errors="replace").strip().removeprefix("sft: ")
+    failed = read_stack(home)
+    if failed is not None and failed.started_at >= began and failed.error:
+        raise StackFailedError(failed.error)
+    said = "\n".join(line.removeprefix("sft: ") for line in log.read_text(errors="replace").strip().splitlines())
     raise (RecipeError if front.returncode == 2 else StackFailedError)(said or "it did not come up")
 
 

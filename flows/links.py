@@ -56,8 +56,8 @@ def link_run(run: TrackedRun) -> None:
 def version_link(tracking_uri: str, name: str, version: str) -> str:
     """In Markdown: a registered version, with a link where a server shows it."""
     server = _server(tracking_uri)
-    words = f"`models:/{name}/{version}`"
-    return words if server is None else f"[{words}]({server}/#/models/{name}/versions/{version})"
+    words = f"models:/{name}/{version}"  # Prefect draws no code in a link
+    return f"`{words}`" if server is None else f"[{words}]({server}/#/models/{name}/versions/{version})"
 
 
 def _server(tracking_uri: str) -> str | None:

@@ -28,6 +28,7 @@ from flows.sft import sft
 from sft_core.errors import RecipeError, StageFailedError
 from sft_core.fingerprint import digest
 from sft_core.recipe import Recipe
+from sft_core.run_names import run_name
 from tasks.home import open_store
 
 POLL_SECONDS = 2.0
@@ -63,6 +64,7 @@ class _Child:
 
     def __init__(self, client: SyncPrefectClient, recipe: Recipe, train_on: str) -> None:
         self._client, self._train_on = client, train_on
+        self._name = run_name(recipe)
         self._parameters = {"recipe": recipe.model_dump(mode="json")}
         self._identity = f"{flow_run.id}-{digest(self._parameters)}"
         self._keys: list[str] = []
@@ -72,7 +74,13 @@ class _Child:
         for attempt in itertools.count():
             key = f"{self._identity}-{attempt}"
             self._keys.append(key)
-            started = run_deployment(self._train_on, parameters=self._parameters, timeout=0, idempotency_key=key)
+            started = run_deployment(
+                self._train_on,
+                parameters=self._parameters,
+                flow_run_name=self._name,  # what it is called while it waits for the GPU, too
+                timeout=0,
+                idempotency_key=key,
+            )
             assert isinstance(started, FlowRun)  # a coroutine only where a loop runs
             if _is_cancelling(started):
                 started = self.wait(started)

@@ -8,6 +8,7 @@ from prefect.logging import get_run_logger
 
 from flows.placement import run_sft
 from flows.run_form import FormOf, lay_form
+from flows.run_names import of_form
 from flows.run_report import RunReport
 from sft_core.recipe_file import parse_recipe, read_content
 
@@ -15,7 +16,7 @@ Fields = dict[str, Any] | None
 """Some fields of a section, or none."""
 
 
-@flow(name="run-recipe", flow_run_name="{preset}")
+@flow(name="run-recipe", flow_run_name=of_form)
 def run_recipe(
     preset: str,
     name: Annotated[str | None, FormOf("name")] = None,

@@ -40,7 +40,7 @@ def score_model(model: str, recipe: HeldOutRecipe) -> ScoreReport:
         data = prepare_data(own)
         run.log_dataset(own.name, data.folder, {"eval": data.splits["eval"]}, data.ledger)
         run.log_file(data.report)
-        scorecard = measure_model(own.evaluation, scoring, harness, content, data.dataset, store=store)
+        scorecard = measure_model(own.evaluation, scoring, harness, content, data.dataset.model_copy(), store=store)
         return report_scores(model, own, store, run, found, data, scorecard)
 
 

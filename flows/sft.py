@@ -39,6 +39,8 @@ def sft(recipe: Recipe) -> RunReport:
         log_origin(run, recipe, inputs, model, store.root, digests)
         link_run(run)
         data = prepare_data(recipe)
+        # a copy: Prefect's page lists no task runs at all if one of them was given a flow run's own result
+        dataset = data.dataset.model_copy()
         log_stages(run, data.artifact_keys)
         run.log_dataset(recipe.name, data.folder, data.splits, data.ledger)
         run.log_file(data.report)
@@ -48,7 +50,7 @@ def sft(recipe: Recipe) -> RunReport:
             inputs.tokenizer,
             inputs.template,
             recipe.tokens.eos_token,
-            data.dataset,
+            dataset,
             answering,
             scoring if answering else None,
             processes.num_processes,
@@ -56,7 +58,7 @@ def sft(recipe: Recipe) -> RunReport:
             run=run,
             store=store,
         )
-        scorecard = evaluate_model(recipe.evaluation, scoring, harness, model, trained, data.dataset, store=store)
+        scorecard = evaluate_model(recipe.evaluation, scoring, harness, model, trained, dataset, store=store)
         run.record_metrics(store.path(trained) / METRICS_FILE)
         run.settle("registering the model")
         registered = register_model(
@@ -64,7 +66,7 @@ def sft(recipe: Recipe) -> RunReport:
             recipe.model_name,
             trained,
             scorecard,
-            data.dataset,
+            dataset,
             tracker,
             recipe=RecipeText(recipe),
             run=run,

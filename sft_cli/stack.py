@@ -126,7 +126,10 @@ def _home() -> Path:
 def _show_up(current: Session, stack: "Stack") -> None:
     console = Console(soft_wrap=True, highlight=False)
     show_stack(console, stack, _home())
-    console.print(f"deployments: {', '.join(stack.deployments)}", markup=False)
+    for what, is_one in (("deployments", True), ("automations", False)):
+        names = [name for name in stack.deployments if ("/" in name) == is_one]
+        console.print(f"{what}: {', '.join(names)}", markup=False)
+    console.print(f"to train a recipe: {stack.prefect_url}/deployments, a deployment of run-recipe, Run, Custom run")
     current.emit(as_result(stack, _home()))
 
 

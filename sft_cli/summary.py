@@ -98,13 +98,15 @@ def _stages(stages: dict[str, str]) -> str:
 
 
 def _how_to_look(report: RunReport, home: Path) -> list[str]:
-    """The commands that open both UIs, with the address of this run."""
+    """What opens both UIs, with the address of this run: one command where both keep their records in the home."""
     programs = Path(sys.executable).parent
+    server = os.environ.get("PREFECT_API_URL")
     lines = [str(report.mlflow_url)]
     if report.mlflow_url is None:
-        page = run_path(report.experiment_id, report.mlflow_run_id)
-        lines = [ui_command(report.tracking_uri), f"http://127.0.0.1:5000/{page}"]
-    server = os.environ.get("PREFECT_API_URL")
+        page = f"http://127.0.0.1:5000/{run_path(report.experiment_id, report.mlflow_run_id)}"
+        if server is None and report.tracking_uri == f"sqlite:///{home}/mlflow.db":
+            return [f"SFT_HOME={home} {programs}/sft up --detach", page, "http://127.0.0.1:4200/runs"]
+        lines = [ui_command(report.tracking_uri), page]
     if server:
         return [*lines, f"Prefect: {server.removesuffix('/api')}/runs"]
     return [*lines, f"PREFECT_HOME={home}/prefect {programs}/prefect server start", "http://127.0.0.1:4200/runs"]

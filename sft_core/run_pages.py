@@ -9,9 +9,11 @@ from sft_core.loss_curve import loss_curve
 from sft_core.markdown import excerpt, number, picture, table
 
 MAX_SAMPLES = 30
-PROMPT_CHARS, ANSWER_CHARS = 70, 50
-"""In a table of Prefect no text is broken into lines: three answers and a prompt have to fit beside each other."""
-SPECIAL_TOKEN = re.compile(r"<\|[^|>]*\|>|</?s>|\[/?INST\]")
+PROMPT_CHARS, ANSWER_CHARS = 48, 40
+"""In a table of Prefect no text is broken into lines: prompt, answer, expected answer and a score have to fit beside
+each other; the rest is scrolled to."""
+SPECIAL_TOKEN = re.compile(r"<\|im_start\|>(?:system|user|assistant)\n|<\|[^|>]*\|>|</?s>|\[/?INST\]")
+"""With the role that stands behind ChatML's: `assistant` is the end of every prompt."""
 FACTS_OF_SAMPLES = frozenset(
     {"step", "model", "source", "row", "prompt", "prompt_tokens_cut", "output", "reference", "metadata"}
 )
@@ -67,10 +69,10 @@ def _sample_row(of_model: Mapping[str, Row]) -> dict[str, str]:
     measured = {name: _score(value) for name, value in trained.items() if _is_score(name, value)}
     return {
         "prompt": end_of_prompt(trained["prompt"]),
-        "expected": excerpt(trained["reference"], ANSWER_CHARS),
         "answer": excerpt(trained["output"], ANSWER_CHARS),
-        **({"before training": excerpt(before["output"], ANSWER_CHARS)} if before else {}),
+        "expected": excerpt(trained["reference"], ANSWER_CHARS),
         **measured,
+        **({"before training": excerpt(before["output"], ANSWER_CHARS)} if before else {}),
     }
 
 

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +17,8 @@ from deployments.stack_state import Stack, is_kept, keeping, kept_stack, read_st
 from sft_core.errors import RecipeError
 from tasks.owners import owner_tags
 from tasks.tracking.stores import tracking_uri_of
+
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -132,3 +136,20 @@ def test_a_stack_that_does_not_work_is_left_alone(tmp_path: Path, monkeypatch: p
     if why == "nobody keeps it":
         use_stack(tmp_path)
     assert dict(os.environ) == before
+
+
+def test_a_port_that_another_stack_has_chosen_and_not_opened_yet_is_taken() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    choose = f"from deployments.addresses import choose_port; print(choose_port('127.0.0.1', None, {port}, '--port'))"
+    waiting = f"{choose}; import sys; sys.stdout.flush(); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", waiting], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT
+    ) as other:
+        assert int(other.stdout.readline()) == port
+        assert choose_port("127.0.0.1", None, port, "--port") != port
+        with pytest.raises(RecipeError, match="somebody listens on"):
+            choose_port("127.0.0.1", port, port, "--port")
+        other.communicate("", timeout=60)
+    assert choose_port("127.0.0.1", None, port, "--port") == port

@@ -34,6 +34,6 @@ def test_an_artifact_has_a_page_of_its_own() -> None:
 
 def test_a_registered_version_has_a_page_where_there_is_a_server() -> None:
     assert version_link("http://user:secret@server:5000", "sums", "3") == (
-        "[`models:/sums/3`](http://server:5000/#/models/sums/versions/3)"
+        "[models:/sums/3](http://server:5000/#/models/sums/versions/3)"
     )
     assert version_link("sqlite:////home/mlflow.db", "sums", "3") == "`models:/sums/3`"

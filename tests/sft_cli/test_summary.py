@@ -1,8 +1,10 @@
 """What people read after a run."""
 
 import io
+import sys
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from flows.run_report import RunReport
@@ -15,12 +17,16 @@ LEDGER = {
 }
 
 
-def shown(scorecard: dict[str, float], intervals: dict[str, dict[str, float]] | None = None) -> list[str]:
+def shown(
+    scorecard: dict[str, float],
+    intervals: dict[str, dict[str, float]] | None = None,
+    tracking_uri: str = "http://tracker",
+) -> list[str]:
     report = RunReport(
         status="completed",
         recipe="islands",
         mlflow_run_id="r",
-        tracking_uri="http://tracker",
+        tracking_uri=tracking_uri,
         mlflow_url=None,
         experiment_id="1",
         model_uri="models:/islands/1",
@@ -82,3 +88,17 @@ def test_what_training_was_is_told() -> None:
         "training 1,500 steps over 20,813 tokens in 12 s; 4,096 of 557,184 parameters trained; attention varlen, "
         "without padding"
     ) in lines
+
+
+def test_one_command_shows_both_pages_of_a_run_that_used_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    programs = Path(sys.executable).parent
+    page = "http://127.0.0.1:5000/#/experiments/1/runs/r?workflowType=machine_learning"
+    lines = shown({"eval_loss": 1.0}, tracking_uri="sqlite:///home/mlflow.db")
+    assert lines[lines.index("MLflow run r") + 1 :][:3] == [
+        f"SFT_HOME=home {programs}/sft up --detach",
+        page,
+        "http://127.0.0.1:4200/runs",
+    ]
+    elsewhere = shown({"eval_loss": 1.0}, tracking_uri="sqlite:///other.db")
+    assert f"{programs}/mlflow ui --backend-store-uri sqlite:///other.db" in elsewhere

@@ -49,21 +49,22 @@ def test_a_prompt_has_one_row_with_both_answers() -> None:
     ]
     first, second = samples_rows(samples)
     assert first == {
-        "prompt": "user 2 plus 2",
+        "prompt": "2 plus 2",
         "expected": "4",
         "answer": "4",
         "before training": "what?",
         "exact_match": "yes",
         "f1": "1",
     }
-    assert second["answer"] == "5 " * 24 + "5…"
+    assert second["answer"] == "5 " * 19 + "5…"
     assert "before training" not in second
+    assert list(first)[-1] == "before training", "what is least looked at may be out of sight"
     assert len(samples_rows([sample("trained", row, "4") for row in range(100)])) == 30
 
 
 def test_of_a_long_prompt_the_question_is_shown() -> None:
     assert end_of_prompt("You are helpful. " * 20 + "What is 2 plus 2?").endswith("helpful. What is 2 plus 2?")
-    assert len(end_of_prompt("x" * 500)) == 70
+    assert len(end_of_prompt("x" * 500)) == 48
 
 
 def test_the_loss_is_a_picture_with_words() -> None:

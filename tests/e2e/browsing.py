@@ -1,0 +1,63 @@
+"""Prefect's pages in a real browser, used as a person uses them."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+MILLISECONDS = 120_000
+"""For a page to have what is looked for; long, because servers are slow on a machine that others use."""
+
+
+@contextlib.contextmanager
+def browsing() -> "Iterator[Page]":
+    """The system's Chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # without a sandbox: the superuser of a container has none, and the pages are our own
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=MILLISECONDS)
+        page = browser.new_page()
+        page.set_default_timeout(MILLISECONDS)
+        try:
+            yield page
+        finally:
+            browser.close()
+
+
+def submit_form(page: "Page", deployments: str, deployment: str, changes: dict[str, str]) -> str:
+    """Fill in the form of a deployment, as a person does, and submit it.
+
+    Args:
+        page: Any.
+        deployments: Address of the page with all deployments.
+        deployment: FLOW/DEPLOYMENT.
+        changes: Label of an input → what is typed there.
+
+    Returns:
+        The id of the flow run, whose page is open then.
+    """
+    flow, _, name = deployment.partition("/")
+    page.goto(deployments)
+    page.get_by_placeholder("Search deployments").fill(name)  # else it may be on the second page of the list
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=flow, exact=True))
+    row.get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+    for label, typed in changes.items():
+        input_of(page, label).fill(typed)
+    with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run") and answer.ok) as answer:
+        page.get_by_role("button", name="Submit").click()
+    run = str(answer.value.json()["id"])
+    page.goto(f"{deployments.rpartition('/')[0]}/runs/flow-run/{run}")
+    return run
+
+
+def input_of(page: "Page", label: str) -> "Locator":
+    """The input of a field, found as people find it: by the words over it."""
+    words = page.get_by_text(f"{label} (Optional)", exact=True)
+    return page.locator(".schema-form-property", has=words).last.locator("input, textarea")
