@@ -64,7 +64,8 @@ def pack_shards(
         facts["parts_per_shard"] = [len(parts) or 1 for parts in files.parts]
     records = [store.root / path for path in files.records]
     write_prompts(folder / "prompts.arrow", rows, choices["eval"].distinct, records)
-    left_out = (rejection for choice in choices.values() for rejection in rejections_of_choice(rows, choice))
+    names = [shard["file"] for shard in facts["shards"]]
+    left_out = (one for choice in choices.values() for one in rejections_of_choice(rows, choice, names))
     write_rejections(folder / "rejected.jsonl", itertools.chain(rejections_of(store, tokens, files), left_out))
     return StageOutcome(ledger=without_left_out(ledger_of(store, tokens), rows, choices), facts=facts)
 
