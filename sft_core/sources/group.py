@@ -4,7 +4,7 @@
 
 Borders are told by content, not by counting: a file of `n` bytes ends its group if its digest modulo `GROUP_BYTES` is
 below `n + FILE_BYTES`. So a file that is changed, added or removed can move the border behind it and no other: its own
-group is made anew, and at most one beside it. A group has 512 files or 1 MiB on average, whichever comes first. (Only a
+group is made anew, and at most one beside it. A group has on average at most 512 files and 1 MiB. (Only a
 run of `MOST_FILES` without such an end is cut by counting: one group in 3,000, or files that are all alike.)
 """
 
