@@ -11,6 +11,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from sft_core.errors import RecipeError
 from sft_core.inspection import Lineage, RowTable, ShardLineage
+from sft_core.parts import Part
 from sft_core.records import RECORDS
 from sft_core.row_difference import RowChanges, SourceRows, match_rows
 from sft_core.tables import read_columns
@@ -162,14 +164,15 @@ def _difference_of_source(source: str, before: Lineage, after: Lineage) -> Sourc
     )
 
 
-def _whole(shard: ShardLineage) -> tuple[str, str]:
+def _whole(shard: ShardLineage) -> tuple[str, str, Part | None]:
     """Shards of one file with the same records hold the same rows at the same places."""
-    return shard.file, str(shard.records)
+    return shard.file, str(shard.records), shard.part
 
 
 def _read(shards: Sequence[ShardLineage]) -> _Reading:
     """Shard by shard, so that no more than one shard's records are in memory."""
-    read = [_read_shard(shard) for shard in shards]
+    tables = itertools.groupby(shards, key=lambda shard: shard.records)
+    read = [own for records, sharing in tables for own in _read_shards(records, list(sharing))]
     return _Reading(
         files=tuple(shard.file for shard in shards),
         offsets=np.cumsum([0, *(len(own.row) for own in read)]),
@@ -179,14 +182,19 @@ def _read(shards: Sequence[ShardLineage]) -> _Reading:
     )
 
 
-def _read_shard(shard: ShardLineage) -> _Reading:
+def _read_shards(records: Path, shards: Sequence[ShardLineage]) -> list[_Reading]:
+    """Read the table that some shards share."""
     try:
-        table = read_columns(shard.records, RECORDS, RECORDS.names)
+        table = read_columns(records, RECORDS, RECORDS.names)
     except FileNotFoundError as error:
         raise RecipeError(
-            f"the records of '{shard.source}' that one of the data sets was made from are not in the store any more: "
-            "its rows cannot be compared"
+            f"the records of '{shards[0].source}' that one of the data sets was made from are not in the store any "
+            "more: its rows cannot be compared"
         ) from error
+    return [_reading_of(shard, shard.own(table)) for shard in shards]
+
+
+def _reading_of(shard: ShardLineage, table: pa.Table) -> _Reading:
     return _Reading(
         files=(shard.file,),
         offsets=np.array([0, len(table)]),

@@ -111,3 +111,8 @@ def file_stamp(path: Path) -> str:
     """
     stat = path.stat()
     return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}:{stat.st_ino}"
+
+
+def size_of_stamp(stamp: str) -> int:
+    """How many bytes the file had that a stamp was made of."""
+    return int(stamp.partition(":")[0])

@@ -18,6 +18,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from sft_core.ledger import Ledger
+from sft_core.parts import Part
 
 _ROW = [pa.field("row", pa.int64(), nullable=False), pa.field("line", pa.int64())]
 _IDENTITY = [
@@ -125,7 +126,8 @@ the row's weighted loss and weight, of an answer's metric its value and 1."""
 SEGMENTS = pa.schema(
     [
         pa.field("block", pa.int64(), nullable=False),
-        # position in the list of shards that the data set was packed from, which names source and file
+        # position in the list of shards that the data set was packed from, which names source and file: a shard that
+        # small files share is one for each of them there, and `row` is the number in the file
         pa.field("shard", pa.int32(), nullable=False),
         pa.field("row", pa.int64(), nullable=False),
         pa.field("example_id", pa.uint64()),
@@ -188,6 +190,9 @@ class Selection(BaseModel):
     seed: int
     below: int
     """Of 2^64: a row is kept if its draw, a number of 64 bits, is less than this (see `sft_core.selection`)."""
+    at_limit: int = 0
+    """So many of the rows whose draw is `below` are kept as well, the first ones of the shard: equal rows of files that
+    share it have equal draws."""
 
 
 class FunctionRef(BaseModel):
@@ -231,7 +236,9 @@ class ShardRef(BaseModel):
     rows: int
     content_digest: str
     file: str = ""
-    """The file that its rows were read from: what `row` and `line` count in."""
+    """The file that its rows were read from, or the first of them: what `row` and `line` count in."""
+    parts: tuple[Part, ...] = ()
+    """Which rows were read from which file, where small files share the shard."""
     selection: Selection | None = None
     """Which of its rows take part; None: all."""
     transform: FunctionRef | None = None
@@ -249,7 +256,7 @@ class ShardRef(BaseModel):
             "source": self.source,
             "split": self.split,
             "content": self.content_digest,
-            "selection": self.selection.model_dump() if self.selection else None,
+            "selection": self.selection.model_dump(exclude_defaults=True) if self.selection else None,
             "transform": self.transform,
         }
 

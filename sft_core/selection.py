@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sft_core.mixing import mix
+from sft_core.parts import Part, rows_in_files
 from sft_core.records import Selection
 
 NUM_DRAWS = 1 << 64
@@ -45,14 +46,19 @@ def are_selected(selection: Selection | None, hashes: Hashes) -> npt.NDArray[np.
     """Tell for each hash whether its row takes part; [rows]."""
     if selection is None or selection.below >= NUM_DRAWS:
         return np.ones(len(hashes), np.bool_)
-    return draws(hashes, selection.seed) < np.uint64(selection.below)
+    drawn = draws(hashes, selection.seed)
+    below = np.uint64(selection.below)
+    mask: npt.NDArray[np.bool_] = drawn < below
+    mask[np.flatnonzero(drawn == below)[: selection.at_limit]] = True
+    return mask
 
 
-def select_rows(selection: Selection | None, table: pa.Table) -> pa.Table:
-    """Keep the rows of a table with the columns `row` and `record` that take part."""
+def select_rows(selection: Selection | None, table: pa.Table, parts: Sequence[Part] = ()) -> pa.Table:
+    """Keep the rows of a shard's table with the columns `row` and `record` that take part."""
     if selection is None:
         return table
-    numbered = zip(table["row"].to_pylist(), table["record"].cast(pa.large_binary()).to_pylist(), strict=True)
+    rows = rows_in_files(parts, table["row"].to_numpy())
+    numbered = zip(rows.tolist(), table["record"].cast(pa.large_binary()).to_pylist(), strict=True)
     mask = are_selected(selection, hashes_of(row_digest(row, record) for row, record in numbered))
     return table.filter(pa.array(mask))
 

@@ -49,4 +49,4 @@ def digest_of_files(files: Sequence[SourceFile]) -> str:
 
 def _names(source: LocatedSource) -> dict[Path, str]:
     """The name of each file that has rows, below the source's folder."""
-    return {piece.path: piece.file for piece in source.pieces}
+    return {member.path: member.file for piece in source.pieces for member in piece.members}

@@ -4,11 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.audit import Audit, audit_rows
 from sft_core.fingerprint import Placement
 from sft_core.gates import check_source
 from sft_core.ledger import Ledger, Rejection, read_rejections
+from sft_core.parts import Part, parts_of_rows, rows_in_files
 from sft_core.records import ShardRef
 from sft_core.token_rows import TokenRows
 
@@ -18,15 +21,26 @@ class ShardFiles(Placement):
     """Where the rows of each shard were read from. Renaming a file changes no data set, so this is in no key."""
 
     names: tuple[str, ...]
-    """[shards] the file, by its name: for people who look for a row."""
+    """[shards] the file (or the first of several), by its name: for people who look for a row."""
     records: tuple[str, ...]
     """[shards] the Arrow file with its records, below the store's root."""
+    shared: tuple[tuple[Part, ...], ...] = ()
+    """[shards] the parts of a shard that small files share, none of another; empty if no shard is shared."""
 
     @classmethod
     def of(cls, shards: Iterable[ShardRef]) -> Self:
         """Of the shards that a recipe's sources were cut into, in order."""
         shards = list(shards)
-        return cls(tuple(shard.file for shard in shards), tuple(shard.path for shard in shards))
+        return cls(
+            tuple(shard.file for shard in shards),
+            tuple(shard.path for shard in shards),
+            tuple(shard.parts for shard in shards),
+        )
+
+    @property
+    def parts(self) -> tuple[tuple[Part, ...], ...]:
+        """[shards] as `shared`, always one for each shard."""
+        return self.shared or ((),) * len(self.names)
 
 
 def ledger_of(store: ArtifactStore, shards: Sequence[ArtifactRef]) -> Ledger:
@@ -36,9 +50,21 @@ def ledger_of(store: ArtifactStore, shards: Sequence[ArtifactRef]) -> Ledger:
 
 def rejections_of(store: ArtifactStore, shards: Sequence[ArtifactRef], files: ShardFiles) -> Iterator[Rejection]:
     """All rows rejected so far, in order, with the names of their files."""
-    for ref, file in zip(shards, files.names, strict=True):
-        for rejection in read_rejections(store.path(ref) / "rejected.jsonl"):
-            yield rejection.model_copy(update={"file": file})
+    for ref, file, parts in zip(shards, files.names, files.parts, strict=True):
+        rejections = read_rejections(store.path(ref) / "rejected.jsonl")
+        if parts:
+            yield from _rejections_of_parts(rejections, parts)
+        else:
+            yield from (rejection.model_copy(update={"file": file}) for rejection in rejections)
+
+
+def _rejections_of_parts(rejections: Sequence[Rejection], parts: Sequence[Part]) -> Iterator[Rejection]:
+    """Name each row as its file does, file after file."""
+    rows = np.array([rejection.row for rejection in rejections], np.int64)
+    part_of_row, row_in_file = parts_of_rows(parts, rows), rows_in_files(parts, rows)
+    for index in np.argsort(part_of_row, kind="stable").tolist():
+        file = parts[part_of_row[index]].file
+        yield rejections[index].model_copy(update={"file": file, "row": int(row_in_file[index])})
 
 
 def check_sources(store: ArtifactStore, detected: Sequence[ArtifactRef], files: ShardFiles) -> None:
@@ -47,15 +73,15 @@ def check_sources(store: ArtifactStore, detected: Sequence[ArtifactRef], files: 
     Raises:
         DataError: with the reasons of the rejections.
     """
-    shards: dict[str, list[tuple[ArtifactRef, str, str]]] = {}
-    for ref, file, records in zip(detected, files.names, files.records, strict=True):
-        shards.setdefault(store.manifest(ref).facts["source"], []).append((ref, file, records))
+    shards: dict[str, list[tuple[ArtifactRef, str, str, tuple[Part, ...]]]] = {}
+    for ref, file, records, parts in zip(detected, files.names, files.records, files.parts, strict=True):
+        shards.setdefault(store.manifest(ref).facts["source"], []).append((ref, file, records, parts))
     for source, own in shards.items():
-        refs, names, tables = zip(*own, strict=True)
-        check_source(source, ledger_of(store, refs), rejections_of(store, refs, ShardFiles(names, tables)))
+        refs, names, tables, shared = zip(*own, strict=True)
+        check_source(source, ledger_of(store, refs), rejections_of(store, refs, ShardFiles(names, tables, shared)))
 
 
 def audit_of(store: ArtifactStore, tokens: Sequence[ArtifactRef], files: ShardFiles) -> Audit:
     """What the gates measure, of all tokenized shards."""
-    rows = TokenRows.read([(store.manifest(ref).facts["source"], store.path(ref)) for ref in tokens])
+    rows = TokenRows.read([(store.manifest(ref).facts["source"], store.path(ref)) for ref in tokens], files.parts)
     return audit_rows(ledger_of(store, tokens), rejections_of(store, tokens, files), rows)

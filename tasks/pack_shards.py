@@ -46,22 +46,26 @@ def pack_shards(
         folder: Where to write.
     """
     manifests = [store.manifest(ref) for ref in tokens]
-    rows = TokenRows.read([(manifest.facts["source"], store.path(manifest.ref)) for manifest in manifests])
+    rows = TokenRows.read([(manifest.facts["source"], store.path(manifest.ref)) for manifest in manifests], files.parts)
     choices = {split: choose_rows(config, rows, split, repeats) for split in SPLITS}
-    facts = {
+    facts: dict[str, Any] = {
         "splits": {
             split: _write_split(config, capacity, rows, split, choice, folder)
             for split, choice in choices.items()
             if choice.num_rows
         },
         "shards": [
-            {"source": manifest.facts["source"], "file": file}
-            for manifest, file in zip(manifests, files.names, strict=True)
+            {"source": manifest.facts["source"], **described}
+            for manifest, file, parts in zip(manifests, files.names, files.parts, strict=True)
+            for described in ([{"file": part.file, **part.place} for part in parts] or [{"file": file}])
         ],
     }
+    if any(files.parts):
+        facts["parts_per_shard"] = [len(parts) or 1 for parts in files.parts]
     records = [store.root / path for path in files.records]
     write_prompts(folder / "prompts.arrow", rows, choices["eval"].distinct, records)
-    left_out = (rejection for choice in choices.values() for rejection in rejections_of_choice(rows, choice))
+    names = [shard["file"] for shard in facts["shards"]]
+    left_out = (one for choice in choices.values() for one in rejections_of_choice(rows, choice, names))
     write_rejections(folder / "rejected.jsonl", itertools.chain(rejections_of(store, tokens, files), left_out))
     return StageOutcome(ledger=without_left_out(ledger_of(store, tokens), rows, choices), facts=facts)
 

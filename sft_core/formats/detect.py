@@ -39,7 +39,7 @@ def detect(config: FormatsConfig, shard: ShardRef, records: Path, folder: Path) 
     examples: list[tuple[Place, ReadRow]] = []
     rejections: list[Rejection] = []
     table = read_table(records)
-    for row, line, record in _iterate(select_rows(shard.selection, table)):
+    for row, line, record in _iterate(select_rows(shard.selection, table, shard.parts)):
         try:
             read = reader.read(record)
         except RowRejectedError as error:

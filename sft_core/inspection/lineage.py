@@ -6,16 +6,20 @@ Manifests name what they were made from by key, so the way back needs nothing bu
     data set ──tokens──▶ token ids ──shard──▶ text ──shard──▶ examples ──content──▶ records in the ingest artifact
 """
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
 from sft_core.artifact import FOLDER_KEY_DIGITS, MANIFEST, ArtifactRef, ArtifactStore, Manifest
 from sft_core.errors import RecipeError
+from sft_core.parts import Part, rows_in_files
 
 ARTIFACTS = "artifacts"
 DATASET_STAGE = "pack_shards"
@@ -35,11 +39,25 @@ class ShardLineage:
     examples: Path
     records: Path
     """The Arrow file."""
+    number: int = 0
+    """Of the artifacts that hold it, among those of the data set: shards that small files share have one number."""
+    part: Part | None = None
+    """Which of the rows in those artifacts are its own, and what its file calls them; None: all, as they are called."""
+
+    def own(self, table: pa.Table) -> pa.Table:
+        """Of a stage's table, which has `row`, the rows of this shard, with the numbers that they have in its file."""
+        if self.part is None:
+            return table
+        row = table["row"].to_numpy()
+        start, stop = np.searchsorted(row, [self.part.start, self.part.start + self.part.rows])
+        numbers = pa.array(rows_in_files([self.part], row[start:stop]), pa.int64())
+        return table.slice(start, stop - start).set_column(table.schema.get_field_index("row"), "row", numbers)
 
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """A data set and its shards, in the order that `SEGMENTS` counts in."""
+    """A data set and its shards, in the order that `SEGMENTS` counts in; a shard that several small files share is one
+    for each of them here."""
 
     manifest: Manifest
     folder: Path
@@ -80,11 +98,14 @@ def lineage_of(store: ArtifactStore, dataset: ArtifactRef) -> Lineage:
         RecipeError: if an artifact on the way is gone.
     """
     manifest = store.manifest(dataset)
-    named = manifest.facts.get("shards") or []
     folders = _Folders(store.root)
     keys: list[str] = manifest.payload["inputs"]["tokens"]
+    named = iter(manifest.facts.get("shards") or [])
+    counts = manifest.facts.get("parts_per_shard") or [1] * len(keys)
     shards = tuple(
-        _follow(folders, key, named[number] if number < len(named) else {}) for number, key in enumerate(keys)
+        shard
+        for number, (key, count) in enumerate(zip(keys, counts, strict=True))
+        for shard in _follow(folders, key, number, list(itertools.islice(named, count)))
     )
     return Lineage(manifest, store.path(dataset), shards)
 
@@ -164,22 +185,35 @@ class _Folders:
         return self._ingested.get(content_digest, (self._root / "missing", {}))
 
 
-def _follow(folders: _Folders, key: str, named: dict[str, Any]) -> ShardLineage:
+def _follow(folders: _Folders, key: str, number: int, named: list[dict[str, Any]]) -> Iterator[ShardLineage]:
+    """Follow the artifacts of one key; `named` is what the data set says of their shard, or of each part of it."""
     tokens = folders.manifest("tokenize_chats", key)
     rendered = folders.manifest("render_chats", tokens.payload["shard"])
     examples = folders.manifest("detect_formats", rendered.payload["shard"])
     shard = examples.payload["shard"]
     records, described = folders.records(shard["content"])
-    return ShardLineage(
-        source=named.get("source") or shard["source"],
-        file=named.get("file") or described.get("file", ""),
+    first = named[0] if named else {}
+    whole = ShardLineage(
+        source=first.get("source") or shard["source"],
+        file=first.get("file") or described.get("file", ""),
         rows_in=described.get("rows", examples.ledger.rows_in if examples.ledger else 0),
         formats=examples.facts.get("formats", {}),
         tokens=folders.folder("tokenize_chats", key),
         rendered=folders.folder("render_chats", rendered.ref.key),
         examples=folders.folder("detect_formats", examples.ref.key),
         records=records,
+        number=number,
     )
+    yield from _parts_of(whole, named) if "start" in first else [whole]
+
+
+def _parts_of(whole: ShardLineage, named: list[dict[str, Any]]) -> Iterator[ShardLineage]:
+    formats = read_columns(whole.examples / "examples.arrow", ["row", "format"])
+    for one in named:
+        part = Part(one["file"], one["start"], one["first_row"], one["rows"])
+        own = replace(whole, file=part.file, rows_in=part.rows, part=part)
+        counts = Counter(own.own(formats)["format"].to_pylist())
+        yield replace(own, formats=dict(counts.most_common()))
 
 
 def _ingested_shards(root: Path) -> Iterator[tuple[float, Path, dict[str, Any]]]:

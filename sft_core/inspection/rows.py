@@ -1,5 +1,6 @@
 """Prepared rows, token by token: any of them by name, a random sample, or the ones that are most likely wrong."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from sft_core.errors import RecipeError
 from sft_core.inspection.lineage import Lineage, ShardLineage, read_columns
 from sft_core.inspection.pieces import Kind, TokenPiece, TokenReader
+from sft_core.parts import parts_of_rows, rows_in_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -37,8 +39,8 @@ class RowTable:
     @classmethod
     def read(cls, lineage: Lineage) -> "RowTable":
         """Read the index of every shard; tokens stay on disk."""
-        tables = [_index_of(shard, number) for number, shard in enumerate(lineage.shards)]
-        table = pa.concat_tables(tables)
+        numbered = itertools.groupby(enumerate(lineage.shards), key=lambda entry: entry[1].number)
+        table = pa.concat_tables([_index_of(list(shards)) for _, shards in numbered])
         return cls(
             shard=table["shard"].to_numpy(),
             row=table["row"].to_numpy(),
@@ -153,24 +155,32 @@ def view_rows(
     for number in sorted({int(table.shard[position]) for position in wanted}):
         shard = lineage.shards[number]
         here = [position for position in wanted if table.shard[position] == number]
-        kept = take_rows(shard.tokens / TOKEN_FILE, table.row[here].tolist())
+        kept = take_rows(shard, shard.tokens / TOKEN_FILE, table.row[here].tolist())
         for position in here:
             row = kept[int(table.row[position])] | {"num_cut": int(table.tokens_truncated[position])}
             views[position] = _view(shard, row, reader, tokenizer, (why or {}).get(position, ""))
     return [views[position] for position in wanted]
 
 
-def take_rows(path: Path, rows: Sequence[int], columns: list[str] | None = None) -> dict[int, dict[str, Any]]:
-    """Read some rows of a stage's table: row number → its columns; rows that are not there are left out."""
-    table = read_columns(path, columns)
+def take_rows(
+    shard: ShardLineage, path: Path, rows: Sequence[int], columns: list[str] | None = None
+) -> dict[int, dict[str, Any]]:
+    """Read some rows of a shard from a stage's table: number in the file → columns; rows that are not there are left
+    out."""
+    table = shard.own(read_columns(path, columns))
     found = table.filter(pc.is_in(table["row"], pa.array(rows, pa.int64())))
     return {row["row"]: row for row in found.to_pylist()}
 
 
-def _index_of(shard: ShardLineage, number: int) -> pa.Table:
+def _index_of(shards: list[tuple[int, ShardLineage]]) -> pa.Table:
+    """The index that one shard has, or that several share, which follow each other: read once."""
     names = ["row", "split", "tokens", "targets", "tokens_truncated"]
+    first, shard = shards[0]
     table = read_columns(shard.tokens / INDEX_FILE, names).select(names)
-    return table.append_column("shard", pa.array(np.full(len(table), number, np.int64)))
+    parts = [shard.part for _, shard in shards if shard.part is not None]
+    row = table["row"].to_numpy()
+    table = table.set_column(0, "row", pa.array(rows_in_files(parts, row), pa.int64()))
+    return table.append_column("shard", pa.array(first + parts_of_rows(parts, row), pa.int64()))
 
 
 def _view(
@@ -208,7 +218,7 @@ def _cut_off(
     Where that does not lead to the same ids (the row came as ids, or special tokens were spelled out as text) nothing
     is returned, and the count has to do.
     """
-    rendered = take_rows(shard.rendered / TEXT_FILE, [row], ["row", "text", "wants_special_tokens"]).get(row)
+    rendered = take_rows(shard, shard.rendered / TEXT_FILE, [row], ["row", "text", "wants_special_tokens"]).get(row)
     if rendered is None or not rendered["text"]:
         return 0, []
     wants_special = rendered["wants_special_tokens"]

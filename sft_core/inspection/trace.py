@@ -159,18 +159,18 @@ def _records_of(lineage: Lineage, segments: list[dict[str, Any]]) -> dict[tuple[
     """The records behind segments, by shard and row; each shard is read once."""
     records: dict[tuple[int, int], dict[str, Any]] = {}
     for number in sorted({segment["shard"] for segment in segments}):
-        path = lineage.shards[number].records
+        shard = lineage.shards[number]
         rows = [segment["row"] for segment in segments if segment["shard"] == number]
-        found = take_rows(path, rows) if path.exists() else {}
+        found = take_rows(shard, shard.records, rows) if shard.records.exists() else {}
         records |= {(number, row): record for row, record in found.items()}
     return records
 
 
 def _trace(lineage: Lineage, number: int, row: int) -> RowTrace:
     shard = lineage.shards[number]
-    record = take_rows(shard.records, [row])[row]
-    example = take_rows(shard.examples / "examples.arrow", [row], ["row", "split", "format"]).get(row, {})
-    counts = take_rows(shard.tokens / INDEX_FILE, [row]).get(row, {})
+    record = take_rows(shard, shard.records, [row])[row]
+    example = take_rows(shard, shard.examples / "examples.arrow", [row], ["row", "split", "format"]).get(row, {})
+    counts = take_rows(shard, shard.tokens / INDEX_FILE, [row]).get(row, {})
     places = _places(lineage, number, row)
     rejection = None if places else _rejection(lineage.rejected, shard, row)
     return RowTrace(
@@ -182,7 +182,7 @@ def _trace(lineage: Lineage, number: int, row: int) -> RowTrace:
         fate=_fate(places, rejection),
         split=example.get("split"),
         format=example.get("format"),
-        is_rendered=bool(take_rows(shard.rendered / TEXT_FILE, [row], ["row"])),
+        is_rendered=bool(take_rows(shard, shard.rendered / TEXT_FILE, [row], ["row"])),
         num_tokens=counts.get("tokens"),
         num_targets=counts.get("targets"),
         num_cut=counts.get("tokens_truncated"),
@@ -231,7 +231,7 @@ def _has(shard: ShardLineage, column: str, value: int) -> int | None:
         raise RecipeError(
             f"the records of source '{shard.source}' are gone from the store; prepare the recipe again to read them"
         )
-    table = read_columns(shard.records, ["row", "line"])
+    table = shard.own(read_columns(shard.records, ["row", "line"]))
     found = table.filter(pc.equal(table[column], value))["row"]
     return int(found[0].as_py()) if len(found) else None
 

@@ -1,10 +1,11 @@
 """Rows that packing leaves out go where all such rows go: to the ledger and to `rejected.jsonl`, with a reason."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from sft_core.block_plan import IntArray
 from sft_core.ledger import Ledger, Rejection
 from sft_core.packing.choose import Choice
 from sft_core.records import TOKENS
@@ -37,15 +38,26 @@ def without_left_out(ledger: Ledger, rows: TokenRows, choices: Mapping[str, Choi
     return ledger.rejecting(splits, +reasons, counts)
 
 
-def rejections_of_choice(rows: TokenRows, choice: Choice) -> Iterator[Rejection]:
-    """Yield the rows of a split that are not packed: duplicates, then those left out, each in order."""
-    earlier = zip(choice.dropped.tolist(), choice.earlier.tolist(), strict=True)
-    equals = {row: f"equal to row {rows.row[first]} of {rows.source_of(first)}" for row, first in earlier}
+def rejections_of_choice(rows: TokenRows, choice: Choice, files: Sequence[str] | None = None) -> Iterator[Rejection]:
+    """Yield the rows of a split that are not packed: duplicates, then those left out, each in order.
+
+    Args:
+        rows: All rows.
+        choice: Of the split.
+        files: [parts] the file of each, where they are to be named.
+    """
+    equals = {
+        row: f"equal to row {rows.row[first]} of {rows.source_of(first)}" + (f", {file}" if file else "")
+        for row, first, file in zip(
+            choice.dropped.tolist(), choice.earlier.tolist(), _files_of(rows, choice.earlier, files), strict=True
+        )
+    }
     for gone, reason in ((choice.dropped, DUPLICATE), (choice.left_out, LEFT_OUT)):
         shard_of_row = rows.shard_of(gone)
         for shard in np.unique(shard_of_row).tolist():
             lines = read_columns(rows.files[shard], TOKENS, ["line"])["line"]
-            for row in gone[shard_of_row == shard].tolist():
+            own = gone[shard_of_row == shard]
+            for row, file in zip(own.tolist(), _files_of(rows, own, files), strict=True):
                 yield Rejection(
                     source=rows.sources[shard],
                     row=int(rows.row[row]),
@@ -53,4 +65,9 @@ def rejections_of_choice(rows: TokenRows, choice: Choice) -> Iterator[Rejection]
                     stage=STAGE,
                     reason=reason,
                     excerpt=equals.get(row, ""),
+                    file=file,
                 )
+
+
+def _files_of(rows: TokenRows, chosen: IntArray, files: Sequence[str] | None) -> list[str | None]:
+    return [None] * len(chosen) if files is None else [files[part] for part in rows.part_of(chosen).tolist()]

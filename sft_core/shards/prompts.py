@@ -36,10 +36,17 @@ def write_prompts(path: Path, rows: TokenRows, held_out: IntArray, records: Sequ
 
 def _prompts_of(rows: TokenRows, number: int, positions: IntArray, records: Path) -> pa.Table:
     table = read_columns(rows.files[number], TOKENS, ["row", "prompt_ids", "reference"]).take(positions)
-    table = table.filter(table["prompt_ids"].is_valid())
+    in_file = pa.array(rows.row[positions + rows.offsets[number]])
+    table = table.append_column("in_file", in_file).filter(table["prompt_ids"].is_valid())
     if not len(table):
         return PROMPTS.empty_table()
     read = read_columns(records, RECORDS, ["row", "record"])
     own = read["record"].take(pc.index_in(table["row"], read["row"].combine_chunks()))
-    table = table.add_column(0, "source", pa.array([rows.sources[number]] * len(table)))
-    return table.append_column("metadata", own).cast(PROMPTS)
+    columns = {
+        "source": pa.array([rows.sources[number]] * len(table)),
+        "row": table["in_file"],
+        "prompt_ids": table["prompt_ids"],
+        "reference": table["reference"],
+        "metadata": own,
+    }
+    return pa.table(columns).cast(PROMPTS)

@@ -16,7 +16,7 @@ def write_segments(path: Path, rows: TokenRows, plan: BlockPlan) -> None:
     example_id = rows.example_id[plan.row]
     columns = {
         "block": np.repeat(np.arange(plan.num_blocks), plan.pieces_per_block),
-        "shard": rows.shard_of(plan.row),
+        "shard": rows.part_of(plan.row),
         "row": rows.row[plan.row],
         "example_id": pa.array(example_id, mask=example_id == UNKNOWN_ID),
         "start": plan.start,

@@ -4,7 +4,8 @@ r"""From files to records: find the files, cut them into pieces, read each piece
     2,000 rows appended                         →   the first two are the same pieces; the third is another one
 
 A *piece* is what is ingested, and cached, by itself: `shard_rows` rows of a file of lines (found by looking for line
-breaks, not by parsing), or a whole file of any other kind. It becomes one shard of records, or several. `assemble`
+breaks, not by parsing), or a whole file of any other kind. It becomes one shard of records, or several. Of a source of
+many files, small ones that follow each other are ingested as one *group* and share its shards (`group`). `assemble`
 puts the shards of a source together, and says which of their rows take part (`fraction`, `max_rows`).
 
 A record is one JSON value per row, kept as text, and as the text that stood in the file where that is JSON: columns
@@ -24,8 +25,19 @@ row of JSON Lines, 7 of Parquet, 9 of CSV, 11 of a JSON array; the same peak of 
 
 from sft_core.sources.assemble import Ingested, assemble, ingest_all
 from sft_core.sources.config import SourceSpec
+from sft_core.sources.group import Group
 from sft_core.sources.ingest import ingest
 from sft_core.sources.locate import LocatedSource, locate_sources
 from sft_core.sources.pieces import Piece
 
-__all__ = ["Ingested", "LocatedSource", "Piece", "SourceSpec", "assemble", "ingest", "ingest_all", "locate_sources"]
+__all__ = [
+    "Group",
+    "Ingested",
+    "LocatedSource",
+    "Piece",
+    "SourceSpec",
+    "assemble",
+    "ingest",
+    "ingest_all",
+    "locate_sources",
+]

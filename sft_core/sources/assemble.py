@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from sft_core.errors import DataError
+from sft_core.parts import Part
 from sft_core.records import Selection, ShardRef
-from sft_core.selection import NUM_DRAWS, draws, limit_of_fraction, limits_of_rows
+from sft_core.selection import NUM_DRAWS, Hashes, draws, limit_of_fraction, limits_of_rows
+from sft_core.sources.group import Group
 from sft_core.sources.ingest import ingest
 from sft_core.sources.locate import LocatedSource, no_row_error
 from sft_core.sources.pieces import Piece
@@ -65,15 +67,33 @@ def _assemble(source: LocatedSource, ingested: list[Ingested], root: Path) -> It
         for piece, made in zip(source.pieces, ingested, strict=True)
         for shard in made.facts["shards"]
     ]
-    selections = _selections(source, [root / path for _, path, _ in shards])
+    parts = [_parts(piece, shard) for piece, _, shard in shards]
+    selections = _selections(source, [root / path for _, path, _ in shards], parts)
     numbers: Counter[str] = Counter()
-    for (piece, path, shard), selection in zip(shards, selections, strict=True):
-        yield _shard_ref(source, piece, numbers[piece.file], path, shard, selection)
-        numbers[piece.file] += 1
+    for (piece, path, shard), own, selection in zip(shards, parts, selections, strict=True):
+        file = piece.members[0].file
+        yield _shard_ref(source, file, own, numbers[file], path, shard, selection)
+        numbers[file] += 1
+
+
+def _parts(piece: Piece | Group, shard: Mapping[str, Any]) -> tuple[Part, ...]:
+    """Which rows of a shard were read from which file; none of a shard that holds one file's alone."""
+    parts = shard.get("parts", [])
+    starts = itertools.accumulate((rows for _, _, rows in parts), initial=parts[0][1] if parts else 0)
+    return tuple(
+        Part(piece.members[member].file, start, first_row, rows)
+        for (member, first_row, rows), start in zip(parts, starts, strict=False)
+    )
 
 
 def _shard_ref(
-    source: LocatedSource, piece: Piece, number: int, path: str, shard: Mapping[str, Any], selection: Selection | None
+    source: LocatedSource,
+    file: str,
+    parts: tuple[Part, ...],
+    number: int,
+    path: str,
+    shard: Mapping[str, Any],
+    selection: Selection | None,
 ) -> ShardRef:
     return ShardRef(
         source=source.name,
@@ -82,21 +102,34 @@ def _shard_ref(
         path=path,
         rows=shard["rows"],
         content_digest=shard["content_digest"],
-        file=piece.file,
+        file=file,
+        parts=parts,
         selection=selection,
         transform=source.transform,
         repeat=source.spec.repeat,
     )
 
 
-def _selections(source: LocatedSource, shards: list[Path]) -> list[Selection | None]:
+def _selections(source: LocatedSource, shards: list[Path], parts: list[tuple[Part, ...]]) -> Iterator[Selection | None]:
     spec = source.spec
     limit = limit_of_fraction(spec.fraction)
-    limits = [limit] * len(shards)
+    limits = iter([limit] * sum(len(own) or 1 for own in parts))
     if spec.max_rows is not None:
-        drawn = [draws(np.load(path.with_suffix(".npy")), spec.seed) for path in shards]
-        limits = limits_of_rows(drawn, spec.max_rows, limit)
-    return [Selection(seed=spec.seed, below=below) if below < NUM_DRAWS else None for below in limits]
+        drawn = [
+            part
+            for path, own in zip(shards, parts, strict=True)
+            for part in _by_part(draws(np.load(path.with_suffix(".npy")), spec.seed), own)
+        ]
+        limits = iter(limits_of_rows(drawn, spec.max_rows, limit))
+    for own in parts:
+        below = list(itertools.islice(limits, len(own) or 1))
+        lowest = min(below)
+        at_limit = sum(limit > lowest for limit in below)
+        yield Selection(seed=spec.seed, below=lowest, at_limit=at_limit) if lowest < NUM_DRAWS else None
+
+
+def _by_part(drawn: Hashes, parts: tuple[Part, ...]) -> list[Hashes]:
+    return np.split(drawn, np.cumsum([part.rows for part in parts[:-1]])) if parts else [drawn]
 
 
 def _check_columns(source: LocatedSource, ingested: list[Ingested]) -> None:

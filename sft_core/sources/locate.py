@@ -11,6 +11,7 @@ from sft_core.records import FunctionRef
 from sft_core.sources.config import SourceSpec
 from sft_core.sources.file_kind import compression_of, format_of, known_endings
 from sft_core.sources.find import find_files
+from sft_core.sources.group import Group, group_files
 from sft_core.sources.pieces import Piece, cut_file
 from sft_core.transform import locate_transform
 
@@ -22,8 +23,8 @@ class LocatedSource:
 
     spec: SourceSpec
     files: tuple[Path, ...]
-    pieces: tuple[Piece, ...]
-    """Of all files, in order."""
+    pieces: tuple[Piece | Group, ...]
+    """Of all files, in order; small files of a source that has many share one."""
     commit: str | None = None
     """Of a Hub data set."""
     transform: FunctionRef | None = None
@@ -60,7 +61,7 @@ def _locate(spec: SourceSpec, digests: FileDigests) -> LocatedSource:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty; expected at least one row")
     with digests.together() as known:
-        pieces = tuple(piece for path in found.paths for piece in _cut(path, found.root, spec, known))
+        pieces = group_files([_cut(path, found.root, spec, known) for path in found.paths])
     if not pieces:
         raise no_row_error(spec.source_name, found.paths)
     return LocatedSource(spec, found.paths, pieces, found.commit, transform)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sft_core.errors import DataError
-from sft_core.file_digests import Remembered, file_stamp
+from sft_core.file_digests import Remembered, file_stamp, size_of_stamp
 from sft_core.fingerprint import code_digest, digest_bytes
 from sft_core.sources.config import SourceSpec
 from sft_core.sources.cut import Range, cut_lines
@@ -44,6 +44,16 @@ class Piece:
     def name(self) -> str:
         """What its artifact is called, for example `gsm8k-00003`."""
         return f"{self.source}-{self.number:05d}"
+
+    @property
+    def members(self) -> tuple["Piece", ...]:
+        """Itself, as a group names those that it consists of."""
+        return (self,)
+
+    @property
+    def file_bytes(self) -> int:
+        """Of its whole file, when it was digested."""
+        return size_of_stamp(self.stamp)
 
     @property
     def first_row(self) -> int:

@@ -69,6 +69,12 @@ def test_a_duplicate_is_named_with_the_row_that_it_is_equal_to(rows: TokenRows) 
     }
 
 
+def test_a_duplicate_is_named_with_its_file_and_that_of_the_other_row_where_files_are_known(rows: TokenRows) -> None:
+    choice = choose_rows(PackingConfig(drop_duplicates=True), rows, "train", [1, 1])
+    (rejection,) = rejections_of_choice(rows, choice, ["a.jsonl", "b.jsonl"])
+    assert (rejection.file, rejection.excerpt) == ("b.jsonl", "equal to row 0 of source-0, a.jsonl")
+
+
 def test_rows_left_out_by_repeat_are_rejected_too(rows: TokenRows) -> None:
     choice = choose_rows(PackingConfig(), rows, "train", [1, 0])
     rejections = [(r.source, r.row, r.line, r.reason) for r in rejections_of_choice(rows, choice)]
