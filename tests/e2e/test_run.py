@@ -183,10 +183,7 @@ def test_prefect_has_the_pages_of_the_run(embedded: Workspace, first: dict[str, 
             "artifact.flow_run_id WHERE artifact.key IS NOT NULL AND flow_run.id IN (SELECT flow_run_id FROM artifact "
             "WHERE key = 'training-progress')"
         )
-        pages = {
-            key: (json.loads(data) if isinstance(data, str) else data, words)
-            for key, data, words in database.execute(query)
-        }
+        found = list(database.execute(query))
         count = database.execute("SELECT count(*) FROM artifact WHERE key LIKE '%-progress'").fetchone()[0]
         names = {name for (name,) in database.execute("SELECT name FROM flow_run")}
         logged = [text for (text,) in database.execute("SELECT message FROM log")]
