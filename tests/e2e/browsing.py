@@ -25,6 +25,9 @@ def browsing() -> "Iterator[Page]":
         page.set_default_timeout(MILLISECONDS)
         try:
             yield page
+        except BaseException:
+            print(f"the page was {page.url}: {page.locator('body').inner_text()[:4000]}")
+            raise
         finally:
             browser.close()
 
@@ -41,6 +44,8 @@ def submit_form(page: "Page", deployments: str, deployment: str, changes: dict[s
     Returns:
         The id of the flow run, whose page is open then.
     """
+    from playwright.sync_api import expect
+
     flow, _, name = deployment.partition("/")
     page.goto(deployments)
     page.get_by_placeholder("Search deployments").fill(name)  # else it may be on the second page of the list
@@ -49,7 +54,11 @@ def submit_form(page: "Page", deployments: str, deployment: str, changes: dict[s
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()
     for label, typed in changes.items():
+        input_of(page, label).wait_for()
+        page.wait_for_load_state("networkidle")  # what arrives late would lay the preset over what was typed
         input_of(page, label).fill(typed)
+        expect(input_of(page, label)).to_have_value(typed)
+    page.wait_for_load_state("networkidle")
     with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run") and answer.ok) as answer:
         page.get_by_role("button", name="Submit").click()
     run = str(answer.value.json()["id"])
