@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CLICKS = 6
 MILLISECONDS = 120_000
 """For a page to have what is looked for; long, because servers are slow on a machine that others use."""
 
@@ -59,11 +60,25 @@ def submit_form(page: "Page", deployments: str, deployment: str, changes: dict[s
         input_of(page, label).fill(typed)
         expect(input_of(page, label)).to_have_value(typed)
     page.wait_for_load_state("networkidle")
-    with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run") and answer.ok) as answer:
-        page.get_by_role("button", name="Submit").click()
-    run = str(answer.value.json()["id"])
+    run = _submitted(page)
     page.goto(f"{deployments.rpartition('/')[0]}/runs/flow-run/{run}")
     return run
+
+
+def _submitted(page: "Page") -> str:
+    """Click until it was heard: a page that is about to draw itself anew swallows a click."""
+    from playwright.sync_api import TimeoutError as NoAnswerError
+
+    for _ in range(CLICKS):
+        try:
+            with page.expect_response(
+                lambda answer: answer.url.endswith("/create_flow_run") and answer.ok, timeout=MILLISECONDS / CLICKS
+            ) as answer:
+                page.get_by_role("button", name="Submit").click()
+            return str(answer.value.json()["id"])
+        except NoAnswerError:
+            continue
+    raise AssertionError(f"{CLICKS} clicks on Submit made no run")
 
 
 def input_of(page: "Page", label: str) -> "Locator":

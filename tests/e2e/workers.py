@@ -114,7 +114,7 @@ def working(workspace: "Workspace", pools: tuple[str, ...] = POOLS) -> Iterator[
         for worker in workers:
             worker.terminate()
         for worker in workers:
-            worker.wait(60)
+            worker.wait(180)  # it lets runs end that a schedule has begun
 
 
 def make_checkout(workspace: "Workspace", recipe: dict[str, Any]) -> Path:
