@@ -21,6 +21,7 @@ from deployments.addresses import answers, ask, url
 from deployments.databases import Databases
 from deployments.environment import HEARTBEAT_ENVIRONMENT, SERVER_ENVIRONMENT
 from deployments.names import CPU_POOL, GPU_POOL
+from tasks.launching import python_path
 
 CHECKOUT = Path(__file__).parents[1]
 ARTIFACTS = "mlflow-artifacts"
@@ -186,11 +187,10 @@ def _of_a_client(setting: Setting) -> dict[str, str]:
 def _shared(setting: Setting) -> dict[str, str]:
     """All that every part is told, over the environment of the command; what names other servers is left out."""
     clean = {name: value for name, value in os.environ.items() if name not in _OTHER_SERVERS}
-    path = os.pathsep.join(part for part in (str(CHECKOUT), os.environ.get("PYTHONPATH", "")) if part)
     return {
         **clean,
         "SFT_HOME": str(setting.home),
-        "PYTHONPATH": path,
+        "PYTHONPATH": python_path(),
         "PREFECT_HOME": str(setting.home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",

@@ -24,6 +24,7 @@ from deployments.services import Setting
 from deployments.stack_processes import TOKEN_VARIABLE, end_all, tell_owner
 from deployments.stack_state import Stack, is_kept, kept_stack, logs_folder, read_stack, stack_folder
 from sft_core.errors import RecipeError
+from tasks.launching import python_path
 from tasks.owners import owner_tags, why_dead
 
 USUAL_PREFECT_PORT, USUAL_MLFLOW_PORT = 4200, 5000
@@ -96,7 +97,7 @@ class Front:
             stdin=subprocess.PIPE,
             stdout=(logs_folder(self._home) / "keeper.err").open("wb"),
             stderr=subprocess.STDOUT,
-            env={**os.environ, TOKEN_VARIABLE: self._token, "PYTHONPATH": _path()},
+            env={**os.environ, TOKEN_VARIABLE: self._token, "PYTHONPATH": python_path()},
             start_new_session=True,
         )
         words = {**asdict(setting), "home": str(self._home), "front": owner_tags()}
@@ -199,7 +200,7 @@ def detach(home: Path, wishes: Wishes) -> Stack:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **postgres, "SFT_HOME": str(home), "PYTHONPATH": _path()},
+            env={**os.environ, **postgres, "SFT_HOME": str(home), "PYTHONPATH": python_path()},
             start_new_session=True,
         )
     deadline = time.monotonic() + SECONDS_TO_DETACH
@@ -233,7 +234,7 @@ def bring_down(home: Path, seconds: float = SECONDS_OF_RUNS + 60.0) -> Stack | N
     running = kept_stack(home)
     if running is None:
         return _clean(home)
-    if not tell_owner(running.owner, why_dead, signal.SIGTERM):
+    if not tell_owner(running.owner, signal.SIGTERM):
         raise StackFailedError(
             f"the stack runs as process {running.owner['sft.pid']} on {running.owner['sft.host']}, and cannot be ended "
             "from here; call `sft down` there"
@@ -284,8 +285,3 @@ def work_of(stack: Stack) -> dict[str, Any]:
             for run in runs
         ]
     return found
-
-
-def _path() -> str:
-    root = str(Path(__file__).parents[1])
-    return os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)

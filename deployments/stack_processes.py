@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.owners import why_dead
+
 TOKEN_VARIABLE = "SFT_STACK_TOKEN"
 PART_VARIABLE = "SFT_STACK_PART"
 ENGINE = "prefect.engine"
@@ -52,12 +54,11 @@ def tell(processes: list[Marked], number: int, token: str) -> None:
                 signal.pidfd_send_signal(descriptor, number)
 
 
-def tell_owner(owner: dict[str, str], why_dead: Callable[[dict[str, str], float], str | None], number: int) -> bool:
+def tell_owner(owner: dict[str, str], number: int) -> bool:
     """Send a signal to the process that a description names, if it still is that one; return whether it is.
 
     Args:
         owner: As `tasks.owners.owner_tags` describes it.
-        why_dead: `tasks.owners.why_dead`.
         number: The signal.
     """
     try:

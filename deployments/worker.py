@@ -34,10 +34,9 @@ def work(pool: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: heard.append(number))
     token = secrets.token_hex(16)
-    defaults = HEARTBEAT_ENVIRONMENT
     worker = subprocess.Popen(
         [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--with-healthcheck"],
-        env={**defaults, **os.environ, TOKEN_VARIABLE: token, PART_VARIABLE: pool},
+        env={**HEARTBEAT_ENVIRONMENT, **os.environ, TOKEN_VARIABLE: token, PART_VARIABLE: pool},
         start_new_session=True,
         preexec_fn=partial(die_with_parent, signal.SIGTERM),
     )

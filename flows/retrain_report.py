@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from flows.prepare_data import PreparedData
 from flows.run_report import RunReport
+from sft_core.markdown import table
 from tasks.tracking.lookup import RunFacts
 
 FACTS = ("rows", "tokens", "digest")
@@ -85,18 +86,18 @@ def _difference(difference: Mapping[str, Any]) -> list[str]:
         pairs |= {f"{split} row tokens, {name}": ((before or {}).get(name), (now or {}).get(name)) for name in names}
     for kind in ("formats", "rejected"):
         pairs |= {f"{kind}: {name}": pair for name, pair in difference.get(kind, {}).items()}
-    rows = [f"| {name} | {_value(before)} | {_value(now)} |" for name, (before, now) in pairs.items()]
-    return [*parts, "\n".join(["| data | before | now |", "| --- | --- | --- |", *rows])]
+    rows = [(name, _value(before), _value(now)) for name, (before, now) in pairs.items()]
+    return [*parts, table(["data", "before", "now"], rows)]
 
 
 def _sources(sources: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = ["| source | rows before | now | same | moved | changed | added | removed |", "| --- " * 8 + "|"]
-    examples = []
+    kinds = ("same", "moved", "changed", "added", "removed")
+    rows, examples = [], []
     for name, one in sources.items():
-        counts = [*one["rows"], *(one[kind] for kind in ("same", "moved", "changed", "added", "removed"))]
-        lines.append(f"| {name} | " + " | ".join(f"{count:,}" for count in counts) + " |")
+        counts = [*one["rows"], *(one[kind] for kind in kinds)]
+        rows.append([name, *(f"{count:,}" for count in counts)])
         examples += [f"- {name}, {kind}: {', '.join(named)}" for kind, named in one["examples"].items()]
-    return "\n".join([*lines, "", *examples])
+    return "\n".join([table(["source", "rows before", "now", *kinds], rows), "", *examples])
 
 
 def _value(value: Any) -> str:

@@ -13,7 +13,7 @@ from flows.links import run_url
 from flows.trials import Trial
 from sft_core.artifact import ArtifactStore
 from sft_core.durable import write_durably
-from sft_core.markdown import number
+from sft_core.markdown import number, table
 from sft_core.promotion import Direction, Verdict
 from sft_core.recipe import Recipe
 from sft_core.run_pages import interval
@@ -115,7 +115,7 @@ def report_sweep(
         trials=list(outcome.trials),
         best=outcome.best,
         command=outcome.command,
-        is_champion=verdict is not None and (verdict.is_promoted or verdict.rule == "is champion"),
+        is_champion=verdict is not None and verdict.is_champion,
         verdict=verdict.in_words if verdict else "the gate was not asked (`registry.promote`)",
         mlflow_run_id=run.run_id,
         tracking_uri=run.tracking_uri,
@@ -132,12 +132,20 @@ def as_markdown(report: SweepReport) -> str:
     """The report as people read it, the best trial first."""
     factor = 1 if report.direction == "minimize" else -1
     ranked = sorted(report.trials, key=lambda trial: (trial.score is None, factor * (trial.score or 0.0)))
-    lines = "\n".join(
-        f"| {trial.number} | {'<br>'.join(f'`{one}`' for one in as_sets(trial.overrides))} | {number(trial.score)} | "
-        f"{_interval(trial)} | {number(trial.loss)} | {number(trial.seconds)} | {trial.mlflow_run_id or '–'} | "
-        f"{_first_line(trial.error)} |"
+    headers = ["trial", "overrides", report.metric, "95 % interval", "eval_loss", "seconds", "MLflow run", "error"]
+    rows = [
+        [
+            trial.number,
+            "<br>".join(f"`{one}`" for one in as_sets(trial.overrides)),
+            number(trial.score),
+            _interval(trial),
+            number(trial.loss),
+            number(trial.seconds),
+            trial.mlflow_run_id or "–",
+            (trial.error or "").partition("\n")[0],
+        ]
         for trial in ranked
-    )
+    ]
     return f"""Trial {report.best.number} is best of {len(report.trials)}: {report.metric} \
 {number(report.best.score)} ({report.direction}). Model `{report.best.model_uri}`, {report.verdict}.
 
@@ -145,16 +153,10 @@ def as_markdown(report: SweepReport) -> str:
 {report.command}
 ```
 
-| trial | overrides | {report.metric} | 95 % interval | eval_loss | seconds | MLflow run | error |
-| --- | --- | --- | --- | --- | --- | --- | --- |
-{lines}
+{table(headers, rows)}
 """
 
 
 def _interval(trial: Trial) -> str:
     known = {} if trial.low is None or trial.high is None else {"score": {"low": trial.low, "high": trial.high}}
     return interval(known, "score")
-
-
-def _first_line(error: str | None) -> str:
-    return (error or "").partition("\n")[0].replace("|", "\\|")

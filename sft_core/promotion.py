@@ -137,6 +137,11 @@ class Verdict:
     """Why somebody overruled the gate, whose own rule stays in `rule`."""
 
     @property
+    def is_champion(self) -> bool:
+        """Whether the version is champion after this, by this verdict or already."""
+        return self.is_promoted or self.rule == "is champion"
+
+    @property
     def in_words(self) -> str:
         """For a tag and for people."""
         return ("promoted: " if self.is_promoted else "kept back: ") + self.reason
@@ -185,7 +190,7 @@ def decide(gate: GateConfig, version: Standing, champion: Standing | None, rows:
 
 def force(verdict: Verdict, reason: str) -> Verdict:
     """Overrule a verdict that kept a version back; one that promoted it stays as it is."""
-    if verdict.is_promoted or verdict.rule == "is champion":
+    if verdict.is_champion:
         return verdict
     words = f"forced ({reason}); the gate would have kept it back, {verdict.rule}: {verdict.reason}"
     return dataclasses.replace(verdict, is_promoted=True, reason=words, forced=reason)

@@ -17,7 +17,6 @@ are 245 shards and four such stages.
 import functools
 import importlib.metadata
 import inspect
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -28,8 +27,6 @@ from typing import Any, cast
 from prefect import Task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_logger, get_run_logger
 from prefect.results import get_result_store
 from prefect.runtime import task_run
 
@@ -38,6 +35,7 @@ from sft_core.fingerprint import Placement, code_digest, digest
 from sft_core.records import StageOutcome
 from tasks.deadlines import time_limit
 from tasks.preparing import ShardProgress
+from tasks.progress import logger
 from tasks.retrying import JITTER, RETRY_DELAYS, retry_if_it_can_pass
 from tasks.slots import gpu_slot
 from tasks.workers import ShardWorkers, Work
@@ -121,7 +119,7 @@ def sharded_task(
             missing = [(item, plan) for item, plan in planned if store.use(plan.ref) is None]
             if missing:
                 _log_miss(store, missing[0][1])
-                _logger().info("%d of %d shards are to be made", len(missing), len(planned))
+                logger().info("%d of %d shards are to be made", len(missing), len(planned))
             extra = {"threads": workers.threads_a_shard(len(missing))} if len(kept) < len(signature.parameters) else {}
             works = [(plan, work_on(**{**inputs, **extra, shard: item})) for item, plan in missing]
             progress = ShardProgress(stage.name, store, [plan for _, plan in missing], len(planned))
@@ -234,17 +232,9 @@ class ManifestPolicy(CachePolicy):
 def _log_miss(store: ArtifactStore, plan: Plan) -> None:
     changes = store.explain_miss(plan)
     if changes:
-        _logger().info(
+        logger().info(
             "%s is made anew; changed: %s", plan.ref.folder, "; ".join(change[:200] for change in changes[:5])
         )
-
-
-def _logger() -> logging.Logger | logging.LoggerAdapter[Any]:
-    """The run's own logger; outside a run, as when a task's function is called by itself, the program's."""
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return get_logger(__name__)
 
 
 def executed_or_cached(store: ArtifactStore, refs: Mapping[str, Sequence[ArtifactRef]]) -> dict[str, str]:

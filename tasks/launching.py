@@ -159,14 +159,18 @@ def _invitation(room: str, plan_path: Path, processes: Launch) -> str:
     return "".join(f"machine {rank} joins with: {text}\n" for rank, text in enumerate(commands, start=1))
 
 
+def python_path() -> str:
+    """For a child that is to find this code where we did, whatever its working directory."""
+    root = str(Path(__file__).parent.parent)
+    return os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+
+
 def _environment(processes: Launch) -> dict[str, str]:
     """The child finds `sft_core` where we did, whatever its working directory, and nothing that a tracker would attach
     to.
 
     The cores are shared out among the processes: accelerate would leave each with one thread.
     """
-    root = str(Path(__file__).parent.parent)
-    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
     threads = str(max(1, (os.cpu_count() or 1) // processes.processes_here))
     gpus = {"CUDA_VISIBLE_DEVICES": ""} if processes.strategy == "cpu" else {}
     inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_RUN_ID"}
@@ -174,7 +178,7 @@ def _environment(processes: Launch) -> dict[str, str]:
         "OMP_NUM_THREADS": threads,
         **inherited,
         **gpus,
-        "PYTHONPATH": path,
+        "PYTHONPATH": python_path(),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }

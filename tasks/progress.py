@@ -11,6 +11,7 @@ slow or away holds nothing up.
 
 import contextlib
 import contextvars
+import logging
 import sys
 import threading
 import time
@@ -22,7 +23,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.exceptions import MissingContextError
-from prefect.logging import get_run_logger
+from prefect.logging import get_logger, get_run_logger
 from prefect.runtime import flow_run
 from tqdm import tqdm
 
@@ -42,6 +43,14 @@ def tell(notice: str) -> None:
     tqdm.write(f"sft: {notice}", file=sys.stderr)
     with contextlib.suppress(MissingContextError):
         get_run_logger().warning(notice)
+
+
+def logger() -> logging.Logger | logging.LoggerAdapter[Any]:
+    """The run's own; outside a run, as when a task's function is called by itself, the program's."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return get_logger(__name__)
 
 
 class StageProgress:

@@ -86,8 +86,7 @@ def register_model(
     is_champion, verdict = False, NOT_ASKED
     if config.promote:
         decided = run.insist("judging the model", lambda: judge(store, registry, config.gate, registered))
-        is_champion = decided.is_promoted or decided.rule == "is champion"  # by a call whose answer was lost
-        verdict = decided.reason
+        is_champion, verdict = decided.is_champion, decided.reason  # already: by a call whose answer was lost
     facts = ModelVersion(name=model_name, version=version, model_id=model_id, is_champion=is_champion, verdict=verdict)
     (folder / "version.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
     return StageOutcome(facts=facts.model_dump())

@@ -2,7 +2,6 @@
 run's log; all that it prints stays in a log file of its own, whose path the flow run's log names."""
 
 import json
-import logging
 import re
 import time
 from collections.abc import Iterator
@@ -10,21 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_logger, get_run_logger
 from pydantic import ValidationError
 
 from sft_core.markdown import excerpt
 from sft_core.pace import Pace, left_in_words
 from sft_core.training import METRICS_FILE, START_FILE, TrainStart, whole_checkpoints
 from sft_core.training_news import News, Standing
-from tasks.progress import StageProgress
+from tasks.progress import StageProgress, logger
 
 WARNING = re.compile(r"\bWARNING\b|Warning: |^W\d{4} ")
 """How Python, transformers and torch mark a warning."""
 MAX_WARNINGS = 20
 WARNING_CHARS = 500
-Logger = logging.Logger | logging.LoggerAdapter[Any]
 
 
 class Tail:
@@ -53,7 +49,7 @@ class _Watch:
 
     def __init__(self, stage: str, unit: str, log: Path) -> None:
         self.progress = StageProgress(stage, unit)
-        self.logger = _logger()
+        self.logger = logger()
         self._log, self._printed = log, Tail(log, from_end=True)
         self._warnings: set[str] = set()
         self._is_blind = False
@@ -181,11 +177,3 @@ def _done(line: dict[str, Any]) -> str:
         f"{line[name]:,} of {line[f'of_{name}']:,} {name}" for name in ("batches", "answers") if line[f"of_{name}"]
     ]
     return f"{line['model']} model: {', '.join(parts)}"
-
-
-def _logger() -> Logger:
-    """The run's own; outside a run the program's."""
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return get_logger(__name__)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deployments.stack_processes import PART_VARIABLE, TOKEN_VARIABLE, end_all, end_flow_runs, marked, tell, tell_owner
-from tasks.owners import owner_tags, why_dead
+from tasks.owners import owner_tags
 
 SAVES = (
     "import pathlib, signal, sys, time\n"
@@ -91,8 +91,8 @@ def test_a_process_that_got_the_number_of_another_is_left_alone(token: str, tmp_
     ours.wait()
     tell([type(was)(stranger.pid, was.environment, was.command)], signal.SIGKILL, token)
     owner = {**owner_tags(), "sft.pid": str(stranger.pid)}
-    assert not tell_owner(owner, why_dead, signal.SIGKILL)
-    assert not tell_owner({**owner, "sft.pid": str(ours.pid)}, why_dead, signal.SIGKILL)
+    assert not tell_owner(owner, signal.SIGKILL)
+    assert not tell_owner({**owner, "sft.pid": str(ours.pid)}, signal.SIGKILL)
     assert stranger.poll() is None
     stranger.kill()
     stranger.wait()

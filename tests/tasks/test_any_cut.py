@@ -7,18 +7,9 @@ from typing import Any
 
 import pytest
 
-from sft_core.artifact import ArtifactStore
-from sft_core.inputs import locate_inputs
 from sft_core.recipe import Recipe
 from sft_core.tables import read_table
-from tasks.accounts import ShardFiles
-from tasks.detect_formats import detect_formats
-from tasks.home import file_digests
-from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
-from tasks.pack_shards import pack_shards
-from tasks.render_chats import render_chats
-from tasks.tokenize_chats import tokenize_chats
-from tasks.workers import shard_workers
+from tests.tasks.packed_data import pack
 
 FRACTION, REPEAT, MAX_ROWS, EVAL_FRACTION = 0.7, 1.5, 11, 0.2
 
@@ -66,17 +57,8 @@ def recipe(folder: Path, tokenizer: Path, strategy: str, shard_rows: int, num_wo
 
 def prepare(recipe: Recipe, root: Path) -> dict[str, Any]:
     """What the flow does, without Prefect; returns all that must not hang on how the work was shared out."""
-    store = ArtifactStore(root=root)
-    inputs = locate_inputs(recipe, file_digests(store))
-    with shard_workers(recipe.runtime) as workers:
-        here: dict[str, Any] = {"store": store, "workers": workers}
-        shards = shards_of(store, inputs.sources, ingest_sources.fn(pieces_of(inputs.sources), **here))
-        records = detect_formats.fn(recipe.formats, shards, **here)
-        rendered = render_chats.fn(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
-        tokens = tokenize_chats.fn(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
-    files, repeats = ShardFiles.of(shards), [shard.repeat for shard in shards]
-    packed = pack_shards.fn(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
-    folder, manifest = store.path(packed), store.manifest(packed)
+    data = pack(recipe, root)
+    folder, manifest = data.store.path(data.packed), data.store.manifest(data.packed)
     return {
         "splits": manifest.facts["splits"],
         "ledger": manifest.ledger,

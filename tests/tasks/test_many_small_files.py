@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.data_difference import difference_of
-from sft_core.inputs import locate_inputs
 from sft_core.inspection import (
     Lineage,
     RowTable,
@@ -23,17 +21,10 @@ from sft_core.inspection import (
     trace_row,
     view_rows,
 )
-from sft_core.recipe import Recipe
 from sft_core.sources import group
 from sft_core.tables import read_table
-from tasks.accounts import ShardFiles, audit_of
-from tasks.detect_formats import detect_formats
-from tasks.home import file_digests
-from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
-from tasks.pack_shards import pack_shards
-from tasks.render_chats import render_chats
-from tasks.tokenize_chats import tokenize_chats
-from tasks.workers import shard_workers
+from tasks.accounts import audit_of
+from tests.tasks.packed_data import pack
 from tests.tasks.test_any_cut import recipe, row
 
 FILES, MOST_ROWS = 24, 4
@@ -63,21 +54,6 @@ def grouping(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(group, "FILE_BYTES", 1 << 9)
 
     return switch
-
-
-def prepare(recipe: Recipe, root: Path) -> tuple[ArtifactStore, ArtifactRef, Any]:
-    """What the flow does, without Prefect."""
-    store = ArtifactStore(root=root)
-    inputs = locate_inputs(recipe, file_digests(store))
-    with shard_workers(recipe.runtime) as workers:
-        here: dict[str, Any] = {"store": store, "workers": workers}
-        shards = shards_of(store, inputs.sources, ingest_sources.fn(pieces_of(inputs.sources), **here))
-        records = detect_formats.fn(recipe.formats, shards, **here)
-        rendered = render_chats.fn(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
-        tokens = tokenize_chats.fn(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
-    files, repeats = ShardFiles.of(shards), [shard.repeat for shard in shards]
-    packed = pack_shards.fn(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
-    return store, packed, audit_of(store, tokens, files)
 
 
 def told_of(lineage: Lineage, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
@@ -119,7 +95,8 @@ def test_what_is_told_of_a_data_set_does_not_hang_on_grouping(
     lineages, audits = [], []
     for is_on in (False, True):
         grouping(is_on)
-        store, packed, audit = prepare(chosen, tmp_path / f"home-{is_on}")
+        data = pack(chosen, tmp_path / f"home-{is_on}")
+        store, packed, audit = data.store, data.packed, audit_of(data.store, data.tokens, data.files)
         lineages.append(lineage_of(store, packed))
         audits.append(audit)
     alone, together = lineages
@@ -155,13 +132,13 @@ def test_a_change_of_a_file_makes_anew_only_the_groups_beside_it(
     whole = recipe(folder, tokenizer_folder, "bfd", 4096, 1)
     source = whole.sources[0].model_copy(update={"fraction": None})
     one = whole.model_copy(update={"sources": (source,)})
-    prepare(one, tmp_path / "home")
+    pack(one, tmp_path / "home")
     before = _made(tmp_path / "home")
     if change == "removed":
         (folder / "17.jsonl").unlink()
     else:
         (folder / ("17.jsonl" if change == "changed" else "17a.jsonl")).write_text(json.dumps(row(1000)) + "\n")
-    prepare(one, tmp_path / "home")
+    pack(one, tmp_path / "home")
     for stage, manifests in _made(tmp_path / "home").items():
         assert len(before[stage]) >= 4
         assert (change != "removed") <= len(manifests - before[stage]) <= 2, stage

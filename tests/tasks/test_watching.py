@@ -37,7 +37,7 @@ class Log(logging.Handler):
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     handler, logger = Log(), logging.Logger("run")
     logger.addHandler(handler)
-    monkeypatch.setattr(watching, "_logger", lambda: logger)
+    monkeypatch.setattr(watching, "logger", lambda: logger)
     return handler
 
 

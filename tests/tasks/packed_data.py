@@ -1,0 +1,42 @@
+"""The stages up to packing as the flow calls them, without Prefect."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sft_core.artifact import ArtifactRef, ArtifactStore
+from sft_core.inputs import locate_inputs
+from sft_core.recipe import Recipe
+from tasks.accounts import ShardFiles
+from tasks.detect_formats import detect_formats
+from tasks.home import file_digests
+from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
+from tasks.pack_shards import pack_shards
+from tasks.render_chats import render_chats
+from tasks.tokenize_chats import tokenize_chats
+from tasks.workers import shard_workers
+
+
+@dataclass(frozen=True)
+class PackedData:
+    """A packed data set, and what it was made from."""
+
+    store: ArtifactStore
+    packed: ArtifactRef
+    tokens: list[ArtifactRef]
+    files: ShardFiles
+
+
+def pack(recipe: Recipe, root: Path) -> PackedData:
+    """Prepare a recipe's data in a home."""
+    store = ArtifactStore(root=root)
+    inputs = locate_inputs(recipe, file_digests(store))
+    with shard_workers(recipe.runtime) as workers:
+        here: dict[str, Any] = {"store": store, "workers": workers}
+        shards = shards_of(store, inputs.sources, ingest_sources.fn(pieces_of(inputs.sources), **here))
+        records = detect_formats.fn(recipe.formats, shards, **here)
+        rendered = render_chats.fn(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
+        tokens = tokenize_chats.fn(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
+    files, repeats = ShardFiles.of(shards), [shard.repeat for shard in shards]
+    packed = pack_shards.fn(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
+    return PackedData(store, packed, tokens, files)
