@@ -5,6 +5,7 @@ Every stage up to packing works on one shard of rows at a time. Its table is an 
 
     ingest_sources    RECORDS     one JSON object a row, as it was read
     detect_formats    EXAMPLES    what the row is: a `TextExample` or a `Conversation`, as JSON
+    gather_images     EXAMPLES    the same, its images checked and kept by content; only where rows have images
     render_chats      RENDERED    one text, and the character spans of it that the loss looks at
     tokenize_chats    TOKENS      token ids, and one mask value a token; beside them an INDEX of what packing needs
     pack_shards       BLOCKS      what the trainer reads: one or several rows a block
@@ -27,7 +28,8 @@ _IDENTITY = [
     pa.field("prompt_id", pa.uint64()),
 ]
 _IMAGES = pa.field("images", pa.large_string())
-"""A JSON list of the row's images as they were given (paths, or bytes in base64), untouched until the batch is made."""
+"""The row's images in order, a JSON list: until `gather_images` as they were given (paths, URLs with their data, bytes in
+base64), from then on as `sft_core.image_store` writes references. Null where the row has none."""
 
 RECORDS = pa.schema([*_ROW, pa.field("record", pa.large_string(), nullable=False)])
 
@@ -107,6 +109,8 @@ PROMPTS = pa.schema(
         pa.field("reference", pa.large_string(), nullable=False),
         # the row as it stands in its source, a JSON object
         pa.field("metadata", pa.large_string(), nullable=False),
+        # what stands for them in `prompt_ids` has been expanded
+        _IMAGES,
     ]
 )
 

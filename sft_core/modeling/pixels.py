@@ -1,0 +1,69 @@
+"""From references to images to what the model sees of them, in the batch; and the input that says where they stand.
+
+documents    [[cat.jpg, dog.jpg], [], [car.jpg]]        of a batch, in the order of their tokens
+inputs       pixel_values, image_grid_thw, …             of the first and the third
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sft_core.errors import DataError
+from sft_core.image_store import ImageRef, ImageStore
+from sft_core.processor import ProcessorRef, VisionProcessor, load_processor
+
+
+@dataclass(frozen=True, slots=True)
+class PixelMaker:
+    """Makes pixels in whatever process it is called; it is sent there without the processor."""
+
+    processor: ProcessorRef
+    images_folder: Path
+
+    def inputs(self, documents: Sequence[Sequence[ImageRef]], input_ids: Tensor) -> dict[str, Tensor]:
+        """Make what the model takes beside `input_ids`; of documents without images, only where no image stands.
+
+        Args:
+            documents: The images of each document of the batch, in the order of their tokens.
+            input_ids: [rows, tokens]
+
+        Raises:
+            DataError: if an image is not in the store, or takes another number of tokens than it did when the data was
+                prepared.
+        """
+        vision = load_processor(self.processor)
+        is_image = torch.isin(input_ids, torch.tensor(vision.image_token_ids))
+        inputs = {name: is_image.to(input_ids.dtype) for name in vision.token_types}
+        shown = [images for images in documents if images]
+        if not shown:
+            _check_tokens(0, is_image, shown)
+            return inputs
+        pixels = vision.pixels([[self._open(image) for image in images] for images in shown])
+        _check_tokens(sum(pixels.num_image_tokens), is_image, shown)
+        return {**inputs, **pixels.inputs}
+
+    def vision(self) -> VisionProcessor:
+        """The processor itself."""
+        return load_processor(self.processor)
+
+    def _open(self, image: ImageRef) -> object:
+        try:
+            return ImageStore(self.images_folder).open(image.digest)
+        except OSError as error:
+            raise DataError(
+                f"{self.images_folder}: expected an image {image.digest} that the data was prepared with, found "
+                f"{type(error).__name__}; prepare the data again"
+            ) from error
+
+
+def _check_tokens(num_expected: int, is_image: Tensor, shown: Sequence[Sequence[ImageRef]]) -> None:
+    num_found = int(is_image.sum())
+    if num_found != num_expected:
+        digests = ", ".join(image.digest for images in shown for image in images) or "none"
+        raise DataError(
+            f"images {digests} take {num_expected} tokens, and the data was prepared with {num_found}: the processor is "
+            "another one than it was; prepare the data again"
+        )
