@@ -142,8 +142,8 @@ def _load(folder: Path, trust_remote_code: bool, content_digest: str) -> VisionP
         ) from error
     if getattr(processor, "image_token", None) is None:
         raise RecipeError(
-            f"model.tokenizer: {type(processor).__name__} in '{folder}' has no token that stands for an image, so images "
-            "cannot be placed in its texts"
+            f"model.tokenizer: {type(processor).__name__} in '{folder}' has no token that stands for an image, so "
+            "images cannot be placed in its texts"
         )
     return VisionProcessor(processor)
 
@@ -164,5 +164,5 @@ def _class_of(folder: Path) -> Any:
 def without_videos(processor_class: Any) -> Any:
     """A class of processors whose objects are made of a tokenizer and an image processor alone."""
     parts = [part for part in processor_class.get_attributes() if part != "video_processor"]
-    members = {"get_attributes": classmethod(lambda cls: parts), "__module__": processor_class.__module__}
+    members = {"get_attributes": classmethod(lambda _: parts), "__module__": processor_class.__module__}
     return type(processor_class.__name__, (processor_class,), members)

@@ -7,6 +7,7 @@ inputs       pixel_values, image_grid_thw, …             of the first and the 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ class PixelMaker:
         """The processor itself."""
         return load_processor(self.processor)
 
-    def _open(self, image: ImageRef) -> object:
+    def _open(self, image: ImageRef) -> Any:
         try:
             return ImageStore(self.images_folder).open(image.digest)
         except OSError as error:
@@ -64,6 +65,6 @@ def _check_tokens(num_expected: int, is_image: Tensor, shown: Sequence[Sequence[
     if num_found != num_expected:
         digests = ", ".join(image.digest for images in shown for image in images) or "none"
         raise DataError(
-            f"images {digests} take {num_expected} tokens, and the data was prepared with {num_found}: the processor is "
-            "another one than it was; prepare the data again"
+            f"images {digests} take {num_expected} tokens, and the data was prepared with {num_found}: the processor "
+            "is another one than it was; prepare the data again"
         )

@@ -135,7 +135,7 @@ def test_wrapped_blocks_are_the_rows_joined_and_cut(tmp_path: Path) -> None:
 
 
 def peak_of_writing(folder: Path, num_shards: int) -> int:
-    """Bytes that writing so many shards of rows has allocated at once; whatever else this process does counts as well."""
+    """Bytes that writing so many shards of rows has allocated at once; with all else that this process does."""
     write.FILE_BYTES, write.BATCH_BYTES = 2**18, 2**16
     rows = token_rows(folder, *[[token_row([7] * 2000, [1] * 2000) for _ in range(32)]] * num_shards)
     plan = plan_blocks(PackingConfig(shuffle_dataset=True), "train", rows.tokens, None)
