@@ -52,10 +52,10 @@ def show_comparison(model: str, against: str, scores: tuple[Any, Any], gains: An
     create_markdown_artifact(text, key="comparison", description="Two models on the same held-out rows")
 
 
-def show_promotion(model: str, verdict: str, numbers: dict[str, Any], aliases: dict[str, str]) -> None:
-    """Show what the gate said of a version."""
+def show_promotion(model: str, verdict: str, numbers: dict[str, Any] | None, aliases: dict[str, str]) -> None:
+    """Show what was decided of a version."""
     text = promotion_page(model, verdict, numbers, aliases)
-    create_markdown_artifact(text, key="promotion", description="What the gate said, and who is champion now")
+    create_markdown_artifact(text, key="promotion", description="What was decided, and who is champion now")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,8 @@
 from prefect import flow
 from pydantic import BaseModel
 
+from flows.links import version_link
+from flows.pages import show_promotion
 from sft_core.runtime import RuntimeConfig
 from tasks.home import open_store
 from tasks.roll_back_version import roll_back_version
@@ -33,6 +35,7 @@ def roll_back_model(name: str, reason: str | None = None, runtime: RuntimeConfig
     store = open_store(runtime or RuntimeConfig())
     registry = open_registry(store)
     done = roll_back_version(name, reason, registry=registry, store=store)
-    return Restored(
-        model_uri=f"models:/{name}/{done.champion}", taken_back=done.taken_back, aliases=registry.aliases(name)
-    )
+    aliases = registry.aliases(name)
+    words = f"champion again, in the place of version {done.taken_back}" + (f": {reason}" if reason else "")
+    show_promotion(version_link(registry.tracking_uri, name, done.champion), words, None, aliases)
+    return Restored(model_uri=f"models:/{name}/{done.champion}", taken_back=done.taken_back, aliases=aliases)

@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from flows.placement import run_sft
 from flows.run_form import FormOf, lay_form
 from flows.run_names import of_form
-from flows.run_report import RunReport
+from flows.run_report import RunReport, show_run
 from sft_core.recipe_file import parse_recipe, read_content
 
 Fields = dict[str, Any] | None
@@ -58,4 +58,4 @@ def run_recipe(
         "runtime": runtime,
     }
     content = read_content(Path(preset), [], get_run_logger().info)
-    return run_sft(parse_recipe(lay_form(content, filled), preset), train_on or None)
+    return show_run(run_sft(parse_recipe(lay_form(content, filled), preset), train_on or None))

@@ -98,9 +98,13 @@ def report_run(
     run.describe(as_markdown(report, _links_in_mlflow(report)))
     show_training(recipe.name, store.path(trained), trained_in_words(report))
     show_scores(recipe.name, store.path(scorecard), scores, report.intervals, verdict_of(report))
-    create_markdown_artifact(
-        as_markdown(report, _links_in_prefect(report)), key="sft-run", description=f"What came of {recipe.name}"
-    )
+    return show_run(report)
+
+
+def show_run(report: RunReport) -> RunReport:
+    """Show the run in short on the page of the flow run at work, and return the report as it is."""
+    text = as_markdown(report, _links_in_prefect(report))
+    create_markdown_artifact(text, key="sft-run", description=f"What came of {report.recipe}")
     return report
 
 

@@ -126,17 +126,24 @@ def _gain(gain: Gain | None) -> list[str]:
     return [f"{gain.value:+.4g}", f"{gain.low:+.4g} to {gain.high:+.4g}", f"{gain.num_rows:,}"]
 
 
-def promotion_page(model: str, verdict: str, numbers: Row, aliases: Mapping[str, str]) -> str:
-    """What the gate said of a registered version, and who is champion now.
+def promotion_page(model: str, verdict: str, numbers: Row | None, aliases: Mapping[str, str]) -> str:
+    """What was decided of a registered version, and who is champion now.
 
     Args:
         model: The version, as a link or a name.
         verdict: In words.
-        numbers: As in `verdict.json`.
+        numbers: The gate's, as in `verdict.json`; None where no gate was asked.
         aliases: Of the model, as they stand now.
     """
+    standing = table(["alias", "version"], sorted(aliases.items())) if aliases else "No version has an alias."
+    looked_at = [table(["what", "found"], _facts_of(numbers))] if numbers else []
+    return "\n\n".join([f"{model}: **{verdict}**.", *looked_at, standing]) + "\n"
+
+
+def _facts_of(numbers: Row) -> list[list[str]]:
+    """What a gate looked at."""
     metric, gain = numbers["gate"]["metric"], numbers["gain"] or {}
-    facts = [
+    return [
         [metric, number(numbers["score"])],
         [f"{metric} of the champion", number(numbers["champion_score"])],
         ["gain", number(gain.get("value"))],
@@ -144,5 +151,3 @@ def promotion_page(model: str, verdict: str, numbers: Row, aliases: Mapping[str,
         ["rows that both have", f"{gain.get('num_rows') or 0:,}"],
         ["rule", numbers["rule"]],
     ]
-    standing = table(["alias", "version"], sorted(aliases.items())) if aliases else "No version has an alias."
-    return f"{model}: **{verdict}**.\n\n{table(['what', 'found'], facts)}\n\n{standing}\n"

@@ -103,3 +103,10 @@ def test_a_first_version_has_no_champion_to_be_compared_with() -> None:
     page = promotion_page("m", "promoted", numbers, {})
     assert "| f1 of the champion | – |" in page
     assert page.endswith("No version has an alias.\n")
+
+
+def test_a_roll_back_asked_no_gate() -> None:
+    page = promotion_page("m", "champion again, in the place of version 2", None, {"champion": "1"})
+    assert page.startswith(
+        "m: **champion again, in the place of version 2**.\n\n| alias | version |\n| --- | --- |\n| champion | 1 |\n"
+    )
