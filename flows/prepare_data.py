@@ -22,7 +22,7 @@ from tasks.home import file_digests, open_store
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
 from tasks.pack_shards import pack_shards
 from tasks.preparing import preparation
-from tasks.render_chats import render_chats
+from tasks.render_chats import render_chats, show_images
 from tasks.report_data import report_data, report_file
 from tasks.tokenize_chats import tokenize_chats
 from tasks.workers import shard_workers
@@ -84,8 +84,21 @@ def prepare_data(recipe: Recipe) -> PreparedData:
             files, repeats = ShardFiles.of(shards), [shard.repeat for shard in shards]
             records = detect_formats(recipe.formats, shards, **here)
             check_sources(store, records, files)
-            rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
-            tokens = tokenize_chats(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
+            # a run of texts alone hangs on no processor, whatever else the model could see
+            processor = inputs.processor if show_images(store, records) else None
+            image_limits = recipe.image_row_limits if processor else None
+            rendered = render_chats(
+                recipe.chat, inputs.template, inputs.tokenizer, records, processor=processor, **here
+            )
+            tokens = tokenize_chats(
+                recipe.tokens,
+                recipe.row_limits,
+                inputs.tokenizer,
+                rendered,
+                image_limits=image_limits,
+                processor=processor,
+                **here,
+            )
 
         check_rows_left(recipe.needed_split, ledger_of(store, tokens), rejections_of(store, tokens, files))
         dataset = pack_shards(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
