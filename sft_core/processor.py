@@ -7,8 +7,8 @@
 What stands for an image hangs on the sizes of its row's images alone, so it is asked with blank images, once for each
 combination of sizes; the pixels are made in the batch, where the processor is asked again, with the images. Asking
 costs what resizing costs: on one core, for photos of about 400 x 550, 6 ms with Gemma 3, 11 with Qwen 2.5 VL, 27 with
-LLaVA OneVision, 60 with Idefics 3; up to five times as much if the values of pixels were made as well. An answer that is
-known costs 0.5 us.
+LLaVA OneVision, 60 with Idefics 3; up to five times as much if the values of pixels were made as well. A known answer
+costs 0.5 us.
 
 The processor's class is used without its videos: these would need torchvision, and no video is trained on here.
 """
