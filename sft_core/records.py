@@ -28,8 +28,8 @@ _IDENTITY = [
     pa.field("prompt_id", pa.uint64()),
 ]
 _IMAGES = pa.field("images", pa.large_string())
-"""The row's images in order, a JSON list: until `gather_images` as they were given (paths, URLs with their data, bytes
-in base64), from then on as `sft_core.image_store` writes references. Null where the row has none."""
+"""The row's images in order, a JSON list: until `gather_images` a path or `{"bytes": <base64>, "path": …}` each, from
+then on as `sft_core.image_store` writes references. Null where the row has none."""
 
 RECORDS = pa.schema([*_ROW, pa.field("record", pa.large_string(), nullable=False)])
 
@@ -81,7 +81,9 @@ TOKENS = pa.schema(
         pa.field("loss_weights", pa.list_(pa.float32())),
         pa.field("prompt_ids", pa.list_(pa.int32())),
         pa.field("reference", pa.large_string()),
+        # those that the row still has after the cut, and those of the prompt, which is not cut
         _IMAGES,
+        pa.field("prompt_images", pa.large_string()),
     ]
 )
 
