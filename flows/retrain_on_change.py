@@ -16,10 +16,10 @@ from sft_core.artifact import ArtifactStore
 from sft_core.data_difference import difference_of
 from sft_core.errors import RecipeError
 from sft_core.inspection import find_artifact, lineage_of
+from sft_core.inputs import locate_inputs
 from sft_core.recipe_file import load_recipe
-from tasks.changes import KINDS, Kind, changes_since
+from tasks.changes import DATASET, KINDS, Kind, changes_since
 from tasks.home import file_digests, open_store
-from tasks.tracking.lineage import ARTIFACT
 from tasks.tracking.lookup import History, RunFacts, open_history
 from tasks.tracking.newest import log_difference, newest_finished
 
@@ -60,10 +60,15 @@ def retrain_on_change(
         changes=why,
         ignored=[] if changes is None else [line for line in changes.of(KINDS) if line not in why],
     )
+    data = None
+    if not why and earlier is not None and "data" in on and locate_inputs(recipe, file_digests(store)).processor:
+        data = prepare_data(recipe)
+        why = [] if earlier.tags.get(DATASET) == data.dataset.key else ["data: images that rows name"]
+        found = found.model_copy(update={"changes": why})
     if not why:
         return _ended(found, "nothing changed since run " + str(found.earlier_run_id))
 
-    data = prepare_data(recipe)
+    data = data or prepare_data(recipe)
     if earlier is not None:
         found = found.model_copy(update={"difference": _difference(store, earlier, data)})
     if dry_run:
@@ -85,7 +90,7 @@ def _history(store: ArtifactStore) -> History | None:
 
 def _difference(store: ArtifactStore, earlier: RunFacts, data: PreparedData) -> dict[str, Any]:
     """Row by row where the earlier data set is at hand; else by what MLflow says of it."""
-    key = earlier.tags.get(f"{ARTIFACT}{DATASET_STAGE}")
+    key = earlier.tags.get(DATASET)
     try:
         if key is None:
             raise RecipeError("the earlier run names no data set")

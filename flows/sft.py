@@ -35,10 +35,13 @@ def sft(recipe: Recipe) -> RunReport:
     harness = locate_tasks(recipe.evaluation.lm_eval, digests)
 
     tracker = open_tracker(recipe.registry.experiment, store)
-    with tracker.run(recipe, run_key(recipe, [inputs, model, scoring, harness])) as run:
+    # what images hold is known when the rows that name them have been read, and is a part of what the run is
+    shown = prepare_data(recipe) if inputs.processor else None
+    key = run_key(recipe, [inputs, model, scoring, harness], dataset=shown.dataset.key if shown else None)
+    with tracker.run(recipe, key) as run:
         log_origin(run, recipe, inputs, model, store.root, digests)
         link_run(run)
-        data = prepare_data(recipe)
+        data = shown or prepare_data(recipe)
         # a copy: Prefect's page lists no task runs at all if one of them was given a flow run's own result
         dataset = data.dataset.model_copy()
         log_stages(run, data.artifact_keys)

@@ -15,7 +15,7 @@ from sft_core.model import locate_model
 from sft_core.recipe import Recipe
 from sft_core.source_files import digest_of_files, source_files
 from tasks.provenance import ROOMS, identify, origin_tags, recipe_params
-from tasks.tracking.lineage import CODE_DIGEST, RECIPE_DIGEST, SOURCES_DIGEST, recipe_digest
+from tasks.tracking.lineage import ARTIFACT, CODE_DIGEST, RECIPE_DIGEST, SOURCES_DIGEST, recipe_digest
 from tasks.tracking.lookup import History, RunFacts
 from tasks.tracking.lookup_difference import SourceChange, changed_files
 from tasks.tracking.lookup_sources import recorded_files
@@ -28,6 +28,8 @@ NAMED = {
     "sft.input_tokenizer_digest": "the tokenizer",
     "sft.input_template_digest": "the chat template",
 }
+DATASET = f"{ARTIFACT}pack_shards"
+"""The tag with the key of a run's packed data."""
 COMMIT = "mlflow.source.git.commit"
 
 
@@ -58,7 +60,8 @@ class Changes:
 
 
 def changes_since(history: History, run: RunFacts, recipe: Recipe, digests: FileDigests) -> Changes:
-    """Compare a run with what it would be now.
+    """Compare a run with what it would be now, but for the images that rows name: what these hold is known when the data
+    is prepared.
 
     Args:
         history: Where the run is.
@@ -69,13 +72,14 @@ def changes_since(history: History, run: RunFacts, recipe: Recipe, digests: File
     Raises:
         UserError: if something that the recipe is made from is not there.
     """
-    if run.tags.get(RUN_KEY) == identify(recipe, digests):
+    dataset = run.tags.get(DATASET)
+    if run.tags.get(RUN_KEY) == identify(recipe, digests, dataset=dataset):
         return Changes([], {}, [])
     fields = _changed_fields(run, recipe) if run.tags.get(RECIPE_DIGEST) != recipe_digest(recipe) else {}
     data, files = _changed_data(history, run, recipe, digests)
     code = _changed_code(run)
     then = run.tags.get(CODE_DIGEST)
-    if not data and not fields and identify(recipe, digests, then) != run.tags.get(RUN_KEY):
+    if not data and not fields and identify(recipe, digests, then, dataset) != run.tags.get(RUN_KEY):
         data = ["a function that the recipe names"]  # all else that a run's key covers is the same
     return Changes(data, fields, code, files)
 

@@ -40,33 +40,37 @@ class RecipeText(Placement):
         self.yaml: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def run_key(recipe: Recipe, inputs: Any, code: str | None = None) -> str:
+def run_key(recipe: Recipe, inputs: Any, code: str | None = None, dataset: str | None = None) -> str:
     """Identify a run: the same recipe over the same bytes with the same code is the same run, resumed or reused.
 
     Args:
         recipe: What is run.
         inputs: What it is run on.
         code: The digest of another run's code, to ask whether all else is the same; None: of this code.
+        dataset: The key of the packed data, where the inputs do not tell it: which images there are, and what they
+            hold, is known only when the rows have been read.
     """
     left_out = {"runtime", "sources", "model", *recipe.idle_sections}
     sections = {name: value for name, value in recipe if name not in left_out}
-    return digest({"recipe": sections, "inputs": inputs, "code": code or code_digest(ROOMS)})
+    shown = {} if dataset is None else {"dataset": dataset}
+    return digest({"recipe": sections, "inputs": inputs, "code": code or code_digest(ROOMS), **shown})
 
 
-def identify(recipe: Recipe, digests: FileDigests, code: str | None = None) -> str:
+def identify(recipe: Recipe, digests: FileDigests, code: str | None = None, dataset: str | None = None) -> str:
     """The key of the run that a recipe would be now.
 
     Args:
         recipe: What would be run.
         digests: What is known of files.
         code: As in `run_key`.
+        dataset: As in `run_key`; it counts where the model sees images.
 
     Raises:
         UserError: if something that it is made from is not there.
     """
     inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
     scoring, harness = locate_scoring(recipe.evaluation), locate_tasks(recipe.evaluation.lm_eval, digests)
-    return run_key(recipe, [inputs, model, scoring, harness], code)
+    return run_key(recipe, [inputs, model, scoring, harness], code, dataset if inputs.processor else None)
 
 
 def origin_tags() -> dict[str, str]:
