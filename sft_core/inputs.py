@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sft_core.chat import TemplateRef, locate_template
 from sft_core.file_digests import FileDigests
+from sft_core.processor import ProcessorRef, locate_processor
 from sft_core.recipe import Recipe
 from sft_core.sources import LocatedSource, locate_sources
 from sft_core.tokenizer import TokenizerRef, locate_tokenizer
@@ -11,15 +12,17 @@ from sft_core.tokenizer import TokenizerRef, locate_tokenizer
 
 @dataclass(frozen=True, slots=True)
 class DataInputs:
-    """Sources, tokenizer and template, each by content."""
+    """Sources, tokenizer, template and the model's image processor, each by content."""
 
     sources: tuple[LocatedSource, ...]
     tokenizer: TokenizerRef
     template: TemplateRef
+    processor: ProcessorRef | None = None
+    """None: the model sees no images."""
 
     def fingerprint(self) -> list[object]:
-        """All three."""
-        return [self.sources, self.tokenizer, self.template]
+        """All that there are."""
+        return [self.sources, self.tokenizer, self.template, *([self.processor] if self.processor else [])]
 
 
 def locate_inputs(recipe: Recipe, digests: FileDigests) -> DataInputs:
@@ -28,8 +31,10 @@ def locate_inputs(recipe: Recipe, digests: FileDigests) -> DataInputs:
     Raises:
         UserError: if one is missing; the message says which, and where it was looked for.
     """
+    tokenizer = locate_tokenizer(recipe.model, digests)
     return DataInputs(
         sources=locate_sources(recipe.sources, digests),
-        tokenizer=locate_tokenizer(recipe.model, digests),
+        tokenizer=tokenizer,
         template=locate_template(recipe.chat),
+        processor=locate_processor(tokenizer, digests),
     )
