@@ -14,10 +14,12 @@ from sft_core.formats import Verdict
 from sft_core.gates import check_gates, check_rows_left, measure_gates
 from sft_core.inputs import locate_inputs
 from sft_core.ledger import Ledger
+from sft_core.processor import locate_processor
 from sft_core.recipe import Recipe
 from tasks.accounts import ShardFiles, audit_of, check_sources, ledger_of, rejections_of
 from tasks.caching import executed_or_cached, stage_folders, stage_keys
 from tasks.detect_formats import detect_formats, verdicts_of
+from tasks.gather_images import gather_images, shards_with_images, with_images
 from tasks.home import file_digests, open_store
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
 from tasks.pack_shards import pack_shards
@@ -27,8 +29,16 @@ from tasks.report_data import report_data, report_file
 from tasks.tokenize_chats import tokenize_chats
 from tasks.workers import shard_workers
 
-STAGES = ("ingest_sources", "detect_formats", "render_chats", "tokenize_chats", "pack_shards", "report_data")
-"""Of the preparation, in order."""
+STAGES = (
+    "ingest_sources",
+    "detect_formats",
+    "gather_images",
+    "render_chats",
+    "tokenize_chats",
+    "pack_shards",
+    "report_data",
+)
+"""Of the preparation, in order; `gather_images` only where rows have images."""
 
 
 class PreparedData(BaseModel):
@@ -75,7 +85,9 @@ class PreparedData(BaseModel):
 def prepare_data(recipe: Recipe) -> PreparedData:
     """Read, understand, render, tokenize and pack the sources of a recipe, doing again only what changed."""
     store = open_store(recipe.runtime)
-    inputs = locate_inputs(recipe, file_digests(store))
+    digests = file_digests(store)
+    inputs = locate_inputs(recipe, digests)
+    processor = locate_processor(inputs.tokenizer, digests)
     with preparation(STAGES):
         with shard_workers(recipe.runtime) as workers:
             here: dict[str, Any] = {"store": store, "workers": workers}
@@ -84,7 +96,11 @@ def prepare_data(recipe: Recipe) -> PreparedData:
             files, repeats = ShardFiles.of(shards), [shard.repeat for shard in shards]
             records = detect_formats(recipe.formats, shards, **here)
             check_sources(store, records, files)
-            rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
+            named = shards_with_images(store, inputs.sources, shards, records, processor, digests)
+            gathered = gather_images(recipe.images, named, **here) if named else []
+            examples = with_images(records, named, gathered)
+            check_sources(store, examples, files)
+            rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, examples, **here)
             tokens = tokenize_chats(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
 
         check_rows_left(recipe.needed_split, ledger_of(store, tokens), rejections_of(store, tokens, files))
@@ -96,7 +112,8 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         check_gates(gates, report_file(store, report))
 
     packed = store.manifest(dataset)
-    made = dict(zip(STAGES, (ingested, records, rendered, tokens, [dataset], [report]), strict=True))
+    refs = (ingested, records, gathered, rendered, tokens, [dataset], [report])
+    made = {stage: of_stage for stage, of_stage in zip(STAGES, refs, strict=True) if of_stage}
     return PreparedData(
         dataset=dataset,
         folder=store.path(dataset),

@@ -21,11 +21,11 @@ class Pruned(BaseModel):
     freed_bytes: int
     """On the disk, by all that goes."""
     going: list[dict[str, Any]]
-    """Of each folder that goes: kind, path, bytes freed, when it was last used, why."""
+    """Of each folder or image that goes: kind, path, bytes freed, when it was last used, why."""
     kept: dict[str, dict[str, int]]
-    """Reason → folders that stay for it, and the bytes they take."""
+    """Reason → `folders` and `images` that stay for it, and the `bytes` they take."""
     skipped: list[str] = Field(default_factory=list)
-    """Folders that were to go, and stayed because somebody took them up meanwhile."""
+    """Folders and images that were to go, and stayed because somebody took them up meanwhile."""
 
 
 @flow(name="prune-home")
@@ -62,9 +62,6 @@ def _report(store: ArtifactStore, pruning: Pruning, skipped: list[Piece], is_dry
         is_dry_run=is_dry_run,
         freed_bytes=sum(one["bytes"] for one in going),
         going=going,
-        kept={
-            reason: {"folders": folders, "bytes": taken}
-            for reason, (folders, taken) in pruning.kept_by_reason().items()
-        },
+        kept=pruning.kept_by_reason(),
         skipped=[str(path) for path in sorted(stayed)],
     )

@@ -48,13 +48,20 @@ def show_pruned(console: Console, done: "Pruned") -> None:
     if done.going:
         console.print(table)
     if len(largest) > SHOWN:
-        console.print(f"… and {len(largest) - SHOWN:,} smaller folders")
+        console.print(f"… and {len(largest) - SHOWN:,} smaller ones")
     for reason, kept in done.kept.items():
-        console.print(f"stays  {kept['folders']:,} folders, {_bytes(kept['bytes'])}: {reason}", markup=False)
+        console.print(
+            f"stays  {_counted(kept['folders'], kept['images'])}, {_bytes(kept['bytes'])}: {reason}", markup=False
+        )
     for path in done.skipped:
         console.print(f"stayed {path}: somebody took it up meanwhile", markup=False)
     verb = "would be freed; --yes removes it" if done.is_dry_run else "freed"
-    console.print(f"{_bytes(done.freed_bytes)} in {len(done.going):,} folders {verb}")
+    images = sum(one["kind"] == "image" for one in done.going)
+    console.print(f"{_bytes(done.freed_bytes)} in {_counted(len(done.going) - images, images)} {verb}")
+
+
+def _counted(folders: int, images: int) -> str:
+    return f"{folders:,} folders" + (f" and {images:,} images" if images else "")
 
 
 def _bytes(number: float) -> str:

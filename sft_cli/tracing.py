@@ -86,6 +86,8 @@ def _steps(trace: RowTrace) -> list[str]:
     steps = []
     if trace.format:
         steps.append(f"detect_formats   {trace.format}, {trace.split}")
+    if trace.num_images is not None:
+        steps.append(f"gather_images    {trace.num_images} image{'' if trace.num_images == 1 else 's'}")
     if trace.is_rendered:
         steps.append("render_chats     rendered")
     if trace.num_tokens is not None:

@@ -3,6 +3,7 @@
     <root>/artifacts/<stage>/<name>-<key>/manifest.json    one artifact for the whole stage
     <root>/artifacts/<stage>/<settings>/<name>-<key>/…     one per shard; <settings> digests all but the shard
     <root>/locks/<key>.lock                                held while one is being made
+    <root>/images/<digest>                                 what artifacts refer to (`sft_core.image_store`)
     <root>/work/<stage>/<name>-<key>/                      of a stage that can go on where it was interrupted
 
 An artifact is written into a temporary folder; its files are flushed to disk and digested, the manifest comes last,
@@ -25,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sft_core.durable import flush, write_durably
 from sft_core.fingerprint import Placement, canonical, digest, digest_file, explain_difference
+from sft_core.image_store import IMAGES_FILE, ImageStore, read_digests
 from sft_core.ledger import Ledger
 from sft_core.records import StageOutcome
 
@@ -142,12 +144,21 @@ class ArtifactStore(BaseModel, Placement):
         return manifest if whole and manifest.ref == ref else None
 
     def use(self, ref: ArtifactRef) -> Manifest | None:
-        """As `find`, and remember on the manifest's time of change that it was of use now (`sft_core.retention`)."""
+        """As `find`, if all images that it refers to are here too; and remember on the manifest's time of change that
+        it was of use now (`sft_core.retention`)."""
         manifest = self.find(ref)
+        if manifest is not None and not self._has_images_of(manifest):
+            return None
         if manifest is not None:
             with contextlib.suppress(OSError):  # of another owner
                 os.utime(self.path(ref) / MANIFEST)
         return manifest
+
+    def _has_images_of(self, manifest: Manifest) -> bool:
+        if not any(file.path == IMAGES_FILE for file in manifest.files):
+            return True
+        images = ImageStore.below(self.root)
+        return all(images.has(digest) for digest in read_digests(self.path(manifest.ref)))
 
     def manifest(self, ref: ArtifactRef) -> Manifest:
         """Return the manifest of an artifact that must exist.

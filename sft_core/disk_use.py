@@ -1,4 +1,5 @@
-"""What folders take on the disk, and what removing them frees: a file with several names is gone with the last one."""
+"""What folders and files take on the disk, and what removing them frees: a file with several names is gone with the
+last one."""
 
 import contextlib
 import os
@@ -39,6 +40,8 @@ def last_change(folder: Path) -> float:
 
 
 def _files(folder: Path) -> Iterator[os.stat_result]:
+    if folder.is_file():
+        yield folder.lstat()
     for parent, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(FileNotFoundError):

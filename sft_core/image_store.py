@@ -6,18 +6,24 @@
 An image becomes pixels as late as it can, in the batch.
 """
 
+import contextlib
+import hashlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
 from sft_core.fingerprint import digest_bytes
 
 IMAGES_FOLDER = "images"
+IMAGES_FILE = "images.json"
+"""In the folder of an artifact: the digests of all images that it refers to."""
+KINDS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "QOI", "ICO")
+"""Kinds of files that are opened. Not among them is what is drawn by running something, as EPS is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,43 @@ def decode_images(images: str | bytes | None) -> list[ImageRef]:
     return [ImageRef(**fields) for fields in orjson.loads(images)] if images else []
 
 
+def identity_of_images(images: bytes | None) -> int:
+    """What a row's images, as JSON, add to the identity of its example and its prompt, by exclusive or: so that it can
+    be taken out again, once what they were called has become what they are. 64 bits; 0 for none."""
+    return int.from_bytes(hashlib.blake2b(images, digest_size=8).digest(), "big") if images else 0
+
+
+def write_digests(folder: Path, digests: Iterable[str]) -> None:
+    """Say in an artifact's folder which images it refers to."""
+    (folder / IMAGES_FILE).write_bytes(orjson.dumps(sorted(set(digests))))
+
+
+def read_digests(folder: Path) -> list[str]:
+    """The images that an artifact refers to; none where it says nothing."""
+    file = folder / IMAGES_FILE
+    return list(orjson.loads(file.read_bytes())) if file.is_file() else []
+
+
+def open_image(source: Path | IO[bytes]) -> Any:
+    """Read an image's header: a `PIL.Image.Image` whose pixels are not decoded yet.
+
+    Raises:
+        OSError: if it is none of `KINDS`, or cannot be read.
+    """
+    from PIL import Image
+
+    # how many pixels are too many is for the recipe to say (`images.max_pixels`), which is asked before any is decoded
+    Image.MAX_IMAGE_PIXELS = None
+    return Image.open(source, formats=KINDS)
+
+
+def upright(image: Any) -> Any:
+    """Decode an image: in RGB, the way it is looked at."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image).convert("RGB")
+
+
 @dataclass(frozen=True, slots=True)
 class ImageStore:
     """A folder of images."""
@@ -56,15 +99,28 @@ class ImageStore:
         """Where an image is, or would be."""
         return self.folder / digest[:2] / digest
 
+    def has(self, digest: str) -> bool:
+        """Whether an image is here. A file without bytes is what a crash of the machine may leave of one."""
+        try:
+            return self.path(digest).stat().st_size > 0
+        except OSError:
+            return False
+
     def put(self, content: bytes) -> str:
-        """Keep an image's bytes unless they are here, and return their digest. Several may do so at once."""
+        """Keep an image's bytes unless they are here, and return their digest. Several may do so at once.
+
+        The file's time of change says when it was last put here, so that `sft_core.retention` keeps what is in use.
+        """
         digest = digest_bytes([content])
         path = self.path(digest)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
-            partial.write_bytes(content)
-            partial.replace(path)
+        if self.has(digest):
+            with contextlib.suppress(OSError):  # of another owner
+                os.utime(path)
+            return digest
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
+        partial.write_bytes(content)
+        partial.replace(path)
         return digest
 
     def open(self, digest: str) -> Any:
@@ -73,7 +129,5 @@ class ImageStore:
         Raises:
             OSError: if it is not here any more, or cannot be read.
         """
-        from PIL import Image, ImageOps
-
-        with Image.open(self.path(digest)) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+        with open_image(self.path(digest)) as image:
+            return upright(image)

@@ -13,6 +13,7 @@ from sft_core.chat import ChatConfig
 from sft_core.evaluation import EvaluationConfig
 from sft_core.formats import FormatsConfig
 from sft_core.gates import GatesConfig
+from sft_core.images import ImagesConfig
 from sft_core.model import ModelConfig
 from sft_core.packing import PackingConfig
 from sft_core.promotion import RegistryConfig
@@ -37,6 +38,7 @@ class Recipe(Section):
     model: ModelConfig
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
     formats: FormatsConfig = FormatsConfig()
+    images: ImagesConfig = ImagesConfig()
     chat: ChatConfig = ChatConfig()
     tokens: TokensConfig = TokensConfig()
     packing: PackingConfig = PackingConfig()

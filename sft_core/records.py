@@ -28,8 +28,8 @@ _IDENTITY = [
     pa.field("prompt_id", pa.uint64()),
 ]
 _IMAGES = pa.field("images", pa.large_string())
-"""The row's images in order, a JSON list: until `gather_images` as they were given (paths, URLs with their data, bytes
-in base64), from then on as `sft_core.image_store` writes references. Null where the row has none."""
+"""The row's images in order, a JSON list: until `gather_images` a path or `{"bytes": <base64>, "path": …}` each, from
+then on as `sft_core.image_store` writes references. Null where the row has none."""
 
 RECORDS = pa.schema([*_ROW, pa.field("record", pa.large_string(), nullable=False)])
 

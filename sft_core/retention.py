@@ -7,6 +7,8 @@ again from what is there. A report or a scorecard is kept as long as all that it
     version sums/3 ──▶ training ──▶ data set ──▶ token ids ──▶ text ──▶ examples ──▶ records
                         scorecard ┘   report ┘
 
+An image is kept as long as an artifact that refers to it.
+
 What an artifact was made from stands in its manifest, by key; shards of records are named by their content there; and
 a model that a training began with, by its folder in the plan.
 
@@ -27,12 +29,13 @@ from pydantic import ValidationError
 
 from sft_core.artifact import FOLDER_KEY_DIGITS, MANIFEST, ArtifactStore, Manifest
 from sft_core.disk_use import bytes_freed, bytes_taken, last_change
+from sft_core.image_store import ImageStore, read_digests
 
 RESULTS = frozenset({"report_data", "evaluate_model"})
 """Stages whose artifacts only tell something about others."""
 PLANS = ("plan.json", "model/base_model.json", "model/adapter_config.json")
 _FOLDER_IN_PLAN = re.compile(rf"artifacts/(?:[^/\"]+/){{1,2}}[^/\"]+-([0-9a-f]{{{FOLDER_KEY_DIGITS}}})")
-Kind = Literal["artifact", "work", "unfinished", "download", "model", "run"]
+Kind = Literal["artifact", "image", "work", "unfinished", "download", "model", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Roots:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A folder of the home, and whether it goes."""
+    """A folder of the home, or an image in it, and whether it goes."""
 
     kind: Kind
     path: Path
@@ -75,12 +78,21 @@ class Pruning:
         """Bytes."""
         return sum(self.freed)
 
-    def kept_by_reason(self) -> dict[str, tuple[int, int]]:
-        """Reason → how many folders stay for it, and the bytes that they take."""
-        reasons: dict[str, list[Path]] = {}
+    def kept_by_reason(self) -> dict[str, dict[str, int]]:
+        """Reason → how many `folders` and `images` stay for it, and the `bytes` that they take."""
+        reasons: dict[str, list[Piece]] = {}
         for piece in self.kept:
-            reasons.setdefault(piece.kept_for or "", []).append(piece.path)
-        return {reason: (len(paths), bytes_taken(paths)) for reason, paths in reasons.items()}
+            reasons.setdefault(piece.kept_for or "", []).append(piece)
+        return {
+            reason: {**count_kinds(pieces), "bytes": bytes_taken([piece.path for piece in pieces])}
+            for reason, pieces in reasons.items()
+        }
+
+
+def count_kinds(pieces: Sequence[Piece]) -> dict[str, int]:
+    """How many `folders` there are, and how many `images`."""
+    images = sum(piece.kind == "image" for piece in pieces)
+    return {"folders": len(pieces) - images, "images": images}
 
 
 def judge_store(store: ArtifactStore, roots: Roots, used_since: float) -> list[Piece]:
@@ -97,7 +109,7 @@ def judge_store(store: ArtifactStore, roots: Roots, used_since: float) -> list[P
         Piece("artifact", found.folder, found.used_at, key, kept.get(key), "nothing that stays needs it")
         for key, found in held.items()
     ]
-    return [*artifacts, *_unfinished(store, used_since)]
+    return [*artifacts, *_images(store, held, kept, used_since), *_unfinished(store, used_since)]
 
 
 def manifests_of(store: ArtifactStore, stage: str) -> list[Manifest]:
@@ -114,9 +126,9 @@ def plan_pruning(pieces: Sequence[Piece]) -> Pruning:
 
 
 def remove(store: ArtifactStore, piece: Piece) -> bool:
-    """Remove a folder, unless somebody is at work on it or used it meanwhile.
+    """Remove a folder or an image, unless somebody is at work on it or used it meanwhile.
 
-    It leaves its place by one rename, so that there never is half of it.
+    A folder leaves its place by one rename, so that there never is half of it.
 
     Returns:
         Whether it is gone.
@@ -127,6 +139,9 @@ def remove(store: ArtifactStore, piece: Piece) -> bool:
                 locks.enter_context(store.lock(name, fcntl.LOCK_NB))
             if _used_at(piece.path) > piece.used_at:
                 return False
+            if piece.kind == "image":
+                piece.path.unlink()
+                return True
             aside = store.root / "unfinished" / f"pruned-{piece.path.name}-{time.time_ns()}.{piece.key or 'pruned'}"
             aside.parent.mkdir(parents=True, exist_ok=True)
             piece.path.rename(aside)
@@ -201,6 +216,24 @@ def _names(held: Mapping[str, _Held]) -> dict[str, set[str]]:
         planned = {by_folder[part] for part in _folders_in_plans(found.folder) if part in by_folder}
         named[key] = (keys | planned) - {key}
     return named
+
+
+def _images(
+    store: ArtifactStore, held: Mapping[str, "_Held"], kept: Mapping[str, str], used_since: float
+) -> Iterator[Piece]:
+    """Images, and what killed processes left of some."""
+    reasons = {
+        digest: reason
+        for key, reason in kept.items()
+        if held[key].manifest.ref.stage == "gather_images"
+        for digest in read_digests(held[key].folder)
+    }
+    for path in sorted(ImageStore.below(store.root).folder.glob("*/*")):
+        with contextlib.suppress(FileNotFoundError):
+            used_at = last_change(path)
+            lately = "made or used lately" if used_at >= used_since else None
+            reason = reasons.get(path.name) or lately
+            yield Piece("image", path, used_at, "", reason, "no data that stays shows it")
 
 
 def _words(value: Any) -> Iterator[str]:

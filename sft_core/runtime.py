@@ -16,6 +16,7 @@ from sft_core.section import Section
 STAGES = (
     "ingest_sources",
     "detect_formats",
+    "gather_images",
     "render_chats",
     "tokenize_chats",
     "pack_shards",
@@ -25,7 +26,8 @@ STAGES = (
     "measure_model",
     "register_model",
 )
-"""What a run is made of; each name is also that of a task, and of a folder below `artifacts/`."""
+"""What a run is made of (`gather_images` only where rows have images); each name is also that of a task, and of a
+folder below `artifacts/`."""
 
 
 class RuntimeConfig(Section, Placement):

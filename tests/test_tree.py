@@ -55,6 +55,7 @@ def test_every_task_file_holds_the_task_of_its_name() -> None:
         [
             "detect_formats",
             "evaluate_model",
+            "gather_images",
             "ingest_sources",
             "measure_model",
             "pack_shards",

@@ -51,7 +51,12 @@ def detect(config: FormatsConfig, shard: ShardRef, records: Path, folder: Path) 
     write_arrow(folder / "examples.arrow", _table_of(examples))
     write_rejections(folder / "rejected.jsonl", rejections)
     formats = Counter(read.format for _, read in examples)
-    facts = {"source": shard.source, **verdict_of(reader.claims, formats)}
+    facts = {
+        "source": shard.source,
+        **verdict_of(reader.claims, formats),
+        "rows_with_images": reader.num_with_images,
+        "rows_with_image_files": reader.num_with_image_files,
+    }
     return StageOutcome(ledger=_ledger_of(len(table), examples, rejections), facts=facts)
 
 

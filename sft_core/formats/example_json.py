@@ -5,7 +5,7 @@ Conversation   {"messages", "completion_index", "tools", "chat_template_kwargs"}
 TokenExample   {"input_ids", "loss_mask"}
 """
 
-from sft_core.formats.dialects import Fields
+from sft_core.formats.images import Image
 from sft_core.formats.json_text import encode
 from sft_core.records import Conversation, Example, TextExample
 
@@ -33,9 +33,6 @@ def encode_example(example: Example, *, sort_keys: bool = False) -> bytes:
     return encode({"input_ids": example.input_ids, "loss_mask": example.loss_mask})
 
 
-def encode_images(fields: Fields) -> bytes | None:
-    """Write the row's images as a list, as they came; one image is a list of one, no image is None."""
-    images = fields.get("images", fields.get("image"))
-    if images is None or images == []:
-        return None
-    return encode(images if isinstance(images, list) else [images])
+def encode_images(images: list[Image]) -> bytes | None:
+    """Write the row's images as a list; None where it has none."""
+    return encode(images) if images else None

@@ -14,6 +14,7 @@ import hashlib
 from typing import Any
 
 from sft_core.formats.json_text import encode
+from sft_core.image_store import identity_of_images
 from sft_core.records import Conversation, Example, Message, TextExample, TokenExample
 
 
@@ -24,16 +25,16 @@ def example_id_of(example: bytes, images: bytes | None) -> int:
         example: Its JSON with sorted keys.
         images: The JSON of its images, or None.
     """
-    return _hash(example, images)
+    return _hash(example) ^ identity_of_images(images)
 
 
 def prompt_id_of(example: Example, images: bytes | None) -> int:
     """Identity of an example's prompt; of its content where it has none, else all such rows would be one."""
-    return _hash(_PROMPTS[type(example)](example), images)
+    return _hash(_PROMPTS[type(example)](example)) ^ identity_of_images(images)
 
 
-def _hash(content: bytes, images: bytes | None) -> int:
-    return int.from_bytes(hashlib.blake2b(content + b"\0" + (images or b""), digest_size=8).digest(), "big")
+def _hash(content: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(content + b"\0", digest_size=8).digest(), "big")
 
 
 def _prompt_of_text(example: TextExample) -> bytes:

@@ -10,6 +10,7 @@ from sft_core.formats.config import FormatsConfig
 from sft_core.formats.dialects import Fields
 from sft_core.formats.example_json import encode_example, encode_images
 from sft_core.formats.identity import example_id_of, prompt_id_of
+from sft_core.formats.images import place_images
 from sft_core.formats.json_text import TOO_DEEP, decode
 from sft_core.formats.rejection import RowRejectedError
 from sft_core.formats.split import split_of
@@ -30,13 +31,16 @@ class ReadRow(NamedTuple):
 
 
 class RowReader:
-    """Reads the rows of one shard, and counts by which columns they were told apart."""
+    """Reads the rows of one shard, and counts by which columns they were told apart, how many have images, and how
+    many name files of some."""
 
     def __init__(self, config: FormatsConfig, split: Split | None, transform: Transform | None = None) -> None:
         self.config = config
         self.split = split
         self.transform = transform
         self.claims: Counter[Claim] = Counter()
+        self.num_with_images = 0
+        self.num_with_image_files = 0
 
     def read(self, record: str) -> ReadRow | None:
         """Read a record; None if the user's transform leaves it out.
@@ -58,8 +62,10 @@ class RowReader:
     def _read(self, fields: Fields) -> ReadRow:
         claim, present = claim_row(fields, self.config)
         self.claims[claim] += 1
-        example = claim.dialect.convert(present)
-        images = encode_images(present)
+        example, shown = place_images(claim.dialect.convert(present), fields)
+        images = encode_images(shown)
+        self.num_with_images += bool(shown)
+        self.num_with_image_files += any(isinstance(image, str) for image in shown)
         written = encode_example(example)
         # only objects inside messages and tools can have their keys in another order
         canonical = encode_example(example, sort_keys=True) if isinstance(example, Conversation) else written

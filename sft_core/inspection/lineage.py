@@ -4,6 +4,8 @@ from.
 Manifests name what they were made from by key, so the way back needs nothing but the store:
 
     data set ──tokens──▶ token ids ──shard──▶ text ──shard──▶ examples ──content──▶ records in the ingest artifact
+
+Between text and examples lie the examples with their images gathered, where rows have some.
 """
 
 import itertools
@@ -43,6 +45,8 @@ class ShardLineage:
     """Of the artifacts that hold it, among those of the data set: shards that small files share have one number."""
     part: Part | None = None
     """Which of the rows in those artifacts are its own, and what its file calls them; None: all, as they are called."""
+    gathered: Path | None = None
+    """Where the images of its rows were gathered; None where none of them has any."""
 
     def own(self, table: pa.Table) -> pa.Table:
         """Of a stage's table, which has `row`, the rows of this shard, with the numbers that they have in its file."""
@@ -163,9 +167,13 @@ class _Folders:
         self._listed: dict[str, dict[str, Path]] = {}
         self._ingested: dict[str, tuple[Path, dict[str, Any]]] | None = None
 
-    def manifest(self, stage: str, key: str) -> Manifest:
+    def find(self, stage: str, key: str) -> Manifest | None:
         manifest = _read_manifest(self.folder(stage, key) / MANIFEST)
-        if manifest is None or manifest.ref.key != key:
+        return manifest if manifest is not None and manifest.ref.key == key else None
+
+    def manifest(self, stage: str, key: str) -> Manifest:
+        manifest = self.find(stage, key)
+        if manifest is None:
             raise RecipeError(
                 f"the artifact {stage} {key} is missing or damaged; prepare the recipe again to rebuild it"
             )
@@ -189,7 +197,9 @@ def _follow(folders: _Folders, key: str, number: int, named: list[dict[str, Any]
     """Follow the artifacts of one key; `named` is what the data set says of their shard, or of each part of it."""
     tokens = folders.manifest("tokenize_chats", key)
     rendered = folders.manifest("render_chats", tokens.payload["shard"])
-    examples = folders.manifest("detect_formats", rendered.payload["shard"])
+    gathered = folders.find("gather_images", rendered.payload["shard"])
+    examples_key = gathered.payload["shard"]["examples"] if gathered else rendered.payload["shard"]
+    examples = folders.manifest("detect_formats", examples_key)
     shard = examples.payload["shard"]
     records, described = folders.records(shard["content"])
     first = named[0] if named else {}
@@ -200,6 +210,7 @@ def _follow(folders: _Folders, key: str, number: int, named: list[dict[str, Any]
         formats=examples.facts.get("formats", {}),
         tokens=folders.folder("tokenize_chats", key),
         rendered=folders.folder("render_chats", rendered.ref.key),
+        gathered=folders.folder("gather_images", gathered.ref.key) if gathered else None,
         examples=folders.folder("detect_formats", examples.ref.key),
         records=records,
         number=number,

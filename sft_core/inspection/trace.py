@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sft_core.errors import RecipeError
+from sft_core.image_store import decode_images
 from sft_core.inspection.lineage import Lineage, ShardLineage, read_columns
 from sft_core.inspection.rows import INDEX_FILE, TEXT_FILE, take_rows
 
@@ -65,6 +66,8 @@ class RowTrace:
     fate: Fate
     split: str | None
     format: str | None
+    num_images: int | None
+    """Kept of the row; None where it has none, or was rejected for one."""
     is_rendered: bool
     num_tokens: int | None
     num_targets: int | None
@@ -182,6 +185,7 @@ def _trace(lineage: Lineage, number: int, row: int) -> RowTrace:
         fate=_fate(places, rejection),
         split=example.get("split"),
         format=example.get("format"),
+        num_images=_num_images(shard, row),
         is_rendered=bool(take_rows(shard, shard.rendered / TEXT_FILE, [row], ["row"])),
         num_tokens=counts.get("tokens"),
         num_targets=counts.get("targets"),
@@ -190,6 +194,13 @@ def _trace(lineage: Lineage, number: int, row: int) -> RowTrace:
         stage=rejection["stage"] if rejection else None,
         reason=rejection["reason"] if rejection else None,
     )
+
+
+def _num_images(shard: ShardLineage, row: int) -> int | None:
+    if shard.gathered is None:
+        return None
+    found = take_rows(shard, shard.gathered / "examples.arrow", [row], ["row", "images"]).get(row, {})
+    return len(decode_images(found.get("images"))) or None
 
 
 def _fate(places: tuple[Place, ...], rejection: dict[str, Any] | None) -> Fate:

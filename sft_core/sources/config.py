@@ -24,6 +24,10 @@ class SourceSpec(Section):
     columns: dict[str, str] = {}
     """Our name of a column → the file's name of it, for example `{prompt: question, completion: answer}`. Others are
     kept as they are."""
+    image_folder: str | None = Field(default=None, min_length=1)
+    """The folder that images are named in, and that their files may not leave (by `..`, an absolute path or a symbolic
+    link), relative to the working directory. By default that of the data file, but none for data of the Hub, of which
+    only data files are downloaded."""
     split: Literal["train", "eval"] | None = None
     """`eval` keeps the whole source out of training. Without it, `formats.eval_fraction` decides row by row."""
     fraction: float | None = Field(default=None, gt=0, le=1)

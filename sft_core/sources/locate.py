@@ -34,9 +34,16 @@ class LocatedSource:
         """The name in ledger and traces."""
         return self.spec.source_name
 
+    @property
+    def image_folders(self) -> dict[str, Path | None]:
+        """Name of a file → the folder in which its rows' images lie; None: there is none."""
+        chosen = Path(self.spec.image_folder).expanduser() if self.spec.image_folder else None
+        members = (member for piece in self.pieces for member in piece.members)
+        return {member.file: chosen or (None if self.commit else member.path.parent) for member in members}
+
     def fingerprint(self) -> dict[str, Any]:
-        """All but the paths."""
-        spec = self.spec.model_dump(exclude={"path", "name", "file_format", "transform"})
+        """All but the paths; images count by what they hold, where they are gathered."""
+        spec = self.spec.model_dump(exclude={"path", "name", "file_format", "transform", "image_folder"})
         return {**spec, "name": self.name, "transform": self.transform, "pieces": self.pieces}
 
 
@@ -45,7 +52,8 @@ def locate_sources(specs: tuple[SourceSpec, ...], digests: FileDigests) -> tuple
 
     Raises:
         DataError: if a path matches no file, a file is empty, or a source is seen to have no rows.
-        RecipeError: if a format cannot be told from a name, two sources share a name, or a transform does not exist.
+        RecipeError: if a format cannot be told from a name, two sources share a name, or a transform or a folder of
+            images does not exist.
     """
     names = [spec.source_name for spec in specs]
     for name in names:
@@ -56,6 +64,11 @@ def locate_sources(specs: tuple[SourceSpec, ...], digests: FileDigests) -> tuple
 
 def _locate(spec: SourceSpec, digests: FileDigests) -> LocatedSource:
     transform = locate_transform(spec.transform) if spec.transform else None
+    if spec.image_folder and not Path(spec.image_folder).expanduser().is_dir():
+        raise RecipeError(
+            f"sources: expected a folder at `image_folder` '{spec.image_folder}' of source '{spec.source_name}', found "
+            f"none (looked for {Path(spec.image_folder).expanduser().absolute()})"
+        )
     found = find_files(spec)
     for path in found.paths:
         if path.stat().st_size == 0:

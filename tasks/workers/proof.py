@@ -23,7 +23,7 @@ import sft_core
 from sft_core.errors import RecipeError
 from sft_core.fingerprint import digest
 
-LIBRARIES = ("datasets", "jinja2", "numpy", "orjson", "pyarrow", "tiktoken", "tokenizers", "transformers")
+LIBRARIES = ("datasets", "jinja2", "numpy", "orjson", "pillow", "pyarrow", "tiktoken", "tokenizers", "transformers")
 """Those that decide what shards hold."""
 
 

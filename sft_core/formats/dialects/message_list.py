@@ -1,8 +1,9 @@
 """Lists of chat messages: checked, and brought into one spelling, so that equal conversations are equal.
 
 A message keeps every key that a template may read, without Arrow's nulls; `content` is always there (null beside
-tool calls). Text parts are joined; a list of parts stays a list only if it has an image. Any role is let through,
-`developer` too: whether it exists is for the template to say.
+tool calls). Text parts are joined; a list of parts stays a list only if it has an image (which
+`sft_core.formats.images` takes out). Any role is let through, `developer` too: whether it exists is for the template to
+say.
 """
 
 from typing import Any

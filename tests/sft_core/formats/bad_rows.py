@@ -17,11 +17,18 @@ NON_FINITE = "a number is NaN or Infinity, which JSON does not have"
 NUL = "text holds the character U+0000 (NUL)"
 DEEP = "nested too deeply: more than about 250 levels"
 NOTHING_SAID = "a message in `messages` has neither `content` nor `tool_calls`"
+NO_IMAGE = "not a path, a data URL or an object with bytes"
+NO_BYTES = "an image is an object without `bytes` and `path`"
+AT_AN_ADDRESS = "an image is at a web address, and nothing is downloaded: give the path of a file, or the image itself"
 NO_ROLE = "a message in `messages` has no `role`"
 
 
 def chat(message: Any) -> dict[str, Any]:
     return {"messages": [USER, message]}
+
+
+def counts(images: str, places: str) -> str:
+    return f"the row has {images} in its column, and {places} for them in its messages"
 
 
 def calling(call: Any) -> dict[str, Any]:
@@ -283,5 +290,64 @@ KINDS: list[tuple[str, Any, str]] = [
     ("padding inside", tokens(attention_mask=[1, 0, 1]), "`attention_mask` has a hole"),
     # images
     ("half a pair in an image", '{"text": "a", "image": "\\ud800.jpg"}', SURROGATE),
-    ("NaN for an image", '{"text": "a", "images": [NaN]}', NON_FINITE),
+    ("NaN for an image", '{"text": "a", "images": [NaN]}', f"an image is NaN or Infinity, {NO_IMAGE}"),
+    ("null among images", {"text": "a", "images": ["a.jpg", None]}, f"an image is null, {NO_IMAGE}"),
+    ("images in lists", {"text": "a", "images": [["a.jpg"]]}, f"an image is a list, {NO_IMAGE}"),
+    ("a number for images", {"text": "a", "image": 7}, f"an image is a number, {NO_IMAGE}"),
+    ("an image of nothing", {"text": "a", "image": {"bytes": None, "path": None}}, NO_BYTES),
+    ("an object for an image", {"text": "a", "image": {"file": "a.jpg"}}, NO_BYTES),
+    (
+        "an image of numbers",
+        {"text": "a", "image": {"bytes": [255, 216]}},
+        "an image's `bytes` and `path` are not both text or null",
+    ),
+    ("a blank path", {"text": "a", "image": " "}, "an image's path is empty"),
+    ("a web address", {"text": "a", "images": ["https://example.org/a.jpg"]}, AT_AN_ADDRESS),
+    ("an address of a bucket", {"text": "a", "image": {"path": "s3://bucket/a.jpg"}}, AT_AN_ADDRESS),
+    (
+        "a web address in a part",
+        chat({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://example.org/a.jpg"}}]}),
+        AT_AN_ADDRESS,
+    ),
+    (
+        "a data URL of text",
+        {"text": "a", "image": "data:image/svg+xml,<svg/>"},
+        "an image is a data URL that is not base64",
+    ),
+    ("both columns", {"text": "a", "image": "a.jpg", "images": ["b.jpg"]}, "the row has both `image` and `images`"),
+    (
+        "two images in a part",
+        chat({"role": "user", "content": [{"type": "image", "image": "a.jpg", "url": "b.jpg"}]}),
+        "a part of `content` has more than one image",
+    ),
+    (
+        "more marks than images",
+        {"messages": [{"role": "user", "content": "<image><image>?"}, ANSWER], "images": ["a.jpg"]},
+        counts("1 image", "2 places"),
+    ),
+    (
+        "more images than parts",
+        {"messages": [{"role": "user", "content": [{"type": "image"}]}, ANSWER], "images": ["a.jpg", "b.jpg"]},
+        counts("2 images", "1 place"),
+    ),
+    (
+        "marks in an empty column",
+        {"messages": [{"role": "user", "content": "<image>?"}, ANSWER], "images": []},
+        counts("0 images", "1 place"),
+    ),
+    (
+        "marks in a null column",
+        {"prompt": [{"role": "user", "content": "<image>?"}], "completion": [ANSWER], "image": None},
+        counts("0 images", "1 place"),
+    ),
+    (
+        "a part without an image",
+        chat({"role": "user", "content": [{"type": "image"}]}),
+        counts("0 images", "1 place"),
+    ),
+    (
+        "an image that nobody shows",
+        {"messages": [{"role": "system", "content": "a"}, ANSWER], "image": "a.jpg"},
+        "the row has images, but no mark for them and no text of a user to show them before",
+    ),
 ]
