@@ -18,8 +18,9 @@ from sft_core.answering.measures import measure
 from sft_core.answering.processes import gathered, on_first, rank_and_count, share_of
 from sft_core.answering.prompts import Prompts, excess
 from sft_core.answering.scoring import Scoring
-from sft_core.answering.shown import Asked, ImageReader
+from sft_core.answering.shown import Asked, cut_left
 from sft_core.errors import RecipeError
+from sft_core.image_places import ImageReader
 from sft_core.image_store import ImageRef
 from sft_core.modeling.pixels import PixelMaker
 
@@ -126,11 +127,11 @@ class Answering:
     def _asked(self, model: "PreTrainedModel", setting: Setting) -> list[Asked]:
         max_positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         too_many = excess(self.prompts.prompt_ids, max_positions, setting.max_new_tokens)
-        whole = zip(self.prompts.prompt_ids, self.prompts.images, too_many, strict=True)
         reader = self._reader()
-        return [
-            reader.cut(ids, images, cut) if reader and cut else Asked(ids[cut:], images) for ids, images, cut in whole
-        ]
+        whole = [Asked(*parts) for parts in zip(self.prompts.prompt_ids, self.prompts.images, strict=True)]
+        if reader is None:
+            return [Asked(one.ids[cut:], one.images) for one, cut in zip(whole, too_many, strict=True)]
+        return [cut_left(reader, one, cut) if cut else one for one, cut in zip(whole, too_many, strict=True)]
 
     def _reader(self) -> ImageReader | None:
         has_images = self.pixels is not None and any(self.prompts.images)

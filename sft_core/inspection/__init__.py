@@ -10,7 +10,7 @@ rejected or left out, and nothing else; every token of a row is shown as what th
 from sft_core.inspection.display import Gap, harmless, label, shortened
 from sft_core.inspection.figures import Figures, SourceFigures, figures_of
 from sft_core.inspection.lineage import Lineage, ShardLineage, find_artifact, find_dataset, lineage_of
-from sft_core.inspection.pieces import TokenPiece
+from sft_core.inspection.pieces import ImagePiece, Piece, TokenPiece, name_of
 from sft_core.inspection.report import REPORT_FILE, SUMMARY_FILE, write_report
 from sft_core.inspection.rows import (
     RowTable,
@@ -28,7 +28,9 @@ __all__ = [
     "SUMMARY_FILE",
     "Figures",
     "Gap",
+    "ImagePiece",
     "Lineage",
+    "Piece",
     "Place",
     "RowTable",
     "RowTrace",
@@ -44,6 +46,7 @@ __all__ = [
     "harmless",
     "label",
     "lineage_of",
+    "name_of",
     "named_rows",
     "random_rows",
     "shortened",

@@ -8,8 +8,9 @@ import torch
 
 from sft_core.answering import AnsweringConfig, Prompts, Scoring
 from sft_core.answering.answer import Answering
-from sft_core.answering.shown import ImageReader
+from sft_core.answering.shown import Asked, cut_left
 from sft_core.errors import RecipeError
+from sft_core.image_places import ImageReader
 from tests.vision_families import FAMILIES
 from tests.vision_models import SIZES, Seeing, seeing
 
@@ -92,7 +93,7 @@ def test_a_cut_never_leaves_a_part_of_an_image(asked: tuple[Seeing, Prompts]) ->
     places = reader.places(ids, images)
     counts = []
     for num_tokens in range(len(ids) - 4):
-        cut = reader.cut(ids, images, num_tokens)
+        cut = cut_left(reader, Asked(ids, images), num_tokens)
         assert cut.ids == ids[len(ids) - len(cut.ids) :]
         assert len(cut.ids) <= len(ids) - num_tokens
         start = len(ids) - len(cut.ids)
