@@ -14,7 +14,6 @@ from sft_core.formats import Verdict
 from sft_core.gates import check_gates, check_rows_left, measure_gates
 from sft_core.inputs import locate_inputs
 from sft_core.ledger import Ledger
-from sft_core.processor import locate_processor
 from sft_core.recipe import Recipe
 from tasks.accounts import ShardFiles, audit_of, check_sources, ledger_of, rejections_of
 from tasks.caching import executed_or_cached, stage_folders, stage_keys
@@ -87,7 +86,6 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     store = open_store(recipe.runtime)
     digests = file_digests(store)
     inputs = locate_inputs(recipe, digests)
-    processor = locate_processor(inputs.tokenizer, digests)
     with preparation(STAGES):
         with shard_workers(recipe.runtime) as workers:
             here: dict[str, Any] = {"store": store, "workers": workers}
@@ -96,18 +94,30 @@ def prepare_data(recipe: Recipe) -> PreparedData:
             files, repeats = ShardFiles.of(shards), [shard.repeat for shard in shards]
             records = detect_formats(recipe.formats, shards, **here)
             check_sources(store, records, files)
-            named = shards_with_images(store, inputs.sources, shards, records, processor, digests)
+            named = shards_with_images(store, inputs.sources, shards, records, inputs.processor, digests)
             gathered = gather_images(recipe.images, named, **here) if named else []
             examples = with_images(records, named, gathered)
             check_sources(store, examples, files)
-            rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, examples, **here)
-            tokens = tokenize_chats(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
+            # a run of texts alone hangs on no processor, whatever else the model could see
+            processor = inputs.processor if named else None
+            rendered = render_chats(
+                recipe.chat, inputs.template, inputs.tokenizer, examples, processor=processor, **here
+            )
+            tokens = tokenize_chats(
+                recipe.tokens,
+                recipe.row_limits,
+                inputs.tokenizer,
+                rendered,
+                image_limits=recipe.image_row_limits if processor else None,
+                processor=processor,
+                **here,
+            )
 
         check_rows_left(recipe.needed_split, ledger_of(store, tokens), rejections_of(store, tokens, files))
         dataset = pack_shards(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
         has_other_template = replaces_own_template(inputs.template, inputs.tokenizer)
         gates = measure_gates(recipe.gates, audit_of(store, tokens, files), has_other_template)
-        report = report_data(recipe.name, dataset, inputs.tokenizer, gates, inputs.processor, store=store)
+        report = report_data(recipe.name, dataset, inputs.tokenizer, gates, processor, store=store)
         show_data(recipe.name, store, report)
         check_gates(gates, report_file(store, report))
 

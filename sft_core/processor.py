@@ -12,8 +12,10 @@ The processor's class is used without its videos: these would need torchvision, 
 
 import functools
 import importlib.metadata
+import re
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,6 +54,43 @@ class ProcessorRef(BaseModel):
         return {"content": self.content_digest, "tokenizer": self.tokenizer, **versions}
 
 
+@dataclass(frozen=True, slots=True)
+class ImageTokens:
+    """What stands for images in texts, for processes that have not loaded the processor."""
+
+    processor: ProcessorRef
+    placeholder: str
+    """What a template writes for an image, once."""
+    ids: tuple[int, ...]
+    """At whose places the model puts what it sees."""
+    spellings: tuple[str, ...]
+    """Of the placeholder and of all `ids`: what data must not be able to forge."""
+
+    def places(self, text: str, literals: Sequence[int]) -> list[int]:
+        """Where each placeholder of a text begins, but for what the data spells.
+
+        Args:
+            text: Before its placeholders are expanded.
+            literals: Flat [start, end) pairs of characters of what the data spells.
+        """
+        spelled = list(zip(literals[::2], literals[1::2], strict=True))
+        found = (match.span() for match in re.finditer(re.escape(self.placeholder), text))
+        return [start for start, end in found if not any(a < end and start < b for a, b in spelled)]
+
+    def vision(self) -> "VisionProcessor":
+        """Load the processor itself."""
+        return load_processor(self.processor)
+
+
+class Expansion(NamedTuple):
+    """What stands in the text for the images of one row."""
+
+    texts: tuple[str, ...]
+    """[images] in place of each placeholder."""
+    num_image_tokens: int
+    """Tokens in all of them that are one of `image_token_ids`."""
+
+
 class Pixels(NamedTuple):
     """What a model sees of the images of some documents."""
 
@@ -86,7 +125,8 @@ class VisionProcessor:
         """The ids at whose places the model puts what it sees."""
         self.token_types = tuple(name for name in TOKEN_TYPES if name in processor.model_input_names)
         """Those of `TOKEN_TYPES` that the model takes."""
-        self._expansions = functools.lru_cache(maxsize=1 << 14)(self._ask_expansions)
+        self.expansion = functools.lru_cache(maxsize=1 << 14)(self._ask_expansion)
+        """The sizes of a row's images, a tuple → what stands in the text for them."""
 
     def expansions(self, sizes: Sequence[Size]) -> tuple[str, ...]:
         """What stands in the text for each image of a row.
@@ -94,14 +134,23 @@ class VisionProcessor:
         Args:
             sizes: Of all images of the row, in order: some models show one image larger than each of several.
         """
-        return self._expansions(tuple(sizes))
+        return self.expansion(tuple(sizes)).texts
 
-    def _ask_expansions(self, sizes: tuple[Size, ...]) -> tuple[str, ...]:
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """Of the placeholder and of all `image_token_ids`, as the tokenizer writes them."""
+        names = self._processor.tokenizer.convert_ids_to_tokens(list(self.image_token_ids))
+        return tuple(dict.fromkeys([self.image_token, *names]))
+
+    def _ask_expansion(self, sizes: tuple[Size, ...]) -> Expansion:
         from PIL import Image
 
         images = [Image.new("RGB", (width, height)) for height, width in sizes]
-        (places,) = self._ask([images])["text_replacement_offsets"]
-        return tuple(place["replacement"] for place in places)
+        made = self._ask([images])
+        (places,), (ids,) = made["text_replacement_offsets"], made["input_ids"]
+        return Expansion(
+            tuple(place["replacement"] for place in places), sum(token in self.image_token_ids for token in ids)
+        )
 
     def pixels(self, documents: Sequence[Sequence["Image"]]) -> Pixels:
         """Make what the model sees.
@@ -119,6 +168,16 @@ class VisionProcessor:
         return self._processor(
             images=documents, text=texts, add_special_tokens=False, return_text_replacement_offsets=True, **options
         )
+
+
+def image_tokens_of(ref: ProcessorRef) -> ImageTokens:
+    """Load a processor, and take what texts need of it.
+
+    Raises:
+        RecipeError: as `load_processor`.
+    """
+    vision = load_processor(ref)
+    return ImageTokens(ref, vision.image_token, vision.image_token_ids, vision.spellings)
 
 
 def load_processor(ref: ProcessorRef) -> VisionProcessor:

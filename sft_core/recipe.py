@@ -95,3 +95,9 @@ class Recipe(Section):
             split: None if cuts_itself and packing.packs(split) else self.tokens.max_length
             for split in ("train", "eval")
         }
+
+    @property
+    def image_row_limits(self) -> dict[str, int | None]:
+        """The same of rows with images."""
+        longest = self.tokens.max_length_with_images
+        return {split: limit if self.packing.packs(split) else longest for split, limit in self.row_limits.items()}

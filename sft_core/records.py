@@ -81,7 +81,9 @@ TOKENS = pa.schema(
         pa.field("loss_weights", pa.list_(pa.float32())),
         pa.field("prompt_ids", pa.list_(pa.int32())),
         pa.field("reference", pa.large_string()),
+        # those that the row still has after the cut, and those of the prompt, which is not cut
         _IMAGES,
+        pa.field("prompt_images", pa.large_string()),
     ]
 )
 

@@ -40,8 +40,15 @@ TOKENIZER_FILES = [
     "vocab.txt",
     "tokenizer.model",
     "*.jinja",
-    "config.json",
+    "chat_template.json",
 ]
+_ALSO_DOWNLOADED = [
+    "config.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+]
+"""What lies with a tokenizer and is part of another identity: the model's, the processor's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +133,8 @@ def locate_tokenizer(config: ModelConfig, digests: FileDigests) -> TokenizerRef:
         commit = resolve_commit(
             config.tokenizer_path, config.tokenizer_revision if config.tokenizer else config.revision
         )
-        folder = download_snapshot(config.tokenizer_path, commit, TOKENIZER_FILES)
-    files = sorted({file for pattern in TOKENIZER_FILES[:-1] for file in folder.glob(pattern)})
+        folder = download_snapshot(config.tokenizer_path, commit, [*TOKENIZER_FILES, *_ALSO_DOWNLOADED])
+    files = sorted({file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)})
     if not files:
         raise RecipeError(f"model.tokenizer: expected a tokenizer (tokenizer.json) in '{folder}', found none")
     return TokenizerRef(

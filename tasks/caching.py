@@ -67,7 +67,7 @@ def artifact_task(
 
         @functools.wraps(write)
         def build(*args: Any, **kwargs: Any) -> ArtifactRef:
-            inputs = inputs_only.bind(*args, **kwargs).arguments
+            inputs = _bound(inputs_only, *args, **kwargs)
             store: ArtifactStore = inputs["store"]
             plan = stage.plan(inputs)
             if store.find(plan.ref) is None:
@@ -112,7 +112,7 @@ def sharded_task(
 
         @functools.wraps(work_on)
         def build(*args: Any, **kwargs: Any) -> list[ArtifactRef]:
-            inputs = inputs_only.bind(*args, **kwargs).arguments
+            inputs = _bound(inputs_only, *args, **kwargs)
             workers: ShardWorkers = inputs.pop("workers")
             store: ArtifactStore = inputs["store"]
             planned = list(zip(inputs[shard], stage.plans(inputs), strict=True))
@@ -130,6 +130,13 @@ def sharded_task(
         return cast(ShardedTask, _as_task(build, stage, inputs_only))
 
     return decorate
+
+
+def _bound(signature: inspect.Signature, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """All inputs by name, with the defaults of those that are left out, as Prefect asks the policy about them."""
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return dict(bound.arguments)
 
 
 def _as_task(build: Callable[..., Any], stage: "Stage", signature: inspect.Signature) -> Task[..., Any]:

@@ -10,6 +10,7 @@ from sft_core.chat.config import ChatConfig
 from sft_core.chat.template import ChatTemplate
 from sft_core.errors import RecipeError
 from sft_core.hub import download_snapshot, looks_like_repo, resolve_commit
+from sft_core.processor import ImageTokens
 from sft_core.tokenizer import TokenizerRef, load_tokenizer
 
 BUNDLED = Path(__file__).parent / "templates"
@@ -97,14 +98,25 @@ def _find_template(folder: Path) -> str | None:
     return None
 
 
-def chat_template_of(config: ChatConfig, template: TemplateRef, tokenizer: TokenizerRef) -> ChatTemplate | None:
-    """Bring the template together with the special tokens of the tokenizer; None if there is no template."""
+def chat_template_of(
+    config: ChatConfig, template: TemplateRef, tokenizer: TokenizerRef, image_tokens: ImageTokens | None = None
+) -> ChatTemplate | None:
+    """Bring the template together with the special tokens of the tokenizer; None if there is no template.
+
+    Args:
+        config: The `chat` section.
+        template: The recipe's.
+        tokenizer: May have one of its own; so may the processor beside it.
+        image_tokens: What stands for images, where the run has any; not all tokenizers call it special.
+    """
     loaded = load_tokenizer(tokenizer)
-    source = template.source or _default_variant(loaded.chat_template)
+    source = template.source or _find_template(tokenizer.folder) or _default_variant(loaded.chat_template)
     if source is None:
         return None
     tokens = {name: str(token) for name, token in loaded.special_tokens_map.items() if isinstance(token, str)}
-    specials = sorted({token.content for token in loaded.added_tokens_decoder.values() if token.special})
+    of_images = image_tokens.spellings if image_tokens else ()
+    special = (token.content for token in loaded.added_tokens_decoder.values() if token.special)
+    specials = sorted({*special, *of_images})
     return ChatTemplate(source, tuple(sorted(tokens.items())), config.template_date, tuple(specials))
 
 

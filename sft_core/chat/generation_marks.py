@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from sft_core.chat.contents import words_said
 from sft_core.chat.grammar import ASSISTANT
 from sft_core.chat.layout import words_of
 from sft_core.chat.template import Span, TemplateRefusedError
@@ -42,6 +43,8 @@ def marked_turns(marked: Sequence[Span], text: str, messages: Sequence[Message])
 def _has_words_in(message: Message, said: str) -> bool:
     """Whether a span holds the last words of a message, or one of its thoughts; calls of tools are not looked for."""
     content = message.get("content")
+    if isinstance(content, list):
+        content = next(filter(None, (words_said([part]) for part in reversed(content))), None)
     if not isinstance(content, str) or message.get("tool_calls"):
         return True
     whole = content.strip()

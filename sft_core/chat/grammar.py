@@ -2,17 +2,32 @@
 
 A conversation of plain contents is predicted from the layout of its roles. Where the prediction is the rendering,
 character for character, the place of every content and every turn in it is known: nothing is guessed, and nothing has
-to be rendered again.
+to be rendered again. A content in parts is predicted as the text that its parts make, with what the template writes for
+an image.
 """
 
 import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import orjson
 
-from sft_core.chat.layout import Layout, Turn, close_in, layout_of, probe, spacious_probe, start_in, tail
+from sft_core.chat.contents import flattened, in_parts
+from sft_core.chat.layout import (
+    Layout,
+    Turn,
+    close_in,
+    layout_of,
+    mark,
+    probe,
+    spacious_probe,
+    split_at_marks,
+    start_in,
+    tail,
+)
 from sft_core.chat.template import ChatTemplate, Span, TemplateRefusedError
 from sft_core.records import Conversation, Message
 
@@ -63,6 +78,8 @@ class Grammar:
         Raises:
             TemplateRefusedError: if the template does.
         """
+        if self.reads_only_parts:
+            messages = [{**message, "content": in_parts(message.get("content"))} for message in messages]
         text, _ = self.template.render(
             messages,
             add_generation_prompt=add_generation_prompt,
@@ -73,19 +90,51 @@ class Grammar:
 
     def fit(self, conversation: Conversation, text: str) -> "Fit | None":
         """Predict a rendering; None if the prediction is not the text."""
-        if not all(map(self._is_plain, conversation.messages)):
+        contents = [self._plain_content(message) for message in conversation.messages]
+        if None in contents:
             return None
         shape = Shape.of(conversation, tuple([message["role"] for message in conversation.messages]))
         layout = self.layout(shape)
         if layout is None:
             return None
-        pieces = layout.pieces([message["content"] for message in conversation.messages])
+        pieces = layout.pieces([content or "" for content in contents])
         return Fit(self, shape, layout, pieces, text) if "".join(pieces) == text else None
 
-    def _is_plain(self, message: Message) -> bool:
-        """Whether a message has one text, and nothing else that the template could do anything with."""
+    def _plain_content(self, message: Message) -> str | None:
+        """The content as one text; None if the message has anything else that the template could do something with."""
         more = message.keys() - _PLAIN
-        return isinstance(message.get("content"), str) and not (more and self._reads_any(frozenset(more)))
+        if more and self._reads_any(frozenset(more)):
+            return None
+        content = message.get("content")
+        return content if isinstance(content, str) else flattened(content, self.image)
+
+    @cached_property
+    def reads_parts(self) -> bool:
+        """Whether a content in parts is written, and nothing else of it."""
+        return self._writes([{"type": "text", "text": mark(0), "no_such_key": mark(1)}]) == [0]
+
+    @cached_property
+    def reads_only_parts(self) -> bool:
+        """Whether a content in parts is written, and a text is not."""
+        return self.reads_parts and self._writes(mark(0)) != [0]
+
+    @cached_property
+    def image(self) -> str | None:
+        """What the template writes for an image between two texts; None if it writes images elsewhere, or refuses."""
+        before, after = ({"type": "text", "text": mark(index)} for index in (0, 1))
+        shown = [{"role": "user", "content": [before, {"type": "image"}, after]}]
+        try:
+            literals, marks = split_at_marks(self.template.render(shown)[0])
+        except TemplateRefusedError:
+            return None
+        return literals[1] if marks == [0, 1] and self.reads_parts else None
+
+    def _writes(self, content: Any) -> list[int]:
+        """The marks of a content that the template writes."""
+        try:
+            return split_at_marks(self.template.render([{"role": "user", "content": content}])[0])[1]
+        except TemplateRefusedError:
+            return []
 
     def usual_turn(self, setting: Conversation, *, is_last: bool) -> tuple[Turn, str] | None:
         """The assistant's turn in the plainest conversation, as the last one or as one before; and all that follows

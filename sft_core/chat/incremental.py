@@ -6,7 +6,9 @@ empty thinking block, an end token of the whole) or to promise in the generation
 """
 
 from collections.abc import Iterator
+from typing import Any
 
+from sft_core.chat.contents import has_images, words_said
 from sft_core.chat.grammar import ASSISTANT, Grammar
 from sft_core.chat.layout import Turn, mark, split_at_marks, without_line_break, words_of
 from sft_core.chat.template import Span, TemplateRefusedError
@@ -34,7 +36,8 @@ def incremental_span(grammar: Grammar, conversation: Conversation, text: str, in
 def holds_words(said: str, message: Message) -> bool:
     """Whether a text holds the content of a message, up to tags and white space."""
     content = message.get("content")
-    return not isinstance(content, str) or all(words in said for words in words_of(content))
+    texts = [words_said([part]) for part in content] if isinstance(content, list) else [words_said(content)]
+    return all(words in said for text in texts if text for words in words_of(text))
 
 
 def _spoken(grammar: Grammar, conversation: Conversation, text: str, index: int) -> Span | None:
@@ -93,11 +96,19 @@ def shared_length(text: str, other: str) -> int:
 def _written(grammar: Grammar, conversation: Conversation, text: str, index: int) -> Span | None:
     """Anybody else's turn: its content, found by a mark in its place, and the end."""
     messages = list(conversation.messages)
-    if not isinstance(messages[index].get("content"), str):
-        return None
-    messages[index] = {**messages[index], "content": mark(index)}
-    literals, marks = split_at_marks(grammar.render(conversation, messages))
-    if marks != [index] or not (text.startswith(literals[0]) and text.endswith(literals[1])):
-        return None
-    close = grammar.close(conversation, messages, literals[1], index)
-    return None if close is None else (len(literals[0]), len(text) - len(literals[1]) + len(close))
+    for content in _marked(messages[index].get("content"), mark(index)):
+        messages[index] = {**messages[index], "content": content}
+        literals, marks = split_at_marks(grammar.render(conversation, messages))
+        if marks == [index] and text.startswith(literals[0]) and text.endswith(literals[1]):
+            close = grammar.close(conversation, messages, literals[1], index)
+            return None if close is None else (len(literals[0]), len(text) - len(literals[1]) + len(close))
+    return None
+
+
+def _marked(content: Any, mark: str) -> Iterator[Any]:
+    """What can stand for a content. Some templates write another header before an image: then the turn is told from
+    behind the first one, which is no target in any case."""
+    if words_said(content) is not None:
+        yield mark
+        if has_images(content[:1]):
+            yield [content[0], {"type": "text", "text": mark}]

@@ -4,15 +4,14 @@ Most templates read texts, those of vision models parts, some both. A template t
 list as Python prints it, or nothing at all.
 """
 
-import functools
 from typing import Any
 
+from sft_core.chat.contents import in_parts
 from sft_core.chat.grammar import Grammar
-from sft_core.chat.layout import mark, split_at_marks
 from sft_core.chat.template import TemplateRefusedError
-from sft_core.records import Conversation, Message
+from sft_core.records import Message
 
-UNREADABLE = "a message has parts that are no text, and the chat template reads only text"
+UNREADABLE = "a message has parts that are no text (images), and the chat template reads only text"
 
 
 def with_readable_contents(grammar: Grammar, messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -21,16 +20,11 @@ def with_readable_contents(grammar: Grammar, messages: tuple[Message, ...]) -> t
     Raises:
         TemplateRefusedError: if there are parts that are no text (images), and the template does not read parts.
     """
-    reads_parts = _reads(grammar, in_parts=True)
-    if reads_parts and not _reads(grammar, in_parts=False):
-        return tuple({**message, "content": _in_parts(message.get("content"))} for message in messages)
-    if reads_parts or all(not isinstance(message.get("content"), list) for message in messages):
+    if grammar.reads_only_parts:
+        return tuple({**message, "content": in_parts(message.get("content"))} for message in messages)
+    if grammar.reads_parts or all(not isinstance(message.get("content"), list) for message in messages):
         return messages
     return tuple({**message, "content": _joined(message.get("content"))} for message in messages)
-
-
-def _in_parts(content: Any) -> Any:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _joined(content: Any) -> Any:
@@ -41,14 +35,3 @@ def _joined(content: Any) -> Any:
     if len(texts) < len(parts):
         raise TemplateRefusedError(UNREADABLE)
     return "".join(texts)
-
-
-@functools.lru_cache(maxsize=32)
-def _reads(grammar: Grammar, *, in_parts: bool) -> bool:
-    """Whether a content in this form is written, and nothing else of it."""
-    content = [{"type": "text", "text": mark(0), "no_such_key": mark(1)}] if in_parts else mark(0)
-    try:
-        rendered = grammar.render(Conversation(()), [{"role": "user", "content": content}])
-    except TemplateRefusedError:
-        return False
-    return split_at_marks(rendered)[1] == [0]

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 
 from sft_core.chat.config import ChatConfig
 from sft_core.chat.rows import RenderedRow, RowRenderer
 from sft_core.chat.template import ChatTemplate, TemplateRefusedError
 from sft_core.ledger import Ledger, Rejection, count_reasons, read_rejections, write_rejections
+from sft_core.processor import ImageTokens
 from sft_core.records import RENDERED, StageOutcome
 from sft_core.tables import read_table, write_arrow
 
@@ -15,7 +17,14 @@ STAGE = "render_chats"
 
 
 def render(
-    config: ChatConfig, template: ChatTemplate | None, source: str, examples: Path, ledger: Ledger, folder: Path
+    config: ChatConfig,
+    template: ChatTemplate | None,
+    source: str,
+    examples: Path,
+    ledger: Ledger,
+    folder: Path,
+    *,
+    image_tokens: ImageTokens | None = None,
 ) -> StageOutcome:
     """Read a shard's examples; write `rendered.arrow` and `rejected.jsonl` into `folder`.
 
@@ -26,19 +35,22 @@ def render(
         examples: Folder with `examples.arrow` and the `rejected.jsonl` so far.
         ledger: The shard's ledger so far.
         folder: Where to write.
+        image_tokens: What stands for images; None where the run has none, or the model sees none.
 
     Raises:
         RecipeError: if there are conversations but no template.
     """
     table = read_table(examples / "examples.arrow")
-    renderer = RowRenderer(config, template, source)
+    renderer = RowRenderer(config, template, source, image_tokens)
     rendered: list[RenderedRow] = []
     kept: list[int] = []
     rejected: dict[int, str] = {}
     splits = table["split"].to_pylist()
-    for index, (example, split) in enumerate(zip(table["example"].to_pylist(), splits, strict=True)):
+    columns = (table["example"].to_pylist(), splits, table["images"].to_pylist())
+    for index, (example, split, images) in enumerate(zip(*columns, strict=True)):
         try:
-            rendered.append(renderer.render(example, is_held_out=split == "eval"))
+            num_images = len(orjson.loads(images)) if images else 0
+            rendered.append(renderer.render(example, is_held_out=split == "eval", num_images=num_images))
             kept.append(index)
         except TemplateRefusedError as error:
             rejected[index] = str(error)

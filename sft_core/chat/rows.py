@@ -5,14 +5,20 @@ from typing import Any, NamedTuple
 import orjson
 
 from sft_core.chat.config import ChatConfig
+from sft_core.chat.contents import has_images, words_said
 from sft_core.chat.grammar import ASSISTANT, Grammar, grammar_of
+from sft_core.chat.images import check_placeholders, with_placeholders
 from sft_core.chat.literals import SpecialTexts, special_texts_of
 from sft_core.chat.parts import with_readable_contents
 from sft_core.chat.spans import Rendering, WeightedSpan, completion_span, intersect, turn_spans
 from sft_core.chat.template import ChatTemplate, TemplateRefusedError
 from sft_core.chat.turns import turn_weights
 from sft_core.errors import RecipeError
+from sft_core.processor import ImageTokens
 from sft_core.records import Conversation, TextExample
+
+SEES_NOTHING = "the row has images, and no image processor lies with the model's tokenizer"
+IDS_AND_IMAGES = "the row came as token ids, in which its images cannot be placed"
 
 
 class RenderedRow(NamedTuple):
@@ -32,34 +38,55 @@ class RenderedRow(NamedTuple):
 class RowRenderer:
     """Renders the rows of one source."""
 
-    def __init__(self, config: ChatConfig, template: ChatTemplate | None, source: str) -> None:
+    def __init__(
+        self,
+        config: ChatConfig,
+        template: ChatTemplate | None,
+        source: str,
+        image_tokens: ImageTokens | None = None,
+    ) -> None:
         self._config = config
         self._source = source
+        self._image_tokens = image_tokens
         self._grammar = grammar_of(template) if template else None
         self._specials = special_texts_of(template.special_texts) if template else None
 
-    def render(self, example: str, *, is_held_out: bool) -> RenderedRow:
+    def render(self, example: str, *, is_held_out: bool, num_images: int = 0) -> RenderedRow:
         """Render an example, given as JSON.
 
         Raises:
-            TemplateRefusedError: if the row has not what the loss should look at, or it cannot be told exactly.
+            TemplateRefusedError: if the row has not what the loss should look at, or it cannot be told exactly; if its
+                images cannot be placed in its text.
             RecipeError: if it is a conversation and there is no template.
         """
         fields = orjson.loads(example)
+        if num_images and self._image_tokens is None:
+            raise TemplateRefusedError(SEES_NOTHING)
         if "input_ids" in fields:
+            if num_images:
+                raise TemplateRefusedError(IDS_AND_IMAGES)
             return RenderedRow("", [], input_ids=fields["input_ids"], loss_mask=fields["loss_mask"])
         if "messages" not in fields:
-            return _render_text(self._config, TextExample(**fields), is_held_out)
+            text = TextExample(**fields)
+            if self._image_tokens:
+                written = self._grammar.image if self._grammar else None
+                text = with_placeholders(text, num_images, self._image_tokens, written)
+            return _render_text(self._config, text, is_held_out, self._image_tokens)
         if self._grammar is None:
             raise RecipeError(
                 f"source '{self._source}' holds conversations, but the tokenizer has no chat template; set "
                 "chat.chat_template_path to a .jinja file or to the bundled 'chatml'"
             )
         specials = self._specials if self._specials and self._specials.in_json.search(example) else None
-        return _render_conversation(self._config, self._grammar, specials, fields, is_held_out)
+        row = _render_conversation(self._config, self._grammar, specials, fields, is_held_out)
+        if self._image_tokens:
+            check_placeholders(row.text, row.literals or [], num_images, self._image_tokens)
+        return row
 
 
-def _render_text(config: ChatConfig, example: TextExample, is_held_out: bool) -> RenderedRow:
+def _render_text(
+    config: ChatConfig, example: TextExample, is_held_out: bool, image_tokens: ImageTokens | None
+) -> RenderedRow:
     """Join prompt and completion; the supervised span is the completion, or all of it."""
     if config.masks_turns:
         name = "assistant_only_loss" if config.assistant_only_loss else "train_on"
@@ -68,7 +95,9 @@ def _render_text(config: ChatConfig, example: TextExample, is_held_out: bool) ->
         raise TemplateRefusedError("`completion_only_loss` needs a prompt and a completion, and the row has one text")
     text = example.prompt + example.completion
     start = 0 if config.completion_only_loss is False else len(example.prompt)
-    question = (example.prompt, example.completion) if is_held_out and example.prompt else (None, None)
+    answers_in_words = image_tokens is None or image_tokens.placeholder not in example.completion
+    is_asked = is_held_out and example.prompt and answers_in_words
+    question = (example.prompt, example.completion) if is_asked else (None, None)
     return RenderedRow(text, [start, len(text)], wants_special_tokens=True, prompt=question[0], reference=question[1])
 
 
@@ -113,6 +142,7 @@ def _weighted_spans(config: ChatConfig, rendering: Rendering) -> list[WeightedSp
 def _question_and_answer(rendering: Rendering) -> tuple[str, str] | tuple[None, None]:
     """The conversation as it stands before its last answer, and that answer, where it ends with one."""
     *before, last = rendering.conversation.messages
-    if last["role"] != ASSISTANT or not before or not isinstance(last.get("content"), str):
+    answer = words_said(last.get("content"))
+    if last["role"] != ASSISTANT or not before or answer is None or has_images(last["content"]):
         return None, None
-    return rendering.prompt(len(before)), last["content"]
+    return rendering.prompt(len(before)), answer

@@ -1,12 +1,12 @@
 """The blocks of one output file: from the order in which the shards were read to the order of the plan, a batch at a
 time."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sft_core.block_plan import BlockPlan, IntArray, offsets_of, ranges
 from sft_core.shards.columns import Columns
@@ -34,7 +34,7 @@ class Batch:
         if "loss_weights" in values:
             arrays["loss_weights"] = _lists(values["loss_weights"], plan.tokens_per_block)
         if self.columns.image_bytes is not None:
-            arrays["images"] = _texts(values["images"], self.columns.image_bytes[plan.row])
+            arrays["images"] = _lists_of_images(values["images"], self.columns.image_bytes[plan.row], plan)
         return pa.record_batch(arrays, schema=self.columns.schema)
 
 
@@ -78,8 +78,18 @@ def _lists(values: npt.NDArray[np.generic], lengths: IntArray) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets_of(lengths).astype(np.int32)), pa.array(values))
 
 
-def _texts(values: npt.NDArray[np.uint8], lengths: IntArray) -> pa.Array:
-    """Texts by their bytes; null where there are none."""
-    buffers = [None, pa.py_buffer(offsets_of(lengths)), pa.py_buffer(values)]
-    texts = pa.Array.from_buffers(pa.large_string(), len(lengths), buffers)
-    return pc.if_else(pa.array(lengths > 0), texts, None)
+def _lists_of_images(values: npt.NDArray[np.uint8], lengths: IntArray, plan: BlockPlan) -> pa.Array:
+    """[blocks] the lists of images of all sequences as one list; null where none has any.
+
+    Args:
+        values: The bytes of the pieces' lists, one behind the other.
+        lengths: [pieces] bytes of each; 0 where a piece has no images.
+        plan: Of these blocks, whose sequences are pieces.
+    """
+    offsets, content = offsets_of(lengths), values.tobytes()
+    lists: list[bytes | None] = [None] * plan.num_blocks
+    for block in np.flatnonzero(np.diff(offsets[plan.block_offsets])).tolist():
+        edges = offsets[plan.block_offsets[block] : plan.block_offsets[block + 1] + 1].tolist()
+        own = (content[start:end] or b"[]" for start, end in itertools.pairwise(edges))
+        lists[block] = b"[%s]" % b",".join(own)
+    return pa.array(lists, pa.large_binary()).cast(pa.large_string())

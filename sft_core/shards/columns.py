@@ -8,12 +8,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sft_core.block_plan import BlockPlan, IntArray
+from sft_core.block_plan import BlockPlan, IntArray, offsets_of
 from sft_core.errors import RecipeError
 from sft_core.records import IGNORED_LABEL, TOKENS
 from sft_core.tables import read_columns
 from sft_core.token_rows import TokenRows
 
+IMAGES = pa.field("images", pa.large_string())
+"""Of a block, a JSON list of the images of each of its sequences: `[[{…}, {…}], []]`; null where none has any."""
 TargetColumn = Literal["loss_mask", "labels"]
 
 
@@ -48,7 +50,7 @@ class Columns:
             **({"loss_weights": pa.float32()} if self.has_weights else {}),
         }
         fields = [pa.field(name, pa.list_(value_type)) for name, value_type in lists.items()]
-        return pa.schema(fields if self.image_bytes is None else [*fields, TOKENS.field("images")])
+        return pa.schema(fields if self.image_bytes is None else [*fields, IMAGES])
 
     def targets(self, ids: npt.NDArray[np.int32], mask: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         """[tokens] the target column."""
@@ -58,14 +60,16 @@ class Columns:
         """[blocks] what each needs in memory."""
         token_bytes = sum(np.dtype(dtype).itemsize for dtype in self.of_tokens.values())
         block_bytes = plan.tokens_per_block * token_bytes
-        return block_bytes if self.image_bytes is None else block_bytes + self.image_bytes[plan.row]
+        if self.image_bytes is None:
+            return block_bytes
+        return block_bytes + np.diff(offsets_of(self.image_bytes[plan.row])[plan.block_offsets])
 
 
 def columns_of(rows: TokenRows, plan: BlockPlan, target: TargetColumn) -> Columns:
     """Look which columns the rows of a plan need.
 
     Raises:
-        RecipeError: if rows with images would share a block.
+        RecipeError: if rows with images would be cut, or read as one text with others.
     """
     is_used = np.zeros(rows.offsets[-1], np.bool_)
     is_used[plan.row] = True
@@ -79,13 +83,17 @@ def columns_of(rows: TokenRows, plan: BlockPlan, target: TargetColumn) -> Column
             image_bytes[own] = pc.binary_length(table["images"]).fill_null(0)
     is_shown = is_used & (image_bytes > 0)
     if is_shown.any():
-        _refuse_packed_images(rows, plan, int(is_shown.argmax()))
+        _refuse_cut_images(rows, plan, is_shown)
     return Columns(target, bool((is_weighted & is_used).any()), image_bytes if is_shown.any() else None)
 
 
-def _refuse_packed_images(rows: TokenRows, plan: BlockPlan, row: int) -> None:
-    if plan.is_one_sequence or len(plan.row) > plan.num_blocks:
+def _refuse_cut_images(rows: TokenRows, plan: BlockPlan, is_shown: npt.NDArray[np.bool_]) -> None:
+    is_cut = plan.is_one_sequence | (plan.tokens < rows.tokens[plan.row])
+    refused = plan.row[is_shown[plan.row] & is_cut]
+    if len(refused):
+        row = int(refused.min())
         raise RecipeError(
-            "packing: rows that share blocks must not have images; found some in row "
-            f"{rows.row[row]} of {rows.source_of(row)}; set `packing: {{packing: false}}`"
+            f"packing.packing_strategy: rows with images must not be cut, since half an image shows nothing; found row "
+            f"{rows.row[row]} of {rows.source_of(row)}, which `{'wrapped' if plan.is_one_sequence else 'bfd_split'}` "
+            "would cut; set `packing_strategy: bfd`, or `packing: false`"
         )

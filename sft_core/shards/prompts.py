@@ -35,7 +35,8 @@ def write_prompts(path: Path, rows: TokenRows, held_out: IntArray, records: Sequ
 
 
 def _prompts_of(rows: TokenRows, number: int, positions: IntArray, records: Path) -> pa.Table:
-    table = read_columns(rows.files[number], TOKENS, ["row", "prompt_ids", "reference"]).take(positions)
+    names = ["row", "prompt_ids", "reference", "prompt_images"]
+    table = read_columns(rows.files[number], TOKENS, names).take(positions)
     in_file = pa.array(rows.row[positions + rows.offsets[number]])
     table = table.append_column("in_file", in_file).filter(table["prompt_ids"].is_valid())
     if not len(table):
@@ -48,5 +49,6 @@ def _prompts_of(rows: TokenRows, number: int, positions: IntArray, records: Path
         "prompt_ids": table["prompt_ids"],
         "reference": table["reference"],
         "metadata": own,
+        "images": table["prompt_images"],
     }
     return pa.table(columns).cast(PROMPTS)

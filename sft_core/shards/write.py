@@ -53,7 +53,7 @@ def write_blocks(
         target_column: How targets are written.
 
     Raises:
-        RecipeError: if rows with images would share a block.
+        RecipeError: if rows with images would be cut, or read as one text with others.
     """
     columns = columns_of(rows, plan, target_column)
     target = folder / split

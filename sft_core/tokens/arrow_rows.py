@@ -1,6 +1,6 @@
 """From the table that came to arrays, and from arrays to the tables that go."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,32 @@ from sft_core.records import INDEX, TOKENS
 from sft_core.tokens.rows import Bools, Ints, MaskedRows, Spans, TextRows, offsets_of
 
 
-def text_rows(table: pa.Table, with_literals: bool) -> TextRows:
+def text_rows(table: pa.Table, with_literals: bool, of_images: Sequence[str] = ()) -> TextRows:
     """Read texts and spans of `RENDERED` rows.
 
     Args:
         table: The rows.
         with_literals: Whether what spells a special token in the data is plain text.
+        of_images: The tokens that stand for images, which data spells as plain text in any case.
     """
+    texts = table["text"].to_pylist()
     has_literals = pc.greater(pc.fill_null(pc.list_value_length(table["literals"]), 0), 0)
-    marked = np.flatnonzero(has_literals.to_numpy()).tolist() if with_literals else []
+    marked = np.flatnonzero(has_literals.to_numpy()).tolist() if with_literals or of_images else []
+    literals: dict[int, list[int]] = {row: table["literals"][row].as_py() for row in marked}
+    if not with_literals:
+        literals = {row: own for row, flat in literals.items() if (own := _spelling(texts[row], flat, of_images))}
     return TextRows(
-        texts=table["text"].to_pylist(),
+        texts=texts,
         spans=_spans(table),
         wants_special_tokens=table["wants_special_tokens"].to_numpy(),
-        literals={row: table["literals"][row].as_py() for row in marked},
+        literals=literals,
     )
+
+
+def _spelling(text: str, literals: Sequence[int], tokens: Sequence[str]) -> list[int]:
+    """Those literals that spell one of some tokens."""
+    pairs = zip(literals[::2], literals[1::2], strict=True)
+    return [position for start, end in pairs if text[start:end] in tokens for position in (start, end)]
 
 
 def _spans(table: pa.Table) -> Spans:
@@ -60,15 +71,19 @@ def list_values(column: pa.ChunkedArray, dtype: type[Any]) -> npt.NDArray[Any]:
     return np.concatenate([np.zeros(0, dtype), *chunks]).astype(dtype, copy=False)
 
 
-def tokens_table(table: pa.Table, rows: MaskedRows, prompts: Mapping[int, npt.NDArray[np.int32]]) -> pa.Table:
+def tokens_table(
+    table: pa.Table, rows: MaskedRows, prompts: Mapping[int, npt.NDArray[np.int32]], images: pa.Array
+) -> pa.Table:
     """Make a `TOKENS` table.
 
     Args:
         table: The `RENDERED` rows that were kept.
         rows: Their tokens.
         prompts: Number of a row → ids to generate from.
+        images: [rows] those whose tokens the rows have.
     """
     prompt_ids = [prompts.get(row, _NO_IDS) for row in range(len(rows))]
+    is_asked = np.array([row in prompts for row in range(len(rows))], np.bool_)
     columns = {
         "input_ids": _lists(rows.offsets, rows.input_ids),
         "loss_mask": _lists(rows.offsets, rows.loss_mask),
@@ -76,8 +91,11 @@ def tokens_table(table: pa.Table, rows: MaskedRows, prompts: Mapping[int, npt.ND
         "prompt_ids": _lists(
             offsets_of([len(ids) for ids in prompt_ids]),
             np.concatenate([_NO_IDS, *prompt_ids]),
-            np.array([row not in prompts for row in range(len(rows))], np.bool_),
+            ~is_asked,
         ),
+        "images": images,
+        # a prompt is not cut, so it shows them all
+        "prompt_images": pc.if_else(pa.array(is_asked), table["images"], None),
     }
     return pa.Table.from_arrays([columns.get(name, _column(table, name)) for name in TOKENS.names], schema=TOKENS)
 

@@ -1,6 +1,6 @@
 """How text becomes token ids, and how long a row may be."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,10 @@ class TokensConfig(Section):
 
     max_length: int | None = Field(default=1024, ge=1, lt=2**31)
     """Tokens a row may have, and the capacity of a packed block. None: no limit (packing needs one)."""
+    max_length_with_images: int | None = Field(default=None, ge=1, lt=2**31)
+    """Tokens that a row with images may have. Where it is left out, that is `max_length` if the recipe sets that, and
+    else any number: an image takes hundreds of tokens, and is never cut in two. Rows that are packed fit the block in
+    any case."""
     truncation_mode: Literal["keep_start", "keep_end", "drop"] = "keep_start"
     """What a longer row keeps: its first or its last `max_length` tokens, or nothing (`drop` rejects the row). Each cut
     is counted in the ledger."""
@@ -26,6 +30,19 @@ class TokensConfig(Section):
     """Whether text in the data that spells a special token (`<|im_end|>` in a question about templates) becomes that
     token, as in TRL. Off: it is plain text, and only the chat template writes special tokens. Rows of plain text have
     no template and are not concerned."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _set_length_is_meant_for_all_rows(cls, fields: Any) -> Any:
+        # told here, so that a recipe that was written with all its fields says the same when it is read again
+        longest = fields.get("max_length", 0) if isinstance(fields, dict) else 0
+        is_meant = longest is None or (isinstance(longest, int) and longest > 0)
+        return {"max_length_with_images": longest, **fields} if is_meant else fields
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All that decides the tokens of texts; the limit of rows with images is told where there are such rows."""
+        names = type(self).model_fields.keys() - {"max_length_with_images"}
+        return {name: getattr(self, name) for name in names}
 
     @model_validator(mode="after")
     def _end_token_needs_a_cut_end(self) -> Self:

@@ -21,6 +21,7 @@ import orjson
 from tokenizers import Tokenizer
 
 from sft_core.errors import RecipeError
+from sft_core.processor import ImageTokens
 from sft_core.tokenizer import FrozenTokenizer, TokenizerRef
 from sft_core.tokens.byte_bpe import NotProvenError
 from sft_core.tokens.exact import ExactEncoder
@@ -106,6 +107,10 @@ class Encoder:
             )
         return replace(self, frame=replace(self.frame, eos_token_id=token_id))
 
+    def showing(self, image_tokens: ImageTokens) -> "Encoder":
+        """The same encoder for a model that sees images: data cannot spell what stands for them."""
+        return replace(self, exact=ExactEncoder(self.backend, frozenset(image_tokens.spellings)))
+
     def encode(self, rows: TextRows, threads: int = 1) -> tuple[MaskedRows, EngineUse]:
         """Encode texts with what is learned of them.
 
@@ -142,7 +147,7 @@ class Encoder:
         spans = rows.spans.of_rows(numbers)
         spans = spans.where(is_right[spans.row])
         ranges = ranges_by_bytes(texts, tokens.text_starts, tokens.ends, spans)
-        masked = mark(tokens.input_ids, tokens.offsets, ranges, spans.weight)
+        masked = mark(tokens.input_ids, tokens.offsets, ranges, spans)
         return numbers[is_right], masked if is_right.all() else masked.gather(np.flatnonzero(is_right))
 
     def _by_tokenizers(self, rows: TextRows, numbers: Ints) -> MaskedRows:

@@ -11,7 +11,7 @@ whatever the tokenizer does at the start of a text or around its special tokens.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,13 @@ class ExactEncoder:
     """`tokenizers`, without truncation, padding, or tokens around a text."""
 
     backend: Tokenizer
+    also_special: frozenset[str] = frozenset()
+    """Tokens that data must not be able to forge although the tokenizer does not call them special."""
     _respelled: dict[str, "_Respelled"] = field(default_factory=dict)
 
     def encode(self, texts: Sequence[str], spans: Spans, literals: Mapping[int, Sequence[int]]) -> MaskedRows:
         """Encode texts with what is learned of them; `literals` as in `TextRows`."""
-        texts, moved = list(texts), Spans(spans.row, spans.start.copy(), spans.end.copy(), spans.weight)
+        texts, moved = list(texts), replace(spans, start=spans.start.copy(), end=spans.end.copy())
         respelled: dict[int, _Respelled] = {}
         for row, row_literals in literals.items():
             respelled[row] = self._respelled_for(texts[row])
@@ -46,7 +48,7 @@ class ExactEncoder:
             for row, encoding in enumerate(encodings)
         ]
         offsets = offsets_of([len(row) for row in ids])
-        return mark(flat(ids, np.int32), offsets, ranges_by_offsets(encodings, offsets, moved), spans.weight)
+        return mark(flat(ids, np.int32), offsets, ranges_by_offsets(encodings, offsets, moved), spans)
 
     def _encode(self, texts: list[str], respelled: Mapping[int, "_Respelled"]) -> list[Encoding]:
         encodings: list[Encoding] = self.backend.encode_batch(
@@ -59,7 +61,9 @@ class ExactEncoder:
     def _respelled_for(self, text: str) -> "_Respelled":
         character = next(character for character in NONCHARACTERS if character not in text)
         if character not in self._respelled:
-            self._respelled[character] = _Respelled.of(orjson.loads(self.backend.to_str()), character)
+            self._respelled[character] = _Respelled.of(
+                orjson.loads(self.backend.to_str()), character, self.also_special
+            )
         return self._respelled[character]
 
 
@@ -74,18 +78,23 @@ class _Respelled:
     """[ids of this tokenizer] id in the original."""
 
     @classmethod
-    def of(cls, description: dict[str, Any], character: str) -> "_Respelled":
+    def of(cls, description: dict[str, Any], character: str, also_special: frozenset[str]) -> "_Respelled":
+        """Make it from a `tokenizer.json`."""
+        added = [
+            {**token, "special": token["special"] or token["content"] in also_special}
+            for token in description["added_tokens"]
+        ]
         respelled = [
             {**token, "content": f"{character}{token['content']}{character}", "normalized": False}
             if token["special"]
             else token
-            for token in description["added_tokens"]
+            for token in added
         ]
-        special = tuple(token["content"] for token in description["added_tokens"] if token["special"])
+        special = tuple(token["content"] for token in added if token["special"])
         model = _respelled_model(description["model"], special, character)
         backend = Tokenizer.from_str(orjson.dumps({**description, "model": model, "added_tokens": []}).decode())
         ids = np.arange(max(backend.get_vocab().values(), default=0) + len(respelled) + 1, dtype=np.int32)
-        for token, original in zip(respelled, description["added_tokens"], strict=True):
+        for token, original in zip(respelled, added, strict=True):
             backend.add_tokens([_added_token(token)])
             ids[backend.token_to_id(token["content"])] = original["id"]
         return cls(backend, special, character, ids)

@@ -97,7 +97,7 @@ def _weight_at_the_end(rows: TextRows) -> npt.NDArray[np.float32]:
     """[rows] weight of the span that reaches the end of the text; 0 where none does."""
     spans = rows.spans
     lengths = np.array([len(text) for text in rows.texts], np.int64)
-    reaches = spans.end == lengths[spans.row]
+    reaches = spans.is_learned & (spans.end == lengths[spans.row])
     weights = np.zeros(len(lengths), np.float32)
     np.maximum.at(weights, spans.row[reaches], 1.0 if spans.weight is None else spans.weight[reaches])
     return weights
@@ -112,8 +112,11 @@ def _with_room(bodies: MaskedRows, before: Ints, behind: Ints, is_weighted: bool
         np.zeros(offsets[-1], np.uint8),
         offsets,
         np.zeros(offsets[-1], np.float32) if is_weighted else None,
+        None if bodies.images is None else np.zeros(offsets[-1], np.int32),
     )
     framed.input_ids[tokens], framed.loss_mask[tokens] = bodies.input_ids, bodies.loss_mask
     if framed.weights is not None:
         framed.weights[tokens] = bodies.weights_or_ones()
+    if framed.images is not None:
+        framed.images[tokens] = bodies.images_or_none()
     return framed

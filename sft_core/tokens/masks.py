@@ -10,6 +10,8 @@ tokens. A token that two spans share has the larger of their weights; a span of 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,21 +23,43 @@ TokenRanges = tuple[Ints, Ints]
 """[spans] first token and the token behind the last one; empty where no token holds a character."""
 
 
-def mark(
+def mark(input_ids: npt.NDArray[np.int32], offsets: Ints, ranges: TokenRanges, spans: Spans) -> MaskedRows:
+    """Mark the tokens of spans, given as positions in the flat ids: what is learned, then what is an image's, of which
+    nothing is."""
+    first, stop = ranges
+    own = spans.is_learned
+    rows = _learn(input_ids, offsets, (first[own], stop[own]), None if spans.weight is None else spans.weight[own])
+    if spans.image is None:
+        return rows
+    images = np.zeros(len(input_ids), np.int32)
+    tokens, number = _positions((first[~own], stop[~own]), spans.image[~own])
+    images[tokens] = number
+    rows.loss_mask[images > 0] = 0
+    if rows.weights is not None:
+        rows.weights[images > 0] = 0
+    return replace(rows, images=images)
+
+
+def _learn(
     input_ids: npt.NDArray[np.int32], offsets: Ints, ranges: TokenRanges, weight: npt.NDArray[np.float32] | None
 ) -> MaskedRows:
-    """Mark ranges of tokens, given as positions in the flat ids."""
     first, stop = ranges
     if weight is None:
         depth = np.zeros(len(input_ids) + 1, np.int32)
         np.add.at(depth, first, 1)
         np.add.at(depth, stop, -1)
         return MaskedRows(input_ids, (np.cumsum(depth[:-1]) > 0).astype(np.uint8), offsets)
+    weights = np.zeros(len(input_ids), np.float32)
+    np.maximum.at(weights, *_positions(ranges, weight))
+    return MaskedRows(input_ids, (weights > 0).astype(np.uint8), offsets, weights)
+
+
+def _positions(ranges: TokenRanges, values: npt.NDArray[Any]) -> tuple[Ints, npt.NDArray[Any]]:
+    """All tokens of some ranges, and for each the value of its range."""
+    first, stop = ranges
     lengths = stop - first
     tokens = np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)
-    weights = np.zeros(len(input_ids), np.float32)
-    np.maximum.at(weights, tokens, np.repeat(weight, lengths))
-    return MaskedRows(input_ids, (weights > 0).astype(np.uint8), offsets, weights)
+    return tokens, np.repeat(values, lengths)
 
 
 def ranges_by_bytes(texts: Sequence[str], text_starts: Ints, token_ends: Ints, spans: Spans) -> TokenRanges:

@@ -31,6 +31,13 @@ class Spans:
     end: Ints
     weight: npt.NDArray[np.float32] | None = None
     """None: every weight is 1."""
+    image: Ints | None = None
+    """Which image of its row a span is, from 1 on, and 0 where it is one to learn. None: all are to learn."""
+
+    @property
+    def is_learned(self) -> Bools:
+        """[spans] whether it is no image."""
+        return np.ones(len(self.row), np.bool_) if self.image is None else self.image == 0
 
     @classmethod
     def of(cls, spans: Sequence[Sequence[int]], weights: Sequence[Sequence[float] | None] | None = None) -> Self:
@@ -51,14 +58,15 @@ class Spans:
     def where(self, chosen: Bools) -> "Spans":
         """Only some of the spans."""
         weight = None if self.weight is None else self.weight[chosen]
-        return Spans(self.row[chosen], self.start[chosen], self.end[chosen], weight)
+        image = None if self.image is None else self.image[chosen]
+        return Spans(self.row[chosen], self.start[chosen], self.end[chosen], weight, image)
 
     def of_rows(self, rows: Ints) -> "Spans":
         """The spans of some ascending rows, which are then numbered from 0."""
         found = np.minimum(np.searchsorted(rows, self.row), max(len(rows) - 1, 0))
         chosen = rows[found] == self.row if len(rows) else np.zeros(len(self.row), np.bool_)
         kept = self.where(chosen)
-        return Spans(found[chosen], kept.start, kept.end, kept.weight)
+        return Spans(found[chosen], kept.start, kept.end, kept.weight, kept.image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,8 @@ class MaskedRows:
     offsets: Ints
     weights: npt.NDArray[np.float32] | None = None
     """0 where there is no target. None: 1 wherever there is one."""
+    images: npt.NDArray[np.int32] | None = None
+    """Which image of its row a token belongs to, from 1 on, and 0 for text. None: no row has images."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -139,7 +149,8 @@ class MaskedRows:
         offsets = offsets_of(lengths)
         tokens = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] + starts - offsets[:-1], lengths)
         weights = None if self.weights is None else self.weights[tokens]
-        return MaskedRows(self.input_ids[tokens], self.loss_mask[tokens], offsets, weights)
+        images = None if self.images is None else self.images[tokens]
+        return MaskedRows(self.input_ids[tokens], self.loss_mask[tokens], offsets, weights, images)
 
     def last(self, marked: Bools) -> Ints:
         """[rows] position in the flat arrays of each row's last marked token, -1 where none is marked."""
@@ -157,17 +168,23 @@ class MaskedRows:
             return parts[0][1]
         every = [rows for _, rows in parts]
         is_weighted = any(rows.weights is not None for rows in every)
+        shows_images = any(rows.images is not None for rows in every)
         together = cls(
             np.concatenate([rows.input_ids for rows in every]),
             np.concatenate([rows.loss_mask for rows in every]),
             offsets_of(np.concatenate([rows.lengths for rows in every])),
             np.concatenate([rows.weights_or_ones() for rows in every]) if is_weighted else None,
+            np.concatenate([rows.images_or_none() for rows in every]) if shows_images else None,
         )
         return together.gather(np.argsort(numbers))
 
     def weights_or_ones(self) -> npt.NDArray[np.float32]:
         """[tokens] weights, also where all are 1."""
         return self.loss_mask.astype(np.float32) if self.weights is None else self.weights
+
+    def images_or_none(self) -> npt.NDArray[np.int32]:
+        """[tokens] numbers of images, also where there is none."""
+        return np.zeros(len(self.input_ids), np.int32) if self.images is None else self.images
 
 
 def offsets_of(lengths: Sequence[int] | Ints) -> Ints:

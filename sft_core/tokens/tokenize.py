@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sft_core.ledger import Ledger, Rejection, count_reasons, read_rejections, write_rejections
+from sft_core.processor import ImageTokens
 from sft_core.records import StageOutcome
 from sft_core.tables import read_table, write_arrow
 from sft_core.tokenizer import FrozenTokenizer, TokenizerRef
@@ -18,12 +19,15 @@ from sft_core.tokens.audit import RowAudit
 from sft_core.tokens.config import TokensConfig
 from sft_core.tokens.encode import encoder_of
 from sft_core.tokens.encode_table import WholeRows, encode_prompts, encode_table
+from sft_core.tokens.images import images_after_cut
 from sft_core.tokens.rows import Bools, Ints
 from sft_core.tokens.truncate import Cut, cut_rows
 
 STAGE = "tokenize_chats"
 UNEQUAL_MASK = "`input_ids` and the mask of its targets are not equally long"
 UNKNOWN_IDS = "a token id is not in the tokenizer's vocabulary"
+REFUSED_IMAGES = "the model's image processor refuses an image of this size"
+OTHER_IMAGES = "the row's text has not the tokens that its images take"
 NO_TARGET = "no token is a target of the loss"
 TOO_LONG = "longer than `max_length`, and `truncation_mode` is drop"
 CUT_TARGETS = "truncation to `max_length` leaves no target of the loss"
@@ -42,6 +46,8 @@ def tokenize(
     folder: Path,
     *,
     limits: Mapping[str, int | None] | None = None,
+    image_limits: Mapping[str, int | None] | None = None,
+    image_tokens: ImageTokens | None = None,
     threads: int = 1,
 ) -> StageOutcome:
     """Read a shard's rendered rows; write `tokens.arrow`, `index.arrow` and `rejected.jsonl` into `folder`.
@@ -55,6 +61,8 @@ def tokenize(
         folder: Where to write.
         limits: Split → tokens that its rows may have here; None where longer rows are cut into blocks later. By
             default `max_length` for every split.
+        image_limits: The same of rows with images; by default `max_length_with_images`.
+        image_tokens: What stands for images in texts; None where the run has no images.
         threads: How many encode; the result is the same.
 
     Raises:
@@ -65,15 +73,24 @@ def tokenize(
     splits = np.array(table["split"].to_pylist(), object)
     with_literals = not config.allow_special_tokens_in_content
 
-    whole = encode_table(encoder, table, with_literals, threads)
-    cut = cut_rows(config, whole.rows, _row_limits(config, splits, limits), encoder.is_stop)
+    if image_tokens:
+        encoder = encoder.showing(image_tokens)
+
+    whole = encode_table(encoder, table, with_literals, threads, image_tokens)
+    row_limits = np.where(
+        table["images"].is_valid().to_numpy(),
+        _row_limits(config.max_length_with_images, splits, image_limits),
+        _row_limits(config.max_length, splits, limits),
+    )
+    cut = cut_rows(config, whole.rows, row_limits, encoder.is_stop)
     reasons = _reasons(whole, cut, (cut.num_tokens > 0) & (config.truncation_mode == "drop"))
     is_kept = reasons == ""
     kept, kept_table = cut.gather(np.flatnonzero(is_kept)), table.filter(pa.array(is_kept))
 
     audit = RowAudit.of(encoder, kept)
-    prompts, prompts_engine = encode_prompts(encoder, kept_table, with_literals, threads)
-    write_arrow(folder / "tokens.arrow", tokens_table(kept_table, kept.rows, prompts))
+    prompts, prompts_engine = encode_prompts(encoder, kept_table, with_literals, threads, image_tokens)
+    images = images_after_cut(kept_table["images"], kept.rows, kept.num_tokens > 0)
+    write_arrow(folder / "tokens.arrow", tokens_table(kept_table, kept.rows, prompts, images))
     write_arrow(folder / "index.arrow", index_table(kept_table, audit.columns()))
     rejections = _rejections(source, table, reasons)
     write_rejections(folder / "rejected.jsonl", [*read_rejections(rendered / "rejected.jsonl"), *rejections])
@@ -88,8 +105,8 @@ def tokenize(
     return StageOutcome(ledger.rejecting(splits[~is_kept], count_reasons(rejections), counts), facts)
 
 
-def _row_limits(config: TokensConfig, splits: Texts, limits: Mapping[str, int | None] | None) -> Ints:
-    limits = dict.fromkeys(("train", "eval"), config.max_length) if limits is None else limits
+def _row_limits(max_length: int | None, splits: Texts, limits: Mapping[str, int | None] | None) -> Ints:
+    limits = dict.fromkeys(("train", "eval"), max_length) if limits is None else limits
     by_split = {split: NO_LIMIT if limit is None else limit for split, limit in limits.items()}
     return np.array([by_split[split] for split in splits], np.int64)
 
@@ -99,6 +116,8 @@ def _reasons(whole: WholeRows, cut: Cut, is_too_long: Bools) -> Texts:
     holds = {
         UNEQUAL_MASK: whole.has_unequal_mask,
         UNKNOWN_IDS: whole.has_unknown_ids,
+        REFUSED_IMAGES: whole.has_refused_images,
+        OTHER_IMAGES: whole.has_other_images,
         NO_TARGET: whole.rows.num_targets == 0,
         TOO_LONG: is_too_long,
         CUT_TARGETS: cut.rows.num_targets == 0,

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from sft_core.chat import ChatConfig, ChatTemplate, render
+from sft_core.chat.rows import SEES_NOTHING
 from sft_core.errors import RecipeError
 from sft_core.ledger import Ledger, Rejection, read_rejections, write_rejections
 from sft_core.records import EXAMPLES, RENDERED, Conversation, Example, StageOutcome, TextExample, TokenExample
@@ -27,7 +28,12 @@ LATE = Conversation((USER, ANSWER, MORE, LAST), 1)
 
 
 def run(
-    folder: Path, examples: list[Example], source: str | None = CHATML, split: str = "train", **config: Any
+    folder: Path,
+    examples: list[Example],
+    source: str | None = CHATML,
+    split: str = "train",
+    images: str | None = None,
+    **config: Any,
 ) -> StageOutcome:
     """Render examples; the stage's files lie in `folder/out`."""
     rows = [
@@ -38,7 +44,7 @@ def run(
             "format": "any",
             "example": orjson.dumps(example).decode(),
             "example_id": 2**63 + number,
-            "images": '["a.png"]' if number % 2 else None,
+            "images": images if number % 2 else None,
         }
         for number, example in enumerate(examples)
     ]
@@ -202,8 +208,14 @@ def test_what_came_with_the_examples_stands_beside_the_text(tmp_path: Path) -> N
     assert [(row["row"], row["example_id"], row["prompt_id"], row["images"]) for row in rendered(tmp_path)] == [
         (10, 2**63, None, None),
         (12, 2**63 + 2, None, None),
-        (13, 2**63 + 3, None, '["a.png"]'),
+        (13, 2**63 + 3, None, None),
     ]
+
+
+def test_a_row_with_images_is_rejected_where_the_model_sees_none(tmp_path: Path) -> None:
+    run(tmp_path, [TEXT, CHAT, TEXT, TokenExample((5,), (1,))], images='["a.png"]')
+    assert [row["row"] for row in rendered(tmp_path)] == [10, 12]
+    assert {one.reason for one in read_rejections(tmp_path / "out" / "rejected.jsonl")} == {"earlier", SEES_NOTHING}
 
 
 def test_a_shard_of_no_kept_rows_is_a_table_of_none(tmp_path: Path) -> None:

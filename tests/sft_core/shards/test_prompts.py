@@ -15,7 +15,11 @@ ASKED = {"split": "eval", "prompt_ids": [1], "reference": "b"}
 
 def test_the_chosen_rows_that_have_a_prompt_are_written_in_order(tmp_path: Path) -> None:
     row = token_row([1, 2], [0, 1])
-    shards = ([row, {**row, **ASKED}], [row], [{**row, **ASKED, "prompt_ids": [5, 6]}, {**row, **ASKED}])
+    shards = (
+        [row, {**row, **ASKED}],
+        [row],
+        [{**row, **ASKED, "prompt_ids": [5, 6], "prompt_images": '["a"]'}, {**row, **ASKED}],
+    )
     records = [tmp_path / f"records-{number}.arrow" for number in range(3)]
     for path, numbers in zip(records, ([10, 11], [12], [13, 14]), strict=True):
         # rejected rows have a record, and no tokens
@@ -23,8 +27,15 @@ def test_the_chosen_rows_that_have_a_prompt_are_written_in_order(tmp_path: Path)
         write_table(path, RECORDS, rows)
     write_prompts(tmp_path / "prompts.arrow", token_rows(tmp_path, *shards), np.array([0, 1, 3]), records)
     assert list(iterate_rows(tmp_path / "prompts.arrow")) == [
-        {"source": "source-0", "row": 11, "prompt_ids": [1], "reference": "b", "metadata": '{"n": 11}'},
-        {"source": "source-2", "row": 13, "prompt_ids": [5, 6], "reference": "b", "metadata": '{"n": 13}'},
+        {"source": "source-0", "row": 11, "prompt_ids": [1], "reference": "b", "metadata": '{"n": 11}', "images": None},
+        {
+            "source": "source-2",
+            "row": 13,
+            "prompt_ids": [5, 6],
+            "reference": "b",
+            "metadata": '{"n": 13}',
+            "images": '["a"]',
+        },
     ]
 
 

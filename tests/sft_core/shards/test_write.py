@@ -101,16 +101,39 @@ def test_images_come_with_their_rows(tmp_path: Path, monkeypatch: pytest.MonkeyP
     written(tmp_path, [[(3, 0, 2)], [(1, 0, 2)], [(0, 0, 3)], [(2, 0, 1)]], rows[:3], rows[3:])
     assert len(list((tmp_path / "out" / "train").glob("*.arrow"))) == 3
     assert [(block["input_ids"], block["images"]) for block in read_back(tmp_path)] == [
-        ([7, 8], '["d.png"]'),
+        ([7, 8], '[["d.png"]]'),
         ([4, 5], None),
-        ([1, 2, 3], '["ä.png"]'),
-        ([6], '["b.png", "c.png"]'),
+        ([1, 2, 3], '[["ä.png"]]'),
+        ([6], '[["b.png", "c.png"]]'),
     ]
 
 
-def test_rows_with_images_do_not_share_blocks(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="must not have images; found some in row 13 of source-1; set `packing:"):
-        written(tmp_path, BLOCKS, FOUR[:3], [{**FOUR[3], "images": '["a.png"]'}])
+def test_rows_with_images_share_blocks_and_each_keeps_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "FILE_BYTES", 60)
+    rows = [{**row, "images": f'["{number}.png"]' if number != 1 else None} for number, row in enumerate(FOUR)]
+    blocks: Blocks = [[(3, 0, 2), (1, 0, 2), (0, 0, 3)], [(1, 0, 2)], [(1, 0, 2), (2, 0, 1)], [(2, 0, 1), (3, 0, 2)]]
+    written(tmp_path, blocks, rows[:3], rows[3:])
+    assert len(list((tmp_path / "out" / "train").glob("*.arrow"))) > 1
+    assert [block["images"] for block in read_back(tmp_path)] == [
+        '[["3.png"],[],["0.png"]]',
+        None,
+        '[[],["2.png"]]',
+        '[["2.png"],["3.png"]]',
+    ]
+
+
+def test_a_row_with_images_is_not_cut(tmp_path: Path) -> None:
+    rows = [{**FOUR[0], "images": '["a.png"]'}, *FOUR[1:]]
+    written(tmp_path / "a", [[(0, 0, 3), (1, 0, 1)], [(1, 1, 1)]], rows)
+    with pytest.raises(
+        RecipeError, match="found row 10 of source-0, which `bfd_split` would cut; set `packing_strategy"
+    ):
+        written(tmp_path / "b", [[(1, 0, 2), (0, 0, 2)], [(0, 2, 1)]], rows)
+
+
+def test_a_row_with_images_is_not_read_as_one_text_with_others(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="found row 13 of source-1, which `wrapped` would cut"):
+        written(tmp_path, BLOCKS, FOUR[:3], [{**FOUR[3], "images": '["a.png"]'}], is_one_sequence=True)
 
 
 def test_targets_are_counted_as_the_trainer_sees_them(tmp_path: Path) -> None:
