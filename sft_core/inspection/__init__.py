@@ -21,7 +21,7 @@ from sft_core.inspection.rows import (
     view_rows,
     worst_rows,
 )
-from sft_core.inspection.trace import Place, RowTrace, SegmentTrace, trace_blocks, trace_line, trace_row
+from sft_core.inspection.trace import Place, RowTrace, SegmentTrace, TracedImage, trace_blocks, trace_line, trace_row
 
 __all__ = [
     "REPORT_FILE",
@@ -39,6 +39,7 @@ __all__ = [
     "ShardLineage",
     "SourceFigures",
     "TokenPiece",
+    "TracedImage",
     "figures_of",
     "find_artifact",
     "find_dataset",
