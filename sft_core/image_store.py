@@ -22,8 +22,9 @@ from sft_core.fingerprint import digest_bytes
 IMAGES_FOLDER = "images"
 IMAGES_FILE = "images.json"
 """In the folder of an artifact: the digests of all images that it refers to."""
-KINDS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "QOI", "ICO")
-"""Kinds of files that are opened. Not among them is what is drawn by running something, as EPS is."""
+KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI")
+"""Kinds of files that are opened, as far as this Pillow knows them. Not among them is what is drawn by running
+something, as EPS is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ def open_image(source: Path | IO[bytes]) -> Any:
 
     # how many pixels are too many is for the recipe to say (`images.max_pixels`), which is asked before any is decoded
     Image.MAX_IMAGE_PIXELS = None
-    return Image.open(source, formats=KINDS)
+    Image.init()
+    return Image.open(source, formats=[kind for kind in KINDS if kind in Image.OPEN])
 
 
 def upright(image: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 
 from sft_core import occupancy
 from sft_core.artifact import MANIFEST, ArtifactRef, ArtifactStore, plan_artifact
+from sft_core.image_store import ImageStore, write_digests
 from sft_core.records import StageOutcome
 from sft_core.retention import Pruning, Roots, judge_store, plan_pruning, remove
 
@@ -198,3 +199,38 @@ def test_what_a_process_is_about_to_lock_is_left_to_it(tmp_path: Path) -> None:
     (folder / "1-x").write_text("")
     assert occupancy.at_work_since(tmp_path) is None
     assert (folder / "1-x").exists()
+
+
+def test_images_stay_as_long_as_data_that_stays_shows_them(home: Home) -> None:
+    images = ImageStore.below(home.store.root)
+    digests = [images.put(content) for content in (b"first", b"both", b"second", b"nobody's")]
+
+    def gather(name: str, shown: list[str]) -> ArtifactRef:
+        def write(folder: Path) -> StageOutcome:
+            write_digests(folder, shown)
+            return StageOutcome()
+
+        ref = home.store.build(plan_artifact("gather_images", name, {"name": name}), write)
+        os.utime(home.store.path(ref) / MANIFEST, (LONG_AGO, LONG_AGO))
+        return ref
+
+    partial = images.path(digests[0]).with_suffix(".17-1.partial")
+    partial.write_bytes(b"left by a process that was killed")
+    first, second = gather("first", digests[:2]), gather("second", digests[1:3])
+    for path in images.folder.glob("*/*"):
+        os.utime(path, (LONG_AGO - 1, LONG_AGO - 1))
+    plan = home.plan(keys={first.key: "version a/1"})
+    going = [piece.path for piece in plan.going]
+    assert set(going) == {home.store.path(second), partial, *map(images.path, digests[2:])}
+    assert going[0] == home.store.path(second), "what shows an image goes before it"
+    freed = {piece.path: size for piece, size in zip(plan.going, plan.freed, strict=True)}
+    assert all(freed[path] == path.stat().st_blocks * 512 > 0 for path in going[1:])
+    assert {piece.kept_for for piece in plan.kept} == {"version a/1"}
+    kept = plan.kept_by_reason()["version a/1"]
+    assert (kept["folders"], kept["images"]) == (1, 2)
+    os.utime(images.path(digests[3]), (NOW, NOW))
+    taken_up = next(piece for piece in plan.going if piece.path == images.path(digests[3]))
+    assert not remove(home.store, taken_up), "put again meanwhile"
+    assert [remove(home.store, piece) for piece in plan.going if piece is not taken_up] == [True] * 3
+    assert [images.has(digest) for digest in digests] == [True, True, False, True]
+    assert home.plan(since=NOW - 1, keys={first.key: "version a/1"}).going == (), "lately"
