@@ -82,7 +82,7 @@ def test_the_tokens_of_an_image_are_one_piece(shown: tuple[Prepared, ProcessorRe
     assert sum(piece.num_tokens for piece in found.pieces) == found.num_tokens
     assert label(pieces[0]) == f"[image 40×60 {pieces[0].image.digest[:8]}…]×{tokens[0]}"
     spelled = "".join(piece.text for piece in found.pieces if isinstance(piece, TokenPiece) and piece.kind == "trained")
-    assert spelled.startswith("It is 1.")
+    assert "It is 1." in spelled
 
 
 def test_without_the_processor_images_are_named_and_their_tokens_stay(shown: tuple[Prepared, ProcessorRef]) -> None:
