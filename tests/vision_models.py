@@ -1,15 +1,19 @@
 """Models of the tiny vision families, their processors on disk, and prompts that show pictures to them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from transformers import AutoConfig, AutoModelForImageTextToText, set_seed
 
 from sft_core.file_digests import FileDigests
 from sft_core.image_store import ImageRef, ImageStore
 from sft_core.modeling.pixels import PixelMaker
 from sft_core.processor import ProcessorRef, locate_processor
+from sft_core.serving import ChatModel
 from sft_core.tokenizer import TokenizerRef
 from tests.vision_families import FAMILIES, Family, picture
 
@@ -59,6 +63,27 @@ def processor_ref(folder: Path) -> ProcessorRef:
     )
     assert ref is not None
     return ref
+
+
+def served(name: str, folder: Path) -> Seeing:
+    """The same with its weights in `model/`, as a training leaves it."""
+    found = seeing(name, folder)
+    found.model.save_pretrained(folder / "model")
+    return found
+
+
+@contextmanager
+def loaded_to_see() -> Iterator[None]:
+    """Load model folders by the class that sees."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sft_core.modeling.load_trained", AutoModelForImageTextToText.from_pretrained)
+        yield
+
+
+def chat_model(folder: Path) -> ChatModel:
+    """A folder's model, as it is served."""
+    with loaded_to_see():
+        return ChatModel(folder)
 
 
 def seeing(name: str, folder: Path) -> Seeing:
