@@ -59,6 +59,10 @@ class ImageReader:
         """What the processor writes for each, if these are all images of a row."""
         return self._vision.expansions([(image.height, image.width) for image in images]) if images else ()
 
+    def token_counts(self, images: Sequence[ImageRef]) -> list[int]:
+        """Tell how many tokens each of a row's images takes."""
+        return [len(self._tokenizer(text, add_special_tokens=False)["input_ids"]) for text in self.written(images)]
+
     def named(self, ids: Sequence[int], images: Sequence[ImageRef]) -> list[dict[str, Any]]:
         """Name the images of a row: digest, width, height, and the tokens that each takes."""
         return [

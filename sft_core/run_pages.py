@@ -15,7 +15,7 @@ each other; the rest is scrolled to."""
 SPECIAL_TOKEN = re.compile(r"<\|im_start\|>(?:system|user|assistant)\n|<\|[^|>]*\|>|</?s>|\[/?INST\]")
 """With the role that stands behind ChatML's: `assistant` is the end of every prompt."""
 FACTS_OF_SAMPLES = frozenset(
-    {"step", "model", "source", "row", "prompt", "prompt_tokens_cut", "output", "reference", "metadata"}
+    {"step", "model", "source", "row", "prompt", "images", "prompt_tokens_cut", "output", "reference", "metadata"}
 )
 BASELINE = "baseline_"
 Row = Mapping[str, Any]
@@ -69,6 +69,7 @@ def _sample_row(of_model: Mapping[str, Row]) -> dict[str, str]:
     measured = {name: _score(value) for name, value in trained.items() if _is_score(name, value)}
     return {
         "prompt": end_of_prompt(trained["prompt"]),
+        **({"images": str(len(trained["images"]))} if "images" in trained else {}),
         "answer": excerpt(trained["output"], ANSWER_CHARS),
         "expected": excerpt(trained["reference"], ANSWER_CHARS),
         **measured,

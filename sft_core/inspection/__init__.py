@@ -21,10 +21,12 @@ from sft_core.inspection.rows import (
     view_rows,
     worst_rows,
 )
+from sft_core.inspection.samples import SAMPLES_PAGE, samples_page
 from sft_core.inspection.trace import Place, RowTrace, SegmentTrace, TracedImage, trace_blocks, trace_line, trace_row
 
 __all__ = [
     "REPORT_FILE",
+    "SAMPLES_PAGE",
     "SUMMARY_FILE",
     "Figures",
     "Gap",
@@ -50,6 +52,7 @@ __all__ = [
     "name_of",
     "named_rows",
     "random_rows",
+    "samples_page",
     "shortened",
     "trace_blocks",
     "trace_line",

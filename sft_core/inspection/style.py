@@ -92,6 +92,9 @@ figure img, .noimage { display: block; max-width: 128px; max-height: 128px; bord
 .noimage { width: 96px; height: 64px; }
 figcaption { font-size: 12px; line-height: 1.4; color: var(--soft); margin-top: 3px; }
 .chips b.i { outline: 1px solid currentColor; outline-offset: -1px; padding: 2px 6px; }
+dl { margin: 0; font-size: 13px; }
+dt { color: var(--soft); }
+dd { margin: 0; }
 .gap { color: var(--soft); font-size: 12px; padding: 0 8px; font-style: italic; }
 .key { font-size: 13px; color: var(--soft); max-width: none; line-height: 2; }
 .key i { font-style: normal; font-family: ui-monospace, monospace; color: var(--ink); }
