@@ -7,7 +7,7 @@ from sft_core.image_store import ImageRef, ImageStore
 from sft_core.inspection.images import figures_of_images
 from sft_core.inspection.markup import escaped, paragraph, section
 from sft_core.inspection.style import STYLE
-from sft_core.run_pages import FACTS_OF_SAMPLES
+from sft_core.run_pages import score_in_words, scores_of
 from sft_core.thumbnails import Thumbnails
 
 SAMPLES_PAGE = "samples.html"
@@ -58,12 +58,7 @@ def _card(of_prompt: Sequence[Sample], thumbnails: Thumbnails) -> str:
 def _who(sample: Sample) -> str:
     """Which model answered, with which setting, and what the answer scored."""
     name = "answer" if sample["model"] == "trained" else "before training"
-    more = [f"{key} {value:.3g}" for key, value in sample.items() if key not in FACTS_OF_SAMPLES and _is_number(value)]
-    return ", ".join([name, *more])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, bool | int | float)
+    return ", ".join([name, *(f"{key} {score_in_words(value)}" for key, value in scores_of(sample).items())])
 
 
 def _said(who: str, text: str) -> str:

@@ -47,9 +47,9 @@ def test_the_page_shows_prompts_images_and_all_answers(tmp_path: Path) -> None:
     assert sizes == [(85, 128), (40, 30)]
     assert any("200×300 · 196 tokens" in text for text in page.text)
     assert [text for text in page.text if text.startswith(("answer", "before"))] == [
-        "answer, exact_match 0",
-        "before training, exact_match 0",
-        "answer, exact_match 1",
+        "answer, exact_match no",
+        "before training, exact_match no",
+        "answer, exact_match yes",
     ]
     assert "<image>×4 <b>what 0?" in page.text
 
