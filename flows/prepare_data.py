@@ -100,6 +100,7 @@ def prepare_data(recipe: Recipe) -> PreparedData:
             check_sources(store, examples, files)
             # a run of texts alone hangs on no processor, whatever else the model could see
             processor = inputs.processor if named else None
+            image_limits = recipe.image_row_limits if named else None
             rendered = render_chats(
                 recipe.chat, inputs.template, inputs.tokenizer, examples, processor=processor, **here
             )
@@ -108,7 +109,7 @@ def prepare_data(recipe: Recipe) -> PreparedData:
                 recipe.row_limits,
                 inputs.tokenizer,
                 rendered,
-                image_limits=recipe.image_row_limits if processor else None,
+                image_limits=image_limits,
                 processor=processor,
                 **here,
             )

@@ -5,7 +5,10 @@
     expansion   <image><image><image><image>        what stands there for the model, in every way the processor's own
 
 What stands for an image hangs on the sizes of its row's images alone, so it is asked with blank images, once for each
-combination of sizes; the pixels are made in the batch, where the processor is asked again, with the images.
+combination of sizes; the pixels are made in the batch, where the processor is asked again, with the images. Asking
+costs what resizing costs: on one core, for photos of about 400 x 550, 6 ms with Gemma 3, 11 with Qwen 2.5 VL, 27 with
+LLaVA OneVision, 60 with Idefics 3; up to five times as much if the values of pixels were made as well. A known answer
+costs 0.5 us.
 
 The processor's class is used without its videos: these would need torchvision, and no video is trained on here.
 """
@@ -35,6 +38,8 @@ TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
 """What models call the input that is 1 where an image's token stands."""
 _OF_TEXTS = ("input_ids", "attention_mask", "text_replacement_offsets", *TOKEN_TYPES)
 _LOADING = threading.Lock()
+_WITHOUT_VALUES = {"do_rescale": False, "do_normalize": False, "resample": 0}
+"""How a processor is asked where only sizes matter: they do not hang on the values of pixels."""
 
 Size = tuple[int, int]
 """(height, width) of an image in pixels."""
@@ -146,7 +151,10 @@ class VisionProcessor:
         from PIL import Image
 
         images = [Image.new("RGB", (width, height)) for height, width in sizes]
-        made = self._ask([images])
+        try:
+            made = self._ask([images], **_WITHOUT_VALUES)
+        except Exception:  # whatever code it is: what it says without them is what it says
+            made = self._ask([images])
         (places,), (ids,) = made["text_replacement_offsets"], made["input_ids"]
         return Expansion(
             tuple(place["replacement"] for place in places), sum(token in self.image_token_ids for token in ids)

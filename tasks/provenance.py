@@ -25,7 +25,7 @@ from sft_core.section import Section
 from tasks.owners import owner_tags
 
 PROJECT = Path(__file__).parent.parent
-ROOMS = ("sources", "formats", "chat", "tokens", "packing", "shards", "training", "evaluation")
+ROOMS = ("sources", "formats", "images", "chat", "tokens", "packing", "shards", "training", "evaluation")
 LIBRARIES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "datasets", "pyarrow", "prefect", "mlflow")
 PARAM_CHARS = 6000
 NVIDIA = Path("/proc/driver/nvidia")

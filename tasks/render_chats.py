@@ -1,14 +1,11 @@
 """Render the examples of a shard to text with supervised spans."""
 
 import functools
-from collections.abc import Sequence
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.chat import ChatConfig, TemplateRef, chat_template_of, render
 from sft_core.ledger import Ledger
 from sft_core.processor import ProcessorRef, image_tokens_of
-from sft_core.records import EXAMPLES
-from sft_core.tables import read_columns
 from sft_core.tokenizer import TokenizerRef
 from tasks.caching import sharded_task
 from tasks.workers import Work
@@ -30,9 +27,3 @@ def render_chats(
     source, ledger = manifest.facts["source"], manifest.ledger or Ledger()
     verb = functools.partial(render, image_tokens=image_tokens)
     return Work(verb, (config, chat_template, source, store.path(examples), ledger))
-
-
-def show_images(store: ArtifactStore, examples: Sequence[ArtifactRef]) -> bool:
-    """Whether any row of some shards has images."""
-    columns = (read_columns(store.path(ref) / "examples.arrow", EXAMPLES, ["images"])["images"] for ref in examples)
-    return any(column.null_count < len(column) for column in columns)

@@ -120,7 +120,8 @@ class Grammar:
 
     @cached_property
     def image(self) -> str | None:
-        """What the template writes for an image between two texts; None if it writes images elsewhere, or refuses."""
+        """What the template writes where an image is between two texts; None if it refuses, or has them in another
+        order. Some write all images before the texts, and nothing here."""
         before, after = ({"type": "text", "text": mark(index)} for index in (0, 1))
         shown = [{"role": "user", "content": [before, {"type": "image"}, after]}]
         try:

@@ -34,7 +34,7 @@ def with_placeholders(example: TextExample, num_images: int, tokens: ImageTokens
         example: Holds that token, or marks.
         num_images: Of the row.
         tokens: What stands for images.
-        written: What the chat template writes for an image, which may be more; None: the token alone.
+        written: What the chat template writes for an image, which may be more than the token.
 
     Raises:
         TemplateRefusedError: if the text has more or fewer of either.
@@ -44,9 +44,8 @@ def with_placeholders(example: TextExample, num_images: int, tokens: ImageTokens
     if num_tokens == num_images:
         return example
     if num_tokens == 0 and num_marks == num_images:
-        prompt, completion = (
-            part.replace(MARK, written or placeholder) for part in (example.prompt, example.completion)
-        )
+        shown = written if written and written.count(placeholder) == 1 else placeholder
+        prompt, completion = (part.replace(MARK, shown) for part in (example.prompt, example.completion))
         return replace(example, prompt=prompt, completion=completion)
     marks = placeholder if placeholder == MARK else f"{placeholder} or {MARK}"
     raise TemplateRefusedError(f"the text has {max(num_tokens, num_marks)} times {marks} for {num_images} images")

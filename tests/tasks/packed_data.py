@@ -9,6 +9,7 @@ from sft_core.inputs import locate_inputs
 from sft_core.recipe import Recipe
 from tasks.accounts import ShardFiles
 from tasks.detect_formats import detect_formats
+from tasks.gather_images import gather_images, shards_with_images, with_images
 from tasks.home import file_digests
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
 from tasks.pack_shards import pack_shards
@@ -30,13 +31,21 @@ class PackedData:
 def pack(recipe: Recipe, root: Path) -> PackedData:
     """Prepare a recipe's data in a home."""
     store = ArtifactStore(root=root)
-    inputs = locate_inputs(recipe, file_digests(store))
+    digests = file_digests(store)
+    inputs = locate_inputs(recipe, digests)
     with shard_workers(recipe.runtime) as workers:
         here: dict[str, Any] = {"store": store, "workers": workers}
         shards = shards_of(store, inputs.sources, ingest_sources.fn(pieces_of(inputs.sources), **here))
         records = detect_formats.fn(recipe.formats, shards, **here)
-        rendered = render_chats.fn(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
-        tokens = tokenize_chats.fn(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
+        named = shards_with_images(store, inputs.sources, shards, records, inputs.processor, digests)
+        gathered = gather_images.fn(recipe.images, named, **here) if named else []
+        examples = with_images(records, named, gathered)
+        processor = inputs.processor if named else None
+        limits = {"image_limits": recipe.image_row_limits if named else None, "processor": processor}
+        rendered = render_chats.fn(
+            recipe.chat, inputs.template, inputs.tokenizer, examples, processor=processor, **here
+        )
+        tokens = tokenize_chats.fn(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **limits, **here)
     files, repeats = ShardFiles.of(shards), [shard.repeat for shard in shards]
     packed = pack_shards.fn(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
     return PackedData(store, packed, tokens, files)

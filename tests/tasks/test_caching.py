@@ -58,6 +58,8 @@ def test_the_tasks_take_all_inputs_but_the_folder() -> None:
         "tokenizer",
         "rendered",
         "store",
+        "image_limits",
+        "processor",
         "workers",
     ]
     assert "folder" not in train_model.fn.__signature__.parameters

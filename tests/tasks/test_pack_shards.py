@@ -101,7 +101,14 @@ def test_repeated_shards_are_counted(tmp_path: Path) -> None:
 def test_held_out_prompts_and_segments_lead_back_to_their_source(tmp_path: Path) -> None:
     folder, manifest = packed(tmp_path, PackingConfig())
     assert list(iterate_rows(folder / "prompts.arrow")) == [
-        {"source": "s1", "row": 0, "prompt_ids": [4], "reference": "six", "metadata": '{"id": "1-0"}'}
+        {
+            "source": "s1",
+            "row": 0,
+            "prompt_ids": [4],
+            "reference": "six",
+            "metadata": '{"id": "1-0"}',
+            "images": None,
+        }
     ]
     (segment,) = iterate_rows(folder / "eval-segments.arrow")
     assert manifest.facts["shards"][segment["shard"]] == {"source": "s1", "file": "b.jsonl"}
