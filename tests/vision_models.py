@@ -76,7 +76,8 @@ def served(name: str, folder: Path) -> Seeing:
 def loaded_to_see() -> Iterator[None]:
     """Load model folders by the class that sees."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sft_core.modeling.load_trained", AutoModelForImageTextToText.from_pretrained)
+        for user in ("sft_core.modeling", "sft_core.evaluation.run"):
+            patch.setattr(f"{user}.load_trained", AutoModelForImageTextToText.from_pretrained)
         yield
 
 
