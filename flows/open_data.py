@@ -8,6 +8,7 @@ from sft_core.artifact import ArtifactStore, Manifest
 from sft_core.errors import RecipeError
 from sft_core.inspection import Lineage, find_artifact, find_dataset, lineage_of
 from sft_core.launch import read_launch
+from sft_core.processor import ProcessorRef
 from sft_core.recipe import Recipe
 from sft_core.tokenizer import TokenizerRef
 from sft_core.training import MODEL_FOLDER, TrainingConfig, TrainPlan, batches_of_step, steps_of_block
@@ -26,6 +27,8 @@ class OpenData:
     tokenizer: TokenizerRef | None
     training: TrainingConfig | None
     num_processes: int
+    processor: ProcessorRef | None = None
+    """Tells which tokens are an image's; None of a model that sees no images."""
 
 
 def open_recipe(recipe: Recipe) -> OpenData:
@@ -41,10 +44,9 @@ def open_prepared(recipe: Recipe, data: "PreparedData") -> OpenData:
     from tasks.home import file_digests, open_store
 
     store = open_store(recipe.runtime)
-    tokenizer = locate_inputs(recipe, file_digests(store)).tokenizer
-    return OpenData(
-        lineage_of(store, data.dataset), tokenizer, recipe.training, read_launch(recipe.runtime).num_processes
-    )
+    inputs, processes = locate_inputs(recipe, file_digests(store)), read_launch(recipe.runtime).num_processes
+    lineage = lineage_of(store, data.dataset)
+    return OpenData(lineage, inputs.tokenizer, recipe.training, processes, inputs.processor)
 
 
 def open_folder(folder: Path) -> OpenData:
@@ -66,7 +68,7 @@ def open_folder(folder: Path) -> OpenData:
         commit=None,
         trust_remote_code=plan.trust_remote_code,
     )
-    return OpenData(lineage, tokenizer, plan.training, plan.num_processes)
+    return OpenData(lineage, tokenizer, plan.training, plan.num_processes, plan.processor)
 
 
 def batches_of(data: OpenData, step: int) -> list[list[int]]:

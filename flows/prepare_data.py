@@ -118,7 +118,7 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         dataset = pack_shards(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
         has_other_template = replaces_own_template(inputs.template, inputs.tokenizer)
         gates = measure_gates(recipe.gates, audit_of(store, tokens, files), has_other_template)
-        report = report_data(recipe.name, dataset, inputs.tokenizer, gates, store=store)
+        report = report_data(recipe.name, dataset, inputs.tokenizer, gates, processor, store=store)
         show_data(recipe.name, store, report)
         check_gates(gates, report_file(store, report))
 

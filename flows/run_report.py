@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from flows.links import how_to_open, run_path, run_url
 from flows.pages import show_scores, show_training
 from flows.prepare_data import PreparedData
+from flows.samples_page import log_samples_page
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import SAMPLES_FILE, files_beside_run
 from sft_core.launch import read_launch
@@ -72,6 +73,7 @@ def report_run(
     run.set_tags({"sft.num_processes": str(read_launch(recipe.runtime).num_processes)})
     run.record_scorecard(scores, training["global_step"], store.path(scorecard) / SAMPLES_FILE)
     run.log_files(files_beside_run(store.path(scorecard)))
+    log_samples_page(run, recipe.name, store, store.path(scorecard))
     made = {"train_model": [trained], "evaluate_model": [scorecard], "register_model": [registered]}
     log_stages(run, stage_keys(made))
     report = RunReport(

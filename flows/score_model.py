@@ -34,13 +34,15 @@ def score_model(model: str, recipe: HeldOutRecipe) -> ScoreReport:
     content, scoring = locate_content(found.folder, digests), locate_scoring(recipe.evaluation)
     harness = locate_tasks(recipe.evaluation.lm_eval, digests)
     own = recipe.for_model(found.folder)
-    key = run_key(own, ["score-model", locate_inputs(own, digests), content, scoring, harness])
+    inputs = locate_inputs(own, digests)
+    key = run_key(own, ["score-model", inputs, content, scoring, harness])
     with tracker.run(own, key, score_name(model, own)) as run:
         link_run(run)
         data = prepare_data(own)
         run.log_dataset(own.name, data.folder, {"eval": data.splits["eval"]}, data.ledger)
         run.log_file(data.report)
-        scorecard = measure_model(own.evaluation, scoring, harness, content, data.dataset.model_copy(), store=store)
+        dataset = data.dataset.model_copy()
+        scorecard = measure_model(own.evaluation, scoring, harness, content, dataset, inputs.processor, store=store)
         return report_scores(model, own, store, run, found, data, scorecard)
 
 

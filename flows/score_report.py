@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from flows.pages import show_scores
 from flows.prepare_data import PreparedData
+from flows.samples_page import log_samples_page
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import SAMPLES_FILE, SCORED_ITEMS_FILE, files_beside_run
 from sft_core.gains import Gain, gains_of
@@ -70,6 +71,7 @@ def report_scores(
     scores = manifest.facts["scorecard"]
     run.record_scorecard(scores, 0, folder / SAMPLES_FILE)
     run.log_files(files_beside_run(folder))
+    log_samples_page(run, f"{path_label(model)} on {recipe.name}", store, folder)
     run.settle("naming the model")
     record_evaluation(run, found, scores, f"{recipe.name}-eval", held_out["digest"], manifest.made_at)
     made = {"measure_model": [scorecard]}

@@ -61,7 +61,9 @@ def sft(recipe: Recipe) -> RunReport:
             run=run,
             store=store,
         )
-        scorecard = evaluate_model(recipe.evaluation, scoring, harness, model, trained, dataset, store=store)
+        scorecard = evaluate_model(
+            recipe.evaluation, scoring, harness, model, trained, dataset, inputs.processor, store=store
+        )
         run.record_metrics(store.path(trained) / METRICS_FILE)
         run.settle("registering the model")
         registered = register_model(

@@ -1,8 +1,10 @@
 """`sft chat`: talk to a model in the terminal, or ask it one question through a pipe."""
 
+import io
 import os
 import sys
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from sft_core.serving import ChatModel
 
 HELP = "/reset forgets the conversation, /system TEXT sets what the model is told first, /exit or Ctrl-D ends."
+IMAGE_HELP = "/image FILE shows it with the next question. "
 
 
 def chat(
@@ -27,6 +30,10 @@ def chat(
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Where an answer ends at the latest.")] = 256,
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest token.")] = 0.0,
     system: Annotated[str | None, typer.Option("--system", help="What the model is told first.")] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option("--image", metavar="FILE", help="Shown with the first question; may be given several times."),
+    ] = None,
     is_json: Annotated[
         bool, typer.Option("--json", help="Answer standard input once, with one JSON object on stdout.")
     ] = False,
@@ -38,10 +45,12 @@ def chat(
     with session(is_json, is_debugging) as current:
         loaded = _load(current, model, is_debugging)
         talk = Talk(loaded, max_tokens, temperature, system)
+        for file in image or []:
+            talk.show(file)
         if is_json or not sys.stdin.isatty():
             _answer_once(current, talk, sys.stdin.read())
         else:
-            current.notify(f"{model} on {loaded.device}. {HELP}")
+            current.notify(f"{model} on {loaded.device}. {IMAGE_HELP if loaded.sees_images else ''}{HELP}")
             converse(talk, _read_line, _write)
 
 
@@ -53,7 +62,9 @@ class Talk:
     max_tokens: int
     temperature: float
     system: str | None = None
-    turns: list[dict[str, str]] = field(default_factory=list)
+    turns: list[dict[str, Any]] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
+    """Parts that go before the next question."""
 
     def __post_init__(self) -> None:
         self._check_system()
@@ -64,20 +75,44 @@ class Talk:
         self._check_system()
         self.turns.clear()
 
+    def show(self, file: Path) -> None:
+        """Show an image with the next question.
+
+        Raises:
+            RecipeError: if the model sees none, or the file is none.
+        """
+        if not self.model.sees_images:
+            raise RecipeError(f"{file}: this model sees no images; ask it in words alone")
+        self.images.append({"type": "image", "image": as_data_url(file)})
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.turns.clear()
+        self.images.clear()
+
     def ask(self, text: str, write: Callable[[str], Any]) -> str:
         """Answer, and remember both; a model without a chat template continues the text and remembers nothing."""
         if not self.model.is_chat:
             return self.model.say(text, self.max_tokens, self.temperature, write)
         first = [{"role": "system", "content": self.system}] if self.system else []
-        asked = [*self.turns, {"role": "user", "content": text}]
+        content = [*self.images, {"type": "text", "text": text}] if self.images else text
+        asked = [*self.turns, {"role": "user", "content": content}]
         answer = self.model.say([*first, *asked], self.max_tokens, self.temperature, write)
         self.turns = [*asked, {"role": "assistant", "content": answer}]
+        self.images.clear()
         return answer
 
     def _check_system(self) -> None:
         if self.system and not self.model.is_chat:
             self.system = None
             raise RecipeError("--system: this model has no chat template, and continues plain text; leave it out")
+
+
+COMMANDS: Mapping[str, Callable[[Talk, str], None]] = {
+    "/reset": lambda talk, _: talk.forget(),
+    "/system": Talk.set_system,
+    "/image": lambda talk, name: talk.show(Path(name).expanduser()),
+}
 
 
 def converse(talk: Talk, read: Callable[[], str], write: Callable[[str], Any]) -> None:
@@ -98,10 +133,8 @@ def converse(talk: Talk, read: Callable[[], str], write: Callable[[str], Any]) -
         try:
             if command == "/exit":
                 return
-            if command == "/reset":
-                talk.turns.clear()
-            elif command == "/system":
-                talk.set_system(rest.strip())
+            if command in COMMANDS:
+                COMMANDS[command](talk, rest.strip())
             elif line:
                 talk.ask(line, write)
                 write("\n")
@@ -109,6 +142,26 @@ def converse(talk: Talk, read: Callable[[], str], write: Callable[[str], Any]) -
             write("\n")
         except RecipeError as error:
             write(f"{error}\n")
+
+
+def as_data_url(file: Path) -> str:
+    """Read an image, and check that it is one.
+
+    Raises:
+        RecipeError: if it is not there, or cannot be shown.
+    """
+    from sft_core.images import ImagesConfig
+    from sft_core.images.check import check_image
+    from sft_core.images.refusal import ImageRefusedError
+
+    try:
+        content = file.read_bytes()
+        check_image(io.BytesIO(content), ImagesConfig().max_pixels)
+    except OSError as error:
+        raise RecipeError(f"{file}: {error.strerror or error}") from error
+    except ImageRefusedError as error:
+        raise RecipeError(f"{file}: {error}") from error
+    return f"data:image;base64,{b64encode(content).decode()}"
 
 
 def _answer_once(current: Session, talk: Talk, text: str) -> None:

@@ -10,9 +10,10 @@ from sft_core.errors import RecipeError
 from sft_core.formats import Verdict, describe_verdict
 from sft_core.inspection import (
     Gap,
+    ImagePiece,
+    Piece,
     RowTable,
     RowView,
-    TokenPiece,
     figures_of,
     first_rows,
     harmless,
@@ -84,7 +85,7 @@ def _view(data: OpenData, table: RowTable, positions: list[int], why: dict[int, 
         raise RecipeError(
             "a data set has ids and no tokenizer to read them with; name the recipe, or the folder of a training run"
         )
-    return view_rows(data.lineage, table, load_tokenizer(data.tokenizer), positions, why)
+    return view_rows(data.lineage, table, load_tokenizer(data.tokenizer), positions, why, data.processor)
 
 
 def _header(view: RowView) -> Text:
@@ -124,7 +125,10 @@ def _coloured(view: RowView) -> Text:
             text.append(f" … {item.num_tokens:,} more … ", style="dim")
             continue
         style = STYLES[item.kind][number % 2]
-        text.append(label(item), style=f"{style} underline" if item.is_special else style)
+        is_special = not isinstance(item, ImagePiece) and item.is_special
+        text.append(label(item), style=f"{style} underline" if is_special else style)
+        if isinstance(item, ImagePiece):
+            continue
         if item.text.endswith("\n") and item.part == item.parts:
             text.append("\n")
     return text
@@ -138,6 +142,11 @@ def _marked(view: RowView) -> str:
         if kind is None:
             parts += [f" … {item.num_tokens:,} more … " for item in run if isinstance(item, Gap)]
         else:
-            pieces = [item for item in run if isinstance(item, TokenPiece)]
-            parts.append(MARKS[kind].format("".join(harmless(piece.text) for piece in pieces if piece.part == 1)))
+            parts.append(MARKS[kind].format("".join(_spelled(item) for item in run if not isinstance(item, Gap))))
     return "".join(parts)
+
+
+def _spelled(piece: Piece) -> str:
+    if isinstance(piece, ImagePiece):
+        return label(piece)
+    return harmless(piece.text) if piece.part == 1 else ""

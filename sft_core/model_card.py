@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from sft_core.image_facts import ImageFacts
+
 CARD_FILE = "README.md"
 _HEAD = re.compile(r"\A---\s*\n(.*?)\n---", re.DOTALL)
 _HUB_DATA = re.compile(r"hf://datasets/(?P<repo>[\w.-]+/[\w.-]+)")
@@ -50,12 +52,14 @@ class CardFacts:
     global_step: int
     num_parameters: int
     num_trained_parameters: int
+    images: ImageFacts | None = None
+    """What it sees; None of a model that takes text alone."""
 
 
 def model_card(facts: CardFacts) -> str:
     """Write the card."""
     head = yaml.safe_dump(_head(facts), sort_keys=False, allow_unicode=True)
-    parts = [_title(facts), _scores(facts), _recipe(facts), _data(facts), _loading(facts)]
+    parts = [_title(facts), _scores(facts), _recipe(facts), _data(facts), _loading(facts), _showing(facts)]
     return f"---\n{head}---\n\n" + "\n".join(part for part in parts if part)
 
 
@@ -96,7 +100,7 @@ def _head(facts: CardFacts) -> dict[str, Any]:
         "license": base_license(facts.base_folder) if base else None,
         "datasets": sorted(found),
         "library_name": "transformers" if facts.is_merged else "peft",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": "image-text-to-text" if facts.images else "text-generation",
         "tags": ["sft", *([] if facts.is_merged else ["lora" if _is_lora(facts) else "adapter"])],
     }
     return {name: value for name, value in head.items() if value}
@@ -111,7 +115,21 @@ def _title(facts: CardFacts) -> str:
     made = "Trained from random weights" if base is None else f"Fine-tuned from `{base}`"
     kind = "" if facts.is_merged else ", as an adapter that is put on its base"
     takes = "It takes chats, by the template in its tokenizer." if facts.is_chat else "It continues plain text."
-    return f"# {facts.name}\n\n{made}{kind}. {takes}\n"
+    return f"# {facts.name}\n\n{made}{kind}. {takes}\n{_images(facts.images)}"
+
+
+def _images(images: ImageFacts | None) -> str:
+    """What a model sees, and how it was trained to."""
+    if images is None:
+        return ""
+    if not images.num_images:
+        return "\nIntended input: text and images. It was trained on texts alone.\n"
+    least, most = f"{images.least_tokens:,}", f"{images.most_tokens:,}"
+    tokens = least if least == most else f"{least} to {most}"
+    return (
+        f"\nIntended input: text and images. It was trained on {images.num_images:,} different images, at most "
+        f"{images.most_a_row:,} a row, each of {tokens} tokens.\n"
+    )
 
 
 def _scores(facts: CardFacts) -> str:
@@ -186,6 +204,37 @@ answer = tokenizer.decode(model.generate(**ids, max_new_tokens=100)[0])
 sft chat models:/{facts.name}@champion
 mlflow models serve -m models:/{facts.name}@champion --env-manager local --port 5001
 curl -H 'Content-Type: application/json' -d '{request}{more}' http://127.0.0.1:5001/invocations
+```
+"""
+
+
+def _showing(facts: CardFacts) -> str:
+    """How the model is shown an image."""
+    if facts.images is None or not facts.is_chat:
+        return ""
+    request = (
+        '{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": '
+        '{"url": "data:image/png;base64,…"}}, {"type": "text", "text": "…"}]}], "max_tokens": 100}'
+    )
+    return f"""## Images
+
+With the model loaded as above:
+
+```python
+from transformers import AutoProcessor
+
+processor = AutoProcessor.from_pretrained("model")
+content = [{{"type": "image", "image": "cat.png"}}, {{"type": "text", "text": "…"}}]
+inputs = processor.apply_chat_template(
+    [{{"role": "user", "content": content}}],
+    add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+)
+answer = processor.decode(model.generate(**inputs, max_new_tokens=100)[0])
+```
+
+```sh
+sft chat models:/{facts.name}@champion --image cat.png
+curl -H 'Content-Type: application/json' -d '{request}' http://127.0.0.1:5001/invocations
 ```
 """
 

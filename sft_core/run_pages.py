@@ -15,7 +15,7 @@ each other; the rest is scrolled to."""
 SPECIAL_TOKEN = re.compile(r"<\|im_start\|>(?:system|user|assistant)\n|<\|[^|>]*\|>|</?s>|\[/?INST\]")
 """With the role that stands behind ChatML's: `assistant` is the end of every prompt."""
 FACTS_OF_SAMPLES = frozenset(
-    {"step", "model", "source", "row", "prompt", "prompt_tokens_cut", "output", "reference", "metadata"}
+    {"step", "model", "source", "row", "prompt", "images", "prompt_tokens_cut", "output", "reference", "metadata"}
 )
 BASELINE = "baseline_"
 Row = Mapping[str, Any]
@@ -66,9 +66,10 @@ def samples_rows(samples: Iterable[Row]) -> list[dict[str, str]]:
 def _sample_row(of_model: Mapping[str, Row]) -> dict[str, str]:
     trained = of_model.get("trained") or next(iter(of_model.values()))
     before = of_model.get("baseline")
-    measured = {name: _score(value) for name, value in trained.items() if _is_score(name, value)}
+    measured = {name: score_in_words(value) for name, value in scores_of(trained).items()}
     return {
         "prompt": end_of_prompt(trained["prompt"]),
+        **({"images": str(len(trained["images"]))} if "images" in trained else {}),
         "answer": excerpt(trained["output"], ANSWER_CHARS),
         "expected": excerpt(trained["reference"], ANSWER_CHARS),
         **measured,
@@ -82,11 +83,17 @@ def end_of_prompt(prompt: str) -> str:
     return text if len(text) <= PROMPT_CHARS else f"…{text[-PROMPT_CHARS + 1 :]}"
 
 
-def _is_score(name: str, value: Any) -> bool:
-    return name not in FACTS_OF_SAMPLES and isinstance(value, bool | int | float)
+def scores_of(sample: Row) -> dict[str, Any]:
+    """What an answer scored, by metric, and what of its setting are numbers."""
+    return {
+        name: value
+        for name, value in sample.items()
+        if name not in FACTS_OF_SAMPLES and isinstance(value, bool | int | float)
+    }
 
 
-def _score(value: Any) -> str:
+def score_in_words(value: Any) -> str:
+    """One score as people read it."""
     return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.3g}"
 
 

@@ -5,11 +5,15 @@ MLflow imports this module by name, with the copy of `sft_core` that was logged 
 `_load_pyfunc`. It knows nothing of MLflow itself.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sft_core.errors import RecipeError
+from sft_core.chat_prompts import ChatPrompts, Encoded, Prompt, passing_images
+from sft_core.image_store import ImageStore
+
+if TYPE_CHECKING:
+    from sft_core.modeling.pixels import PixelMaker
 
 DEFAULT_MAX_TOKENS = 256
 
@@ -26,11 +30,17 @@ class ChatModel:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = to_device(load_trained(folder).eval(), device)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._prompts = ChatPrompts(folder, self.tokenizer)
 
     @property
     def is_chat(self) -> bool:
         """Whether it takes messages; a model without a chat template takes plain text alone."""
-        return self.tokenizer.chat_template is not None
+        return self._prompts.is_chat
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether messages may hold images."""
+        return self._prompts.processor is not None
 
     @property
     def device(self) -> str:
@@ -41,24 +51,32 @@ class ChatModel:
         """Answer each row.
 
         Args:
-            model_input: A table with a column `messages` (a list of {role, content} a row) or `prompt` (plain text).
+            model_input: A table with a column `messages` (a list of {role, content} a row, a content being a text or a
+                list of parts) or `prompt` (plain text).
             params: `max_tokens`; `temperature`, where 0 means greedy.
+
+        Raises:
+            RecipeError: if a prompt is none for this model.
         """
+        from sft_core.answering.answer import shown_with
         from sft_core.answering.generate import generate
 
         options = dict(params or {})
         gen_kwargs = _gen_kwargs(
             int(options.get("max_tokens", DEFAULT_MAX_TOKENS)), float(options.get("temperature", 0.0))
         )
-        prompts = [
-            self.prompt_ids(list(row["messages"]) if "messages" in row else row["prompt"])
-            for row in model_input.to_dict("records")
-        ]
-        return generate(self.model, self.tokenizer, prompts, batch_size=8, gen_kwargs=gen_kwargs)
+        with passing_images() as store:
+            encoded = [
+                self.encode(list(row["messages"]) if "messages" in row else row["prompt"], store)
+                for row in model_input.to_dict("records")
+            ]
+            shown = shown_with(self._pixels(store), [images for _, images in encoded])
+            prompts = [ids for ids, _ in encoded]
+            return generate(self.model, self.tokenizer, prompts, batch_size=8, gen_kwargs=gen_kwargs, shown_with=shown)
 
     def say(
         self,
-        prompt: str | Sequence[Mapping[str, Any]],
+        prompt: Prompt,
         max_tokens: int,
         temperature: float,
         write: Callable[[str], Any],
@@ -75,40 +93,38 @@ class ChatModel:
             The whole answer, without special tokens.
 
         Raises:
-            RecipeError: if the template does not take these messages.
+            RecipeError: if the prompt is none for this model.
         """
         import torch
 
+        from sft_core.answering.answer import shown_with
         from sft_core.streaming import Spoken
 
         spoken = Spoken(self.tokenizer, write)
-        ids = torch.tensor([self.prompt_ids(prompt)], device=self.model.device)
+        with passing_images() as store:
+            encoded, images = self.encode(prompt, store)
+            ids = torch.tensor([encoded])
+            shown = shown_with(self._pixels(store), [images])
+            inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), **(shown([0], ids) if shown else {})}
+        on_device = {name: value.to(self.model.device) for name, value in inputs.items()}
         gen_kwargs = {"num_beams": 1, **_gen_kwargs(max_tokens, temperature)}
         with torch.no_grad():
-            self.model.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), streamer=spoken, use_cache=True, **gen_kwargs
-            )
+            self.model.generate(**on_device, streamer=spoken, use_cache=True, **gen_kwargs)
         return spoken.text
 
-    def prompt_ids(self, prompt: str | Sequence[Mapping[str, Any]]) -> list[int]:
-        """Encode plain text, or messages by the template that the model was trained with.
+    def encode(self, prompt: Prompt, store: ImageStore) -> Encoded:
+        """Encode plain text, or messages by the template that the model was trained with; put images into the store.
 
         Raises:
-            RecipeError: if there is no template, or it refuses the messages.
+            RecipeError: if there is no template, or it refuses the messages; if something is no image, or the model
+                sees none.
         """
-        if isinstance(prompt, str):
-            return list(self.tokenizer(prompt)["input_ids"])
-        from jinja2 import TemplateError
+        return self._prompts.encode(prompt, store)
 
-        if not self.is_chat:
-            raise RecipeError("messages: this model has no chat template and takes plain text; send `prompt`")
-        messages = [dict(message) for message in prompt]
-        try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        except TemplateError as error:
-            roles = ", ".join(str(message.get("role")) for message in messages)
-            raise RecipeError(f"messages: the model's chat template refuses the roles {roles}: {error}") from error
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+    def _pixels(self, store: ImageStore) -> "PixelMaker | None":
+        from sft_core.modeling.pixels import PixelMaker
+
+        return PixelMaker.of(self._prompts.processor, store.folder)
 
 
 def _gen_kwargs(max_tokens: int, temperature: float) -> dict[str, Any]:

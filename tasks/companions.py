@@ -19,6 +19,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import INTERVALS_FILE, SCORED_ITEMS_FILE
+from sft_core.image_facts import image_facts
 from sft_core.imports import libraries_of
 from sft_core.model import ModelRef
 from sft_core.model_card import CARD_FILE, CardFacts, DataSplit, model_card
@@ -85,6 +86,7 @@ def companions_of(
         splits=[DataSplit(split, facts["digest"], facts["rows"], facts["tokens"]) for split, facts in splits.items()],
         scores=scores,
         is_chat=(store.path(trained) / MODEL_FOLDER / "chat_template.jinja").exists(),
+        images=image_facts(store.path(dataset) / "train", plan.processor) if plan.processor else None,
         **{field: training[field] for field in TOLD_BY_TRAINING},
     )
     digests = {f"data_digest.{split}": facts["digest"] for split, facts in splits.items()}

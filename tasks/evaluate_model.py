@@ -5,7 +5,9 @@ from pathlib import Path
 from sft_core.answering import Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import EvaluationConfig, EvaluationPlan, LocatedTasks
+from sft_core.image_store import ImageStore
 from sft_core.model import ModelRef
+from sft_core.processor import ProcessorRef
 from sft_core.records import StageOutcome
 from sft_core.training import MODEL_FOLDER
 from tasks.caching import artifact_task
@@ -21,6 +23,7 @@ def evaluate_model(
     baseline: ModelRef,
     trained: ArtifactRef,
     dataset: ArtifactRef,
+    processor: ProcessorRef | None,
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
@@ -38,6 +41,8 @@ def evaluate_model(
         eval_folder=store.path(dataset) / "eval" if has_eval else None,
         source_of_shard=tuple(shard["source"] for shard in facts["shards"]),
         prompts=store.path(dataset) / "prompts.arrow" if has_eval else None,
+        processor=processor,
+        images_folder=ImageStore.below(store.root).folder,
         output_folder=folder,
     )
     return StageOutcome(facts=run_evaluator(plan, log_file(store, "evaluate_model", trained.name)))

@@ -5,7 +5,9 @@ from pathlib import Path
 from sft_core.answering import Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import EvaluationConfig, EvaluationPlan, LocatedTasks
+from sft_core.image_store import ImageStore
 from sft_core.model_content import ModelContent
+from sft_core.processor import ProcessorRef
 from sft_core.records import StageOutcome
 from tasks.caching import artifact_task
 from tasks.evaluator import run_evaluator
@@ -19,6 +21,7 @@ def measure_model(
     harness: LocatedTasks,
     model: ModelContent,
     dataset: ArtifactRef,
+    processor: ProcessorRef | None,
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
@@ -33,6 +36,8 @@ def measure_model(
         eval_folder=store.path(dataset) / "eval",
         source_of_shard=tuple(shard["source"] for shard in store.manifest(dataset).facts["shards"]),
         prompts=store.path(dataset) / "prompts.arrow",
+        processor=processor,
+        images_folder=ImageStore.below(store.root).folder,
         output_folder=folder,
     )
     return StageOutcome(facts=run_evaluator(plan, log_file(store, "measure_model", dataset.name)))

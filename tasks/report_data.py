@@ -5,7 +5,9 @@ from pathlib import Path
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.gate_result import GateResult
+from sft_core.image_store import ImageStore
 from sft_core.inspection import REPORT_FILE, SUMMARY_FILE, lineage_of, write_report
+from sft_core.processor import ProcessorRef
 from sft_core.records import StageOutcome
 from sft_core.tokenizer import TokenizerRef, load_tokenizer
 from tasks.caching import artifact_task
@@ -17,12 +19,14 @@ def report_data(
     dataset: ArtifactRef,
     tokenizer: TokenizerRef,
     gates: Sequence[GateResult],
+    processor: ProcessorRef | None,
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
     """Write `report.html` and `summary.md`."""
     lineage = lineage_of(store, dataset)
-    write_report(folder / REPORT_FILE, title, lineage, load_tokenizer(tokenizer), gates)
+    path, images = folder / REPORT_FILE, ImageStore.below(store.root)
+    write_report(path, title, lineage, load_tokenizer(tokenizer), gates, processor=processor, images=images)
     return StageOutcome(facts={"splits": list(lineage.splits)})
 
 

@@ -13,11 +13,16 @@ from sft_core.answering.answers import Answers, Measure, Value
 from sft_core.answering.best import best_of, is_greater_better
 from sft_core.answering.config import AnsweringConfig
 from sft_core.answering.gen_kwargs import Setting, settings_of
-from sft_core.answering.generate import generate
+from sft_core.answering.generate import InputsOf, generate
 from sft_core.answering.measures import measure
 from sft_core.answering.processes import gathered, on_first, rank_and_count, share_of
-from sft_core.answering.prompts import Prompts, fitting
+from sft_core.answering.prompts import Prompts, excess
 from sft_core.answering.scoring import Scoring
+from sft_core.answering.shown import Asked, cut_left
+from sft_core.errors import RecipeError
+from sft_core.image_places import ImageReader
+from sft_core.image_store import ImageRef
+from sft_core.modeling.pixels import PixelMaker
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -32,7 +37,8 @@ class Answered:
     scores: dict[str, float]
     """By the metrics' names with the settings' suffixes; without a suffix, the best over all settings."""
     rows: list[Row]
-    """Samples: one a prompt and setting, the columns in the same order."""
+    """Samples: one a prompt and setting, the columns in the same order; where prompts have images, `images` names them:
+    digest, width, height and tokens of each."""
     num_prompts_cut: int
     """Prompts that were too long for the model in any of the settings, and cut on the left."""
     values: dict[str, Sequence[Value]]
@@ -49,6 +55,15 @@ class Answering:
     prompts: Prompts
     """At least one."""
     tokenizer: "PreTrainedTokenizerBase"
+    pixels: PixelMaker | None = None
+    """Shows images; None where the model sees none."""
+
+    def __post_init__(self) -> None:
+        if self.pixels is None and any(self.prompts.images):
+            raise RecipeError(
+                "the held-out prompts have images, and the model's folder has no processor (preprocessor_config.json) "
+                "that could show them; evaluate a vision-language model, or other rows"
+            )
 
     def answer(
         self,
@@ -73,15 +88,16 @@ class Answering:
         rows: list[Row] = []
         cut: set[int] = set()
         for setting in settings_of(self.config.gen_kwargs):
-            prompt_ids = self._prompts_for(model, setting)
-            tokens_cut = [len(whole) - len(ids) for whole, ids in zip(self.prompts.prompt_ids, prompt_ids, strict=True)]
+            asked = self._asked(model, setting)
+            tokens_cut = [len(whole) - len(one.ids) for whole, one in zip(self.prompts.prompt_ids, asked, strict=True)]
             cut |= {index for index, number in enumerate(tokens_cut) if number}
-            answers = self._answers(prompt_ids, self._generate(model, prompt_ids, setting, on_answered))
+            outputs = self._generate(model, asked, setting, on_answered)
+            answers = self._answers([one.ids for one in asked], outputs)
             measures = on_first(partial(measure, self.config, self.scoring, answers))
             for one in measures:
                 by_setting.setdefault(one.name, []).append(one)
                 by_score[one.name + setting.suffix] = one
-            rows += self._rows({**labels, **setting.swept}, answers, tokens_cut, measures)
+            rows += self._rows({**labels, **setting.swept}, asked, answers, tokens_cut, measures)
         directions = greater_is_better or {}
         for name, several in by_setting.items():
             by_score[name] = best_of(several, directions.get(name, is_greater_better(name)))
@@ -108,34 +124,44 @@ class Answering:
         suffixes = ["", *(setting.suffix for setting in settings_of(self.config.gen_kwargs))]
         return list(dict.fromkeys(name + suffix for suffix in suffixes for name in names))
 
-    def _prompts_for(self, model: "PreTrainedModel", setting: Setting) -> list[list[int]]:
+    def _asked(self, model: "PreTrainedModel", setting: Setting) -> list[Asked]:
         max_positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        return fitting(self.prompts.prompt_ids, max_positions, setting.max_new_tokens)
+        too_many = excess(self.prompts.prompt_ids, max_positions, setting.max_new_tokens)
+        reader = self._reader()
+        whole = [Asked(*parts) for parts in zip(self.prompts.prompt_ids, self.prompts.images, strict=True)]
+        if reader is None:
+            return [Asked(one.ids[cut:], one.images) for one, cut in zip(whole, too_many, strict=True)]
+        return [cut_left(reader, one, cut) if cut else one for one, cut in zip(whole, too_many, strict=True)]
+
+    def _reader(self) -> ImageReader | None:
+        has_images = self.pixels is not None and any(self.prompts.images)
+        return ImageReader(self.pixels.vision(), self.tokenizer) if self.pixels and has_images else None
 
     def _generate(
         self,
         model: "PreTrainedModel",
-        prompt_ids: list[list[int]],
+        asked: list[Asked],
         setting: Setting,
         on_answered: Callable[[int], None],
     ) -> list[str]:
         rank, count = rank_and_count()
-        mine = share_of(sorted(range(len(prompt_ids)), key=lambda index: len(prompt_ids[index])), rank, count)
+        mine = share_of(sorted(range(len(asked)), key=lambda index: len(asked[index].ids)), rank, count)
         set_seed(self.config.seed + rank)
         texts = generate(
             model,
             self.tokenizer,
-            [prompt_ids[index] for index in mine],
+            [asked[index].ids for index in mine],
             self.config.batch_size,
             setting.arguments,
             self.config.stop_sequences,
             synced_gpus=True if count > 1 and _is_sharded(model) else None,
             on_answered=on_answered,
+            shown_with=shown_with(self.pixels, [asked[index].images for index in mine]),
         )
         by_index = {
             index: text for part in gathered(dict(zip(mine, texts, strict=True))) for index, text in part.items()
         }
-        return [by_index[index] for index in range(len(prompt_ids))]
+        return [by_index[index] for index in range(len(asked))]
 
     def _answers(self, prompt_ids: list[list[int]], outputs: list[str]) -> Answers:
         return Answers(
@@ -145,13 +171,17 @@ class Answering:
             metadata=self.prompts.metadata_columns(),
         )
 
-    def _rows(self, labels: Row, answers: Answers, tokens_cut: list[int], measures: list[Measure]) -> list[Row]:
+    def _rows(
+        self, labels: Row, asked: list[Asked], answers: Answers, tokens_cut: list[int], measures: list[Measure]
+    ) -> list[Row]:
+        reader = self._reader()
         return [
             {
                 **labels,
                 "source": self.prompts.source[index],
                 "row": self.prompts.row[index],
-                "prompt": answers.prompts[index],
+                "prompt": reader.compact(answers.prompts[index]) if reader else answers.prompts[index],
+                **({"images": reader.named(asked[index].ids, asked[index].images)} if reader else {}),
                 "prompt_tokens_cut": tokens_cut[index],
                 "output": answers.outputs[index],
                 "reference": answers.references[index],
@@ -159,6 +189,18 @@ class Answering:
             }
             for index in range(len(self.prompts))
         ]
+
+
+def shown_with(pixels: PixelMaker | None, images: Sequence[Sequence[ImageRef]]) -> InputsOf | None:
+    """What a model takes beside the ids of prompts: pixels, and where they stand.
+
+    Args:
+        pixels: Makes them; None where the model sees no images.
+        images: [prompts] of each; where none has any, the model is asked as one without pictures.
+    """
+    if pixels is None or not any(images):
+        return None
+    return lambda indices, ids: pixels.inputs([images[index] for index in indices], ids)
 
 
 def _is_sharded(model: "PreTrainedModel") -> bool:

@@ -1,6 +1,6 @@
 """Answer prompts in batches: sorted by length so that little is padded, returned in the order in which they came."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +10,9 @@ from sft_core.answering.text_metrics import cut_at
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+InputsOf = Callable[[Sequence[int], torch.Tensor], Mapping[str, torch.Tensor]]
+"""Takes numbers of prompts, and their ids [prompts, tokens] with padding on the left; returns further inputs."""
 
 
 @torch.no_grad()
@@ -22,6 +25,7 @@ def generate(
     stop_sequences: Sequence[str] = (),
     synced_gpus: bool | None = None,
     on_answered: Callable[[int], None] = lambda _: None,
+    shown_with: InputsOf | None = None,
 ) -> list[str]:
     """Generate one answer per prompt.
 
@@ -35,6 +39,7 @@ def generate(
         synced_gpus: Whether every process runs as many steps as the slowest, as a model needs whose weights are spread
             over processes. None: as transformers finds it.
         on_answered: Told after each batch how many prompts were in it.
+        shown_with: Makes what the model takes beside ids; None: it takes nothing else.
 
     Returns:
         [prompts] texts without special tokens, in the order of the prompts.
@@ -43,11 +48,12 @@ def generate(
     outputs = [""] * len(prompts)
     for start in range(0, len(order), batch_size):
         indices = order[start : start + batch_size]
-        ids, attention_mask = _left_padded([prompts[index] for index in indices], model.config.pad_token_id)
+        ids, attention_mask = _left_padded([prompts[index] for index in indices], _padding_id(model, tokenizer))
         stops = [StopAtText(tokenizer, stop_sequences, ids.shape[1])] if stop_sequences else []
+        inputs = {"attention_mask": attention_mask, **(shown_with(indices, ids) if shown_with else {})}
         generated = model.generate(
             ids.to(model.device),
-            attention_mask=attention_mask.to(model.device),
+            **{name: value.to(model.device) for name, value in inputs.items()},
             stopping_criteria=StoppingCriteriaList(stops),
             synced_gpus=synced_gpus,
             **{"use_cache": True, **gen_kwargs},
@@ -88,6 +94,13 @@ class StopAtText(StoppingCriteria):
 
     def _stops(self, text: str) -> bool:
         return any(stop in text for stop in self._stop_sequences)
+
+
+def _padding_id(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Any will do that has an embedding and stands for no image; a model with images has it in the part that reads
+    text."""
+    ids = (model.config.get_text_config().pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(token for token in ids if token is not None)
 
 
 def _left_padded(prompts: Sequence[Sequence[int]], pad_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:

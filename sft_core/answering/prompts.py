@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from sft_core.errors import RecipeError
+from sft_core.image_store import ImageRef, decode_images
 from sft_core.records import PROMPTS
 from sft_core.tables import read_table
 
@@ -22,6 +23,8 @@ class Prompts:
     reference: list[str]
     metadata: list[dict[str, Any]]
     """The row as it stands in its source, whatever its columns."""
+    images: list[list[ImageRef]]
+    """In order; what stands for them in `prompt_ids` has been expanded."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -34,7 +37,9 @@ class Prompts:
             np.linspace(0, max(len(table) - 1, 0), min(num_prompts, len(table))).round().astype(np.int64)
         )
         columns = {name: table.take(chosen)[name].to_pylist() for name in PROMPTS.names}
-        return cls(**{**columns, "metadata": [json.loads(text) for text in columns["metadata"]]})
+        images = [decode_images(text) for text in columns["images"]]
+        metadata = [json.loads(text) for text in columns["metadata"]]
+        return cls(**{**columns, "metadata": metadata, "images": images})
 
     def metadata_columns(self) -> dict[str, list[Any]]:
         """Each column that any of the rows has; None where a row lacks it."""
@@ -42,8 +47,9 @@ class Prompts:
         return {name: [row.get(name) for row in self.metadata] for name in names}
 
 
-def fitting(prompt_ids: list[list[int]], max_positions: int | None, max_new_tokens: int) -> list[list[int]]:
-    """Cut prompts on the left, as trlX does, so that prompt and answer fit into the model's positions.
+def excess(prompt_ids: list[list[int]], max_positions: int | None, max_new_tokens: int) -> list[int]:
+    """Tell how many tokens prompts are cut by on the left, as trlX does, so that prompt and answer fit into the model's
+    positions.
 
     Args:
         prompt_ids: [prompts] token ids.
@@ -54,10 +60,10 @@ def fitting(prompt_ids: list[list[int]], max_positions: int | None, max_new_toke
         RecipeError: if no prompt would fit.
     """
     if max_positions is None:
-        return prompt_ids
+        return [0] * len(prompt_ids)
     if max_new_tokens >= max_positions:
         raise RecipeError(
             f"evaluation.gen_kwargs: max_new_tokens {max_new_tokens} leaves no room for a prompt in the model's "
             f"{max_positions} positions"
         )
-    return [ids[-(max_positions - max_new_tokens) :] for ids in prompt_ids]
+    return [max(0, len(ids) - (max_positions - max_new_tokens)) for ids in prompt_ids]

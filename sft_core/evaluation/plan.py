@@ -8,6 +8,7 @@ from sft_core.answering import Scoring
 from sft_core.evaluation.config import EvaluationConfig
 from sft_core.evaluation.harness import LocatedTasks
 from sft_core.model import ModelRef
+from sft_core.processor import ProcessorRef
 
 SCORECARD_FILE = "scorecard.json"
 SAMPLES_FILE = "samples.jsonl"
@@ -49,4 +50,8 @@ class EvaluationPlan(BaseModel):
     """[shards] of the data set: which source each belongs to; empty if they are not known."""
     prompts: Path | None
     """Held-out prompts (`PROMPTS`)."""
+    processor: ProcessorRef | None = None
+    """Shows images; None where the model sees none."""
+    images_folder: Path | None = None
+    """Of the images that blocks and prompts refer to."""
     output_folder: Path

@@ -47,6 +47,7 @@ from sft_core.modeling import (
     takes_positions,
     to_device,
 )
+from sft_core.modeling.pixels import PixelMaker
 from sft_core.records import SCORED_ITEMS
 from sft_core.tables import write_arrow
 
@@ -109,7 +110,8 @@ def _answering(plan: EvaluationPlan, tokenizer: "PreTrainedTokenizerBase") -> An
     if plan.prompts is None or not plan.evaluation.num_prompts:
         return None
     prompts = Prompts.read(plan.prompts, plan.evaluation.num_prompts)
-    return Answering(plan.evaluation, plan.scoring, prompts, tokenizer) if len(prompts) else None
+    pixels = PixelMaker.of(plan.processor, plan.images_folder)
+    return Answering(plan.evaluation, plan.scoring, prompts, tokenizer, pixels) if len(prompts) else None
 
 
 def _harness(plan: EvaluationPlan) -> Harness | None:
@@ -134,8 +136,9 @@ class _Evaluator:
     def measure(self, model: "PreTrainedModel", name: str, step: int) -> Measured:
         """Go once over the blocks, once a setting over the prompts, and over lm-eval's tasks."""
         model.eval()
-        if model.config.pad_token_id is None:
-            model.config.pad_token_id = self.padding_id
+        reading = model.config.get_text_config()
+        if reading.pad_token_id is None:
+            reading.pad_token_id = self.padding_id
         batches = None if self.blocks is None else _batches(model, self.blocks, self.plan.evaluation.batch_size)
         progress = Progress(
             self.plan.output_folder / PROGRESS_FILE,
@@ -185,7 +188,7 @@ def _measure_tokens(
 def _batches(model: "PreTrainedModel", blocks: Blocks, batch_size: int) -> "DataLoader[Any]":
     """Rows are blocks or, where the model would let documents of a block see each other, documents: training may have
     kept them apart with an attention that answering has not. Either way segments come in their order in the data."""
-    collator = Collator(model.config.pad_token_id, has_positions=takes_positions(base_of(model)))
+    collator = Collator(model.config.get_text_config().pad_token_id, has_positions=takes_positions(base_of(model)))
     rows: Blocks | Documents = blocks
     if blocks.is_packed:
         try:

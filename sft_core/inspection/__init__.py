@@ -10,7 +10,7 @@ rejected or left out, and nothing else; every token of a row is shown as what th
 from sft_core.inspection.display import Gap, harmless, label, shortened
 from sft_core.inspection.figures import Figures, SourceFigures, figures_of
 from sft_core.inspection.lineage import Lineage, ShardLineage, find_artifact, find_dataset, lineage_of
-from sft_core.inspection.pieces import TokenPiece
+from sft_core.inspection.pieces import ImagePiece, Piece, TokenPiece, name_of
 from sft_core.inspection.report import REPORT_FILE, SUMMARY_FILE, write_report
 from sft_core.inspection.rows import (
     RowTable,
@@ -21,14 +21,18 @@ from sft_core.inspection.rows import (
     view_rows,
     worst_rows,
 )
-from sft_core.inspection.trace import Place, RowTrace, SegmentTrace, trace_blocks, trace_line, trace_row
+from sft_core.inspection.samples import SAMPLES_PAGE, samples_page
+from sft_core.inspection.trace import Place, RowTrace, SegmentTrace, TracedImage, trace_blocks, trace_line, trace_row
 
 __all__ = [
     "REPORT_FILE",
+    "SAMPLES_PAGE",
     "SUMMARY_FILE",
     "Figures",
     "Gap",
+    "ImagePiece",
     "Lineage",
+    "Piece",
     "Place",
     "RowTable",
     "RowTrace",
@@ -37,6 +41,7 @@ __all__ = [
     "ShardLineage",
     "SourceFigures",
     "TokenPiece",
+    "TracedImage",
     "figures_of",
     "find_artifact",
     "find_dataset",
@@ -44,8 +49,10 @@ __all__ = [
     "harmless",
     "label",
     "lineage_of",
+    "name_of",
     "named_rows",
     "random_rows",
+    "samples_page",
     "shortened",
     "trace_blocks",
     "trace_line",

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sft_core.inspection.pieces import Kind, TokenPiece
+from sft_core.inspection.pieces import ImagePiece, Kind, Piece
 
 RUN_TOKENS = 120
 """Of a stretch of one kind that is longer, only the first and the last half of these are shown."""
@@ -36,29 +36,31 @@ def harmless(text: str) -> str:
     )
 
 
-def label(piece: TokenPiece) -> str:
+def label(piece: Piece) -> str:
     """What stands on a token: its text; of a character that is spread over several tokens, the first has it, the others
-    a sign that points back."""
+    a sign that points back; an image has its size, the beginning of its digest, and how many tokens it takes."""
+    if isinstance(piece, ImagePiece):
+        return f"[{piece.name}]×{piece.num_tokens}"
     if piece.part > 1:
         return "‹"
     return visible(piece.text) or "∅"
 
 
-def shortened(pieces: Sequence[TokenPiece]) -> Iterator[TokenPiece | Gap]:
+def shortened(pieces: Sequence[Piece]) -> Iterator[Piece | Gap]:
     """Yield a row's tokens without the middle of its long stretches, and without what is too much altogether."""
     shown = passed = 0
     for item in _without_middles(pieces):
         if isinstance(item, Gap):
             passed += item.num_tokens
         elif shown == SHOWN_TOKENS:
-            yield Gap(len(pieces) - passed, None)
+            yield Gap(sum(piece.num_tokens for piece in pieces) - passed, None)
             return
         else:
-            shown, passed = shown + 1, passed + 1
+            shown, passed = shown + 1, passed + item.num_tokens
         yield item
 
 
-def _without_middles(pieces: Sequence[TokenPiece]) -> Iterator[TokenPiece | Gap]:
+def _without_middles(pieces: Sequence[Piece]) -> Iterator[Piece | Gap]:
     for kind, group in itertools.groupby(pieces, key=lambda piece: piece.kind):
         run = list(group)
         if len(run) <= RUN_TOKENS:
@@ -66,7 +68,7 @@ def _without_middles(pieces: Sequence[TokenPiece]) -> Iterator[TokenPiece | Gap]
             continue
         half = RUN_TOKENS // 2
         yield from run[:half]
-        yield Gap(len(run) - 2 * half, kind)
+        yield Gap(sum(piece.num_tokens for piece in run[half:-half]), kind)
         yield from run[-half:]
 
 

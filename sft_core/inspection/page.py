@@ -12,6 +12,7 @@ from sft_core.inspection.figures import Figures, ReasonFigures, Rejected, Source
 from sft_core.inspection.markup import count, escaped, paragraph, section, share, table, tile
 from sft_core.inspection.rows import RowView
 from sft_core.inspection.style import STYLE
+from sft_core.thumbnails import Thumbnails
 
 MAX_REASONS = 25
 MAX_SOURCES = 200
@@ -25,7 +26,12 @@ WORDS = {
 
 
 def page(
-    title: str, figures: Figures, gates: Sequence[GateResult], worst: Sequence[RowView], random: Sequence[RowView]
+    title: str,
+    figures: Figures,
+    gates: Sequence[GateResult],
+    worst: Sequence[RowView],
+    random: Sequence[RowView],
+    thumbnails: Thumbnails | None = None,
 ) -> str:
     """Write the page.
 
@@ -35,6 +41,7 @@ def page(
         gates: The limits it was held against.
         worst: Rows to look at first.
         random: Rows drawn at random.
+        thumbnails: Of what rows show; None: images are named alone.
     """
     sections = [
         ("sources", "Sources", _sources(figures)),
@@ -42,8 +49,8 @@ def page(
         ("lengths", "Lengths", _lengths(figures)),
         ("packing", "Blocks", _blocks(figures)),
         ("gates", "Gates", _gates(gates)),
-        ("worst", "Rows to look at first", LEGEND + _cards(worst)),
-        ("random", "Rows drawn at random", LEGEND + _cards(random)),
+        ("worst", "Rows to look at first", LEGEND + _cards(worst, thumbnails)),
+        ("random", "Rows drawn at random", LEGEND + _cards(random, thumbnails)),
     ]
     links = "".join(f'<a href="#{anchor}">{escaped(name)}</a>' for anchor, name, _ in sections)
     digests = " · ".join(f"{split.name} {split.digest}" for split in figures.splits)
@@ -207,5 +214,5 @@ def _gates(gates: Sequence[GateResult]) -> str:
     return table(["gate", "found", "limit", "verdict"], rows, (1, 2))
 
 
-def _cards(views: Sequence[RowView]) -> str:
-    return "".join(row_card(view) for view in views) or paragraph("No row is left.")
+def _cards(views: Sequence[RowView], thumbnails: Thumbnails | None) -> str:
+    return "".join(row_card(view, thumbnails) for view in views) or paragraph("No row is left.")

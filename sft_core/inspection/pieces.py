@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from sft_core.image_places import ImagePlace
+from sft_core.image_store import ImageRef
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
@@ -31,6 +34,33 @@ class TokenPiece:
     parts: int = 1
     """This is the `part`-th of `parts` tokens that make up `text`."""
     weight: float = 1.0
+
+    @property
+    def num_tokens(self) -> int:
+        """It is one."""
+        return 1
+
+
+def name_of(image: ImageRef) -> str:
+    """An image as people read it: `image 640×480 3f9c02d1…`."""
+    return f"image {image.width}×{image.height} {image.digest[:8]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePiece:
+    """All tokens of one image."""
+
+    image: ImageRef
+    num_tokens: int
+    kind: Kind = "context"
+
+    @property
+    def name(self) -> str:
+        """As people read it."""
+        return name_of(self.image)
+
+
+Piece = TokenPiece | ImagePiece
 
 
 class TokenReader:
@@ -87,3 +117,13 @@ class TokenReader:
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def with_images(pieces: Sequence[TokenPiece], images: Sequence[ImageRef], places: Sequence[ImagePlace]) -> list[Piece]:
+    """Put one piece in the place of each image's tokens."""
+    shown: list[Piece] = []
+    behind = 0
+    for image, place in zip(images, places, strict=True):
+        shown += [*pieces[behind : place.start], ImagePiece(image, place.stop - place.start, pieces[place.start].kind)]
+        behind = place.stop
+    return [*shown, *pieces[behind:]]

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft_core.gate_result import GateResult
+from sft_core.image_store import ImageStore
 from sft_core.inspection.figures import figures_of
 from sft_core.inspection.lineage import Lineage
 from sft_core.inspection.page import page
 from sft_core.inspection.rows import RowTable, random_rows, view_rows, worst_rows
 from sft_core.inspection.summary import summary
+from sft_core.processor import ProcessorRef
+from sft_core.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -28,6 +31,8 @@ def write_report(
     tokenizer: "PreTrainedTokenizerFast",
     gates: Sequence[GateResult] = (),
     seed: int = 0,
+    processor: ProcessorRef | None = None,
+    images: ImageStore | None = None,
 ) -> None:
     """Write one HTML file that holds all it shows, below 1 MB, whatever the size of the data; and a summary beside it.
 
@@ -38,12 +43,14 @@ def write_report(
         tokenizer: Spells its ids.
         gates: The limits it was held against.
         seed: Of the rows that are drawn at random.
+        processor: Tells which tokens are an image's; None where no row has any.
+        images: What rows show; None: they are named alone.
     """
     table = RowTable.read(lineage)
     worst = worst_rows(table, WORST_ROWS_EACH)
     random = random_rows(table, RANDOM_ROWS, seed)
-    views = view_rows(lineage, table, tokenizer, [*worst, *random], worst)
+    views = view_rows(lineage, table, tokenizer, [*worst, *random], worst, processor)
     figures = figures_of(lineage, table)
-    html = page(title, figures, gates, views[: len(worst)], views[len(worst) :])
+    html = page(title, figures, gates, views[: len(worst)], views[len(worst) :], Thumbnails(images) if images else None)
     path.write_text(html, encoding="utf-8", errors="replace")
     path.with_name(SUMMARY_FILE).write_text(summary(figures, gates), encoding="utf-8", errors="replace")

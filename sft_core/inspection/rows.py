@@ -11,10 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sft_core.errors import RecipeError
+from sft_core.errors import DataError, RecipeError
+from sft_core.image_places import ImagePlace, ImageReader
+from sft_core.image_store import ImageRef, decode_images
 from sft_core.inspection.lineage import Lineage, ShardLineage, read_columns
-from sft_core.inspection.pieces import Kind, TokenPiece, TokenReader
+from sft_core.inspection.pieces import Kind, Piece, TokenReader, with_images
 from sft_core.parts import parts_of_rows, rows_in_files
+from sft_core.processor import ProcessorRef, load_processor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -68,10 +71,12 @@ class RowView:
     num_trained: int
     """Targets of the loss: nothing predicts a row's first token, so it is never one."""
     num_cut: int
-    pieces: tuple[TokenPiece, ...]
-    """All tokens in order, with those that were cut off where they can be told."""
+    pieces: tuple[Piece, ...]
+    """All tokens in order, with those that were cut off where they can be told; those of an image as one."""
     why: str = ""
     """Why this row was chosen."""
+    images: tuple[ImageRef, ...] = ()
+    """That the model sees with it."""
 
 
 def random_rows(table: RowTable, num_rows: int, seed: int) -> list[int]:
@@ -139,6 +144,7 @@ def view_rows(
     tokenizer: "PreTrainedTokenizerFast",
     positions: Iterable[int],
     why: dict[int, str] | None = None,
+    processor: ProcessorRef | None = None,
 ) -> list[RowView]:
     """Spell rows token by token; only their shards are read, each once.
 
@@ -148,9 +154,10 @@ def view_rows(
         tokenizer: Spells the ids.
         positions: Of the rows, in the table.
         why: Of some of them: why they were chosen.
+        processor: Tells which tokens are an image's; it is loaded where a row has images. None: nothing tells it.
     """
     wanted = list(positions)
-    reader = TokenReader(tokenizer)
+    speller = _Speller(tokenizer, processor)
     views: dict[int, RowView] = {}
     for number in sorted({int(table.shard[position]) for position in wanted}):
         shard = lineage.shards[number]
@@ -158,7 +165,7 @@ def view_rows(
         kept = take_rows(shard, shard.tokens / TOKEN_FILE, table.row[here].tolist())
         for position in here:
             row = kept[int(table.row[position])] | {"num_cut": int(table.tokens_truncated[position])}
-            views[position] = _view(shard, row, reader, tokenizer, (why or {}).get(position, ""))
+            views[position] = _view(shard, row, speller, (why or {}).get(position, ""))
     return [views[position] for position in wanted]
 
 
@@ -183,18 +190,35 @@ def _index_of(shards: list[tuple[int, ShardLineage]]) -> pa.Table:
     return table.append_column("shard", pa.array(first + parts_of_rows(parts, row), pa.int64()))
 
 
-def _view(
-    shard: ShardLineage, row: dict[str, Any], reader: TokenReader, tokenizer: "PreTrainedTokenizerFast", why: str
-) -> RowView:
+class _Speller:
+    """Spells rows, and finds the tokens of their images."""
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerFast", processor: ProcessorRef | None) -> None:
+        self.tokenizer, self.tokens, self._processor = tokenizer, TokenReader(tokenizer), processor
+
+    def places(self, ids: list[int], images: list[ImageRef]) -> list[ImagePlace]:
+        """Where each image stands; none if that is not known, or a cut left other tokens than there should be."""
+        if self._processor is None or not images:
+            return []
+        try:
+            return ImageReader(load_processor(self._processor), self.tokenizer).places(ids, images)
+        except DataError:
+            return []
+
+
+def _view(shard: ShardLineage, row: dict[str, Any], speller: _Speller, why: str) -> RowView:
+    images = decode_images(row.get("images"))
     ids: list[int] = row["input_ids"]
     mask = [0, *row["loss_mask"][1:]]
-    at, cut = _cut_off(shard, row["row"], ids, tokenizer) if row["num_cut"] else (0, [])
+    at, cut = _cut_off(shard, row["row"], ids, speller.tokenizer) if row["num_cut"] and not images else (0, [])
     kept: list[Kind] = ["trained" if is_trained else "context" for is_trained in mask]
     lost: Kind = "cut"
     kinds = [*kept[:at], *[lost] * len(cut), *kept[at:]]
     weights = row.get("loss_weights")
     if weights is not None:
         weights = [*weights[:at], *[1.0] * len(cut), *weights[at:]]
+    pieces = speller.tokens.read([*ids[:at], *cut, *ids[at:]], kinds, weights)
+    places = speller.places(ids, images)
     return RowView(
         source=shard.source,
         file=shard.file,
@@ -204,8 +228,9 @@ def _view(
         num_tokens=len(ids),
         num_trained=sum(mask),
         num_cut=row["num_cut"],
-        pieces=tuple(reader.read([*ids[:at], *cut, *ids[at:]], kinds, weights)),
+        pieces=tuple(with_images(pieces, images, places) if places else pieces),
         why=why,
+        images=tuple(images),
     )
 
 
@@ -216,7 +241,7 @@ def _cut_off(
     kept is laid over its two ends.
 
     Where that does not lead to the same ids (the row came as ids, or special tokens were spelled out as text) nothing
-    is returned, and the count has to do.
+    is returned, and the count has to do; so it is of rows with images, whose text was expanded.
     """
     rendered = take_rows(shard, shard.rendered / TEXT_FILE, [row], ["row", "text", "wants_special_tokens"]).get(row)
     if rendered is None or not rendered["text"]:

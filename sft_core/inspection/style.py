@@ -85,6 +85,16 @@ b.c { background: var(--chip-c); color: var(--chip-c-ink); }
 b.x { background: var(--chip-x); color: var(--chip-x-ink); text-decoration: line-through; }
 b.s { outline: 1px dashed currentColor; outline-offset: -1px; font-style: italic; }
 b.f { opacity: .65; }
+.images { display: flex; flex-wrap: wrap; gap: 12px; margin: 0 0 10px; align-items: flex-end; }
+figure { margin: 0; }
+figure img, .noimage { display: block; max-width: 128px; max-height: 128px; border-radius: 4px;
+  border: 1px solid var(--line); background: var(--grid); }
+.noimage { width: 96px; height: 64px; }
+figcaption { font-size: 12px; line-height: 1.4; color: var(--soft); margin-top: 3px; }
+.chips b.i { outline: 1px solid currentColor; outline-offset: -1px; padding: 2px 6px; }
+dl { margin: 0; font-size: 13px; }
+dt { color: var(--soft); }
+dd { margin: 0; }
 .gap { color: var(--soft); font-size: 12px; padding: 0 8px; font-style: italic; }
 .key { font-size: 13px; color: var(--soft); max-width: none; line-height: 2; }
 .key i { font-style: normal; font-family: ui-monospace, monospace; color: var(--ink); }

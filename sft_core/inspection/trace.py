@@ -25,6 +25,17 @@ Fate = Literal["trained", "held out", "rejected", "left out"]
 
 
 @dataclass(frozen=True, slots=True)
+class TracedImage:
+    """An image of a row, and what the row called it."""
+
+    digest: str
+    width: int
+    height: int
+    name: str | None
+    """The path that stood in the row; None of an image that came by its bytes alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentTrace:
     """One part of a block, and the source line that it came from."""
 
@@ -39,6 +50,8 @@ class SegmentTrace:
     tokens: int
     excerpt: str
     """The start of the record as it was read."""
+    images: tuple[TracedImage, ...]
+    """Of the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +79,8 @@ class RowTrace:
     fate: Fate
     split: str | None
     format: str | None
-    num_images: int | None
-    """Kept of the row; None where it has none, or was rejected for one."""
+    images: tuple[TracedImage, ...]
+    """Kept of the row; none of one that was rejected for one of them."""
     is_rendered: bool
     num_tokens: int | None
     num_targets: int | None
@@ -76,6 +89,11 @@ class RowTrace:
     stage: str | None
     """Of a rejected row: the stage that rejected it."""
     reason: str | None
+
+    @property
+    def num_images(self) -> int | None:
+        """Images that were kept; None where there are none."""
+        return len(self.images) or None
 
 
 def trace_blocks(lineage: Lineage, split: str, blocks: Sequence[int]) -> list[SegmentTrace]:
@@ -93,11 +111,12 @@ def trace_blocks(lineage: Lineage, split: str, blocks: Sequence[int]) -> list[Se
     table = lineage.segments(split)
     table = table.filter(pc.is_in(table["block"], pa.array(sorted(set(blocks)), pa.int64())))
     segments = table.to_pylist()
-    records = _records_of(lineage, segments)
+    records, images = _records_of(lineage, segments), _images_of(lineage, segments)
     by_block: dict[int, list[SegmentTrace]] = {}
     for segment in segments:
         shard = lineage.shards[segment["shard"]]
-        trace = _segment(split, segment, shard, records.get((segment["shard"], segment["row"]), {}))
+        place = (segment["shard"], segment["row"])
+        trace = _segment(split, segment, shard, records.get(place, {}), images.get(place, ()))
         by_block.setdefault(segment["block"], []).append(trace)
     return [trace for block in blocks for trace in by_block.get(block, [])]
 
@@ -144,7 +163,13 @@ def trace_line(lineage: Lineage, file: str, line: int) -> list[RowTrace]:
     return traces
 
 
-def _segment(split: str, segment: dict[str, Any], shard: ShardLineage, record: dict[str, Any]) -> SegmentTrace:
+def _segment(
+    split: str,
+    segment: dict[str, Any],
+    shard: ShardLineage,
+    record: dict[str, Any],
+    images: tuple[TracedImage, ...],
+) -> SegmentTrace:
     return SegmentTrace(
         split=split,
         block=segment["block"],
@@ -155,18 +180,34 @@ def _segment(split: str, segment: dict[str, Any], shard: ShardLineage, record: d
         start=segment["start"],
         tokens=segment["tokens"],
         excerpt=record.get("record", "")[:EXCERPT_CHARS],
+        images=images,
     )
 
 
 def _records_of(lineage: Lineage, segments: list[dict[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
     """The records behind segments, by shard and row; each shard is read once."""
     records: dict[tuple[int, int], dict[str, Any]] = {}
-    for number in sorted({segment["shard"] for segment in segments}):
+    for number, rows in _rows_by_shard(segments).items():
         shard = lineage.shards[number]
-        rows = [segment["row"] for segment in segments if segment["shard"] == number]
         found = take_rows(shard, shard.records, rows) if shard.records.exists() else {}
         records |= {(number, row): record for row, record in found.items()}
     return records
+
+
+def _images_of(lineage: Lineage, segments: list[dict[str, Any]]) -> dict[tuple[int, int], tuple[TracedImage, ...]]:
+    """The images of the rows behind segments, by shard and row."""
+    return {
+        (number, row): images
+        for number, rows in _rows_by_shard(segments).items()
+        for row, images in _images(lineage.shards[number], rows).items()
+    }
+
+
+def _rows_by_shard(segments: list[dict[str, Any]]) -> dict[int, list[int]]:
+    rows: dict[int, list[int]] = {}
+    for segment in segments:
+        rows.setdefault(segment["shard"], []).append(segment["row"])
+    return rows
 
 
 def _trace(lineage: Lineage, number: int, row: int) -> RowTrace:
@@ -185,7 +226,7 @@ def _trace(lineage: Lineage, number: int, row: int) -> RowTrace:
         fate=_fate(places, rejection),
         split=example.get("split"),
         format=example.get("format"),
-        num_images=_num_images(shard, row),
+        images=_images(shard, [row]).get(row, ()),
         is_rendered=bool(take_rows(shard, shard.rendered / TEXT_FILE, [row], ["row"])),
         num_tokens=counts.get("tokens"),
         num_targets=counts.get("targets"),
@@ -196,11 +237,26 @@ def _trace(lineage: Lineage, number: int, row: int) -> RowTrace:
     )
 
 
-def _num_images(shard: ShardLineage, row: int) -> int | None:
+def _images(shard: ShardLineage, rows: Sequence[int]) -> dict[int, tuple[TracedImage, ...]]:
+    """The images of some rows: what they are, and what the rows called them."""
     if shard.gathered is None:
-        return None
-    found = take_rows(shard, shard.gathered / "examples.arrow", [row], ["row", "images"]).get(row, {})
-    return len(decode_images(found.get("images"))) or None
+        return {}
+    kept, named = (
+        take_rows(shard, folder / "examples.arrow", rows, ["row", "images"])
+        for folder in (shard.gathered, shard.examples)
+    )
+    return {
+        row: tuple(
+            TracedImage(image.digest, image.width, image.height, _name(given))
+            for image, given in zip(decode_images(found["images"]), orjson.loads(named[row]["images"]), strict=True)
+        )
+        for row, found in kept.items()
+        if found["images"]
+    }
+
+
+def _name(given: Any) -> str | None:
+    return given if isinstance(given, str) else given.get("path")
 
 
 def _fate(places: tuple[Place, ...], rejection: dict[str, Any] | None) -> Fate:

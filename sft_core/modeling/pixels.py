@@ -24,6 +24,11 @@ class PixelMaker:
     processor: ProcessorRef
     images_folder: Path
 
+    @classmethod
+    def of(cls, processor: ProcessorRef | None, images_folder: Path | None) -> "PixelMaker | None":
+        """Make one, where both are known."""
+        return None if processor is None or images_folder is None else cls(processor, images_folder)
+
     def inputs(self, documents: Sequence[Sequence[ImageRef]], input_ids: Tensor) -> dict[str, Tensor]:
         """Make what the model takes beside `input_ids`; of documents without images, only where no image stands.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from sft_core.answering import Prompts
 from sft_core.answering.answer import Answering, as_lines
 from sft_core.answering.processes import rank_and_count
+from sft_core.modeling.pixels import PixelMaker
 from sft_core.training.plan import SAMPLES_FILE, TrainPlan
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class Answerer:
         if plan.answering is None or plan.prompts is None:
             return None
         prompts = Prompts.read(plan.prompts, plan.answering.num_prompts)
-        return cls(plan, Answering(plan.answering, plan.scoring, prompts, tokenizer)) if len(prompts) else None
+        pixels = PixelMaker.of(plan.processor, plan.images_folder)
+        return cls(plan, Answering(plan.answering, plan.scoring, prompts, tokenizer, pixels)) if len(prompts) else None
 
     def score_names(self) -> list[str]:
         """What the scores of `answer` will be called.

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sft_core.answering import AnsweringConfig, Scoring
 from sft_core.model import ModelRef
+from sft_core.processor import ProcessorRef
 from sft_core.training.config import TrainingConfig
 
 METRICS_FILE = "metrics.jsonl"
@@ -37,6 +38,10 @@ class TrainPlan(BaseModel):
     """How; None: they are not."""
     scoring: Scoring = Scoring()
     """Where the metrics that `answering` names are."""
+    processor: ProcessorRef | None = None
+    """Shows images; None where the model sees none."""
+    images_folder: Path | None = None
+    """Of the images that blocks and prompts refer to."""
     output_folder: Path
     """Gets `model/`, `probe.safetensors`, `metrics.jsonl`, `result.json`, `adapter/` where one was trained, and
     `samples.jsonl` where prompts are answered; while training, `checkpoints/`, from which a training that was

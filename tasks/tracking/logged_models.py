@@ -11,7 +11,7 @@ from mlflow.entities import LoggedModel
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-from mlflow.types.schema import Array, Object, Property
+from mlflow.types.schema import AnyType, Array, Object, Property
 
 from sft_core.errors import TrackerAwayError
 from sft_core.serving import DEFAULT_MAX_TOKENS
@@ -127,7 +127,8 @@ def log_checkpoint(run: TrackedRun, step: int, folder: Path, tags: Mapping[str, 
 def _write_mlmodel(folder: Path, run_id: str, model_id: str, is_chat: bool) -> None:
     """Say how the model is loaded: `sft_core.serving` on the weights, from the copy of the code that lies beside
     them."""
-    message = Object([Property("role", DataType.string), Property("content", DataType.string)])
+    # a text, or a list of parts: {"type": "text", "text": …}, {"type": "image_url", "image_url": {"url": "data:…"}}
+    message = Object([Property("role", DataType.string), Property("content", AnyType())])
     inputs = Schema([ColSpec(Array(message), "messages") if is_chat else ColSpec(DataType.string, "prompt")])
     params = ParamSchema(
         [ParamSpec("max_tokens", DataType.long, DEFAULT_MAX_TOKENS), ParamSpec("temperature", DataType.double, 0.0)]

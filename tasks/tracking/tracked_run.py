@@ -188,6 +188,11 @@ class TrackedRun(Placement):
         if not self.is_finished:
             self._outbox.post(lambda: self.client.log_artifact(self.run_id, str(path)))
 
+    def log_text(self, name: str, text: str) -> None:
+        """Lay a text beside the run as a file."""
+        if not self.is_finished:
+            self._outbox.post(lambda: self.client.log_text(self.run_id, text, name))
+
     def log_files(self, files: Iterable[Path]) -> None:
         """Lay files beside the run."""
         for file in files:

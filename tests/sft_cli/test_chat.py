@@ -35,8 +35,8 @@ def chat_model(models: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A model with a template that notes what it is asked."""
     model = models(TEMPLATE)
     model.asked = []
-    encode = model.prompt_ids
-    monkeypatch.setattr(model, "prompt_ids", lambda prompt: (model.asked.append(prompt), encode(prompt))[1])
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda prompt, store: (model.asked.append(prompt), encode(prompt, store))[1])
     return model
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sft_core.image_facts import ImageFacts
 from sft_core.model_card import CardFacts, DataSplit, base_license, model_card
 from sft_core.recipe import Recipe
 
@@ -87,3 +88,17 @@ def test_a_license_is_read_and_never_guessed(tmp_path: Path, files: dict[str, st
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     assert base_license(tmp_path) == license_name
+
+
+def test_a_model_that_sees_says_what_it_was_shown_and_how_it_is_shown_more() -> None:
+    card = model_card(replace(facts(), images=ImageFacts(1200, 3, 64, 196)))
+    assert head(card)["pipeline_tag"] == "image-text-to-text"
+    assert "Intended input: text and images." in card
+    assert "1,200 different images, at most 3 a row, each of 64 to 196 tokens." in card
+    assert "AutoProcessor.from_pretrained" in card
+    assert '"image_url": {"url": "data:image/png;base64,…"}' in card
+    alike = model_card(replace(facts(), images=ImageFacts(2, 1, 64, 64)))
+    assert "each of 64 tokens" in alike
+    texts = model_card(replace(facts(), images=ImageFacts(0, 0, 0, 0)))
+    assert "It was trained on texts alone." in texts
+    assert "image" not in model_card(facts()).lower()

@@ -91,7 +91,9 @@ class Harness:
 
         tokenizer = AutoTokenizer.from_pretrained(self.tokenizer_folder)
         if tokenizer.pad_token_id is None:
-            tokenizer.pad_token_id = model.config.pad_token_id  # lm-eval would add a token that has no embedding
+            tokenizer.pad_token_id = (
+                model.config.get_text_config().pad_token_id
+            )  # lm-eval would add a token that has no embedding
         has_template = bool(tokenizer.chat_template)
         asked = self.config.apply_chat_template
         if asked and not has_template:

@@ -36,6 +36,7 @@ def prompts(ids: list[list[int]] = RAGGED, references: list[str] | None = None) 
         prompt_ids=ids,
         reference=references or [f"w{number}" for number in numbers],
         metadata=[{"level": number} if number else {} for number in numbers],
+        images=[[] for _ in numbers],
     )
 
 

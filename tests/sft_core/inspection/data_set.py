@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -60,6 +61,11 @@ def prepare(folder: Path, tokenizer_folder: Path) -> Prepared:
         "packing": {"packing": True},
         "gates": {name: 1 for name in GatesConfig.model_fields if name.endswith("_fraction")},
     }
+    return run_prepare(folder, recipe)
+
+
+def run_prepare(folder: Path, recipe: dict[str, Any]) -> Prepared:
+    """Run `sft prepare` on a recipe, in a folder that becomes its home."""
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     outside = ("PREFECT_", "MLFLOW_", "SFT_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(outside)}

@@ -14,7 +14,7 @@ from sft_core.inspection.charts import bins_of
 from sft_core.inspection.figures import figures_of
 from tests.sft_core.inspection.data_set import LONG_ROW, Prepared
 
-VOID = {"meta", "br"}
+VOID = {"meta", "br", "img"}
 GATES = [
     GateResult(name="max_rejected_fraction", value=0.02, limit=0.5, what="50 rows are rejected"),
     GateResult(name="max_truncated_fraction", value=0.3, limit=0.1, what="9 tokens are cut off"),
