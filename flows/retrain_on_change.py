@@ -15,8 +15,8 @@ from flows.retrain_report import Retrained, as_markdown, known_difference
 from sft_core.artifact import ArtifactStore
 from sft_core.data_difference import difference_of
 from sft_core.errors import RecipeError
-from sft_core.inspection import find_artifact, lineage_of
 from sft_core.inputs import locate_inputs
+from sft_core.inspection import find_artifact, lineage_of
 from sft_core.recipe_file import load_recipe
 from tasks.changes import DATASET, KINDS, Kind, changes_since
 from tasks.home import file_digests, open_store

@@ -60,8 +60,8 @@ class Changes:
 
 
 def changes_since(history: History, run: RunFacts, recipe: Recipe, digests: FileDigests) -> Changes:
-    """Compare a run with what it would be now, but for the images that rows name: what these hold is known when the data
-    is prepared.
+    """Compare a run with what it would be now, but for the images that rows name: what these hold is known when the
+    data is prepared.
 
     Args:
         history: Where the run is.
