@@ -310,3 +310,17 @@ def test_weights_stay_with_their_words(tmp_path: Path) -> None:
     assert weights == [0.5, 0.5, 0.5, 1, 1]
     assert learned(LLAVA, row) == f"bc{END}e{END}"
     assert orjson.loads(row["images"])[0]["width"] == 40
+
+
+def test_an_image_in_a_weighted_turn_has_no_weight(tmp_path: Path) -> None:
+    example = Conversation((said("user", "a"), {**said("assistant", "b", IMAGE, "c"), "weight": 0.5}))
+    (row,) = make(tmp_path / "made", model_of(LLAVA.name), [(example, blank(SMALL))]).tokens
+    assert learned(LLAVA, row) == "bc" + END
+    assert [weight for weight in row["loss_weights"] if weight] == [0.5, 0.5, 0.5]
+
+
+def test_a_cut_takes_an_image_of_plain_text_whole(tmp_path: Path) -> None:
+    rows = [(TextExample("", "ab<image>cd", False), blank(SMALL))]
+    whole = make(tmp_path / "whole", model_of(LLAVA.name), rows).tokens[0]["input_ids"]
+    (cut_row,) = make(tmp_path / "cut", model_of(LLAVA.name), rows, tokens={"max_length": len(whole) - 4}).tokens
+    assert (cut_row["input_ids"], cut_row["images"]) == (whole[:2], None)
