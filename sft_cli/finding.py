@@ -125,6 +125,8 @@ def show_rows_seen(console: Console, name: str, seen: Sequence[RowSeen]) -> None
             console.print(Text("  the artifacts of this run are not at hand: more is not known here", style="dim"))
         for trace in one.traces[:FILES_SHOWN]:
             console.print(Text(f"      row {trace.row:,}: {trace.excerpt}", style="dim"))
+            for image in trace.images:
+                console.print(Text(f"      {image.in_words()}", style="dim"))
             for place in trace.places:
                 steps = one.steps.get(place.block, []) if place.split == "train" else []
                 console.print(

@@ -10,7 +10,7 @@ from rich.text import Text
 from flows.open_data import OpenData, batches_of
 from sft_cli.rows import parse_name
 from sft_core.errors import RecipeError
-from sft_core.inspection import RowTrace, SegmentTrace, TracedImage, trace_blocks, trace_line, trace_row
+from sft_core.inspection import RowTrace, SegmentTrace, trace_blocks, trace_line, trace_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def _print_segments(console: Console, segments: list[SegmentTrace]) -> None:
             console.print(_place(segment))
             console.print(Text(f"      {segment.excerpt}", style="dim"))
             for image in segment.images:
-                console.print(Text(f"      {_named(image)}", style="dim"))
+                console.print(Text(f"      {image.in_words()}", style="dim"))
 
 
 def _place(segment: SegmentTrace) -> Text:
@@ -83,18 +83,12 @@ def _print_row(console: Console, trace: RowTrace) -> None:
         console.print(Text(f"  {text}"))
 
 
-def _named(image: TracedImage) -> str:
-    """An image as `sft rows` names it, and the file that the row named."""
-    named = f"[image {image.width}×{image.height} {image.digest[:8]}…]"
-    return named if image.name is None else f"{named}  {image.name}"
-
-
 def _steps(trace: RowTrace) -> list[str]:
     """The row's way, stage after stage."""
     steps = []
     if trace.format:
         steps.append(f"detect_formats   {trace.format}, {trace.split}")
-    steps += [f"gather_images    {_named(image)}" for image in trace.images]
+    steps += [f"gather_images    {image.in_words()}" for image in trace.images]
     if trace.is_rendered:
         steps.append("render_chats     rendered")
     if trace.num_tokens is not None:

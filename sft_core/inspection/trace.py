@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sft_core.errors import RecipeError
-from sft_core.image_store import decode_images
+from sft_core.image_store import ImageRef, decode_images
 from sft_core.inspection.lineage import Lineage, ShardLineage, read_columns
+from sft_core.inspection.pieces import name_of
 from sft_core.inspection.rows import INDEX_FILE, TEXT_FILE, take_rows
 
 EXCERPT_CHARS = 160
@@ -33,6 +34,11 @@ class TracedImage:
     height: int
     name: str | None
     """The path that stood in the row; None of an image that came by its bytes alone."""
+
+    def in_words(self) -> str:
+        """As rows are shown with it, and the file that the row named."""
+        named = f"[{name_of(ImageRef(self.digest, self.width, self.height))}]"
+        return named if self.name is None else f"{named}  {self.name}"
 
 
 @dataclass(frozen=True, slots=True)

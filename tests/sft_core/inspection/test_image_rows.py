@@ -139,6 +139,7 @@ def test_a_trace_names_the_images_and_their_files(shown: tuple[Prepared, Process
     digests = [image.digest for image in view(shown, 1).images]
     assert [image.digest for image in row.images] == digests
     assert [image.name for image in row.images] == ["pictures/1-60.png", "pictures/1-28.png"]
+    assert row.images[0].in_words() == f"[image 40×60 {digests[0][:8]}…]  pictures/1-60.png"
     segments: list[Any] = [
         segment
         for split, facts in prepared.lineage.splits.items()
