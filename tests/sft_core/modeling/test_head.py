@@ -87,9 +87,11 @@ def gradients(model: nn.Module, loss: Tensor) -> dict[str, Tensor]:
 
 
 def assert_equal_gradients(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Small entries are sums of large ones of both signs: they round as the largest entry does."""
     assert found.keys() == expected.keys()
+    rounding = 5e-7 * max(gradient.abs().max().item() for gradient in expected.values())
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=2e-4, atol=2e-6, msg=lambda text, name=name: name + text)
+        assert (found[name] - gradient).abs().max().item() <= rounding, name
 
 
 @pytest.mark.parametrize("model_type", MODELS)
