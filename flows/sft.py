@@ -57,6 +57,7 @@ def sft(recipe: Recipe) -> RunReport:
             answering,
             scoring if answering else None,
             processes.num_processes,
+            inputs.processor,
             processes=processes,
             run=run,
             store=store,

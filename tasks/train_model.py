@@ -10,8 +10,10 @@ from pathlib import Path
 from sft_core.answering import AnsweringConfig, Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.chat import TemplateRef
+from sft_core.image_store import ImageStore
 from sft_core.launch import Launch
 from sft_core.model import ModelRef
+from sft_core.processor import ProcessorRef
 from sft_core.records import StageOutcome
 from sft_core.subprocesses import LISTENING_FOLDER
 from sft_core.tokenizer import TokenizerRef
@@ -42,6 +44,7 @@ def train_model(
     answering: AnsweringConfig | None,
     scoring: Scoring | None,
     num_processes: int,
+    processor: ProcessorRef | None,
     processes: Launch,
     run: TrackedRun,
     store: ArtifactStore,
@@ -67,6 +70,8 @@ def train_model(
         prompts=store.path(dataset) / "prompts.arrow" if answering and has_eval else None,
         answering=answering,
         scoring=scoring or Scoring(),
+        processor=processor,
+        images_folder=ImageStore.below(store.root).folder,
         output_folder=work,
         num_processes=num_processes,
         source_of_shard=tuple(shard["source"] for shard in facts["shards"]),

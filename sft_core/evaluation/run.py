@@ -33,11 +33,14 @@ from sft_core.modeling import (
     Blocks,
     Collator,
     Documents,
+    ImagePositions,
+    PixelMaker,
     as_token_sums,
     base_of,
     check_isolation,
     check_positions,
     evaluate_batches,
+    has_vision,
     load_model,
     load_trained,
     longest_text,
@@ -47,7 +50,6 @@ from sft_core.modeling import (
     takes_positions,
     to_device,
 )
-from sft_core.modeling.pixels import PixelMaker
 from sft_core.records import SCORED_ITEMS
 from sft_core.tables import write_arrow
 
@@ -139,7 +141,7 @@ class _Evaluator:
         reading = model.config.get_text_config()
         if reading.pad_token_id is None:
             reading.pad_token_id = self.padding_id
-        batches = None if self.blocks is None else _batches(model, self.blocks, self.plan.evaluation.batch_size)
+        batches = None if self.blocks is None else _batches(model, self.blocks, self.plan)
         progress = Progress(
             self.plan.output_folder / PROGRESS_FILE,
             name,
@@ -185,17 +187,23 @@ def _measure_tokens(
         found.items.append(items_of_tokens(blocks.sources, source, row, np.concatenate(of_segments, axis=1)))
 
 
-def _batches(model: "PreTrainedModel", blocks: Blocks, batch_size: int) -> "DataLoader[Any]":
+def _batches(model: "PreTrainedModel", blocks: Blocks, plan: EvaluationPlan) -> "DataLoader[Any]":
     """Rows are blocks or, where the model would let documents of a block see each other, documents: training may have
     kept them apart with an attention that answering has not. Either way segments come in their order in the data."""
-    collator = Collator(model.config.get_text_config().pad_token_id, has_positions=takes_positions(base_of(model)))
+    base = base_of(model)
+    collator = Collator(
+        model.config.get_text_config().pad_token_id,
+        has_positions=takes_positions(base),
+        pixels=PixelMaker.of(plan.processor, plan.images_folder) if has_vision(base.config) else None,
+        image_positions=ImagePositions.of(base),
+    )
     rows: Blocks | Documents = blocks
     if blocks.is_packed:
         try:
             check_isolation(model, collator, blocks, model.dtype)
         except RecipeError:
             rows = Documents(blocks)
-    return DataLoader(rows, batch_size=batch_size, collate_fn=collator)
+    return DataLoader(rows, batch_size=plan.evaluation.batch_size, collate_fn=collator)
 
 
 def main(plan_path: Path) -> None:

@@ -10,7 +10,7 @@ or a state that runs on from one document into the next (Mamba and other recurre
 
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,12 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 
 from sft_core.errors import RecipeError
+from sft_core.image_store import ImageRef
 from sft_core.model import AttnImplementation
 from sft_core.modeling.attention import Attention, attention_choices, use_attention
 from sft_core.modeling.batches import NOT_FOR_THE_MODEL, Block, Blocks, Collator
+from sft_core.modeling.image_positions import ImagePositions
+from sft_core.modeling.pixels import PixelMaker
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,7 +39,15 @@ MAX_TOKENS = 48
 """Of each document: a leak is as visible in a few tokens as in many."""
 BLOCKS_TO_LOOK_AT = 64
 
-Document = npt.NDArray[np.int64]
+TOKENS_BEHIND = 16
+"""Of a document with images, behind the last of them: it is looked at from its beginning."""
+
+
+class Document(NamedTuple):
+    """A document that is looked at."""
+
+    ids: npt.NDArray[np.int64]
+    images: Sequence[ImageRef] = ()
 
 
 def takes_positions(model: "PreTrainedModel") -> bool:
@@ -50,6 +61,7 @@ def isolated_attention(
     padding_free: bool | None,
     dtype: torch.dtype,
     splits: Sequence[Blocks],
+    pixels: PixelMaker | None = None,
 ) -> tuple[Attention, Collator]:
     """Give a model the best attention that a recipe allows and that keeps documents apart.
 
@@ -59,6 +71,7 @@ def isolated_attention(
         padding_free: `training.padding_free`.
         dtype: Of the arithmetic.
         splits: The blocks that the model will see.
+        pixels: Of their images, for a model of images.
 
     Returns:
         What the model has now, and what makes its batches.
@@ -68,7 +81,13 @@ def isolated_attention(
     """
     refusal: RecipeError | None = None
     for attention in attention_choices(model, requested, padding_free, dtype):
-        collator = Collator(model.config.pad_token_id, attention.padding_free, takes_positions(model))
+        collator = Collator(
+            model.config.get_text_config().pad_token_id,
+            attention.padding_free,
+            takes_positions(model),
+            pixels,
+            ImagePositions.of(model),
+        )
         try:
             use_attention(model, attention.implementation)
             for blocks in splits:
@@ -93,7 +112,7 @@ def check_isolation(model: "PreTrainedModel", collator: Collator, blocks: Blocks
     Raises:
         RecipeError: if a document's logits depend on its neighbours, or the model cannot run on such batches.
     """
-    documents = list(_documents(blocks))
+    documents = _documents(blocks, collator)
     if not documents or any(parameter.is_meta for parameter in model.parameters()):
         return  # nothing to train on; or weights that come later, in a form of their own
     is_packed = blocks.is_packed
@@ -152,20 +171,48 @@ def _advice(collator: Collator, is_packed: bool) -> str:
     return f"try {', '.join([*ways, '`model.attn_implementation: eager`'])}"
 
 
-def _documents(blocks: Blocks) -> Iterator[Document]:
-    """A few beginnings of documents of at least two tokens; of a data set with one only, also that one backwards."""
-    found: list[Document] = []
-    for number in range(min(len(blocks), BLOCKS_TO_LOOK_AT)):
-        block = blocks[number]
-        for part in np.split(block["input_ids"], np.cumsum(block["seq_lengths"])[:-1]):
-            if len(part) > 1 and len(found) < NUM_DOCUMENTS:
-                found.append(part[:MAX_TOKENS])
-    yield from found if len(found) != 1 else [found[0], found[0][::-1]]
+def _documents(blocks: Blocks, collator: Collator) -> list[Document]:
+    """A few beginnings of documents of at least two tokens, those with images before others, short before long; of a
+    data set with one only, also that one's text backwards."""
+    found = [document for number in range(min(len(blocks), BLOCKS_TO_LOOK_AT)) for document in _in(blocks[number])]
+    shown = sorted((document for document in found if document.images), key=lambda document: len(document.ids))
+    others = [document for document in found if not document.images]
+    chosen = [_beginning(document, collator) for document in [*shown, *others][:NUM_DOCUMENTS]]
+    return chosen if len(chosen) != 1 else [chosen[0], Document(_text_of(chosen[0], collator)[::-1])]
+
+
+def _in(block: Block) -> Iterator[Document]:
+    parts = np.split(block["input_ids"], np.cumsum(block["seq_lengths"])[:-1])
+    for ids, images in zip(parts, block["images"], strict=True):
+        if len(ids) > 1:
+            yield Document(ids, images)
+
+
+def _beginning(document: Document, collator: Collator) -> Document:
+    """As much as shows a leak; images stay whole."""
+    if not document.images:
+        return Document(document.ids[:MAX_TOKENS])
+    is_image = _is_image(document, collator)
+    end = int(np.flatnonzero(is_image)[-1]) + 1 + TOKENS_BEHIND if is_image.any() else len(document.ids)
+    return Document(document.ids[:end], document.images)
+
+
+def _text_of(document: Document, collator: Collator) -> npt.NDArray[np.int64]:
+    """The tokens that are no image's."""
+    text: npt.NDArray[np.int64] = document.ids[~_is_image(document, collator)]
+    return text
+
+
+def _is_image(document: Document, collator: Collator) -> npt.NDArray[np.bool_]:
+    ids = collator.pixels.vision().image_token_ids if collator.pixels else ()
+    return np.isin(document.ids, ids)
 
 
 def _block(documents: Sequence[Document]) -> Block:
-    ids = np.concatenate(documents)
-    return {"input_ids": ids, "labels": ids, "seq_lengths": np.array([len(document) for document in documents])}
+    ids = np.concatenate([document.ids for document in documents])
+    lengths = np.array([len(document.ids) for document in documents])
+    images = [list(document.images) for document in documents]
+    return {"input_ids": ids, "labels": ids, "seq_lengths": lengths, "images": images}
 
 
 @torch.no_grad()
@@ -173,7 +220,8 @@ def _largest_difference(
     model: "PreTrainedModel", collator: Collator, documents: list[Document], is_packed: bool, dtype: torch.dtype
 ) -> float:
     """The largest of all tokens; NaN if any logit is none."""
-    shorter = documents[0][: max(len(documents[0]) // 2, 1)]  # beside a longer row it is padded
+    text = _text_of(documents[0], collator)
+    shorter = Document(text[: max(len(text) // 2, 1)])  # beside a longer row it is padded
     rows = [documents, [shorter]] if is_packed else [[document] for document in (*documents, shorter)]
     together = _logits(model, collator([_block(row) for row in rows]), dtype)
     flat = together.flatten(0, 1)
@@ -182,10 +230,11 @@ def _largest_difference(
     for number, row in enumerate(rows):
         start = number * width if width else start
         for document in row:
-            alone = _logits(model, collator([_block([document])]), dtype)[0, : len(document)]
-            beside = flat[start : start + len(document)]
+            num_tokens = len(document.ids)
+            alone = _logits(model, collator([_block([document])]), dtype)[0, :num_tokens]
+            beside = flat[start : start + num_tokens]
             differences.append(_centred(beside - alone).norm(dim=-1) / _centred(alone).norm(dim=-1).clamp(min=1e-12))
-            start += len(document)
+            start += num_tokens
     return torch.cat(differences).max().item()
 
 

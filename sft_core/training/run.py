@@ -10,11 +10,13 @@ from sft_core.errors import StageFailedError, StageInterruptedError
 from sft_core.modeling import (
     Blocks,
     Objective,
+    PixelMaker,
     base_of,
     check_positions,
     choose_trained,
     count_trained,
     has_virtual_tokens,
+    has_vision,
     is_quantized,
     isolated_attention,
     let_gradients_in,
@@ -86,6 +88,7 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
         False if has_virtual_tokens(model) else plan.training.padding_free,
         arithmetic_dtype(args),
         list(splits.values()),
+        PixelMaker.of(plan.processor, plan.images_folder) if has_vision(base_of(model).config) else None,
     )
     _check_disk(trainer, plan)
     _go_by_evaluations(trainer, plan, answerer)
@@ -155,7 +158,13 @@ def _model_to_train(plan: TrainPlan, tokenizer: "PreTrainedTokenizerBase") -> An
     check_positions(max_positions(model.config), max(map(longest_text, folders)) + num_virtual)
     tokens = new_ids(tokenizer, plan.model.additional_special_tokens)
     trained = choose_trained(
-        model, training.peft, training.num_layers_unfrozen, training.seed, tokens, is_quantized=is_quantized(model)
+        model,
+        training.peft,
+        training.num_layers_unfrozen,
+        training.seed,
+        tokens,
+        is_quantized=is_quantized(model),
+        freeze=training.freeze,
     )
     if training.gradient_checkpointing:
         let_gradients_in(trained, training.gradient_checkpointing_kwargs)

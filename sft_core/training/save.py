@@ -80,4 +80,6 @@ def save_model(trainer: SupervisedTrainer, plan: TrainPlan, tokenizer: "PreTrain
     if training.peft:
         is_merged = deliver_adapter(adapter, folder, plan.model, tokenizer, training.seed, training.merge_adapter)
     tokenizer.save_pretrained(folder)
+    if plan.processor is not None:
+        plan.processor.copy_to(folder)
     return is_merged
