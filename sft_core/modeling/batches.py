@@ -147,7 +147,7 @@ def _images_of(written: str | None, num_documents: int) -> list[list[ImageRef]]:
     """Read a block's images, one list a document."""
     if written is None:
         return [[] for _ in range(num_documents)]
-    return [[ImageRef(**fields) for fields in images] for images in orjson.loads(written)]
+    return [[ImageRef(**fields) for fields in images] for images in orjson.loads(str(written))]
 
 
 def _ends(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:

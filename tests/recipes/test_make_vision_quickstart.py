@@ -73,6 +73,7 @@ def test_the_processor_shows_what_the_recipe_expects(made: Path, tmp_path: Path)
     assert expansion.count("<image>") == side**2 == 16
     assert text_config["max_position_embeddings"] >= 100
     assert vision.pixels([[picture]]).num_image_tokens == [side**2]
+    assert vision.image_token_ids == (recipe.model.config["image_token_id"],)
     assert AutoProcessor.from_pretrained(made / "processor").chat_template
 
 
