@@ -88,7 +88,7 @@ def draw(chance: random.Random, colour: str, shape: str) -> Image.Image:
     ground = tuple(chance.randrange(0, 70) for _ in range(3))
     shade = chance.randrange(-15, 16)
     paint = tuple(max(0, min(255, value + shade)) for value in COLOURS[colour])
-    radius = chance.uniform(0.25, 0.38) * side
+    radius = chance.uniform(0.3, 0.42) * side
     x, y = (chance.uniform(radius, side - radius) for _ in range(2))
     picture = Image.new("RGB", (side, side), ground)
     pen = ImageDraw.Draw(picture)
@@ -101,9 +101,9 @@ def draw(chance: random.Random, colour: str, shape: str) -> Image.Image:
     if shape == "ring":
         pen.ellipse(box(0.55, 0.55), fill=ground)
     elif shape == "square":
-        pen.rectangle(box(0.85, 0.85), fill=paint)
+        pen.rectangle(box(0.9, 0.9), fill=paint)
     elif shape == "triangle":
-        left, top, right, bottom = box(0.95, 0.9)
+        left, top, right, bottom = box(1, 0.95)
         pen.polygon([(x, top), (left, bottom), (right, bottom)], fill=paint)
     elif shape == "cross":
         pen.rectangle(box(1, 0.33), fill=paint)
