@@ -48,6 +48,7 @@ def sft(recipe: Recipe) -> RunReport:
             recipe.training,
             model,
             inputs.tokenizer,
+            inputs.processor,
             inputs.template,
             recipe.tokens.eos_token,
             dataset,

@@ -34,15 +34,15 @@ def check_tokenizer(config: ModelConfig, tokenizer: TokenizerRef, digests: FileD
 
 
 def check_model(recipe: Recipe, model: ModelRef, tokenizer: TokenizerRef, digests: FileDigests) -> None:
-    """Check tokenizer, adapters, frozen layers, quantization and new tokens; a recipe without any of them costs
-    nothing.
+    """Check tokenizer, adapters, frozen layers and parts, quantization and new tokens; a recipe without any of them
+    costs nothing.
 
     Raises:
         RecipeError: naming the field, what was expected and what was found.
     """
     check_tokenizer(recipe.model, tokenizer, digests)
     training = recipe.training
-    if not (training.peft or training.num_layers_unfrozen >= 0 or model.changes_what_is_loaded):
+    if not (training.peft or training.num_layers_unfrozen >= 0 or training.freeze or model.changes_what_is_loaded):
         return
     from sft_core.modeling.adapters import check_adapter
     from sft_core.modeling.quantization import quantization_of

@@ -43,14 +43,13 @@ def measure_model(
             trained does not fit it.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
-    from sft_core.modeling import config_of, fit_vocabulary, max_positions
+    from sft_core.modeling import auto_class, config_of, fit_vocabulary, max_positions
 
     try:
         config = config_of(ref, tokenizer)
         with torch.device("meta"):
-            model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=ref.trust_remote_code)
+            model: Any = auto_class(config).from_config(config, trust_remote_code=ref.trust_remote_code)
     except (OSError, ValueError, TypeError, KeyError) as error:
         name = ref.path or ref.config
         raise RecipeError(f"model: cannot build a causal language model from {name}: {error}") from error
@@ -107,7 +106,13 @@ def _count_trained(
     try:
         with torch.device("meta"):
             chosen = choose_trained(
-                model, training.peft, training.num_layers_unfrozen, 0, tokens, is_quantized=is_quantized
+                model,
+                training.peft,
+                training.num_layers_unfrozen,
+                0,
+                tokens,
+                is_quantized=is_quantized,
+                freeze=training.freeze,
             )
     except RecipeError as error:
         if isinstance(error.__cause__, NotImplementedError | RuntimeError):

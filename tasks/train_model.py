@@ -10,8 +10,10 @@ from pathlib import Path
 from sft_core.answering import AnsweringConfig, Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.chat import TemplateRef
+from sft_core.image_store import ImageStore
 from sft_core.launch import Launch
 from sft_core.model import ModelRef
+from sft_core.processor import ProcessorRef
 from sft_core.records import StageOutcome
 from sft_core.subprocesses import LISTENING_FOLDER
 from sft_core.tokenizer import TokenizerRef
@@ -36,6 +38,7 @@ def train_model(
     config: TrainingConfig,
     model: ModelRef,
     tokenizer: TokenizerRef,
+    processor: ProcessorRef | None,
     template: TemplateRef,
     eos_token: str | None,
     dataset: ArtifactRef,
@@ -69,6 +72,8 @@ def train_model(
         scoring=scoring or Scoring(),
         output_folder=work,
         num_processes=num_processes,
+        processor=processor,
+        images_folder=ImageStore.below(store.root.resolve()).folder if processor else None,
         source_of_shard=tuple(shard["source"] for shard in facts["shards"]),
     )
     work.mkdir(parents=True, exist_ok=True)

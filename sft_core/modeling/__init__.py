@@ -5,10 +5,13 @@ from sft_core.modeling.attention import Attention, attention_over_rows
 from sft_core.modeling.batches import NO_BLOCK, Block, Blocks, Collator, Documents
 from sft_core.modeling.fused_loss import NUM_SUMS
 from sft_core.modeling.head import Head
+from sft_core.modeling.image_positions import ImagePositions
 from sft_core.modeling.isolation import check_isolation, isolated_attention, takes_positions
+from sft_core.modeling.model_class import auto_class, has_vision
 from sft_core.modeling.model_folder import deliver_adapter, load_trained
 from sft_core.modeling.objective import LIKELIHOOD, Objective
 from sft_core.modeling.offloading import offload_activations
+from sft_core.modeling.pixels import PixelMaker
 from sft_core.modeling.positions import check_positions, longest_text, max_positions
 from sft_core.modeling.probe import TOLERANCE, Probe, coarsest, difference, probe_logits, probe_texts
 from sft_core.modeling.quantization import is_quantized, to_device
@@ -37,12 +40,15 @@ __all__ = [
     "Collator",
     "Documents",
     "Head",
+    "ImagePositions",
     "Objective",
+    "PixelMaker",
     "Probe",
     "Segments",
     "Supervised",
     "as_token_sums",
     "attention_over_rows",
+    "auto_class",
     "base_of",
     "check_isolation",
     "check_positions",
@@ -55,6 +61,7 @@ __all__ = [
     "evaluate_batches",
     "fit_vocabulary",
     "has_virtual_tokens",
+    "has_vision",
     "is_quantized",
     "isolated_attention",
     "let_gradients_in",

@@ -4,7 +4,8 @@
 
 Names and fields are checked from the recipe alone (`adapter_config`), so that a mistake costs no data work. TRL's own
 defaults (rank 16, alpha 32, dropout 0.05) are not laid over PEFT's. One default is added: LoRA on an architecture that
-PEFT has no `target_modules` for gets `all-linear`.
+PEFT has no `target_modules` for gets `all-linear`. Another is taken away: of a vision-language model, only the language
+part gets adapters, unless the recipe names modules.
 
 Adapters are kept in float32, over a quantized base as well: steps of a learning rate of 2e-5 are lost in bfloat16's 8
 bits. The arithmetic is that of `training.bf16` all the same.
@@ -20,6 +21,7 @@ from transformers import PreTrainedModel, set_seed
 from transformers.pytorch_utils import Conv1D
 
 from sft_core.errors import RecipeError
+from sft_core.modeling.model_parts import outside_language
 from sft_core.modeling.virtual_tokens import hide_virtual_tokens
 
 if TYPE_CHECKING:
@@ -127,6 +129,7 @@ def add_adapter(
     config = adapter_config(fields)
     if getattr(config, "target_modules", "none") is None and fields["peft_type"] == "LORA":
         config.target_modules = _lora_targets(model)
+    _leave_images_alone(model, config, fields)
     if new_token_ids:
         _train_rows(model, config, new_token_ids)
     set_seed(seed)
@@ -189,6 +192,21 @@ def _lora_targets(model: PreTrainedModel) -> str | None:
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
 
     return None if model.config.model_type in KNOWN else "all-linear"
+
+
+def _leave_images_alone(model: PreTrainedModel, config: "PeftConfig", fields: Mapping[str, Any]) -> None:
+    """Exclude all but the language part, where the recipe names no modules itself."""
+    outside = outside_language(model)
+    if outside is None:
+        return
+    if config.is_prompt_learning:
+        raise RecipeError(
+            f"training.peft.peft_type: {fields['peft_type']} puts virtual tokens in front of a text, and "
+            f"{type(model).__name__} counts tokens to place its images; take LORA"
+        )
+    is_chosen = fields.get("target_modules") not in (None, "all-linear") or fields.get("exclude_modules") is not None
+    if not is_chosen and hasattr(config, "exclude_modules"):
+        config.exclude_modules = outside
 
 
 def _train_rows(model: PreTrainedModel, config: "PeftConfig", new_token_ids: Sequence[int]) -> None:

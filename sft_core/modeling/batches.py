@@ -15,18 +15,24 @@ variable length, which needs neither padding nor masks:
     blocks         [a a a a b b b], [c c]
     position_ids   [0 1 2 3 0 1 2 0 1]
     cu_seq_lens    [0 4 7 9], the longest is 4
+
+Of documents with images, a model of images gets their pixels as well, in the order of the documents' tokens.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import torch
 from torch.utils.data import Dataset
 
+from sft_core.image_store import ImageRef
+from sft_core.modeling.image_positions import ImagePositions
+from sft_core.modeling.pixels import PixelMaker
 from sft_core.modeling.segments import Segments
 from sft_core.records import IGNORED_LABEL
 
@@ -63,10 +69,12 @@ class Blocks(Dataset[Block]):
     def __getitem__(self, index: int) -> Block:
         """Return one block: `input_ids` [tokens], `seq_lengths` [documents], `labels` [tokens], `loss_weights` [tokens]
         where the data has weights, its number `block`, and `segment_tokens` and `segment_source` [segments] where the
-        rows are known; of `NO_BLOCK` all are empty."""
+        rows are known; `images`, a list of `ImageRef` for each document. Of `NO_BLOCK` all are empty."""
         if index == NO_BLOCK:
-            return {name: np.zeros(0, np.int64) for name in {*self._table.column_names, "labels"} - {"loss_mask"}}
+            columns = {*self._table.column_names, "labels"} - {"loss_mask", "images"}
+            return {**{name: np.zeros(0, np.int64) for name in columns}, "images": []}
         block = self._table[int(index)]
+        block["images"] = _images_of(block.get("images"), len(block["seq_lengths"]))
         block["input_ids"] = block["input_ids"].astype(np.int64)  # small vocabularies are written in 16 bits
         if "loss_mask" in block:
             block["labels"] = np.where(block.pop("loss_mask") == 1, block["input_ids"], IGNORED_LABEL)
@@ -93,6 +101,11 @@ class Blocks(Dataset[Block]):
         return self.segments.sources if self.segments else ()
 
     @property
+    def has_images(self) -> bool:
+        """Whether any document has."""
+        return "images" in self._table.column_names
+
+    @property
     def is_packed(self) -> bool:
         """Whether any block holds more than one document."""
         import pyarrow.compute as pc
@@ -106,15 +119,19 @@ class Documents(Dataset[Block]):
 
     def __init__(self, blocks: Blocks) -> None:
         self._blocks = blocks
-        self._places = [(block, *ends) for block, lengths in enumerate(blocks.seq_lengths()) for ends in _ends(lengths)]
+        self._places = [
+            (block, place, *ends)
+            for block, lengths in enumerate(blocks.seq_lengths())
+            for place, ends in enumerate(_ends(lengths))
+        ]
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, index: int) -> Block:
         """Return one document: `input_ids`, `labels` and, where the data has them, `loss_weights`, each [tokens]; its
-        length, `seq_lengths` [1]; the number of its `block`, and what is known of its segments."""
-        number, start, end = self._places[index]
+        length, `seq_lengths` [1]; its `images` [1]; the number of its `block`, and what is known of its segments."""
+        number, place, start, end = self._places[index]
         block = self._blocks[number]
         columns: Block = {
             name: block[name][start:end] for name in ("input_ids", "labels", "loss_weights") if name in block
@@ -122,7 +139,15 @@ class Documents(Dataset[Block]):
         if "segment_tokens" in block:  # none lies in two documents
             first, stop = np.searchsorted(np.cumsum(block["segment_tokens"]), [start, end], side="right")
             columns |= {name: block[name][first:stop] for name in ("segment_tokens", "segment_source")}
-        return {**columns, "seq_lengths": np.array([end - start]), "block": number}
+        images = [block["images"][place]]
+        return {**columns, "seq_lengths": np.array([end - start]), "images": images, "block": number}
+
+
+def _images_of(written: str | None, num_documents: int) -> list[list[ImageRef]]:
+    """Read a block's images, one list a document."""
+    if written is None:
+        return [[] for _ in range(num_documents)]
+    return [[ImageRef(**fields) for fields in images] for images in orjson.loads(str(written))]
 
 
 def _ends(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -135,7 +160,9 @@ class Collator:
     """Makes a batch of blocks.
 
     For the model: `input_ids` and `position_ids`, each [rows, tokens] int64; padding-free also `cu_seq_lens_q` and
-    `cu_seq_lens_k` [documents + 1] int32 and `max_length_q` and `max_length_k`, numbers.
+    `cu_seq_lens_k` [documents + 1] int32 and `max_length_q` and `max_length_k`, numbers. With `pixels`, what these make
+    of the documents' images. A model of `image_positions` gets [4, rows, tokens] where documents share a row, and finds
+    them itself where none do.
 
     For the loss: `labels` [rows, tokens] int64, and `loss_weights` [rows, tokens] float32 where the data has weights.
 
@@ -148,6 +175,10 @@ class Collator:
     padding_free: bool = False
     has_positions: bool = True
     """Whether the model takes `position_ids`."""
+    pixels: PixelMaker | None = None
+    """For a model of images."""
+    image_positions: ImagePositions | None = None
+    """For a model whose positions are more than one number a token."""
 
     def __call__(self, blocks: Sequence[Block]) -> Batch:
         """Collate [blocks]; a batch without any token becomes one of padding."""
@@ -167,13 +198,35 @@ class Collator:
             for name, column in columns.items()
         }
         lengths = [_with_padding(row["seq_lengths"], width) for row in rows]
+        images = [_images_in(block) for block in blocks]
+        if self.pixels is not None:
+            batch |= self.pixels.inputs(list(chain.from_iterable(images)), batch["input_ids"])
         if self.has_positions:
             is_packed = self.padding_free or any(len(block["seq_lengths"]) > 1 for block in blocks)
-            positions = [_positions(of_row) if is_packed else np.arange(width) for of_row in lengths]
-            batch["position_ids"] = torch.from_numpy(np.stack(positions))
+            of_rows = [list(chain.from_iterable(images))] if self.padding_free else images
+            batch |= self._positions(batch, lengths, of_rows, is_packed)
         if self.padding_free:
             batch |= _offsets(lengths[0])
         return {**batch, **_counts(blocks, targets)}
+
+    def _positions(
+        self, batch: Batch, lengths: Sequence[Any], images: Sequence[list[list[ImageRef]]], is_packed: bool
+    ) -> Batch:
+        """`position_ids` of rows whose documents have these lengths and images."""
+        if self.image_positions is None:
+            width = batch["input_ids"].shape[1]
+            rows = [_positions(of_row) if is_packed else np.arange(width) for of_row in lengths]
+            return {"position_ids": torch.from_numpy(np.stack(rows))}
+        if not is_packed:
+            return {}
+        num_images = [[len(of_document) for of_document in of_row] for of_row in images]
+        return {"position_ids": self.image_positions.of_rows(batch, lengths, num_images)}
+
+
+def _images_in(block: Block) -> list[list[ImageRef]]:
+    """Of each document; a block that says nothing of images has none."""
+    images: list[list[ImageRef]] = block.get("images") or [[] for _ in block["seq_lengths"]]
+    return images
 
 
 def _padded(values: Any, width: int, fill: int, dtype: type[np.generic]) -> Any:

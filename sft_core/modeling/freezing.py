@@ -1,16 +1,20 @@
-"""Training only the last layers: trlX's `num_layers_unfrozen`.
+"""Training only the last layers, trlX's `num_layers_unfrozen`, or only some parts of a vision-language model.
 
     4 blocks, 2 unfrozen      embeddings ✗  block 0 ✗  block 1 ✗  block 2 ✓  block 3 ✓  final norm ✓  lm_head ✓
 
 The input embeddings stand still, and with them a projection to the vocabulary that is tied to them; one of its own is
 trained, unless no block is. Learned positions and the final norm are always trained, as in trlX, where 0, and any
-number with tied embeddings, ended in an AttributeError.
+number with tied embeddings, ended in an AttributeError. Layers are those of the language model.
 """
+
+from collections.abc import Sequence
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from sft_core.errors import RecipeError
+from sft_core.modeling.model_class import has_vision
+from sft_core.modeling.model_parts import ModelPart, parameters_of
 
 ALL = -1
 
@@ -45,6 +49,32 @@ def freeze_layers(model: PreTrainedModel, num_layers_unfrozen: int) -> None:
         )
 
 
+def freeze_parts(model: PreTrainedModel, freeze: Sequence[ModelPart]) -> None:
+    """Leave parts of a vision-language model as they are.
+
+    Args:
+        model: Changed in place.
+        freeze: Which.
+
+    Raises:
+        RecipeError: if the model has no such parts, or nothing is left to train.
+    """
+    if not freeze:
+        return
+    if not has_vision(model.config):
+        raise RecipeError(
+            f"training.freeze: {', '.join(freeze)} are parts of a vision-language model, found {type(model).__name__}; "
+            "leave the field out"
+        )
+    for parameter in parameters_of(model, freeze):
+        parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise RecipeError(
+            f"training.freeze: nothing of {type(model).__name__} is left to train without {', '.join(freeze)}; leave "
+            "one of them out"
+        )
+
+
 def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
     """The model's layers, first to last: the outermost list of modules with as many as the configuration says.
 
@@ -52,7 +82,7 @@ def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
         RecipeError: if there is no such list.
     """
     num_layers = model.config.get_text_config().num_hidden_layers
-    for module in model.modules():
+    for module in model.get_decoder().modules():
         if isinstance(module, nn.ModuleList) and len(module) == num_layers:
             return module
     raise RecipeError(

@@ -6,11 +6,12 @@
 Compared per token: the distance of the two vectors of logits over the length of one of them, both without their mean,
 which no probability depends on. What differs by more than arithmetic does is a leak: a mask that an attention ignores,
 or a state that runs on from one document into the next (Mamba and other recurrent or convolutional layers).
+Documents with images are looked at whole, so positions, masks and pixels are those of the training.
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,12 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 
 from sft_core.errors import RecipeError
+from sft_core.image_store import ImageRef
 from sft_core.model import AttnImplementation
 from sft_core.modeling.attention import Attention, attention_choices, use_attention
 from sft_core.modeling.batches import NOT_FOR_THE_MODEL, Block, Blocks, Collator
+from sft_core.modeling.image_positions import ImagePositions
+from sft_core.modeling.pixels import PixelMaker
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,10 +37,13 @@ on 2e-4. So float32 tells everything, and is looked at wherever the weights are 
 precision shows that its kernel keeps documents apart as well."""
 NUM_DOCUMENTS = 3
 MAX_TOKENS = 48
-"""Of each document: a leak is as visible in a few tokens as in many."""
+"""Of each document without images: a leak is as visible in a few tokens as in many."""
 BLOCKS_TO_LOOK_AT = 64
 
-Document = npt.NDArray[np.int64]
+
+class _Document(NamedTuple):
+    ids: npt.NDArray[np.int64]
+    images: list[ImageRef]
 
 
 def takes_positions(model: "PreTrainedModel") -> bool:
@@ -50,6 +57,7 @@ def isolated_attention(
     padding_free: bool | None,
     dtype: torch.dtype,
     splits: Sequence[Blocks],
+    pixels: PixelMaker | None = None,
 ) -> tuple[Attention, Collator]:
     """Give a model the best attention that a recipe allows and that keeps documents apart.
 
@@ -59,6 +67,7 @@ def isolated_attention(
         padding_free: `training.padding_free`.
         dtype: Of the arithmetic.
         splits: The blocks that the model will see.
+        pixels: For a model of images.
 
     Returns:
         What the model has now, and what makes its batches.
@@ -68,7 +77,13 @@ def isolated_attention(
     """
     refusal: RecipeError | None = None
     for attention in attention_choices(model, requested, padding_free, dtype):
-        collator = Collator(model.config.pad_token_id, attention.padding_free, takes_positions(model))
+        collator = Collator(
+            model.config.pad_token_id,
+            attention.padding_free,
+            takes_positions(model),
+            pixels,
+            ImagePositions.of(model),
+        )
         try:
             use_attention(model, attention.implementation)
             for blocks in splits:
@@ -93,7 +108,7 @@ def check_isolation(model: "PreTrainedModel", collator: Collator, blocks: Blocks
     Raises:
         RecipeError: if a document's logits depend on its neighbours, or the model cannot run on such batches.
     """
-    documents = list(_documents(blocks))
+    documents = _documents(blocks)
     if not documents or any(parameter.is_meta for parameter in model.parameters()):
         return  # nothing to train on; or weights that come later, in a form of their own
     is_packed = blocks.is_packed
@@ -152,28 +167,53 @@ def _advice(collator: Collator, is_packed: bool) -> str:
     return f"try {', '.join([*ways, '`model.attn_implementation: eager`'])}"
 
 
-def _documents(blocks: Blocks) -> Iterator[Document]:
-    """A few beginnings of documents of at least two tokens; of a data set with one only, also that one backwards."""
-    found: list[Document] = []
+def _documents(blocks: Blocks) -> list[_Document]:
+    """A few documents of at least two tokens: beginnings of the first without images, and the shortest two with images,
+    whole, one of them in front of all; of a data set with one only, also that one backwards."""
+    plain: list[_Document] = []
+    seen: list[_Document] = []
     for number in range(min(len(blocks), BLOCKS_TO_LOOK_AT)):
         block = blocks[number]
-        for part in np.split(block["input_ids"], np.cumsum(block["seq_lengths"])[:-1]):
-            if len(part) > 1 and len(found) < NUM_DOCUMENTS:
-                found.append(part[:MAX_TOKENS])
-    yield from found if len(found) != 1 else [found[0], found[0][::-1]]
+        parts = np.split(block["input_ids"], np.cumsum(block["seq_lengths"])[:-1])
+        for ids, images in zip(parts, block["images"], strict=True):
+            if images:
+                seen.append(_Document(ids, images))
+            elif len(ids) > 1 and len(plain) < NUM_DOCUMENTS:
+                plain.append(_Document(ids[:MAX_TOKENS], []))
+    seen = sorted(seen, key=lambda document: len(document.ids))[: NUM_DOCUMENTS - 1]
+    found = [*seen[1:], *plain[: NUM_DOCUMENTS - len(seen)], *seen[:1]]
+    return found if len(found) != 1 else [*found, *map(_backwards, found)]
 
 
-def _block(documents: Sequence[Document]) -> Block:
-    ids = np.concatenate(documents)
-    return {"input_ids": ids, "labels": ids, "seq_lengths": np.array([len(document) for document in documents])}
+def _backwards(document: _Document) -> _Document:
+    return document if document.images else _Document(document.ids[::-1], [])
+
+
+def _shorter(documents: Sequence[_Document]) -> _Document:
+    """Beside a longer row it is padded."""
+    plain = [document for document in documents if not document.images]
+    if not plain:
+        return min(documents, key=lambda document: len(document.ids))
+    return _Document(plain[0].ids[: max(len(plain[0].ids) // 2, 1)], [])
+
+
+def _block(documents: Sequence[_Document]) -> Block:
+    ids = np.concatenate([document.ids for document in documents])
+    lengths = np.array([len(document.ids) for document in documents])
+    return {
+        "input_ids": ids,
+        "labels": ids,
+        "seq_lengths": lengths,
+        "images": [document.images for document in documents],
+    }
 
 
 @torch.no_grad()
 def _largest_difference(
-    model: "PreTrainedModel", collator: Collator, documents: list[Document], is_packed: bool, dtype: torch.dtype
+    model: "PreTrainedModel", collator: Collator, documents: list[_Document], is_packed: bool, dtype: torch.dtype
 ) -> float:
     """The largest of all tokens; NaN if any logit is none."""
-    shorter = documents[0][: max(len(documents[0]) // 2, 1)]  # beside a longer row it is padded
+    shorter = _shorter(documents)
     rows = [documents, [shorter]] if is_packed else [[document] for document in (*documents, shorter)]
     together = _logits(model, collator([_block(row) for row in rows]), dtype)
     flat = together.flatten(0, 1)
@@ -182,10 +222,10 @@ def _largest_difference(
     for number, row in enumerate(rows):
         start = number * width if width else start
         for document in row:
-            alone = _logits(model, collator([_block([document])]), dtype)[0, : len(document)]
-            beside = flat[start : start + len(document)]
+            alone = _logits(model, collator([_block([document])]), dtype)[0, : len(document.ids)]
+            beside = flat[start : start + len(document.ids)]
             differences.append(_centred(beside - alone).norm(dim=-1) / _centred(alone).norm(dim=-1).clamp(min=1e-12))
-            start += len(document)
+            start += len(document.ids)
     return torch.cat(differences).max().item()
 
 

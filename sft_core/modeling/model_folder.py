@@ -13,10 +13,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from sft_core.model import ModelRef
 from sft_core.modeling.adapters import PEFT_MISTAKES, is_mergeable, with_hidden_prompts
+from sft_core.modeling.model_class import auto_class
 from sft_core.modeling.weights import load_model
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def load_trained(folder: Path) -> Any:
         RecipeError: if the base of an adapter is not where it was.
     """
     if not (folder / ADAPTER_CONFIG).exists():
-        return AutoModelForCausalLM.from_pretrained(folder)
+        return auto_class(AutoConfig.from_pretrained(folder)).from_pretrained(folder)
     from peft import PeftModel
 
     ref = ModelRef.model_validate_json((folder / BASE_FILE).read_bytes())

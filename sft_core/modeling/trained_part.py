@@ -1,4 +1,4 @@
-"""What of a model is trained: all of it, its last layers, or an adapter."""
+"""What of a model is trained: all of it, some of its parts, its last layers, or an adapter."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,8 @@ from transformers import PreTrainedModel
 
 from sft_core.errors import RecipeError
 from sft_core.modeling.adapters import add_adapter
-from sft_core.modeling.freezing import ALL, freeze_layers
+from sft_core.modeling.freezing import ALL, freeze_layers, freeze_parts
+from sft_core.modeling.model_parts import ModelPart
 
 
 def choose_trained(
@@ -18,6 +19,7 @@ def choose_trained(
     seed: int = 0,
     new_token_ids: Sequence[int] = (),
     is_quantized: bool = False,
+    freeze: Sequence[ModelPart] = (),
 ) -> Any:
     """Leave trainable what the recipe says.
 
@@ -28,6 +30,7 @@ def choose_trained(
         seed: Of an adapter's random weights.
         new_token_ids: Tokens that were added to the vocabulary, which must not stay untrained.
         is_quantized: Whether the base is, or will be where it is loaded.
+        freeze: Without an adapter: parts of a vision-language model that are not trained.
 
     Returns:
         The model, inside a `PeftModel` where there is an adapter.
@@ -47,6 +50,12 @@ def choose_trained(
             f"training.num_layers_unfrozen: {num_layers_unfrozen} freezes the embeddings, so that "
             "model.additional_special_tokens would stay untrained; set it to -1, or use training.peft"
         )
+    if new_token_ids and "language" in freeze:
+        raise RecipeError(
+            "training.freeze: language freezes the embeddings, so that model.additional_special_tokens would stay "
+            "untrained; leave one of them out"
+        )
+    freeze_parts(model, freeze)
     freeze_layers(model, num_layers_unfrozen)
     return model
 

@@ -4,17 +4,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_seed
+from transformers import AutoConfig, PreTrainedModel, set_seed
 
 from sft_core.errors import RecipeError
 from sft_core.hub import download_snapshot
 from sft_core.model import ModelRef
 from sft_core.modeling.attention import loaded_with
+from sft_core.modeling.model_class import auto_class, has_vision
 from sft_core.modeling.quantization import quantization_of
 from sft_core.modeling.vocabulary import fit_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+_SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def load_model(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", seed: int) -> PreTrainedModel:
@@ -38,17 +41,17 @@ def load_model(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", seed: int) -
     folder = _folder_of(ref) if ref.init == "pretrained" else None
     quantization = quantization_of(ref.model_init_kwargs)
     try:
+        config = config_of(ref, tokenizer)
         if ref.init == "config":
-            config = config_of(ref, tokenizer)
             options["dtype"] = None if ref.dtype == "auto" else getattr(torch, ref.dtype)
-            model = AutoModelForCausalLM.from_config(config, **options)
+            model = auto_class(config).from_config(config, **options)
         else:
             more = {name: value for name, value in ref.model_init_kwargs.items() if name != "quantization_config"}
             if quantization is not None:  # is made where it will be, on the GPU of this process
                 from accelerate import PartialState
 
                 more |= {"quantization_config": quantization, "device_map": {"": PartialState().device}}
-            model = AutoModelForCausalLM.from_pretrained(folder, **options, **more)
+            model = auto_class(config).from_pretrained(folder, **options, **more)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RecipeError(
             f"model: cannot build a causal language model from {folder or ref.config}: {error}"
@@ -68,20 +71,40 @@ def config_of(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase") -> Any:
     """Read or make the model's configuration; of a model on the Hub, nothing else is downloaded."""
     fields: dict[str, Any] = {}
     if ref.init == "config":
-        ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        ids = {name: getattr(tokenizer, name) for name in _SPECIAL_IDS}
         fields = {"vocab_size": len(tokenizer), **ids, **ref.config}
     if ref.path is None:
-        return AutoConfig.for_model(**fields)
-    fields |= {name: value for name, value in ref.model_init_kwargs.items() if name != "quantization_config"}
-    path = Path(ref.path).expanduser() if ref.commit is None else ref.path
-    return AutoConfig.from_pretrained(path, revision=ref.commit, trust_remote_code=ref.trust_remote_code, **fields)
+        config = AutoConfig.for_model(**fields)
+    else:
+        fields |= {name: value for name, value in ref.model_init_kwargs.items() if name != "quantization_config"}
+        path = Path(ref.path).expanduser() if ref.commit is None else ref.path
+        options = {"revision": ref.commit, "trust_remote_code": ref.trust_remote_code}
+        config = AutoConfig.from_pretrained(path, **options, **fields)
+    if ref.init == "config" and has_vision(config):
+        _fit_parts(config, fields, tokenizer)
+    return config
+
+
+def _fit_parts(config: Any, fields: dict[str, Any], tokenizer: "PreTrainedTokenizerBase") -> None:
+    """What belongs to the tokenizer stands in the text part of such a configuration; and the ids of tokens that stand
+    for images in the whole, where the tokenizer has names for them and the recipe does not give them."""
+    text = config.get_text_config()
+    given: dict[str, Any] = next(
+        (fields[name] for name in config.sub_configs if getattr(config, name, None) is text), {}
+    )
+    for name in ("vocab_size", *_SPECIAL_IDS):
+        if name not in given:
+            setattr(text, name, fields[name])
+    for name in vars(config):
+        if name.endswith("_token_id") and name not in fields and isinstance(getattr(tokenizer, name, None), int):
+            setattr(config, name, getattr(tokenizer, name))
 
 
 def _adopt_special_tokens(model: PreTrainedModel, tokenizer: "PreTrainedTokenizerBase") -> None:
     """Let generation stop at the tokenizer's end token and pad with its padding; ids the model brought itself stay as
     well."""
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    model.config.pad_token_id = pad
+    model.config.pad_token_id = model.config.get_text_config().pad_token_id = pad
     if model.generation_config is None or tokenizer.eos_token_id is None:
         return
     known = model.generation_config.eos_token_id

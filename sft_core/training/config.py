@@ -41,6 +41,8 @@ class TrainingConfig(  # pydantic lists the fields of the last base first
             raise ValueError("`label_smoothing_factor` belongs to `loss_type: nll`; leave it out")
         if self.peft and self.num_layers_unfrozen != -1:
             raise ValueError("`peft` trains an adapter and freezes all layers: leave out `num_layers_unfrozen`")
+        if self.peft and self.freeze:
+            raise ValueError("`peft` trains an adapter and freezes the model: leave out `freeze`")
         if self.follows_evaluation and self.eval_strategy == "no":
             raise ValueError(
                 f"`lr_scheduler_type: {self.lr_scheduler_type}` follows the held-out loss: set `eval_strategy` to "

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sft_core.answering import AnsweringConfig, Scoring
 from sft_core.model import ModelRef
+from sft_core.processor import ProcessorRef
 from sft_core.training.config import TrainingConfig
 
 METRICS_FILE = "metrics.jsonl"
@@ -42,6 +43,10 @@ class TrainPlan(BaseModel):
     `samples.jsonl` where prompts are answered; while training, `checkpoints/`, from which a training that was
     interrupted goes on."""
     num_processes: int
+    processor: ProcessorRef | None = None
+    """Of a model of images: makes what the model sees of them, and is saved with the model."""
+    images_folder: Path | None = None
+    """The `ImageStore` of the data set's images, where a processor is given."""
     source_of_shard: tuple[str, ...] = ()
     """[shards] of the data set: which source each belongs to; empty if the losses of sources are not told apart."""
 
