@@ -58,13 +58,6 @@ class ProcessorRef(BaseModel):
         versions = {"pillow": importlib.metadata.version("pillow")}
         return {"content": self.content_digest, "tokenizer": self.tokenizer, **versions}
 
-    def copy_to(self, folder: Path) -> None:
-        """Lay the processor's own files beside a model, unchanged, so that any program shows it images."""
-        for name in PROCESSOR_FILES:
-            file = self.tokenizer.folder / name
-            if file.is_file():
-                (folder / name).write_bytes(file.read_bytes())
-
 
 @dataclass(frozen=True, slots=True)
 class ImageTokens:

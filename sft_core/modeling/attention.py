@@ -10,6 +10,7 @@ from transformers.utils import is_flash_attn_3_available
 
 from sft_core.errors import RecipeError
 from sft_core.model import AttnImplementation
+from sft_core.modeling.model_class import has_vision
 from sft_core.modeling.varlen import HEAD_WIDTH_STEP, MAX_HEAD_WIDTH, VARLEN, has_kernel
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def _automatic(model: "PreTrainedModel", dtype: torch.dtype) -> list[str]:
 def takes_varlen(model: "PreTrainedModel") -> bool:
     """Whether `varlen` computes what the model's own attention does, as far as its configuration tells. (The check
     before the first step tells for sure.)"""
+    if has_vision(model.config):  # the encoder of images has no documents, and looks both ways
+        return False
     config = model.config.get_text_config()
     layers = set(getattr(config, "layer_types", None) or ())
     return (

@@ -199,40 +199,28 @@ class Collator:
         }
         lengths = [_with_padding(row["seq_lengths"], width) for row in rows]
         images = [_images_in(block) for block in blocks]
-        if self.padding_free:
-            images = [list(chain.from_iterable(images))]
         if self.pixels is not None:
             batch |= self.pixels.inputs(list(chain.from_iterable(images)), batch["input_ids"])
         if self.has_positions:
             is_packed = self.padding_free or any(len(block["seq_lengths"]) > 1 for block in blocks)
-            batch |= self._position_ids(batch, lengths, images, is_packed)
+            of_rows = [list(chain.from_iterable(images))] if self.padding_free else images
+            batch |= self._positions(batch, lengths, of_rows, is_packed)
         if self.padding_free:
             batch |= _offsets(lengths[0])
         return {**batch, **_counts(blocks, targets)}
 
-    def _position_ids(
+    def _positions(
         self, batch: Batch, lengths: Sequence[Any], images: Sequence[list[list[ImageRef]]], is_packed: bool
     ) -> Batch:
-        """What tells the model where tokens stand, and documents begin.
-
-        Args:
-            batch: So far.
-            lengths: [rows][documents] tokens, padding as a document of its own.
-            images: [rows][documents] of each.
-            is_packed: Whether documents share a row.
-        """
-        if self.image_positions is not None:
-            if not is_packed:
-                return {}
-            counts = [[len(of_document) for of_document in of_row] for of_row in images]
-            filled = [
-                of_row + [0] * (len(tokens) - len(of_row)) for of_row, tokens in zip(counts, lengths, strict=True)
-            ]
-            tokens_of = [of_row.tolist() for of_row in lengths]
-            return {"position_ids": self.image_positions.of_rows(batch, tokens_of, filled)}
-        width = batch["input_ids"].shape[1]
-        rows = [_positions(of_row) if is_packed else np.arange(width) for of_row in lengths]
-        return {"position_ids": torch.from_numpy(np.stack(rows))}
+        """`position_ids` of rows whose documents have these lengths and images."""
+        if self.image_positions is None:
+            width = batch["input_ids"].shape[1]
+            rows = [_positions(of_row) if is_packed else np.arange(width) for of_row in lengths]
+            return {"position_ids": torch.from_numpy(np.stack(rows))}
+        if not is_packed:
+            return {}
+        num_images = [[len(of_document) for of_document in of_row] for of_row in images]
+        return {"position_ids": self.image_positions.of_rows(batch, lengths, num_images)}
 
 
 def _images_in(block: Block) -> list[list[ImageRef]]:

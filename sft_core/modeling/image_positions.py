@@ -12,6 +12,7 @@ the answers together, with a first line of positions that restart with every doc
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,7 +32,7 @@ NUM_AXES = 3
 class ImagePositions:
     """Asks a model's class for positions; it is sent to other processes without the model's weights."""
 
-    model_class: type
+    model_class: Any
     config: Any
 
     @classmethod
@@ -44,41 +45,38 @@ class ImagePositions:
         return cls(type(body), body.config)
 
     def of_rows(
-        self, inputs: Mapping[str, Tensor], lengths: Sequence[Sequence[int]], num_images: Sequence[Sequence[int]]
+        self, batch: Mapping[str, Any], lengths: Sequence[Sequence[int]], num_images: Sequence[Sequence[int]]
     ) -> Tensor:
-        """Find the positions of a batch.
+        """Find the positions of rows whose documents share them.
 
         Args:
-            inputs: `input_ids` and token types, each [rows, tokens], and grids [images, 3] where there are images.
-            lengths: [rows][documents] tokens of each; they fill the row.
-            num_images: [rows][documents] images of each.
+            batch: `input_ids` and token types, each [rows, tokens], and grids [images, 3] where it has images.
+            lengths: [rows] of [documents] tokens of each; they fill the row.
+            num_images: [rows] of [documents] images of each; padding, behind them, has none.
 
         Returns:
             [1 + axes, rows, tokens] int64.
         """
-        body, names = self._body(), ("input_ids", *(name for name in TOKEN_TYPES if name in inputs))
-        per_document = [count for of_row in num_images for count in of_row]
-        no_grids = [torch.zeros(0, NUM_AXES)] * len(per_document)
-        grids = iter(torch.split(inputs[GRIDS], per_document) if GRIDS in inputs else no_grids)
-        rows = []
-        for number, of_row in enumerate(lengths):
-            parts = zip(*(torch.split(inputs[name][number], list(of_row)) for name in names), strict=True)
-            found = [_of_document(body, dict(zip(names, own, strict=True)), next(grids)) for own in parts]
-            rows.append(torch.cat(found, dim=1))
+        types = [name for name in TOKEN_TYPES if name in batch]
+        grids, rows = iter(batch.get(GRIDS, ())), []
+        for number, (of_row, counts) in enumerate(zip(lengths, num_images, strict=True)):
+            tokens = [torch.split(batch[name][number], [int(length) for length in of_row]) for name in types]
+            ids = torch.split(batch["input_ids"][number], [int(length) for length in of_row])
+            documents = [
+                self._of_document(document, list(islice(grids, count)), dict(zip(types, own, strict=True)))
+                for document, count, *own in zip(ids, chain(counts, repeat(0)), *tokens)  # noqa: B905
+            ]
+            rows.append(torch.cat(documents, dim=1))
         return torch.stack(rows, dim=1)
 
-    def _body(self) -> Any:
-        """The model without its weights: what is asked needs the configuration alone."""
-        body: Any = object.__new__(self.model_class)
+    def _of_document(self, ids: Tensor, grids: list[Tensor], types: Mapping[str, Tensor]) -> Tensor:
+        """[1 + axes, tokens]"""
+        line = torch.arange(len(ids)).expand(1, -1)
+        if not grids:
+            return line.expand(1 + NUM_AXES, -1)
+        body: Any = self.model_class.__new__(self.model_class)
         nn.Module.__init__(body)
         body.config = self.config
-        return body
-
-
-def _of_document(body: Any, inputs: Mapping[str, Tensor], grid: Tensor) -> Tensor:
-    """[1 + axes, tokens] of one document, of its ids and token types [tokens]."""
-    line = torch.arange(len(inputs["input_ids"]))[None]
-    if not len(grid):
-        return line.expand(1 + NUM_AXES, -1)
-    positions, _ = body.get_rope_index(image_grid_thw=grid, **{name: part[None] for name, part in inputs.items()})
-    return torch.cat([line, positions[:, 0]])
+        more = {name: part[None] for name, part in types.items()}
+        positions, _ = body.get_rope_index(ids[None], **{GRIDS: torch.stack(grids)}, **more)
+        return torch.cat([line, positions[:, 0]])

@@ -6,10 +6,11 @@
 Compared per token: the distance of the two vectors of logits over the length of one of them, both without their mean,
 which no probability depends on. What differs by more than arithmetic does is a leak: a mask that an attention ignores,
 or a state that runs on from one document into the next (Mamba and other recurrent or convolutional layers).
+Documents with images are looked at whole, so positions, masks and pixels are those of the training.
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,18 +37,13 @@ on 2e-4. So float32 tells everything, and is looked at wherever the weights are 
 precision shows that its kernel keeps documents apart as well."""
 NUM_DOCUMENTS = 3
 MAX_TOKENS = 48
-"""Of each document: a leak is as visible in a few tokens as in many."""
+"""Of each document without images: a leak is as visible in a few tokens as in many."""
 BLOCKS_TO_LOOK_AT = 64
 
-TOKENS_BEHIND = 16
-"""Of a document with images, behind the last of them: it is looked at from its beginning."""
 
-
-class Document(NamedTuple):
-    """A document that is looked at."""
-
+class _Document(NamedTuple):
     ids: npt.NDArray[np.int64]
-    images: Sequence[ImageRef] = ()
+    images: list[ImageRef]
 
 
 def takes_positions(model: "PreTrainedModel") -> bool:
@@ -71,7 +67,7 @@ def isolated_attention(
         padding_free: `training.padding_free`.
         dtype: Of the arithmetic.
         splits: The blocks that the model will see.
-        pixels: Of their images, for a model of images.
+        pixels: For a model of images.
 
     Returns:
         What the model has now, and what makes its batches.
@@ -82,7 +78,7 @@ def isolated_attention(
     refusal: RecipeError | None = None
     for attention in attention_choices(model, requested, padding_free, dtype):
         collator = Collator(
-            model.config.get_text_config().pad_token_id,
+            model.config.pad_token_id,
             attention.padding_free,
             takes_positions(model),
             pixels,
@@ -112,7 +108,7 @@ def check_isolation(model: "PreTrainedModel", collator: Collator, blocks: Blocks
     Raises:
         RecipeError: if a document's logits depend on its neighbours, or the model cannot run on such batches.
     """
-    documents = _documents(blocks, collator)
+    documents = _documents(blocks)
     if not documents or any(parameter.is_meta for parameter in model.parameters()):
         return  # nothing to train on; or weights that come later, in a form of their own
     is_packed = blocks.is_packed
@@ -171,57 +167,53 @@ def _advice(collator: Collator, is_packed: bool) -> str:
     return f"try {', '.join([*ways, '`model.attn_implementation: eager`'])}"
 
 
-def _documents(blocks: Blocks, collator: Collator) -> list[Document]:
-    """A few beginnings of documents of at least two tokens, those with images before others, short before long; of a
-    data set with one only, also that one's text backwards."""
-    found = [document for number in range(min(len(blocks), BLOCKS_TO_LOOK_AT)) for document in _in(blocks[number])]
-    shown = sorted((document for document in found if document.images), key=lambda document: len(document.ids))
-    others = [document for document in found if not document.images]
-    chosen = [_beginning(document, collator) for document in [*shown, *others][:NUM_DOCUMENTS]]
-    return chosen if len(chosen) != 1 else [chosen[0], Document(_text_of(chosen[0], collator)[::-1])]
+def _documents(blocks: Blocks) -> list[_Document]:
+    """A few documents of at least two tokens: beginnings of the first without images, and the shortest two with images,
+    whole, one of them in front of all; of a data set with one only, also that one backwards."""
+    plain: list[_Document] = []
+    seen: list[_Document] = []
+    for number in range(min(len(blocks), BLOCKS_TO_LOOK_AT)):
+        block = blocks[number]
+        parts = np.split(block["input_ids"], np.cumsum(block["seq_lengths"])[:-1])
+        for ids, images in zip(parts, block["images"], strict=True):
+            if images:
+                seen.append(_Document(ids, images))
+            elif len(ids) > 1 and len(plain) < NUM_DOCUMENTS:
+                plain.append(_Document(ids[:MAX_TOKENS], []))
+    seen = sorted(seen, key=lambda document: len(document.ids))[: NUM_DOCUMENTS - 1]
+    found = [*seen[1:], *plain[: NUM_DOCUMENTS - len(seen)], *seen[:1]]
+    return found if len(found) != 1 else [*found, *map(_backwards, found)]
 
 
-def _in(block: Block) -> Iterator[Document]:
-    parts = np.split(block["input_ids"], np.cumsum(block["seq_lengths"])[:-1])
-    for ids, images in zip(parts, block["images"], strict=True):
-        if len(ids) > 1:
-            yield Document(ids, images)
+def _backwards(document: _Document) -> _Document:
+    return document if document.images else _Document(document.ids[::-1], [])
 
 
-def _beginning(document: Document, collator: Collator) -> Document:
-    """As much as shows a leak; images stay whole."""
-    if not document.images:
-        return Document(document.ids[:MAX_TOKENS])
-    is_image = _is_image(document, collator)
-    end = int(np.flatnonzero(is_image)[-1]) + 1 + TOKENS_BEHIND if is_image.any() else len(document.ids)
-    return Document(document.ids[:end], document.images)
+def _shorter(documents: Sequence[_Document]) -> _Document:
+    """Beside a longer row it is padded."""
+    plain = [document for document in documents if not document.images]
+    if not plain:
+        return min(documents, key=lambda document: len(document.ids))
+    return _Document(plain[0].ids[: max(len(plain[0].ids) // 2, 1)], [])
 
 
-def _text_of(document: Document, collator: Collator) -> npt.NDArray[np.int64]:
-    """The tokens that are no image's."""
-    text: npt.NDArray[np.int64] = document.ids[~_is_image(document, collator)]
-    return text
-
-
-def _is_image(document: Document, collator: Collator) -> npt.NDArray[np.bool_]:
-    ids = collator.pixels.vision().image_token_ids if collator.pixels else ()
-    return np.isin(document.ids, ids)
-
-
-def _block(documents: Sequence[Document]) -> Block:
+def _block(documents: Sequence[_Document]) -> Block:
     ids = np.concatenate([document.ids for document in documents])
     lengths = np.array([len(document.ids) for document in documents])
-    images = [list(document.images) for document in documents]
-    return {"input_ids": ids, "labels": ids, "seq_lengths": lengths, "images": images}
+    return {
+        "input_ids": ids,
+        "labels": ids,
+        "seq_lengths": lengths,
+        "images": [document.images for document in documents],
+    }
 
 
 @torch.no_grad()
 def _largest_difference(
-    model: "PreTrainedModel", collator: Collator, documents: list[Document], is_packed: bool, dtype: torch.dtype
+    model: "PreTrainedModel", collator: Collator, documents: list[_Document], is_packed: bool, dtype: torch.dtype
 ) -> float:
     """The largest of all tokens; NaN if any logit is none."""
-    text = _text_of(documents[0], collator)
-    shorter = Document(text[: max(len(text) // 2, 1)])  # beside a longer row it is padded
+    shorter = _shorter(documents)
     rows = [documents, [shorter]] if is_packed else [[document] for document in (*documents, shorter)]
     together = _logits(model, collator([_block(row) for row in rows]), dtype)
     flat = together.flatten(0, 1)
@@ -230,11 +222,10 @@ def _largest_difference(
     for number, row in enumerate(rows):
         start = number * width if width else start
         for document in row:
-            num_tokens = len(document.ids)
-            alone = _logits(model, collator([_block([document])]), dtype)[0, :num_tokens]
-            beside = flat[start : start + num_tokens]
+            alone = _logits(model, collator([_block([document])]), dtype)[0, : len(document.ids)]
+            beside = flat[start : start + len(document.ids)]
             differences.append(_centred(beside - alone).norm(dim=-1) / _centred(alone).norm(dim=-1).clamp(min=1e-12))
-            start += num_tokens
+            start += len(document.ids)
     return torch.cat(differences).max().item()
 
 

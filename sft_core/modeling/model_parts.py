@@ -47,8 +47,8 @@ def _language_names(model: Any) -> list[str]:
 
 
 def _name_of(model: nn.Module, wanted: Any) -> str:
-    names: dict[int, str] = {id(module): name for name, module in model.named_modules()}
-    return names[id(wanted)]
+    found: str = next(name for name, module in model.named_modules() if module is wanted)
+    return found
 
 
 def _below(model: nn.Module, tops: Sequence[str]) -> Iterator[str]:

@@ -38,15 +38,15 @@ class TrainPlan(BaseModel):
     """How; None: they are not."""
     scoring: Scoring = Scoring()
     """Where the metrics that `answering` names are."""
-    processor: ProcessorRef | None = None
-    """Shows images; None where the model sees none."""
-    images_folder: Path | None = None
-    """Of the images that blocks and prompts refer to."""
     output_folder: Path
     """Gets `model/`, `probe.safetensors`, `metrics.jsonl`, `result.json`, `adapter/` where one was trained, and
     `samples.jsonl` where prompts are answered; while training, `checkpoints/`, from which a training that was
     interrupted goes on."""
     num_processes: int
+    processor: ProcessorRef | None = None
+    """Of a model of images: makes what the model sees of them, and is saved with the model."""
+    images_folder: Path | None = None
+    """The `ImageStore` of the images that blocks and prompts refer to."""
     source_of_shard: tuple[str, ...] = ()
     """[shards] of the data set: which source each belongs to; empty if the losses of sources are not told apart."""
 

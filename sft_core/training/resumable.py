@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -27,11 +27,9 @@ from sft_core.training.checkpoints import (
     rewind,
     seal,
 )
+from sft_core.training.companions import Companions
 from sft_core.training.disk import checkpoint_bytes, require_room
 from sft_core.training.window import Window
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ class ResumableTrainer(Trainer):
 
     Attributes:
         window: What was counted; a part of every checkpoint.
-        kept_with_weights: The tokenizer, with its chat template, that goes into every checkpoint, so that one can talk
+        kept_with_weights: Tokenizer, chat template and processor, that go into every checkpoint, so that one can talk
             to it; the Trainer itself is not given it, for it would change the model's settings by it.
         is_end_requested: Asked after each step. Once it says yes on some process, all save a checkpoint and end.
     """
@@ -51,7 +49,7 @@ class ResumableTrainer(Trainer):
     control: TrainerControl
     window: Window
     is_end_requested: Callable[[], bool]
-    kept_with_weights: "PreTrainedTokenizerBase | None" = None
+    kept_with_weights: Companions | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -137,7 +135,7 @@ class ResumableTrainer(Trainer):
         if self.args.should_save:
             self.state.save_to_json(str(aside / TRAINER_STATE_FILE))
             if self.kept_with_weights is not None:
-                self.kept_with_weights.save_pretrained(aside)
+                self.kept_with_weights.save(aside)
             seal(
                 aside,
                 final,

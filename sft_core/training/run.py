@@ -10,7 +10,6 @@ from sft_core.errors import StageFailedError, StageInterruptedError
 from sft_core.modeling import (
     Blocks,
     Objective,
-    PixelMaker,
     base_of,
     check_positions,
     choose_trained,
@@ -31,10 +30,12 @@ from sft_core.training.answers import Answerer
 from sft_core.training.arguments import training_arguments, wants_bf16
 from sft_core.training.best import settle_best_metric
 from sft_core.training.checkpoints import CHECKPOINTS_FOLDER
+from sft_core.training.companions import Companions
 from sft_core.training.disk import folder_bytes, require_room, training_bytes
 from sft_core.training.memory import is_out_of_memory, memory_advice
 from sft_core.training.plan import METRICS_FILE, START_FILE, TrainPlan, TrainResult, TrainStart
 from sft_core.training.save import save_model, save_probe
+from sft_core.training.showing import allow_batches_without_images, pixels_for
 from sft_core.training.trainer import SupervisedTrainer, arithmetic_dtype
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
     }
     answerer = Answerer.of(plan, tokenizer) if "eval" in splits else None
     args = training_arguments(plan.training, plan.output_folder / CHECKPOINTS_FOLDER, has_eval="eval" in splits)
+    pixels = pixels_for(plan, base_of(model), splits.values())
+    if has_vision(base_of(model).config):
+        allow_batches_without_images(args, splits.values())
     trainer = SupervisedTrainer(
         model=model,
         args=args,
@@ -88,18 +92,18 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
         False if has_virtual_tokens(model) else plan.training.padding_free,
         arithmetic_dtype(args),
         list(splits.values()),
-        PixelMaker.of(plan.processor, plan.images_folder) if has_vision(base_of(model).config) else None,
+        pixels,
     )
     _check_disk(trainer, plan)
     _go_by_evaluations(trainer, plan, answerer)
     if end_request is not None:
         end_request.listen(plan.output_folder)
         trainer.is_end_requested = lambda: end_request.is_made
-    trainer.kept_with_weights = tokenizer
+    trainer.kept_with_weights = companions = Companions(tokenizer, plan.processor)
     _say_start(trainer, plan, attention.implementation)
     resumed_from = _train(trainer, plan)
     save_probe(trainer, plan)
-    is_merged = save_model(trainer, plan, tokenizer)
+    is_merged = save_model(trainer, plan, companions)
     if trainer.is_world_process_zero():
         result = TrainResult(
             global_step=trainer.state.global_step,

@@ -3,7 +3,7 @@ model as it was in memory."""
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers.trainer import TRAINING_ARGS_NAME
@@ -18,12 +18,10 @@ from sft_core.modeling import (
     probe_logits,
     probe_texts,
 )
+from sft_core.training.companions import Companions
 from sft_core.training.plan import ADAPTER_FOLDER, MODEL_FOLDER, PROBE_FILE, TrainPlan
 from sft_core.training.trainer import SupervisedTrainer, arithmetic_dtype
 from sft_core.training.undisturbed import undisturbed
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 
 def save_probe(trainer: SupervisedTrainer, plan: TrainPlan) -> None:
@@ -32,12 +30,13 @@ def save_probe(trainer: SupervisedTrainer, plan: TrainPlan) -> None:
 
     Nothing is autocast meanwhile, so that the numbers are as fine as the weights are.
     """
-    model, texts = trainer.model, probe_texts(trainer.eval_dataset or trainer.train_dataset)
+    model, pixels = trainer.model, trainer.data_collator.pixels
+    texts, images = probe_texts(trainer.eval_dataset or trainer.train_dataset, pixels)
     with undisturbed(model), _without_autocast(model), attention_over_rows(base_of(model)):
         model.eval()
-        logits = probe_logits(model, texts, trainer.args.device)
+        logits = probe_logits(model, texts, trainer.args.device, images)
     if trainer.is_world_process_zero():
-        Probe(texts, logits, _precision(trainer)).write(plan.output_folder / PROBE_FILE)
+        Probe(texts, logits, _precision(trainer), images).write(plan.output_folder / PROBE_FILE)
 
 
 @contextlib.contextmanager
@@ -61,8 +60,8 @@ def _precision(trainer: SupervisedTrainer) -> str:
     return coarsest([*names, *(["float16"] if torch.backends.cuda.matmul.allow_tf32 else [])])
 
 
-def save_model(trainer: SupervisedTrainer, plan: TrainPlan, tokenizer: "PreTrainedTokenizerBase") -> bool:
-    """Write `model/` with its tokenizer; every process calls this.
+def save_model(trainer: SupervisedTrainer, plan: TrainPlan, companions: Companions) -> bool:
+    """Write `model/` with what lies beside weights; every process calls this.
 
     Returns:
         Whether `model/` holds all weights, rather than an adapter for its base.
@@ -78,8 +77,8 @@ def save_model(trainer: SupervisedTrainer, plan: TrainPlan, tokenizer: "PreTrain
         return is_merged
     (saved / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle with paths of this machine, which no model needs
     if training.peft:
-        is_merged = deliver_adapter(adapter, folder, plan.model, tokenizer, training.seed, training.merge_adapter)
-    tokenizer.save_pretrained(folder)
-    if plan.processor is not None:
-        plan.processor.copy_to(folder)
+        is_merged = deliver_adapter(
+            adapter, folder, plan.model, companions.tokenizer, training.seed, training.merge_adapter
+        )
+    companions.save(folder)
     return is_merged

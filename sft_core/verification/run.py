@@ -17,7 +17,7 @@ def verify(plan: VerificationPlan) -> Verification:
     model = ChatModel(plan.model_folder).model
     dtypes = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
     precision = coarsest([probe.precision, *(str(dtype).removeprefix("torch.") for dtype in dtypes)])
-    found = probe_logits(model, probe.texts, model.device)
+    found = probe_logits(model, probe.texts, model.device, probe.images)
     verification = Verification(
         difference=min(difference(probe.logits, found), LARGEST),
         tolerance=TOLERANCE[precision],

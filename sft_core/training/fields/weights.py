@@ -20,9 +20,9 @@ class WeightFields(Section):
     everything."""
     peft: dict[str, Any] = {}
     """Train an adapter instead of the model: `{peft_type: LORA, r: 16, …}`, any method and field of PEFT with PEFT's
-    defaults; LoRA on an architecture that PEFT has no `target_modules` for gets `all-linear`. Of a vision-language
-    model only the language part gets adapters, unless `target_modules` names modules. Adapters are drawn in float32,
-    whatever the base is in."""
+    defaults; LoRA on an architecture that PEFT has no `target_modules` for gets `all-linear`. Of a
+    vision-language model only the language part gets adapters, unless `target_modules` names modules. Adapters are
+    drawn in float32, whatever the base is in."""
     merge_adapter: bool = True
     """Make the trained adapter a part of the model's weights, so that any program loads it; the adapter itself lies
     beside the model. Off, and for methods and quantized bases that allow nothing else, the model is the adapter, and is
