@@ -1,12 +1,9 @@
 """Models of the tiny vision families, their processors on disk, and prompts that show pictures to them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from transformers import AutoConfig, AutoModelForImageTextToText, set_seed
 
 from sft_core.file_digests import FileDigests
@@ -72,19 +69,9 @@ def served(name: str, folder: Path) -> Seeing:
     return found
 
 
-@contextmanager
-def loaded_to_see() -> Iterator[None]:
-    """Load model folders by the class that sees."""
-    with pytest.MonkeyPatch.context() as patch:
-        for user in ("sft_core.modeling", "sft_core.evaluation.run"):
-            patch.setattr(f"{user}.load_trained", AutoModelForImageTextToText.from_pretrained)
-        yield
-
-
 def chat_model(folder: Path) -> ChatModel:
     """A folder's model, as it is served."""
-    with loaded_to_see():
-        return ChatModel(folder)
+    return ChatModel(folder)
 
 
 def seeing(name: str, folder: Path) -> Seeing:

@@ -21,7 +21,7 @@ from sft_core.serving import ChatModel
 from tasks.tracking.logged_models import _write_mlmodel
 from tests.sft_core.modeling.tiny_models import tiny_model, tiny_tokenizer
 from tests.vision_families import FAMILIES, picture
-from tests.vision_models import SIZES, Seeing, chat_model, loaded_to_see, served
+from tests.vision_models import SIZES, Seeing, chat_model, served
 
 Parts = list[dict[str, Any]]
 
@@ -158,8 +158,7 @@ def test_mlflow_lets_texts_and_parts_through(tmp_path: Path) -> None:
     (tmp_path / "python_env.yaml").write_text("python: 3.11\n")
     (tmp_path / "code").mkdir()
     _write_mlmodel(tmp_path, "r" * 32, "m-" + "0" * 32, is_chat=True)
-    with loaded_to_see():
-        model = mlflow.pyfunc.load_model(str(tmp_path))
+    model = mlflow.pyfunc.load_model(str(tmp_path))
     asked = says(openai(png(56, 30)), words("What?"))
     direct = chat_model(tmp_path / "model")
     params = {"max_tokens": 4}

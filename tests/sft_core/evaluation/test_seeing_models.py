@@ -14,7 +14,7 @@ from sft_core.records import PROMPTS
 from sft_core.tables import write_table
 from tests.sft_core.evaluation.harness_tasks import write_tasks
 from tests.vision_families import FAMILIES
-from tests.vision_models import SIZES, Seeing, loaded_to_see, served
+from tests.vision_models import SIZES, Seeing, served
 
 GREEDY = {"max_new_tokens": 5, "do_sample": False}
 
@@ -42,8 +42,7 @@ def plan_of(seen: tuple[Seeing, Path], output: Path, **evaluation: Any) -> Evalu
 
 
 def run(plan: EvaluationPlan) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    with loaded_to_see():
-        scores = evaluate(EvaluationPlan.model_validate_json(plan.model_dump_json()))
+    scores = evaluate(EvaluationPlan.model_validate_json(plan.model_dump_json()))
     lines = (plan.output_folder / "samples.jsonl").read_bytes().splitlines()
     return scores, [orjson.loads(line) for line in lines]
 
