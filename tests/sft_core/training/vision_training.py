@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import torch
 from datasets import Dataset
 from PIL.Image import Image
 from transformers import AutoConfig, AutoModelForImageTextToText, set_seed
@@ -65,7 +66,12 @@ class VisionTraining:
         made.family.save_processor(root / "processor")
         set_seed(3)
         config = AutoConfig.for_model(**made.family.model_config())
-        AutoModelForImageTextToText.from_config(config).save_pretrained(root / "base")
+        model = AutoModelForImageTextToText.from_config(config)
+        with torch.no_grad():
+            for parameter in model.parameters():  # Gemma's projector begins at zero, and hides its encoder
+                if parameter.ndim > 1 and not parameter.any():
+                    parameter.normal_(std=0.05)
+        model.save_pretrained(root / "base")
         return made
 
     @property
