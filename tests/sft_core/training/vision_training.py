@@ -113,7 +113,7 @@ class VisionTraining:
             prompt = parts[0] + "".join(map("".join, zip(expansions, parts[1:], strict=True)))
             ids = tokenizer.encode(prompt, add_special_tokens=False)
             answer = [*tokenizer.encode(row.answer, add_special_tokens=False), tokenizer.eos_token_id]
-            refs = [ImageRef(store.put(_png(image)), image.width, image.height) for image in row.images]
+            refs = [ImageRef(store.put(png(image)), image.width, image.height) for image in row.images]
             made.append({"input_ids": ids + answer, "loss_mask": [0] * len(ids) + [1] * len(answer), "images": refs})
         return made
 
@@ -162,7 +162,7 @@ class VisionTraining:
         return [line["loss"] for line in self.lines(name) if "loss" in line]
 
 
-def _png(image: Image) -> bytes:
+def png(image: Image) -> bytes:
     import io
 
     buffer = io.BytesIO()
