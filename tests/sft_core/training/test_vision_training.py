@@ -34,6 +34,7 @@ from sft_core.processor import PROCESSOR_FILES, load_processor, locate_processor
 from sft_core.tokenizer import load_tokenizer, locate_tokenizer
 from sft_core.training import rewind
 from sft_core.training.run import train
+from tests.sft_core.training.tiny_training import TinyTraining
 from tests.sft_core.training.vision_training import OPTIONS, VisionTraining, rows
 from tests.vision_families import FAMILIES
 
@@ -334,3 +335,12 @@ def test_texts_alone_train_such_a_model_as_well(training: VisionTraining) -> Non
     training.write_blocks("texts", training.documents(texts))
     found = losses(training, "out", train="texts")
     assert found[0] > found[-1]
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "again"])
+def test_processes_of_which_some_see_no_image_train_as_one_does(one: VisionTraining, checkpointing: bool) -> None:
+    options = {"gradient_checkpointing": checkpointing}
+    together = losses(one, "one", per_device_train_batch_size=2, **options)
+    plan = one.plan("two", per_device_train_batch_size=1, num_processes=2, **options)
+    TinyTraining(plan).finish()
+    assert one.losses("two") == pytest.approx(together, rel=1e-5)
