@@ -85,6 +85,7 @@ def companions_of(
         splits=[DataSplit(split, facts["digest"], facts["rows"], facts["tokens"]) for split, facts in splits.items()],
         scores=scores,
         is_chat=(store.path(trained) / MODEL_FOLDER / "chat_template.jinja").exists(),
+        sees_images=plan.processor is not None,
         **{field: training[field] for field in TOLD_BY_TRAINING},
     )
     digests = {f"data_digest.{split}": facts["digest"] for split, facts in splits.items()}

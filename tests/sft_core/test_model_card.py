@@ -87,3 +87,11 @@ def test_a_license_is_read_and_never_guessed(tmp_path: Path, files: dict[str, st
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     assert base_license(tmp_path) == license_name
+
+
+def test_a_model_of_images_names_the_class_that_loads_it() -> None:
+    card = model_card(replace(facts(), sees_images=True))
+    assert "from transformers import AutoModelForImageTextToText\nfrom transformers import AutoProcessor\n" in card
+    assert "pipeline_tag: image-text-to-text" in card
+    assert '[{"role": "user", "content": [{"type": "image", "url": "…"}, {"type": "text", "text": "…"}]}]' in card
+    assert "tokenizer.decode" not in card
