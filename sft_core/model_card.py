@@ -181,6 +181,16 @@ def _loading(facts: CardFacts) -> str:
     )
     more = ', "max_tokens": 100}' if facts.is_chat else ', "params": {"max_tokens": 100}}'
     cls, library = ("AutoModelForCausalLM", "transformers") if facts.is_merged else ("AutoPeftModelForCausalLM", "peft")
+    name, takes = "tokenizer", "AutoTokenizer"
+    if facts.images is not None:  # transformers puts an adapter on its base by itself
+        cls, library, name, takes = "AutoModelForImageTextToText", "transformers", "processor", "AutoProcessor"
+        part = '{"type": "image", "url": "…"}, {"type": "text", "text": "…"}'
+        ask = (
+            f'ids = processor.apply_chat_template([{{"role": "user", "content": [{part}]}}], tokenize=True, '
+            'add_generation_prompt=True, return_tensors="pt", return_dict=True)'
+            if facts.is_chat
+            else 'ids = processor(images=[[…]], text="…", return_tensors="pt")'
+        )
     engine = (
         "vllm serve model"
         if facts.is_merged
@@ -192,11 +202,11 @@ def _loading(facts: CardFacts) -> str:
 
 ```python
 from {library} import {cls}
-from transformers import AutoTokenizer
+from transformers import {takes}
 
-model, tokenizer = {cls}.from_pretrained("model"), AutoTokenizer.from_pretrained("model")
+model, {name} = {cls}.from_pretrained("model"), {takes}.from_pretrained("model")
 {ask}
-answer = tokenizer.decode(model.generate(**ids, max_new_tokens=100)[0])
+answer = {name}.decode(model.generate(**ids, max_new_tokens=100)[0])
 ```
 
 ```sh

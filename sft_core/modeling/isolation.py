@@ -108,7 +108,7 @@ def check_isolation(model: "PreTrainedModel", collator: Collator, blocks: Blocks
     Raises:
         RecipeError: if a document's logits depend on its neighbours, or the model cannot run on such batches.
     """
-    documents = _documents(blocks)
+    documents = _documents(blocks, collator.pixels)
     if not documents or any(parameter.is_meta for parameter in model.parameters()):
         return  # nothing to train on; or weights that come later, in a form of their own
     is_packed = blocks.is_packed
@@ -167,9 +167,13 @@ def _advice(collator: Collator, is_packed: bool) -> str:
     return f"try {', '.join([*ways, '`model.attn_implementation: eager`'])}"
 
 
-def _documents(blocks: Blocks) -> list[_Document]:
-    """A few documents of at least two tokens: beginnings of the first without images, and the shortest two with images,
-    whole, one of them in front of all; of a data set with one only, also that one backwards."""
+def _documents(blocks: Blocks, pixels: PixelMaker | None) -> list[_Document]:
+    """A few documents of at least two tokens: beginnings of the first without images, between the shortest two with
+    images, whole; of a data set with one only, also that one backwards.
+
+    Where all have images, a text without stands between them: a mask that takes the places of one document's images
+    for another's is right where all have theirs at the same places, as it was seen in Gemma 3.
+    """
     plain: list[_Document] = []
     seen: list[_Document] = []
     for number in range(min(len(blocks), BLOCKS_TO_LOOK_AT)):
@@ -181,6 +185,9 @@ def _documents(blocks: Blocks) -> list[_Document]:
             elif len(ids) > 1 and len(plain) < NUM_DOCUMENTS:
                 plain.append(_Document(ids[:MAX_TOKENS], []))
     seen = sorted(seen, key=lambda document: len(document.ids))[: NUM_DOCUMENTS - 1]
+    if seen and pixels and not plain:
+        ids = seen[0].ids
+        plain = [_Document(ids[~np.isin(ids, pixels.vision().image_token_ids)][:MAX_TOKENS], [])]
     found = [*seen[1:], *plain[: NUM_DOCUMENTS - len(seen)], *seen[:1]]
     return found if len(found) != 1 else [*found, *map(_backwards, found)]
 

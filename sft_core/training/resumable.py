@@ -29,6 +29,7 @@ from sft_core.training.checkpoints import (
 )
 from sft_core.training.companions import Companions
 from sft_core.training.disk import checkpoint_bytes, require_room
+from sft_core.training.renamed import has_other_names, load_weights
 from sft_core.training.window import Window
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,22 @@ class ResumableTrainer(Trainer):
                 f"{self.args.world_size}; train with as many, or remove the folder to begin anew"
             )
         return checkpoint
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        """Take the weights of a checkpoint, whatever they are called there."""
+        folder = Path(resume_from_checkpoint)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled or not has_other_names(self.model, folder):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_weights(self.model, folder)
+
+    def _load_best_model(self) -> None:
+        """Take the weights of the best checkpoint, whatever they are called there."""
+        folder = Path(self.state.best_model_checkpoint or "")
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled or not has_other_names(self.model, folder):
+            super()._load_best_model()
+        else:
+            load_weights(self.model, folder)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Train an epoch, unless training was over when it was interrupted: the Trainer would do a step too many."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import torch
 from datasets import Dataset
 from PIL.Image import Image
 from transformers import AutoConfig, AutoModelForImageTextToText, set_seed
@@ -65,7 +66,12 @@ class VisionTraining:
         made.family.save_processor(root / "processor")
         set_seed(3)
         config = AutoConfig.for_model(**made.family.model_config())
-        AutoModelForImageTextToText.from_config(config).save_pretrained(root / "base")
+        model = AutoModelForImageTextToText.from_config(config)
+        with torch.no_grad():
+            for parameter in model.parameters():  # Gemma's projector begins at zero, and hides its encoder
+                if parameter.ndim > 1 and not parameter.any():
+                    parameter.normal_(std=0.05)
+        model.save_pretrained(root / "base")
         return made
 
     @property
@@ -107,7 +113,7 @@ class VisionTraining:
             prompt = parts[0] + "".join(map("".join, zip(expansions, parts[1:], strict=True)))
             ids = tokenizer.encode(prompt, add_special_tokens=False)
             answer = [*tokenizer.encode(row.answer, add_special_tokens=False), tokenizer.eos_token_id]
-            refs = [ImageRef(store.put(_png(image)), image.width, image.height) for image in row.images]
+            refs = [ImageRef(store.put(png(image)), image.width, image.height) for image in row.images]
             made.append({"input_ids": ids + answer, "loss_mask": [0] * len(ids) + [1] * len(answer), "images": refs})
         return made
 
@@ -156,7 +162,7 @@ class VisionTraining:
         return [line["loss"] for line in self.lines(name) if "loss" in line]
 
 
-def _png(image: Image) -> bytes:
+def png(image: Image) -> bytes:
     import io
 
     buffer = io.BytesIO()
