@@ -34,7 +34,15 @@ OTHER_DEFAULTS = {
     "save_total_limit": "checkpoints serve an interrupted training alone, which needs the last one",
 }
 OURS = {
-    *("loss_type", "activation_offloading", "num_layers_unfrozen", "peft", "merge_adapter", "keep_checkpoints"),
+    *(
+        "loss_type",
+        "activation_offloading",
+        "num_layers_unfrozen",
+        "freeze",
+        "peft",
+        "merge_adapter",
+        "keep_checkpoints",
+    ),
     *(
         "early_stopping_patience",
         "early_stopping_threshold",
