@@ -24,7 +24,7 @@ class ImageTaker:
 
     def __init__(self, max_pixels: int, files: Sequence[Mapping[str, ImageFile]], store: ImageStore) -> None:
         self._max_pixels, self._files, self._store = max_pixels, files, store
-        self._known: dict[str, ImageRef | str] = {}
+        self._known: dict[str, ImageRef | ImageRefusedError] = {}
         """Digest → the image, or why it is refused."""
 
     def take(self, part: int, images: str) -> list[ImageRef]:
@@ -78,7 +78,7 @@ class ImageTaker:
         try:
             width, height = check_image(source, self._max_pixels)
         except ImageRefusedError as error:
-            self._known[digest] = str(error)
+            self._known[digest] = error
             return
         source.seek(0)
         kept = self._store.put(source.read())
@@ -88,8 +88,8 @@ class ImageTaker:
 
     def _known_one(self, digest: str) -> ImageRef:
         known = self._known[digest]
-        if isinstance(known, str):
-            raise ImageRefusedError(known)
+        if isinstance(known, ImageRefusedError):
+            raise ImageRefusedError(str(known)) from known.__cause__
         return known
 
 

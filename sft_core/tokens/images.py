@@ -77,6 +77,25 @@ def images_after_cut(images: pa.ChunkedArray, rows: MaskedRows, is_cut: Bools) -
     return pa.array(kept, pa.large_string())
 
 
+def are_shown_otherwise(tokens: ImageTokens | None, images: pa.ChunkedArray, rows: MaskedRows, is_cut: Bools) -> Bools:
+    """[rows] whether the images that a cut has left would take other tokens than they have beside the others.
+
+    Some models show an image larger when it is alone.
+    """
+    found = np.zeros(len(rows), np.bool_)
+    if tokens is None or rows.images is None:
+        return found
+    for row in np.flatnonzero(is_cut & images.is_valid().to_numpy()).tolist():
+        sizes = sizes_of(decode_images(images[row].as_py()))
+        numbers = np.unique(rows.images[rows.offsets[row] : rows.offsets[row + 1]])
+        left = [number - 1 for number in numbers.tolist() if number]
+        if 0 < len(left) < len(sizes):
+            together, _ = _ask(tokens.vision(), sizes)
+            alone, _ = _ask(tokens.vision(), tuple(sizes[number] for number in left))
+            found[row] = alone != tuple(together[number] for number in left)
+    return found
+
+
 def sizes_of(images: Sequence[ImageRef]) -> tuple[Size, ...]:
     """(height, width) of each."""
     return tuple((image.height, image.width) for image in images)

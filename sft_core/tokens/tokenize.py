@@ -19,7 +19,7 @@ from sft_core.tokens.audit import RowAudit
 from sft_core.tokens.config import TokensConfig
 from sft_core.tokens.encode import encoder_of
 from sft_core.tokens.encode_table import WholeRows, encode_prompts, encode_table
-from sft_core.tokens.images import images_after_cut
+from sft_core.tokens.images import are_shown_otherwise, images_after_cut
 from sft_core.tokens.rows import Bools, Ints
 from sft_core.tokens.truncate import Cut, cut_rows
 
@@ -30,6 +30,7 @@ REFUSED_IMAGES = "the model's image processor refuses an image of this size"
 OTHER_IMAGES = "the row's text has not the tokens that its images take"
 NO_TARGET = "no token is a target of the loss"
 TOO_LONG = "longer than `max_length`, and `truncation_mode` is drop"
+CUT_IMAGES = "truncation leaves images that take other tokens without those that it cuts away"
 CUT_TARGETS = "truncation to `max_length` leaves no target of the loss"
 NO_LIMIT = np.iinfo(np.int64).max
 EXCERPT_IDS = 50
@@ -83,7 +84,9 @@ def tokenize(
         _row_limits(config.max_length, splits, limits),
     )
     cut = cut_rows(config, whole.rows, row_limits, encoder.is_stop)
-    reasons = _reasons(whole, cut, (cut.num_tokens > 0) & (config.truncation_mode == "drop"))
+    is_cut = cut.num_tokens > 0
+    is_shown_otherwise = are_shown_otherwise(image_tokens, table["images"], cut.rows, is_cut)
+    reasons = _reasons(whole, cut, is_cut & (config.truncation_mode == "drop"), is_shown_otherwise)
     is_kept = reasons == ""
     kept, kept_table = cut.gather(np.flatnonzero(is_kept)), table.filter(pa.array(is_kept))
 
@@ -111,7 +114,7 @@ def _row_limits(max_length: int | None, splits: Texts, limits: Mapping[str, int 
     return np.array([by_split[split] for split in splits], np.int64)
 
 
-def _reasons(whole: WholeRows, cut: Cut, is_too_long: Bools) -> Texts:
+def _reasons(whole: WholeRows, cut: Cut, is_too_long: Bools, is_shown_otherwise: Bools) -> Texts:
     """[rows] why a row is rejected; empty where it is not. The first reason that holds is given."""
     holds = {
         UNEQUAL_MASK: whole.has_unequal_mask,
@@ -121,6 +124,7 @@ def _reasons(whole: WholeRows, cut: Cut, is_too_long: Bools) -> Texts:
         NO_TARGET: whole.rows.num_targets == 0,
         TOO_LONG: is_too_long,
         CUT_TARGETS: cut.rows.num_targets == 0,
+        CUT_IMAGES: is_shown_otherwise,
     }
     return np.select(list(holds.values()), [np.array(reason, object) for reason in holds], np.array("", object))
 
