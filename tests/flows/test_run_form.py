@@ -110,7 +110,12 @@ def test_none_for_inputs_without_a_preset_is_accepted_and_changes_nothing() -> N
 
 
 OF_TWO_KINDS = "training.optim_target_modules"
-KNOWS_NONE = {"training.save_total_limit", "registry.gate.confidence", "tokens.max_length"}
+KNOWS_NONE = {
+    "training.save_total_limit",
+    "registry.gate.confidence",
+    "tokens.max_length",
+    "tokens.max_length_with_images",
+}
 """Where none is a value of its own and not the default."""
 
 
