@@ -35,7 +35,7 @@ def check_image(source: IO[bytes], max_pixels: int) -> Size:
     except (ImageRefusedError, MemoryError):
         raise
     except Exception as error:  # decoders raise anything for a damaged file
-        raise ImageRefusedError(_what_is_broken(source, error)) from error
+        raise _refusal(source, error) from error
     return width, height
 
 
@@ -50,12 +50,15 @@ def _check_header(image: Any, max_pixels: int) -> None:
         raise ImageRefusedError("an image is animated, or holds several pages")
 
 
-def _what_is_broken(source: IO[bytes], error: Exception) -> str:
+def _refusal(source: IO[bytes], error: Exception) -> ImageRefusedError:
+    """Say what is broken; what the decoder said goes to its own place, for it is another for every file."""
     from PIL import UnidentifiedImageError
 
     source.seek(0)
     if not source.read(1):
-        return "an image is empty: 0 bytes"
+        return ImageRefusedError("an image is empty: 0 bytes")
     if isinstance(error, UnidentifiedImageError):
-        return "an image is none that can be opened: no picture, or its beginning is damaged"
-    return "an image is damaged or cut off: not all of it can be decoded"
+        return ImageRefusedError("an image is none that can be opened: no picture, or its beginning is damaged")
+    refusal = ImageRefusedError("an image is damaged or cut off: not all of it can be decoded")
+    refusal.detail = f" ({type(error).__name__}: {error})"
+    return refusal

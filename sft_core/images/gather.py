@@ -88,5 +88,4 @@ def _with_references(table: pa.Table, references: list[bytes | None], change: Id
 def _reject(row: pa.Table, source: str, error: ImageRefusedError) -> Rejection:
     """The excerpt begins with what the image is called, so that somebody can look for it, and what its decoder said."""
     (fields,) = row.drop_columns(["images"]).to_pylist()
-    cause = f" ({type(error.__cause__).__name__}: {error.__cause__})" if error.__cause__ else ""
-    return Rejection.of(source, fields, STAGE, str(error), f"{error.image}{cause}: {fields['example']}")
+    return Rejection.of(source, fields, STAGE, str(error), f"{error.image}{error.detail}: {fields['example']}")

@@ -6,3 +6,5 @@ class ImageRefusedError(Exception):
 
     image = ""
     """Which of the row's it is, and what it is called."""
+    detail = ""
+    """What its decoder said, in brackets."""

@@ -89,7 +89,9 @@ class ImageTaker:
     def _known_one(self, digest: str) -> ImageRef:
         known = self._known[digest]
         if isinstance(known, ImageRefusedError):
-            raise ImageRefusedError(str(known)) from known.__cause__
+            again = ImageRefusedError(str(known))
+            again.detail = known.detail
+            raise again
         return known
 
 

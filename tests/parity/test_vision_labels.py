@@ -122,13 +122,19 @@ def test_language_modelling_is_trls_but_for_images_which_are_no_targets(tmp_path
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_cut_into_an_image_raises_in_trl_and_takes_the_image_here(tmp_path: Path, family: str) -> None:
+    """TRL fails; here the row goes on without the image, or, where a lone image is shown in other tokens, to the
+    ledger."""
     messages, images = [said("user", "First ", IMAGE, " then ", IMAGE), said("assistant", "Grey.")], ROWS["several"][1]
     whole = ours(tmp_path / "whole", family, [(messages, images)])[0]["input_ids"]
     soft = set(FAMILIES[family].processor().image_token_ids)
     last = max(at for at, token in enumerate(whole) if token in soft)
     with pytest.raises((ValueError, TypeError)):  # "Mismatch in `image` token count"; Idefics 3 stumbles before it
         by_trl(family, [(messages, images)], max_length=last)
-    (row,) = ours(tmp_path / "cut", family, [(messages, images)], max_length=last)
+    rows = ours(tmp_path / "cut", family, [(messages, images)], max_length=last)
+    if family == "llava_onevision":
+        assert not rows
+        return
+    (row,) = rows
     assert row["input_ids"] == whole[: len(row["input_ids"])]
     assert len(row["input_ids"]) <= last
     assert [(image.height, image.width) for image in decode_images(row["images"])] == [(64, 64)]
