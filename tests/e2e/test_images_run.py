@@ -76,9 +76,9 @@ def test_rows_are_traced_through_their_images(shown: Workspace, first: dict[str,
         assert isinstance(found, dict)
         return found
 
-    assert (trace(0)["num_images"], trace(0)["fate"]) == (None, "trained")
-    assert (trace(4)["num_images"], trace(4)["fate"]) == (1, "trained")
-    assert (trace(7)["num_images"], trace(7)["stage"], trace(7)["fate"]) == (None, "gather_images", "rejected")
+    assert (len(trace(0)["images"]), trace(0)["fate"]) == (0, "trained")
+    assert (len(trace(4)["images"]), trace(4)["fate"]) == (1, "trained")
+    assert (len(trace(7)["images"]), trace(7)["stage"], trace(7)["fate"]) == (0, "gather_images", "rejected")
 
 
 def test_again_nothing_is_done_and_a_byte_of_an_image_is_seen(shown: Workspace, first: dict[str, Any]) -> None:
