@@ -15,7 +15,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -175,7 +175,7 @@ def make_chats() -> list[list[dict[str, str]]]:
     return chats
 
 
-def train_tokenizer(texts: Iterator[str]) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], special_tokens: Sequence[str] = SPECIAL_TOKENS) -> Tokenizer:
     """Train byte-level BPE. All 256 bytes are in the vocabulary, so that any other text can be encoded as well."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # nothing then hangs on the order in which threads end
     tokenizer = Tokenizer(models.BPE())
@@ -183,7 +183,7 @@ def train_tokenizer(texts: Iterator[str]) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCAB_SIZE,
-        special_tokens=SPECIAL_TOKENS,
+        special_tokens=list(special_tokens),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -12,13 +12,13 @@ come out of every run: all of it is drawn from one seed.
 """
 
 import json
-import os
 import random
 import sys
 from pathlib import Path
 
+from make_quickstart import train_tokenizer
 from PIL import Image, ImageDraw
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
 SEED = 7
 NUM_PICTURES = 3600
@@ -129,22 +129,6 @@ def make_chats(images: Path) -> list[dict[str, object]]:
     return rows
 
 
-def train_tokenizer(texts: list[str]) -> Tokenizer:
-    """Train byte-level BPE; merging stops by itself when every word is one token."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # nothing then hangs on the order in which threads end
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=512,
-        special_tokens=SPECIAL_TOKENS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
-
-
 def save_processor(tokenizer: Tokenizer, folder: Path) -> None:
     """Write what `AutoProcessor.from_pretrained` reads, as SmolVLM's checkpoints have it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -174,7 +158,7 @@ def main(folder: Path) -> None:
     """Write pictures, chats and processor into `folder`."""
     rows = make_chats(folder / "images")
     texts = [message["content"].removeprefix("<image>") for row in rows for message in row["messages"]]  # type: ignore[attr-defined]
-    tokenizer = train_tokenizer(texts)
+    tokenizer = train_tokenizer(texts, SPECIAL_TOKENS)
     save_processor(tokenizer, folder / "processor")
     (folder / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     print(f"{len(rows):,} pictures, chats about them and a processor are in {folder}")

@@ -1,8 +1,7 @@
-"""Prompts with images: where each stands in the ids, and prompts cut so that an image is seen whole or not at all.
+"""Images in the ids of a row: where each stands, what it is called, and how many tokens it takes.
 
-prompt    [ … <fake> <image> <image> <image> <fake> W h a t … ]
+row       [ … <fake> <image> <image> <image> <fake> W h a t … ]
               └──────────── one image ───────────┘
-a cut in the middle of it becomes a cut behind it, and the image is not shown
 """
 
 import re

@@ -96,11 +96,6 @@ class RowTrace:
     """Of a rejected row: the stage that rejected it."""
     reason: str | None
 
-    @property
-    def num_images(self) -> int | None:
-        """Images that were kept; None where there are none."""
-        return len(self.images) or None
-
 
 def trace_blocks(lineage: Lineage, split: str, blocks: Sequence[int]) -> list[SegmentTrace]:
     """List the source lines in some blocks, block after block, in the order in which they lie there.

@@ -89,9 +89,8 @@ def _fit_parts(config: Any, fields: dict[str, Any], tokenizer: "PreTrainedTokeni
     """What belongs to the tokenizer stands in the text part of such a configuration; and the ids of tokens that stand
     for images in the whole, where the tokenizer has names for them and the recipe does not give them."""
     text = config.get_text_config()
-    given: dict[str, Any] = next(
-        (fields[name] for name in config.sub_configs if getattr(config, name, None) is text), {}
-    )
+    parts = (name for name in config.sub_configs if getattr(config, name, None) is text)
+    given: dict[str, Any] = next((fields.get(name, {}) for name in parts), {})
     for name in ("vocab_size", *_SPECIAL_IDS):
         if name not in given:
             setattr(text, name, fields[name])
