@@ -21,11 +21,11 @@ class Pruned(BaseModel):
     freed_bytes: int
     """On the disk, by all that goes."""
     going: list[dict[str, Any]]
-    """Of each folder or image that goes: kind, path, bytes freed, when it was last used, why."""
+    """Of each folder or file that goes: kind, path, bytes freed, when it was last used, why."""
     kept: dict[str, dict[str, int]]
-    """Reason → `folders` and `images` that stay for it, and the `bytes` they take."""
+    """Reason → `folders` and `files` that stay for it, and the `bytes` they take."""
     skipped: list[str] = Field(default_factory=list)
-    """Folders and images that were to go, and stayed because somebody took them up meanwhile."""
+    """Folders and files that were to go, and stayed because somebody took them up meanwhile."""
 
 
 @flow(name="prune-home")

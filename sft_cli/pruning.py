@@ -40,6 +40,8 @@ def prune(
 
 def show_pruned(console: Console, done: "Pruned") -> None:
     """What goes, why the rest stays, and the total."""
+    from sft_core.retention import FILES
+
     table = Table("goes", "frees", "last used", "why", box=None, padding=(0, 2))
     largest = sorted(done.going, key=lambda one: -one["bytes"])
     for one in largest[:SHOWN]:
@@ -51,17 +53,17 @@ def show_pruned(console: Console, done: "Pruned") -> None:
         console.print(f"… and {len(largest) - SHOWN:,} smaller ones")
     for reason, kept in done.kept.items():
         console.print(
-            f"stays  {_counted(kept['folders'], kept['images'])}, {_bytes(kept['bytes'])}: {reason}", markup=False
+            f"stays  {_counted(kept['folders'], kept['files'])}, {_bytes(kept['bytes'])}: {reason}", markup=False
         )
     for path in done.skipped:
         console.print(f"stayed {path}: somebody took it up meanwhile", markup=False)
     verb = "would be freed; --yes removes it" if done.is_dry_run else "freed"
-    images = sum(one["kind"] == "image" for one in done.going)
-    console.print(f"{_bytes(done.freed_bytes)} in {_counted(len(done.going) - images, images)} {verb}")
+    files = sum(one["kind"] in FILES for one in done.going)
+    console.print(f"{_bytes(done.freed_bytes)} in {_counted(len(done.going) - files, files)} {verb}")
 
 
-def _counted(folders: int, images: int) -> str:
-    return f"{folders:,} folders" + (f" and {images:,} images" if images else "")
+def _counted(folders: int, files: int) -> str:
+    return f"{folders:,} folders" + (f" and {files:,} files" if files else "")
 
 
 def _bytes(number: float) -> str:

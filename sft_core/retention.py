@@ -7,7 +7,7 @@ again from what is there. A report or a scorecard is kept as long as all that it
     version sums/3 ──▶ training ──▶ data set ──▶ token ids ──▶ text ──▶ examples ──▶ records
                         scorecard ┘   report ┘
 
-An image is kept as long as an artifact that refers to it.
+An image is kept as long as an artifact that refers to it; what runs said, in `logs` and `reports`, while it is recent.
 
 What an artifact was made from stands in its manifest, by key; shards of records are named by their content there; and
 a model that a training began with, by its folder in the plan.
@@ -35,7 +35,9 @@ RESULTS = frozenset({"report_data", "evaluate_model"})
 """Stages whose artifacts only tell something about others."""
 PLANS = ("plan.json", "model/base_model.json", "model/adapter_config.json")
 _FOLDER_IN_PLAN = re.compile(rf"artifacts/(?:[^/\"]+/){{1,2}}[^/\"]+-([0-9a-f]{{{FOLDER_KEY_DIGITS}}})")
-Kind = Literal["artifact", "image", "work", "unfinished", "download", "model", "run"]
+FILES = frozenset({"image", "log", "report"})
+"""Kinds of which each piece is a file."""
+Kind = Literal["artifact", "image", "work", "unfinished", "download", "log", "report", "model", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Roots:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A folder of the home, or an image in it, and whether it goes."""
+    """A folder of the home, or a file in it, and whether it goes."""
 
     kind: Kind
     path: Path
@@ -79,7 +81,7 @@ class Pruning:
         return sum(self.freed)
 
     def kept_by_reason(self) -> dict[str, dict[str, int]]:
-        """Reason → how many `folders` and `images` stay for it, and the `bytes` that they take."""
+        """Reason → how many `folders` and `files` stay for it, and the `bytes` that they take."""
         reasons: dict[str, list[Piece]] = {}
         for piece in self.kept:
             reasons.setdefault(piece.kept_for or "", []).append(piece)
@@ -90,9 +92,9 @@ class Pruning:
 
 
 def count_kinds(pieces: Sequence[Piece]) -> dict[str, int]:
-    """How many `folders` there are, and how many `images`."""
-    images = sum(piece.kind == "image" for piece in pieces)
-    return {"folders": len(pieces) - images, "images": images}
+    """How many `folders` there are, and how many `files`."""
+    files = sum(piece.kind in FILES for piece in pieces)
+    return {"folders": len(pieces) - files, "files": files}
 
 
 def judge_store(store: ArtifactStore, roots: Roots, used_since: float) -> list[Piece]:
@@ -109,7 +111,12 @@ def judge_store(store: ArtifactStore, roots: Roots, used_since: float) -> list[P
         Piece("artifact", found.folder, found.used_at, key, kept.get(key), "nothing that stays needs it")
         for key, found in held.items()
     ]
-    return [*artifacts, *_images(store, held, kept, used_since), *_unfinished(store, used_since)]
+    return [
+        *artifacts,
+        *_images(store, held, kept, used_since),
+        *_unfinished(store, used_since),
+        *_said(store, used_since),
+    ]
 
 
 def manifests_of(store: ArtifactStore, stage: str) -> list[Manifest]:
@@ -126,7 +133,7 @@ def plan_pruning(pieces: Sequence[Piece]) -> Pruning:
 
 
 def remove(store: ArtifactStore, piece: Piece) -> bool:
-    """Remove a folder or an image, unless somebody is at work on it or used it meanwhile.
+    """Remove a folder or a file, unless somebody is at work on it or used it meanwhile.
 
     A folder leaves its place by one rename, so that there never is half of it.
 
@@ -139,7 +146,7 @@ def remove(store: ArtifactStore, piece: Piece) -> bool:
                 locks.enter_context(store.lock(name, fcntl.LOCK_NB))
             if _used_at(piece.path) > piece.used_at:
                 return False
-            if piece.kind == "image":
+            if piece.kind in FILES:
                 piece.path.unlink()
                 return True
             aside = store.root / "unfinished" / f"pruned-{piece.path.name}-{time.time_ns()}.{piece.key or 'pruned'}"
@@ -269,6 +276,17 @@ def _unfinished(store: ArtifactStore, used_since: float) -> Iterator[Piece]:
                 if kind != "download" and any(_is_locked(store, name) for name in _lock_names(store, key)):
                     reason = "somebody is at work on it"
                 yield Piece(kind, folder, used_at, "" if kind == "download" else key, reason, why[kind])
+
+
+def _said(store: ArtifactStore, used_since: float) -> Iterator[Piece]:
+    """What runs said: the logs of their subprocesses, and the reports that they handed over to others."""
+    places: dict[Kind, str] = {"log": "logs/*", "report": "reports/*"}
+    for kind, pattern in places.items():
+        for file in sorted(store.root.glob(pattern)):
+            with contextlib.suppress(FileNotFoundError):
+                used_at = last_change(file)
+                reason = "made or used lately" if used_at >= used_since else None
+                yield Piece(kind, file, used_at, "", reason, "of a run that is over")
 
 
 def _lock_names(store: ArtifactStore, key: str) -> list[str]:

@@ -5,6 +5,7 @@ it, follows the trainer's metrics, and gives a sign of life once a minute. Only 
 """
 
 import math
+import os
 import threading
 import time
 import warnings
@@ -35,6 +36,8 @@ TICK_SECONDS = 1.0
 PATIENCE_SECONDS = 600.0
 """How long the end of a flow waits for MLflow to come back; a call that is on its way then is still waited for."""
 RETRY_SECONDS = 2.0
+LOG_BYTES = 4_000_000
+"""How much of a failed process's log is laid beside a run."""
 SAME_SCORE = 1e-6
 """By what share two measurements of one model may differ: their sums are rounded in another order."""
 
@@ -187,6 +190,18 @@ class TrackedRun(Placement):
         """Lay a file beside the run, where MLflow shows it."""
         if not self.is_finished:
             self._outbox.post(lambda: self.client.log_artifact(self.run_id, str(path)))
+
+    def log_end(self, path: Path) -> None:
+        """Lay a log beside the run, of a long one its last `LOG_BYTES`."""
+        size = path.stat().st_size
+        if size <= LOG_BYTES:
+            self.log_file(path)
+            return
+        with path.open("rb") as file:
+            file.seek(-LOG_BYTES, os.SEEK_END)
+            end = file.read().decode(errors="replace")
+        whole_lines = end.partition("\n")[2] or end
+        self.log_text(path.name, f"the end of {path}, which has {size:,} bytes\n{whole_lines}")
 
     def log_text(self, name: str, text: str) -> None:
         """Lay a text beside the run as a file."""

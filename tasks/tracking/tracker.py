@@ -104,7 +104,7 @@ class Tracker:
                 run.finish()
         except BaseException as error:
             if (log := log_of(error)) is not None and log.is_file():
-                run.log_file(log)
+                run.log_end(log)
             was_ended = not isinstance(error, Exception) or isinstance(error, StageInterruptedError | TrackerAwayError)
             run.abandon("KILLED" if was_ended else "FAILED")
             raise

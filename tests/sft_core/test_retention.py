@@ -175,6 +175,19 @@ def test_what_killed_processes_and_downloads_left_goes(home: Home) -> None:
     assert {piece.path for piece in home.plan().going} == {left, brought}
 
 
+def test_what_runs_said_goes_when_it_is_old(home: Home) -> None:
+    said = [home.store.root / "logs" / "train_model-a-1.log", home.store.root / "reports" / "1.json"]
+    for file in said:
+        file.parent.mkdir(parents=True)
+        file.write_text("x" * 5000)
+    plan = home.plan()
+    assert {(piece.kind, piece.path) for piece in plan.going} == {("log", said[0]), ("report", said[1])}
+    assert plan.freed == (8192, 8192)
+    assert home.plan(time.time() - 60).kept_by_reason()["made or used lately"]["files"] == 2
+    assert all(remove(home.store, piece) for piece in plan.going)
+    assert not any(file.exists() for file in said)
+
+
 def test_a_process_at_work_is_known_until_it_ends_however_it_ends(tmp_path: Path) -> None:
     assert occupancy.at_work_since(tmp_path) is None
     script = (
@@ -227,7 +240,7 @@ def test_images_stay_as_long_as_data_that_stays_shows_them(home: Home) -> None:
     assert all(freed[path] == path.stat().st_blocks * 512 > 0 for path in going[1:])
     assert {piece.kept_for for piece in plan.kept} == {"version a/1"}
     kept = plan.kept_by_reason()["version a/1"]
-    assert (kept["folders"], kept["images"]) == (1, 2)
+    assert (kept["folders"], kept["files"]) == (1, 2)
     os.utime(images.path(digests[3]), (NOW, NOW))
     taken_up = next(piece for piece in plan.going if piece.path == images.path(digests[3]))
     assert not remove(home.store, taken_up), "put again meanwhile"

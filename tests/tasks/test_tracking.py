@@ -12,7 +12,7 @@ from sft_core.errors import StageFailedError
 from sft_core.recipe import Recipe
 from sft_core.run_names import run_name
 from tasks.provenance import recipe_params
-from tasks.tracking import TrackedRun, Tracker
+from tasks.tracking import TrackedRun, Tracker, tracked_run
 
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 
@@ -61,6 +61,19 @@ def test_a_run_is_called_after_recipe_and_model_and_keeps_the_log_of_what_failed
         raise StageFailedError("training ended with exit code 1").with_log(log)
     assert tracker.client.get_run(run.run_id).info.run_name == run_name(RECIPE)
     assert [file.path for file in tracker.client.list_artifacts(run.run_id) if file.path.endswith(".log")] == [log.name]
+
+
+def test_of_a_long_log_the_end_is_laid_beside_a_run(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracked_run, "LOG_BYTES", 100)
+    log = tmp_path / "long.log"
+    log.write_text("".join(f"line {number:>4}\n" for number in range(1000)))
+    with suppress(StageFailedError), tracker.run(RECIPE, "long-log") as run:
+        raise StageFailedError("training ended with exit code 1").with_log(log)
+    first, *lines = Path(tracker.client.download_artifacts(run.run_id, log.name)).read_text().splitlines()
+    assert first == f"the end of {log}, which has 10,000 bytes"
+    assert lines == [f"line {number:>4}" for number in range(991, 1000)]
 
 
 def test_a_log_that_is_gone_hides_no_error(tracker: Tracker, tmp_path: Path) -> None:
