@@ -1,6 +1,7 @@
 """Real MLflow servers on the loopback, over sqlite or PostgreSQL, that a test can stop, freeze and start again."""
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -128,6 +129,11 @@ def postgres() -> Iterator[str]:
         process.send_signal(signal.SIGQUIT)  # at once: the folder goes away
         process.wait()
         shutil.rmtree(folder)
+
+
+def is_postgres_installed() -> bool:
+    """Whether `postgres` would give one."""
+    return _postgres_programs() is not None and importlib.util.find_spec("psycopg") is not None
 
 
 def _postgres_programs() -> Path | None:

@@ -1,13 +1,11 @@
 """A project in a temporary folder and the `sft` command run on it, against one Prefect server for the session."""
 
+import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,12 @@ import pytest
 import yaml
 from workers import Team, make_checkout, working
 
+from tests.mlflow_servers import is_postgres_installed, postgres
+from tests.prefect_servers import OUTSIDE, prefect_server
+
 PROJECT = Path(__file__).parents[2]
-OUTSIDE = ("PREFECT_", "MLFLOW_", "SFT_HOME")
+# where its services and all tests share one SQLite file: wait for it rather than fail
+PATIENT = {"PREFECT_SERVER_DATABASE_TIMEOUT": "60", "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60"}
 
 
 @dataclass(frozen=True)
@@ -151,47 +153,18 @@ def make_workspace(folder: Path, prefect_url: str | None, num_rows: int = 300, c
 
 @pytest.fixture(scope="session")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Prefect server on the loopback, ended by its pid."""
-    home = tmp_path_factory.mktemp("prefect-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)},
-        "PREFECT_HOME": str(home),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        # its services and all tests share one SQLite file: wait for it rather than fail
-        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
-        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
-    }
-    url = f"http://127.0.0.1:{port}/api"
-    environment["PREFECT_SERVER_UI_API_URL"] = url  # else its pages ask port 4200
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (home / "server.log").open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        _wait_until_healthy(url, server, home / "server.log")
-        yield url
-    finally:
-        server.terminate()
-        server.wait(30)
+    """A Prefect server for the session: over PostgreSQL where that is installed, else over SQLite, which makes its
+    callers wait where many come at once."""
+    with contextlib.ExitStack() as opened:
+        database = None
+        if is_postgres_installed():
+            database = opened.enter_context(postgres()).replace("+psycopg", "+asyncpg")
+        yield opened.enter_context(prefect_server(tmp_path_factory.mktemp("prefect-server"), database, PATIENT))
 
 
 def _hear_interrupts() -> None:
     """A shell lets what it starts in the background ignore Ctrl-C, and children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _wait_until_healthy(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(240):
-        assert server.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise TimeoutError(log.read_text())
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ from typing import Any
 from uuid import UUID
 
 import yaml
-from conftest import OUTSIDE, PROJECT, Workspace, _wait_until_healthy, make_workspace
+from conftest import PROJECT, Workspace, make_workspace
 
-from tests.mlflow_servers import free_port
+from deployments.environment import SERVER_ENVIRONMENT
+from tests.prefect_servers import prefect_server
 
 NUM_STEPS, SAVE_STEPS = 600, 10
 POOL = LIMIT = "sft-gpu"
@@ -126,31 +127,6 @@ def recipe(stack: Stack) -> dict[str, Any]:
     return content
 
 
-@contextmanager
-def prefect_server(folder: Path) -> Iterator[str]:
-    from deployments.environment import SERVER_ENVIRONMENT
-
-    port = free_port()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
-    environment = {
-        **clean,
-        **SERVER_ENVIRONMENT,
-        "PREFECT_HOME": str(folder),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}/api"
-    try:
-        _wait_until_healthy(url, server, folder / "server.log")
-        yield url
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
 def deploy(stack: Stack) -> None:
     """A pool, the GPU's limit, a deployment by module path, a webhook, and all automations."""
     from prefect.client.schemas.actions import WorkPoolCreate
@@ -194,7 +170,7 @@ print(*first, sep=chr(10))
 def running_stack(new_folder: Callable[[str], Path]) -> Iterator[Stack]:
     folder = new_folder("life-server")
     with ExitStack() as opened:
-        url = opened.enter_context(prefect_server(folder))
+        url = opened.enter_context(prefect_server(folder, settings=SERVER_ENVIRONMENT))
         notified = opened.enter_context(Notified())
         threading.Thread(target=notified.serve_forever, daemon=True).start()
         opened.callback(notified.shutdown)

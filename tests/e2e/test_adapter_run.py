@@ -19,8 +19,8 @@ LORA = (
 
 
 @pytest.fixture(scope="module")
-def place(new_workspace: Callable[..., Workspace]) -> Workspace:
-    return new_workspace("adapter", prefect_url=None)
+def place(new_workspace: Callable[..., Workspace], prefect_url: str) -> Workspace:
+    return new_workspace("adapter", prefect_url=prefect_url)
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["merged", "kept apart"])

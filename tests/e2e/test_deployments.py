@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import OUTSIDE, PROJECT
+from conftest import PROJECT
 
 from deployments.catalogue import catalogue
 from deployments.names import CPU_POOL, GPU_POOL
+from tests.prefect_servers import OUTSIDE
 
 pytestmark = pytest.mark.e2e
 

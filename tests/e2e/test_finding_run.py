@@ -15,9 +15,9 @@ REJECTED_ROW = 5
 
 
 @pytest.fixture(scope="module")
-def workspace(new_workspace: Callable[..., Workspace]) -> Workspace:
+def workspace(new_workspace: Callable[..., Workspace], prefect_url: str) -> Workspace:
     """Two sources; a row of the first has no answer, the second is held out."""
-    workspace = new_workspace("finding", prefect_url=None, num_rows=60)
+    workspace = new_workspace("finding", prefect_url=prefect_url, num_rows=60)
     rows: list[dict[str, Any]] = [*sums(60)]
     rows[REJECTED_ROW] = {"question": "nobody knows", "answer": None}
     write_rows(workspace.data, rows)

@@ -24,9 +24,9 @@ STAGES = [
 
 
 @pytest.fixture(scope="module")
-def shown(new_workspace: Callable[..., Workspace]) -> Workspace:
+def shown(new_workspace: Callable[..., Workspace], prefect_url: str) -> Workspace:
     """Rows of text, and behind them one shard with images, of which one is missing."""
-    workspace = new_workspace("shown", prefect_url=None)
+    workspace = new_workspace("shown", prefect_url=prefect_url)
     FAMILIES["qwen2_5_vl"].save_processor(workspace.folder / "tokenizer")
     (workspace.folder / "photos").mkdir()
     rows: list[dict[str, Any]] = []

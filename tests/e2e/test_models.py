@@ -29,8 +29,8 @@ CHAT = (
 
 
 @pytest.fixture(scope="module")
-def place(new_workspace: Callable[..., Workspace]) -> Workspace:
-    workspace = new_workspace("models", prefect_url=None)
+def place(new_workspace: Callable[..., Workspace], prefect_url: str) -> Workspace:
+    workspace = new_workspace("models", prefect_url=prefect_url)
     turns = [(f"{i} plus {i % 7} is", str(i + i % 7)) for i in range(300)]
     rows = [
         {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}

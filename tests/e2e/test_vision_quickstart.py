@@ -21,8 +21,8 @@ FIRST_STEPS = (
 
 
 @pytest.fixture(scope="module")
-def quickstart(new_workspace: Callable[..., Workspace]) -> Workspace:
-    workspace = new_workspace("quickstart", prefect_url=None)
+def quickstart(new_workspace: Callable[..., Workspace], prefect_url: str) -> Workspace:
+    workspace = new_workspace("quickstart", prefect_url=prefect_url)
     made = workspace.folder / "recipes" / "vision_quickstart"
     subprocess.run([sys.executable, PROJECT / "recipes" / "make_vision_quickstart.py", made], check=True)
     recipe = (PROJECT / "recipes" / "vision_quickstart.yaml").read_text(encoding="utf-8")

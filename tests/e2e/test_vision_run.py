@@ -20,8 +20,8 @@ PHOTOGRAPHS = "mllm_demo_data"
 
 
 @pytest.fixture(scope="module")
-def photographs(new_workspace: Callable[..., Workspace]) -> Workspace:
-    workspace = new_workspace("photographs", prefect_url=None)
+def photographs(new_workspace: Callable[..., Workspace], prefect_url: str) -> Workspace:
+    workspace = new_workspace("photographs", prefect_url=prefect_url)
     family = FAMILIES["qwen2_5_vl"]
     family.save_processor(workspace.folder / "tokenizer")
     shutil.copy(DATA / "mllm_demo.json", workspace.folder)
