@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from workers import Team, make_checkout, working
+from workers import Team, hear_interrupts, make_checkout, working
 
 from tests.mlflow_servers import is_postgres_installed, postgres
 from tests.prefect_servers import OUTSIDE, prefect_server
@@ -74,7 +73,7 @@ class Workspace:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_hear_interrupts,
+            preexec_fn=hear_interrupts,
         )
 
     def sft(self, *arguments: str) -> Outcome:
@@ -160,11 +159,6 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if is_postgres_installed():
             database = opened.enter_context(postgres()).replace("+psycopg", "+asyncpg")
         yield opened.enter_context(prefect_server(tmp_path_factory.mktemp("prefect-server"), database, PATIENT))
-
-
-def _hear_interrupts() -> None:
-    """A shell lets what it starts in the background ignore Ctrl-C, and children inherit that."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

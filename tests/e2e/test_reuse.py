@@ -102,13 +102,3 @@ def test_two_runs_at_once_do_the_work_once(workspace: Workspace) -> None:
     for stage in DATA_STAGES:
         assert [result["stages"][stage] for result in results].count("executed") >= 1
     assert len(shard_folders(results[0], "tokenize_chats")) == 3
-
-
-def test_another_learning_rate_trains_anew_on_the_same_data(workspace: Workspace) -> None:
-    first = workspace.ok("run")
-    second = workspace.ok("run", "training.learning_rate=0.001")
-    assert executed(second) == ["train_model", "evaluate_model", "register_model"]
-    assert second["mlflow_run_id"] != first["mlflow_run_id"]
-    assert second["model_uri"] == "models:/sums/2"
-    assert not second["is_champion"], "slower learning is no reason for a promotion"
-    assert "of the champion, version 1" in second["verdict"]

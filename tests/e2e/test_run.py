@@ -216,3 +216,13 @@ def test_the_dataset_opens_with_the_promised_columns(embedded: Workspace, first:
         ]
     assert masked["dataset_digest"] == labelled["dataset_digest"]
     assert len(masked["dataset_digest"]) == 32
+
+
+def test_another_learning_rate_trains_anew_on_the_same_data(embedded: Workspace, first: dict[str, Any]) -> None:
+    second = embedded.ok("run", "training.learning_rate=0.001")
+    executed = [stage for stage, state in second["stages"].items() if state == "executed"]
+    assert executed == ["train_model", "evaluate_model", "register_model"]
+    assert second["mlflow_run_id"] != first["mlflow_run_id"]
+    assert second["model_uri"] == "models:/sums/2"
+    assert not second["is_champion"], "slower learning is no reason for a promotion"
+    assert "of the champion, version 1" in second["verdict"]

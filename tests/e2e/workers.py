@@ -1,6 +1,7 @@
 """A Prefect server with our deployments, and a worker for each of the two pools."""
 
 import contextlib
+import signal
 import subprocess
 import sys
 import time
@@ -93,6 +94,12 @@ def wait_until(is_so: Callable[[], bool], told: Callable[[], str] = lambda: "") 
         time.sleep(0.5)
 
 
+def hear_interrupts() -> None:
+    """A shell lets what it starts in the background ignore Ctrl-C, and children inherit that: before they are started.
+    A worker sends one to itself when it is asked to end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def working(workspace: "Workspace", pools: tuple[str, ...] = POOLS) -> Iterator[list["subprocess.Popen[bytes]"]]:
     """Start a worker for each pool; they are ended by their pids."""
@@ -107,7 +114,15 @@ def working(workspace: "Workspace", pools: tuple[str, ...] = POOLS) -> Iterator[
         }
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
         with (workspace.folder / f"{pool}.log").open("wb") as log:
-            workers.append(subprocess.Popen(command, cwd=workspace.folder, env=environment, stdout=log, stderr=log))
+            started = subprocess.Popen(
+                command,
+                cwd=workspace.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                preexec_fn=hear_interrupts,
+            )
+            workers.append(started)
     try:
         yield workers
     finally:
