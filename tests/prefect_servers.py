@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sft_core.subprocesses import die_with_parent
-from tests.mlflow_servers import free_port
+from tests.loopback import free_port
 
 OUTSIDE = ("PREFECT_", "MLFLOW_", "SFT_HOME")
 """How the names begin of what a developer's own shell may have set."""

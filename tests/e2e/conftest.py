@@ -14,7 +14,7 @@ import pytest
 import yaml
 from workers import Team, hear_interrupts, make_checkout, working
 
-from tests.mlflow_servers import is_postgres_installed, postgres
+from tests.postgres import is_postgres_installed, postgres
 from tests.prefect_servers import OUTSIDE, prefect_server
 
 PROJECT = Path(__file__).parents[2]

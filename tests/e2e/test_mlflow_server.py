@@ -18,7 +18,8 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.e2e.conftest import Workspace
-from tests.mlflow_servers import mlflow_server, postgres
+from tests.mlflow_servers import mlflow_server
+from tests.postgres import postgres
 
 pytestmark = pytest.mark.e2e
 OTHER = ("training.learning_rate=0.006", "training.max_steps=8")

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Workspace, write_rows
+
+from tests.loopback import free_port
 
 pytestmark = pytest.mark.e2e
 MESSAGES = [{"role": "user", "content": "1 plus 1 is"}]
@@ -142,9 +143,7 @@ def test_checkpoints_are_known_where_they_lie_with_their_scores(report: dict[str
 @pytest.fixture(scope="module")
 def server(place: Workspace, report: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`mlflow models serve` on the loopback, ended by its pid."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     serve = ["-m", "mlflow", "models", "serve", "-m", "models:/sums@champion", "--env-manager", "local"]
     environment = {**place.environment(), "MLFLOW_TRACKING_URI": f"sqlite:///{place.home}/mlflow.db"}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"

@@ -132,7 +132,7 @@ def test_a_part_that_is_wanted_on_a_taken_port_is_refused(place: Workspace) -> N
 
 @pytest.mark.postgres
 def test_the_same_on_postgresql(tmp_path: Path) -> None:
-    from tests.mlflow_servers import postgres
+    from tests.postgres import postgres
 
     place = make_home(tmp_path)
     with postgres() as address:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.tracking import Tracker
-from tests.mlflow_servers import mlflow_server, postgres
+from tests.mlflow_servers import mlflow_server
+from tests.postgres import postgres
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from sft_core.model import ModelRef
 from sft_core.runtime import RuntimeConfig
 from sft_core.training import TrainingConfig, TrainPlan
 from tasks.launching import launch
+from tests.loopback import free_port
 
 PROJECT = Path(__file__).parents[2]
 VOCABULARY = 48
@@ -48,12 +48,6 @@ def train_folder(tmp_path: Path) -> Path:
     rows = {"input_ids": ids, "loss_mask": [[1] * 8] * 8, "seq_lengths": [[8]] * 8}
     Dataset.from_dict(rows).save_to_disk(tmp_path / "train")
     return tmp_path / "train"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def losses(processes: Launch, batch: int, output: Path, tokenizer_folder: Path, train_folder: Path) -> list[float]:
