@@ -5,15 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from sft_core.subprocesses import die_with_parent
-from tests.loopback import free_port
-
-STARTUP_SECONDS = 120
+from tests.loopback import free_port, wait_until_up
 
 
 class MlflowServer:
@@ -40,17 +37,11 @@ class MlflowServer:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
-        self._wait_until_healthy()
-
-    def _wait_until_healthy(self) -> None:
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while time.monotonic() < deadline:
-            assert self._process is not None
-            assert self._process.poll() is None, (self._folder / "server.log").read_text()
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=2):
-                return
-            time.sleep(0.2)
-        raise TimeoutError((self._folder / "server.log").read_text())
+        wait_until_up(
+            self._process,
+            self._folder / "server.log",
+            lambda: urllib.request.urlopen(f"{self.uri}/health", timeout=2),
+        )
 
     def freeze(self) -> None:
         """It takes connections and never answers."""

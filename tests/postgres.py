@@ -8,16 +8,13 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sft_core.subprocesses import die_with_parent
-from tests.loopback import free_port
-
-STARTUP_SECONDS = 120
+from tests.loopback import free_port, wait_until_up
 
 
 @contextlib.contextmanager
@@ -49,7 +46,7 @@ def postgres() -> Iterator[str]:
             preexec_fn=die_with_parent,
         )
     try:
-        _wait_for_port(port, process, folder / "log")
+        wait_until_up(process, folder / "log", lambda: socket.create_connection(("127.0.0.1", port), timeout=1))
         yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
     finally:
         process.send_signal(signal.SIGQUIT)  # at once: the folder goes away
@@ -67,13 +64,3 @@ def _postgres_programs() -> Path | None:
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     found = str(debian[-1]) if debian else shutil.which("initdb")
     return Path(found).parent if found else None
-
-
-def _wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + STARTUP_SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.1)
-    raise TimeoutError(log.read_text())

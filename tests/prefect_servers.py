@@ -4,17 +4,15 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sft_core.subprocesses import die_with_parent
-from tests.loopback import free_port
+from tests.loopback import free_port, wait_until_up
 
 OUTSIDE = ("PREFECT_", "MLFLOW_", "SFT_HOME")
 """How the names begin of what a developer's own shell may have set."""
-STARTUP_SECONDS = 120
 
 
 @contextlib.contextmanager
@@ -43,18 +41,8 @@ def prefect_server(
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, preexec_fn=die_with_parent)
     try:
-        _wait_until_healthy(url, server, folder / "server.log")
+        wait_until_up(server, folder / "server.log", lambda: urllib.request.urlopen(f"{url}/health", timeout=2))
         yield url
     finally:
         server.terminate()
         server.wait(30)
-
-
-def _wait_until_healthy(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + STARTUP_SECONDS
-    while time.monotonic() < deadline:
-        assert server.poll() is None, log.read_text()
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=2):
-            return
-        time.sleep(0.2)
-    raise TimeoutError(log.read_text())

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 import yaml
 from conftest import Workspace, write_rows
 
-from tests.loopback import free_port
+from tests.loopback import free_port, wait_until_up
 
 pytestmark = pytest.mark.e2e
 MESSAGES = [{"role": "user", "content": "1 plus 1 is"}]
@@ -158,7 +157,7 @@ def server(place: Workspace, report: dict[str, Any], tmp_path_factory: pytest.Te
             stderr=output,
         )
     try:
-        _wait_for(f"http://127.0.0.1:{port}/ping", process, log)
+        wait_until_up(process, log, lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5))
         yield f"http://127.0.0.1:{port}/invocations"
     finally:
         process.send_signal(signal.SIGINT)
@@ -167,17 +166,6 @@ def server(place: Workspace, report: dict[str, Any], tmp_path_factory: pytest.Te
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)
-
-
-def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(240):
-        assert process.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise TimeoutError(log.read_text())
 
 
 def test_mlflow_serves_it_and_it_answers_a_chat_as_it_does_directly(server: str, direct: str) -> None:
