@@ -27,6 +27,12 @@ settings.register_profile(
 )
 settings.load_profile("sft")
 
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes do not name a test: a compressed file may hold the time, and processes side by side have to name tests alike."""
+    return argname if isinstance(val, bytes) else None
+
+
 SENTENCES = [
     "What is the sum of two and three? The sum of two and three is five.",
     "The quick brown fox jumps over the lazy dog, and the dog sleeps on.",

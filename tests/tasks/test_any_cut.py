@@ -28,7 +28,7 @@ def write_sources(folder: Path) -> None:
     folder.mkdir()
     lines = [json.dumps(row(number)) + "\n" for number in range(60)]
     (folder / "a.jsonl").write_text("\n".join(lines[:40]))
-    (folder / "b.jsonl.gz").write_bytes(gzip.compress("".join(lines[25:]).encode()))
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress("".join(lines[25:]).encode(), mtime=0))
 
 
 def recipe(folder: Path, tokenizer: Path, strategy: str, shard_rows: int, num_workers: int) -> Recipe:
