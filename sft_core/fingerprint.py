@@ -107,16 +107,23 @@ def code_digest(rooms: Sequence[str], root: Path = PACKAGE_ROOT) -> str:
 @functools.cache
 def _code_digest(rooms: tuple[str, ...], root: Path) -> str:
     pending = sorted(file for room in rooms for file in _files_of(room, root))
-    trees: dict[str, str] = {}
+    texts: dict[str, str] = {}
     while pending:
         file = pending.pop()
         name = file.relative_to(root).as_posix()
-        if name in trees:
+        if name in texts:
             continue
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        pending.extend(imported for module in _imports(tree, root.name) for imported in _module_files(module, root))
-        trees[name] = code_text(tree)
-    return digest(trees)
+        texts[name], modules = _read_module(file, root.name)
+        pending.extend(imported for module in modules for imported in _module_files(module, root))
+    return digest(texts)
+
+
+@functools.cache
+def _read_module(file: Path, package: str) -> tuple[str, tuple[str, ...]]:
+    """A module's code in one spelling, and what it imports of the package; many rooms share most of their modules."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    imports = tuple(_imports(tree, package))
+    return code_text(tree), imports
 
 
 def _files_of(room: str, root: Path) -> list[Path]:

@@ -1,9 +1,10 @@
 """Which libraries a part of the code needs: what it imports, and what those of our modules import that it imports."""
 
 import ast
+import functools
 import importlib.metadata
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PACKAGE = "sft_core"
@@ -22,8 +23,14 @@ def libraries_of(module: str, root: Path = PACKAGE_ROOT) -> list[str]:
     Returns:
         Names of distributions, in order.
     """
-    by_module = importlib.metadata.packages_distributions()
+    by_module = _distributions()
     return sorted({name for imported in foreign_modules(module, root) for name in by_module.get(imported, [])})
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    """By the top-level modules that they install: for this, the file list of each is read."""
+    return importlib.metadata.packages_distributions()
 
 
 def foreign_modules(module: str, root: Path = PACKAGE_ROOT) -> set[str]:

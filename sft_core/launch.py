@@ -45,6 +45,11 @@ class Launch(Placement):
     main_process_port: int = DEFAULT_PORT
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is one process of which nothing special is asked, for which nothing needs to be launched."""
+        return self.num_processes == 1 and self.strategy is None and self.config_file is None and not self.options
+
+    @property
     def processes_here(self) -> int:
         """Processes on each machine."""
         return self.num_processes // self.num_machines

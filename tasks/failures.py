@@ -1,6 +1,7 @@
 """Why a subprocess failed: its own last words, not its launcher's."""
 
 import re
+import signal
 from pathlib import Path
 
 from sft_core.errors import RecipeError, StageFailedError, StageInterruptedError
@@ -21,7 +22,7 @@ def raise_ending(room: str, code: int, folder: Path, log: Path, start: int) -> N
 
     Args:
         room: What ran.
-        code: The launcher's exit code.
+        code: How it, or its launcher, ended: an exit code, or a signal's number below zero.
         folder: Of the plan, where the process leaves word.
         log: What it and its launcher printed.
         start: Bytes of the log that were there before.
@@ -40,10 +41,13 @@ def raise_ending(room: str, code: int, folder: Path, log: Path, start: int) -> N
     else:
         lines = last_words(log.read_bytes()[start:].decode(errors="replace").splitlines())
     raise StageFailedError(
-        "\n".join(
-            [f"{room} ended with exit code {code}; the whole log is {log}; its last words:", *lines[-TAIL_LINES:]]
-        )
+        "\n".join([f"{room} {_how(code)}; the whole log is {log}; its last words:", *lines[-TAIL_LINES:]])
     ).with_log(log)
+
+
+def _how(code: int) -> str:
+    """Where no launcher stands between, a signal that ended the process is known by its number."""
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def last_words(lines: list[str]) -> list[str]:

@@ -34,6 +34,8 @@ left unfinished, and the run goes on from the one before."""
 SECONDS_TO_END = 10.0
 WORKER_SECONDS_TO_END = 3.0
 NVIDIA_DRIVER = Path("/dev/nvidiactl")
+UNLAUNCHED = {"ACCELERATE_USE_CPU": "False", "ACCELERATE_MIXED_PRECISION": "no", "ACCELERATE_DYNAMO_BACKEND": "NO"}
+"""What accelerate's launcher would set for one plain process, so that nothing of the kind is inherited."""
 
 
 def launch(
@@ -44,7 +46,7 @@ def launch(
     processes: Launch | None = None,
     on_tick: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run `accelerate launch -m sft_core.<room> plan.json` to its end.
+    """Run `python -m sft_core.<room> plan.json`, in as many processes as are asked for, to its end.
 
     Args:
         room: `training` or `evaluation`.
@@ -141,12 +143,15 @@ def _has_gpu() -> bool:
 def command(room: str, plan_path: Path, processes: Launch, machine_rank: int = 0) -> list[str]:
     """The command of one machine.
 
-    accelerate launches, except for several processes on CPUs, of which it would start only one, without an error.
+    accelerate launches, except for several processes on CPUs, of which it would start only one, without an error; and
+    except for one process of which nothing special is asked, which needs no second one that imports torch to start it.
 
     Raises:
         RecipeError: for an option that accelerate does not have, or that needs a GPU where there is none.
     """
     program = ["-m", f"sft_core.{room}", str(plan_path)]
+    if processes.is_plain:
+        return [sys.executable, *program]
     if processes.num_processes > 1 and (processes.strategy == "cpu" or not NVIDIA_DRIVER.exists()):
         return [sys.executable, "-m", "torch.distributed.run", *processes.torchrun_arguments(machine_rank), *program]
     arguments = processes.accelerate_arguments(machine_rank)
@@ -177,6 +182,7 @@ def _environment(processes: Launch) -> dict[str, str]:
     return {
         "OMP_NUM_THREADS": threads,
         **inherited,
+        **(UNLAUNCHED if processes.is_plain else {}),
         **gpus,
         "PYTHONPATH": python_path(),
         "TOKENIZERS_PARALLELISM": "false",

@@ -29,7 +29,7 @@ settings.load_profile("sft")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Bytes do not name a test: a compressed file may hold the time, and processes side by side have to name tests alike."""
+    """Bytes do not name a test: a compressed file may hold the time, and all processes have to name tests alike."""
     return argname if isinstance(val, bytes) else None
 
 

@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from accelerate.utils import set_seed
 from torch.distributed.tensor import DTensor
-from transformers import set_seed
 
 from sft_core.answering.answers import Answers, Measure, Value
 from sft_core.answering.best import best_of, is_greater_better

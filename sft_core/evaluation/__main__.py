@@ -1,4 +1,4 @@
-"""The evaluator as a process of its own: `accelerate launch -m sft_core.evaluation plan.json`."""
+"""The evaluator as a process of its own: `python -m sft_core.evaluation plan.json`."""
 
 from sft_core.evaluation.run import main
 from sft_core.subprocesses import run_child

@@ -1,4 +1,4 @@
-"""Measure a model on held-out rows. Runs inside `accelerate launch -m sft_core.evaluation plan.json`."""
+"""Measure a model on held-out rows, in a process of its own."""
 
 import math
 from dataclasses import dataclass, field

@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedModel, set_seed
+from accelerate.utils import set_seed
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from sft_core.errors import RecipeError

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, PreTrainedModel, set_seed
+from accelerate.utils import set_seed
+from transformers import AutoConfig, PreTrainedModel
 
 from sft_core.errors import RecipeError
 from sft_core.hub import download_snapshot

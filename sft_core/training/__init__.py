@@ -1,4 +1,4 @@
-"""From blocks to a model, in a process of its own: `accelerate launch -m sft_core.training plan.json`.
+"""From blocks to a model, in a process of its own, or in several: `python -m sft_core.training plan.json`.
 
 One GPU, many GPUs and many nodes are the same code, and a trainer that crashes does not take the flow down. It needs
 `sft_core` alone and has one voice, `metrics.jsonl`: one JSON line per logging step or evaluation.

@@ -28,7 +28,7 @@ def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool
     has_cuda = torch.cuda.is_available()
     known = {field.name for field in dataclasses.fields(TrainingArguments)}
     fields = {name: value for name, value in config.model_dump().items() if name in known}
-    return TrainingArguments(
+    arguments = TrainingArguments(
         **{
             **fields,
             **_checkpointing(config),
@@ -51,6 +51,9 @@ def training_arguments(config: TrainingConfig, work_folder: Path, has_eval: bool
             "label_names": ["labels"],
         }
     )
+    # One process has one GPU: given several, transformers would multiply the batch and share it out by `DataParallel`.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def wants_bf16(config: TrainingConfig) -> bool:

@@ -63,15 +63,18 @@ class TrainStart(BaseModel):
     num_trained_parameters: int
     num_blocks: int
     """Of the train split."""
+    num_idle_gpus: int = 0
+    """Of this machine, that no process of the training has."""
 
     def in_words(self) -> str:
         """All of it in a sentence."""
         share = self.num_trained_parameters / max(self.num_parameters, 1)
         trained = "all trained" if share == 1 else f"{self.num_trained_parameters:,} trained ({share:.2%})"
         places = self.device if self.num_processes == 1 else f"{self.num_processes} × {self.device}"
+        idle = f"; GPUs left idle: {self.num_idle_gpus}, see `runtime.num_processes`" if self.num_idle_gpus else ""
         return (
             f"training on {places} in {self.dtype}, attention {self.attn_implementation}: {self.num_parameters:,} "
-            f"parameters, {trained}; {self.num_blocks:,} blocks an epoch"
+            f"parameters, {trained}; {self.num_blocks:,} blocks an epoch{idle}"
         )
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils.launch import prepare_simple_launcher_cmd_env
 
 from sft_core.artifact import ArtifactRef
 from sft_core.errors import RecipeError
@@ -45,7 +47,28 @@ def test_on_gpus_accelerate_launches(gpu: Callable[[bool], None]) -> None:
 def test_several_processes_on_cpus_are_launched_by_torchrun(gpu: Callable[[bool], None]) -> None:
     gpu(False)
     assert command("training", PLAN, Launch(num_processes=2))[1:3] == ["-m", "torch.distributed.run"]
-    assert command("training", PLAN, Launch(num_processes=1))[1:3] == ["-m", "accelerate.commands.launch"]
+
+
+def test_one_plain_process_needs_no_launcher_and_gets_what_accelerate_would_set(
+    gpu: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for has_gpu in (True, False):
+        gpu(has_gpu)
+        assert command("training", PLAN, Launch()) == [sys.executable, "-m", "sft_core.training", str(PLAN)]
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    parsed = launch_command_parser().parse_args([*Launch().accelerate_arguments(), "--module", "sft_core.training"])
+    _, theirs = prepare_simple_launcher_cmd_env(_validate_launch_command(parsed)[0])
+    ours = launching._environment(Launch())
+    only_with_dynamo = {name for name in theirs if name.startswith("ACCELERATE_DYNAMO_")} - set(launching.UNLAUNCHED)
+    said = {name: value for name, value in theirs.items() if name.startswith("ACCELERATE_")}
+    assert {name: ours[name] for name in said.keys() - only_with_dynamo} == {
+        name: value for name, value in said.items() if name not in only_with_dynamo
+    }
+
+
+@pytest.mark.parametrize("special", [{"strategy": "cpu"}, {"config_file": PLAN}, {"options": {"gpu_ids": "1"}}])
+def test_one_process_of_which_something_is_asked_is_launched(special: dict[str, Any]) -> None:
+    assert command("training", PLAN, Launch(**special))[1:3] == ["-m", "accelerate.commands.launch"]
 
 
 def test_the_log_begins_with_what_other_machines_type(gpu: Callable[[bool], None]) -> None:

@@ -41,6 +41,11 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     return handler
 
 
+def test_gpus_that_a_training_leaves_idle_are_told() -> None:
+    alone = START.model_copy(update={"num_processes": 1, "num_idle_gpus": 7})
+    assert alone.in_words().endswith("1,200 blocks an epoch; GPUs left idle: 7, see `runtime.num_processes`")
+
+
 def lines(path: Path, *content: dict[str, Any], end: str = "") -> None:
     with path.open("a") as file:
         file.write("".join(json.dumps(line) + "\n" for line in content) + end)

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, Trainer
+from transformers import AutoModelForCausalLM, LlamaConfig, Trainer, TrainingArguments
 
 from sft_core.errors import RecipeError
 from sft_core.training import TrainingConfig
@@ -85,6 +85,13 @@ def test_the_shape_of_the_data_parallelism_reaches_accelerate(tmp_path: Path) ->
     made = arguments(tmp_path, parallelism_config={"dp_replicate_size": 2, "dp_shard_size": 4})
     assert (made.parallelism_config.dp_replicate_size, made.parallelism_config.dp_shard_size) == (2, 4)
     assert made.parallelism_config.non_data_parallel_size == 1
+
+
+def test_one_process_has_one_gpu_however_many_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", torch.device("cpu"))
+    monkeypatch.setattr(TrainingArguments, "_n_gpu", 8, raising=False)  # as transformers counts them
+    made = arguments(tmp_path, per_device_train_batch_size=2)
+    assert (made.n_gpu, made.train_batch_size) == (1, 2)
 
 
 def test_the_losses_of_liger_stay_off(tmp_path: Path) -> None:
