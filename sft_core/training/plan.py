@@ -64,7 +64,7 @@ class TrainStart(BaseModel):
     num_blocks: int
     """Of the train split."""
     num_idle_gpus: int = 0
-    """Of this machine, that no process of the training has."""
+    """Beside the one that the training has, where it is one process."""
 
     def in_words(self) -> str:
         """All of it in a sentence."""

@@ -1,6 +1,5 @@
 """Train one model from one plan: what `python -m sft_core.training plan.json` does in each process of a training."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,7 +200,7 @@ def _say_start(trainer: SupervisedTrainer, plan: TrainPlan, attn_implementation:
         num_parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
         num_trained_parameters=count_trained(trainer.model),
         num_blocks=len(trainer.train_dataset),
-        num_idle_gpus=max(0, torch.cuda.device_count() - int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),
+        num_idle_gpus=max(0, torch.cuda.device_count() - 1) if plan.num_processes == 1 else 0,
     )
     (plan.output_folder / START_FILE).write_text(start.model_dump_json(indent=1), encoding="utf-8")
 
