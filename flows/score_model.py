@@ -11,6 +11,7 @@ from sft_core.answering import locate_scoring
 from sft_core.evaluation import locate_tasks
 from sft_core.held_out import HeldOutRecipe
 from sft_core.inputs import locate_inputs
+from sft_core.launch import read_launch
 from sft_core.model_content import locate_content
 from sft_core.run_names import score_name
 from tasks.home import file_digests, open_store
@@ -27,7 +28,7 @@ def score_model(model: str, recipe: HeldOutRecipe) -> ScoreReport:
         model: A folder, a run's id, `models:/name@alias`, `models:/name/version`, or a logged model's id.
         recipe: Which rows, and how they are measured.
     """
-    store = open_store(recipe.runtime)
+    store, processes = open_store(recipe.runtime), read_launch(recipe.runtime).alone()
     digests = file_digests(store)
     tracker = open_tracker(recipe.registry.experiment, store)
     found = find_model(tracker.client, model, store.root / "downloads")
@@ -42,7 +43,9 @@ def score_model(model: str, recipe: HeldOutRecipe) -> ScoreReport:
         run.log_dataset(own.name, data.folder, {"eval": data.splits["eval"]}, data.ledger)
         run.log_file(data.report)
         dataset = data.dataset.model_copy()
-        scorecard = measure_model(own.evaluation, scoring, harness, content, dataset, inputs.processor, store=store)
+        scorecard = measure_model(
+            own.evaluation, scoring, harness, content, dataset, inputs.processor, processes=processes, store=store
+        )
         return report_scores(model, own, store, run, found, data, scorecard)
 
 

@@ -63,7 +63,15 @@ def sft(recipe: Recipe) -> RunReport:
             store=store,
         )
         scorecard = evaluate_model(
-            recipe.evaluation, scoring, harness, model, trained, dataset, inputs.processor, store=store
+            recipe.evaluation,
+            scoring,
+            harness,
+            model,
+            trained,
+            dataset,
+            inputs.processor,
+            processes=processes.alone(),
+            store=store,
         )
         run.record_metrics(store.path(trained) / METRICS_FILE)
         run.settle("registering the model")
@@ -75,6 +83,7 @@ def sft(recipe: Recipe) -> RunReport:
             dataset,
             tracker,
             recipe=RecipeText(recipe),
+            processes=processes.alone(),
             run=run,
             store=store,
         )

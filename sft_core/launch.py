@@ -54,6 +54,10 @@ class Launch(Placement):
         """Processes on each machine."""
         return self.num_processes // self.num_machines
 
+    def alone(self) -> "Launch":
+        """One process on the same kind of device, for what is done with a trained model."""
+        return Launch(strategy="cpu" if self.strategy == "cpu" else None)
+
     def accelerate_arguments(self, machine_rank: int = 0) -> list[str]:
         """The arguments of `accelerate launch` that come before the program.
 

@@ -6,6 +6,7 @@ from sft_core.answering import Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import EvaluationConfig, EvaluationPlan, LocatedTasks
 from sft_core.image_store import ImageStore
+from sft_core.launch import Launch
 from sft_core.model import ModelRef
 from sft_core.processor import ProcessorRef
 from sft_core.records import StageOutcome
@@ -24,6 +25,7 @@ def evaluate_model(
     trained: ArtifactRef,
     dataset: ArtifactRef,
     processor: ProcessorRef | None,
+    processes: Launch,
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
@@ -45,4 +47,4 @@ def evaluate_model(
         images_folder=ImageStore.below(store.root).folder,
         output_folder=folder,
     )
-    return StageOutcome(facts=run_evaluator(plan, log_file(store, "evaluate_model", trained.name)))
+    return StageOutcome(facts=run_evaluator(plan, log_file(store, "evaluate_model", trained.name), processes))

@@ -66,7 +66,7 @@ def launch(
     _run(room, arguments, plan, folder, log, _environment(processes), None, invitation, on_tick)
 
 
-def run_stored(room: str, plan: BaseModel, folder: Path, log: Path, code: Path) -> None:
+def run_stored(room: str, plan: BaseModel, folder: Path, log: Path, code: Path, processes: Launch) -> None:
     """Run `python -m sft_core.<room> plan.json` with another copy of the code, as it was stored with a model.
 
     Args:
@@ -75,12 +75,13 @@ def run_stored(room: str, plan: BaseModel, folder: Path, log: Path, code: Path) 
         folder: Where the room writes.
         log: Gets all that the process prints.
         code: The folder with the `sft_core` that is imported.
+        processes: The one that runs it: on which kind of device.
 
     Raises:
         As `launch`.
     """
     arguments = [sys.executable, "-m", f"sft_core.{room}", str(folder / PLAN_FILE)]
-    environment = {**_environment(Launch()), "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**_environment(processes), "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
     _run(room, arguments, plan, folder, log, environment, code)
 
 

@@ -6,6 +6,7 @@ from sft_core.answering import Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import EvaluationConfig, EvaluationPlan, LocatedTasks
 from sft_core.image_store import ImageStore
+from sft_core.launch import Launch
 from sft_core.model_content import ModelContent
 from sft_core.processor import ProcessorRef
 from sft_core.records import StageOutcome
@@ -22,6 +23,7 @@ def measure_model(
     model: ModelContent,
     dataset: ArtifactRef,
     processor: ProcessorRef | None,
+    processes: Launch,
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
@@ -40,4 +42,4 @@ def measure_model(
         images_folder=ImageStore.below(store.root).folder,
         output_folder=folder,
     )
-    return StageOutcome(facts=run_evaluator(plan, log_file(store, "measure_model", dataset.name)))
+    return StageOutcome(facts=run_evaluator(plan, log_file(store, "measure_model", dataset.name), processes))

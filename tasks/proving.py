@@ -4,11 +4,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sft_core.errors import StageFailedError
+from sft_core.launch import Launch
 from sft_core.verification import VERIFICATION_FILE, Verification, VerificationPlan
 from tasks.launching import run_stored
+from tasks.slots import gpu_slot
 
 
-def prove(model_folder: Path, code_folder: Path, probe: Path, log: Path) -> Verification:
+def prove(model_folder: Path, code_folder: Path, probe: Path, log: Path, processes: Launch) -> Verification:
     """Load a stored model in a process of its own, by the code that was stored with it, and compare its logits.
 
     Args:
@@ -16,13 +18,15 @@ def prove(model_folder: Path, code_folder: Path, probe: Path, log: Path) -> Veri
         code_folder: The folder with the stored `sft_core`.
         probe: What the trained model gave, written by the trainer.
         log: Gets what the process prints.
+        processes: The one that loads it: on which kind of device.
 
     Raises:
         StageFailedError: if it cannot be loaded, or is another model.
     """
     with TemporaryDirectory() as work:
         plan = VerificationPlan(model_folder=model_folder.resolve(), probe=probe.resolve(), output_folder=Path(work))
-        run_stored("verification", plan, Path(work), log, code_folder.resolve())
+        with gpu_slot("register_model"):  # for the proof alone: an upload needs no GPU
+            run_stored("verification", plan, Path(work), log, code_folder.resolve(), processes)
         found = Verification.model_validate_json((Path(work) / VERIFICATION_FILE).read_bytes())
     if found.code_folder != code_folder.resolve():
         raise StageFailedError(f"{model_folder}: expected {code_folder} to load it, found {found.code_folder}")

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from pydantic import BaseModel
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
+from sft_core.launch import Launch
 from sft_core.promotion import RegistryConfig
 from sft_core.records import StageOutcome
 from sft_core.training import MODEL_FOLDER, PROBE_FILE
@@ -48,6 +49,7 @@ def register_model(
     dataset: ArtifactRef,
     tracker: Tracker,
     recipe: RecipeText,
+    processes: Launch,
     run: TrackedRun,
     store: ArtifactStore,
     folder: Path,
@@ -66,7 +68,8 @@ def register_model(
     training, step = store.path(trained), store.manifest(trained).facts["global_step"]
 
     def proven(weights: Path, code: Path) -> dict[str, str]:
-        found = prove(weights, code, training / PROBE_FILE, log_file(store, "register_model", trained.name))
+        log = log_file(store, "register_model", trained.name)
+        found = prove(weights, code, training / PROBE_FILE, log, processes)
         return {"sft.verified": str(found)}
 
     with TemporaryDirectory(dir=folder.parent, suffix=folder.suffix) as beside:  # swept with the folder after a kill

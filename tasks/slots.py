@@ -34,6 +34,7 @@ from prefect.client.schemas.objects import ConcurrencyLeaseHolder, FlowRun, Stat
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
+from tasks.deadlines import clock_stopped
 from tasks.progress import tell
 
 GPU_LIMIT = "sft-gpu"
@@ -67,7 +68,8 @@ def gpu_slot(stage: str) -> Iterator[None]:
             return
         slot = _Slot(client, ConcurrencyLeaseHolder(type="flow_run", id=context.flow_run.id), stage)
         slot.release_former(context.flow_run.id)
-        slot.wait()
+        with clock_stopped():
+            slot.wait()
         with slot.held():
             yield
 

@@ -13,7 +13,7 @@ from sft_core.errors import StageInterruptedError, StageTimeoutError
 from sft_core.records import StageOutcome
 from sft_core.runtime import STAGES, RuntimeConfig
 from tasks import deadlines, home, launching
-from tasks.deadlines import time_limit
+from tasks.deadlines import clock_stopped, time_limit
 from tasks.workers import ShardWorkers, Work
 
 
@@ -44,6 +44,18 @@ def test_work_within_the_limit_leaves_nothing_behind() -> None:
     assert signal.getsignal(signal.SIGALRM) is before
     with time_limit("pack_shards", None):
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_wait_that_does_not_count_is_no_part_of_the_limit() -> None:
+    with time_limit("register_model", 0.3):
+        with clock_stopped():
+            time.sleep(0.6)
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 0.3
+        with pytest.raises(StageTimeoutError):
+            time.sleep(30)
+    with clock_stopped():
+        pass
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_worker_processes_are_ended_and_their_finished_shards_stay(tmp_path: Path) -> None:

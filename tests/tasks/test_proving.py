@@ -1,14 +1,20 @@
 """Only the model that was trained becomes a logged model, and only such a one is registered."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from sft_core.errors import StageFailedError
+from sft_core.launch import Launch
 from sft_core.modeling import Probe, probe_logits
 from sft_core.recipe import Recipe
+from tasks import launching, proving
+from tasks.launching import run_stored
 from tasks.provenance import PROJECT
 from tasks.proving import prove
 from tasks.tracking import Tracker, log_model
@@ -29,9 +35,33 @@ def trained(tmp_path: Path) -> Path:
 
 
 def test_a_model_that_was_stored_whole_is_proven(trained: Path, tmp_path: Path) -> None:
-    found = prove(trained / "model", PROJECT, trained / "probe.safetensors", tmp_path / "log")
+    found = prove(trained / "model", PROJECT, trained / "probe.safetensors", tmp_path / "log", Launch())
     assert found.difference < 1e-6
     assert (found.tolerance, found.precision, found.num_texts) == (1e-3, "float32", 1)
+
+
+def test_the_proof_holds_a_slot_of_the_gpus_and_keeps_off_them_where_training_did(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[str] = []
+
+    @contextmanager
+    def slot(stage: str) -> Iterator[None]:
+        held.append(stage)
+        yield
+        held.clear()
+
+    def run(*arguments: Any) -> None:
+        assert held == ["register_model"]
+        assert launching._environment(arguments[-1])["CUDA_VISIBLE_DEVICES"] == ""
+        run_stored(*arguments)
+
+    monkeypatch.setattr(proving, "gpu_slot", slot)
+    monkeypatch.setattr(proving, "run_stored", run)
+    on_the_cpu = Launch(num_processes=4, strategy="cpu", options={"cpu": True}).alone()
+    prove(trained / "model", PROJECT, trained / "probe.safetensors", tmp_path / "log", on_the_cpu)
+    assert not held
+    assert Launch(num_processes=4, strategy="use_fsdp").alone() == Launch()
 
 
 def test_another_model_is_failed_with_the_difference_and_stays_unknown(trained: Path, tmp_path: Path) -> None:
@@ -43,7 +73,7 @@ def test_another_model_is_failed_with_the_difference_and_stays_unknown(trained: 
     (tmp_path / "beside").mkdir()
 
     def proof(weights: Path, code: Path) -> dict[str, str]:
-        return {"proven": str(prove(weights, PROJECT, trained / "probe.safetensors", tmp_path / "log"))}
+        return {"proven": str(prove(weights, PROJECT, trained / "probe.safetensors", tmp_path / "log", Launch()))}
 
     with (
         tracker.run(RECIPE, "one") as run,
@@ -58,4 +88,4 @@ def test_another_model_is_failed_with_the_difference_and_stays_unknown(trained: 
 def test_a_model_that_does_not_load_is_told_with_the_cause(trained: Path, tmp_path: Path) -> None:
     (trained / "model" / "model.safetensors").unlink()
     with pytest.raises(StageFailedError, match=r"(?s)verification ended .* model.safetensors"):
-        prove(trained / "model", PROJECT, trained / "probe.safetensors", tmp_path / "log")
+        prove(trained / "model", PROJECT, trained / "probe.safetensors", tmp_path / "log", Launch())
