@@ -1,6 +1,6 @@
 """Both ends of a subprocess of ours: it dies with its parent, and leaves word beside its plan of how it ended.
 
-A launcher stands between the two: it answers with an exit code of its own, prints a report of its own behind the
+A launcher may stand between the two: it answers with an exit code of its own, prints a report of its own behind the
 child's last words, and passes no signal on. So the child writes a file: `mistake.txt` (of the user), `interrupted.txt`
 (it was asked to end), or `failure.txt` (the traceback; of several processes that of the first to fail, the others fail
 because it did). And a child that can be asked to end writes down the id of its process.
@@ -11,11 +11,14 @@ is not inherited, so each process in the chain asks for itself.
 
 import contextlib
 import ctypes
+import functools
 import os
+import select
 import shutil
 import signal
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -39,12 +42,22 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
         os.kill(os.getpid(), number)
 
 
+@functools.cache
 def end_with_parent() -> None:
-    """Let the kernel ask this process to end (SIGTERM) when its parent ends, so that it can end in order.
+    """Let this process ask itself to end (SIGTERM), once, when its parent has ended, so that it can end in order.
 
-    Must be called by a thread that lives as long as the process: the main one.
+    The kernel would ask again and again: of a killed parent with threads, once for each that goes before the last. And
+    whoever is asked a second time saves nothing any more.
     """
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = os.pidfd_open(os.getppid())
+    threading.Thread(target=_end_after, args=(parent,), name="end-with-parent", daemon=True).start()
+
+
+def _end_after(process: int) -> None:
+    ended = select.poll()
+    ended.register(process, select.POLLIN)
+    ended.poll()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run_child(work: Callable[[Path], None]) -> None:
