@@ -11,6 +11,8 @@ from sft_core.recipe import Recipe
 from sft_core.tables import read_table
 from tests.tasks.packed_data import pack
 
+pytestmark = pytest.mark.slow
+
 FRACTION, REPEAT, MAX_ROWS, EVAL_FRACTION = 0.7, 1.5, 11, 0.2
 
 

@@ -11,6 +11,8 @@ import pytest
 from tasks.companions import write_runtime
 from tests.sft_core.modeling.tiny_models import tiny_model, tiny_tokenizer
 
+pytestmark = pytest.mark.slow
+
 ANSWER = """
 import sys
 

@@ -17,6 +17,8 @@ from tasks.provenance import recipe_params
 from tasks.tracking import Tracker, tracked_run
 from tasks.tracking.dead_runs import CLOSED_TAG
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2]
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 OTHER = Recipe(name="other", model={"path": "m"}, sources=[{"path": "x.jsonl"}])

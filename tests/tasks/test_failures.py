@@ -16,6 +16,8 @@ from tasks.failures import last_words
 from tasks.launching import launch
 from tests.sft_core.training.tiny_training import TinyTraining, tiny_training
 
+pytestmark = pytest.mark.slow
+
 ACCELERATE = ["accelerate.commands.launch", "--num_processes=1", "--num_machines=1"]
 ACCELERATE += ["--mixed_precision=no", "--dynamo_backend=no"]
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node=2"]

@@ -21,6 +21,8 @@ from tasks.tracking.outbox import Outbox, is_outage
 from tasks.tracking.points import BATCH, Points
 from tests.mlflow_servers import MlflowServer, mlflow_server
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 NUM_LINES, SECONDS_A_LINE = 400, 0.01
 WRITER = f"""

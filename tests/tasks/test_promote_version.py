@@ -20,6 +20,8 @@ from tasks.roll_back_version import RollBack, roll_back_version
 from tasks.tracking import RegisteredVersion, Tracker, claims
 from tests.tasks.registered import NAME, open_sqlite, register
 
+pytestmark = pytest.mark.slow
+
 EVEN = [1.0, 2.0, 3.0, 4.0] * 5
 """Losses of twenty rows, on average 2.5."""
 LOSS = GateConfig()

@@ -15,6 +15,8 @@ from tasks.tracking import Tracker
 from tests.mlflow_servers import mlflow_server
 from tests.tasks.registered import register
 
+pytestmark = pytest.mark.slow
+
 NUM_ROUNDS = 20 if os.environ.get("SFT_TEST_FULL") == "1" else 3
 NUM_PROCESSES = 2
 

@@ -20,6 +20,8 @@ from tasks.proving import prove
 from tasks.tracking import Tracker, log_model
 from tests.sft_core.modeling.tiny_models import tiny_model, tiny_tokenizer
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 
 

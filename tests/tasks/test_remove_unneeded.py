@@ -13,6 +13,8 @@ from tasks.remove_unneeded import find_unneeded, remove_all, remove_unneeded
 from tasks.tracking import RegisteredVersion, Tracker
 from tests.tasks.registered import open_sqlite, register
 
+pytestmark = pytest.mark.slow
+
 LONG_AGO = 1e9
 
 

@@ -19,6 +19,8 @@ from tasks.ingest_sources import ingest_sources
 from tasks.retrying import JITTER, RETRY_DELAYS, can_pass, retry_if_it_can_pass
 from tasks.train_model import train_model
 
+pytestmark = pytest.mark.slow
+
 
 class Server(http.server.ThreadingHTTPServer):
     """Answers with one status, and counts."""

@@ -15,6 +15,8 @@ from sft_core.recipe import Recipe
 from tasks.tracking import Tracker, log_model, tracked_run
 from tests.mlflow_servers import MlflowServer, mlflow_server
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 NUM_SHARDS = 4
 

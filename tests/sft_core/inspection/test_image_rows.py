@@ -28,6 +28,8 @@ from tests.sft_core.inspection.test_report import read
 from tests.vision_families import FAMILIES, picture
 from tests.vision_models import processor_ref
 
+pytestmark = pytest.mark.slow
+
 SIZES = [[(30, 50)], [(60, 40), (28, 28)], [], [(300, 200)]]
 """(height, width) of each row's pictures."""
 NUM_ROWS = 12

@@ -14,6 +14,8 @@ from safetensors.numpy import load_file
 from sft_core.training.run import train
 from tests.sft_core.training.tiny_training import VOCABULARY, TinyTraining, tiny_training
 
+pytestmark = pytest.mark.slow
+
 LLAMA: dict[str, Any] = {
     "model_type": "llama",
     "hidden_size": 32,

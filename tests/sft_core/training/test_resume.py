@@ -13,6 +13,8 @@ from sft_core.subprocesses import INTERRUPTED_FILE
 from sft_core.training.checkpoints import newest_checkpoint
 from tests.sft_core.training.tiny_training import STEPS, TinyTraining, tiny_training
 
+pytestmark = pytest.mark.slow
+
 NUM_KILLS = 20 if os.environ.get("SFT_TEST_FULL") == "1" else 4
 LAST_LINES = 3
 """At most so many new lines are waited for before a kill, so that kills are spread over the whole training."""
@@ -53,7 +55,6 @@ def kill_once(training: TinyTraining, chance: random.Random) -> None:
     process.wait()
 
 
-@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(root: Path, uninterrupted: TinyTraining) -> None:
     training = tiny_training(root, "killed")
     chance = random.Random(5)
@@ -118,7 +119,6 @@ def test_the_model_names_nothing_of_this_machine(uninterrupted: TinyTraining) ->
     assert [file.name for file in files if str(uninterrupted.folder).encode() in file.read_bytes()] == []
 
 
-@pytest.mark.slow
 def test_two_processes_go_on_as_one_would(root: Path) -> None:
     """Three blocks a process and step, of 13: in each epoch the second process runs out of blocks first."""
     options = {"per_device_train_batch_size": 3, "num_train_epochs": 5, "save_steps": 2}

@@ -16,13 +16,14 @@ from sft_core.training.run import train
 from tests.sft_core.training.test_invariance import LLAMA, assert_equal, lay_out, one_thread
 from tests.sft_core.training.tiny_training import TinyTraining, tiny_training
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["one_thread"]
 
 SHARDED = "tests.sft_core.training.sharded"
 LORA = {"peft": {"peft_type": "LORA", "r": 4}}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state_dict", "options"),
     [("FULL_STATE_DICT", LORA), ("SHARDED_STATE_DICT", {})],

@@ -38,6 +38,8 @@ from tests.sft_core.training.tiny_training import TinyTraining
 from tests.sft_core.training.vision_training import OPTIONS, VisionTraining, rows
 from tests.vision_families import FAMILIES
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 
