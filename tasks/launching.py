@@ -43,7 +43,7 @@ def launch(
     plan: BaseModel,
     folder: Path,
     log: Path,
-    processes: Launch | None = None,
+    processes: Launch,
     on_tick: Callable[[], None] = lambda: None,
 ) -> None:
     """Run `python -m sft_core.<room> plan.json`, in as many processes as are asked for, to its end.
@@ -53,7 +53,7 @@ def launch(
         plan: Written to `plan.json` in the folder.
         folder: Where the room writes.
         log: Gets all that the process prints.
-        processes: That run it; by default one.
+        processes: That run it.
         on_tick: Called twice a second while it runs, and once after it ended.
 
     Raises:
@@ -61,7 +61,7 @@ def launch(
         StageInterruptedError: if somebody asked it to end, and it can be gone on with.
         StageFailedError: if it failed otherwise; the message ends with the cause and names the log.
     """
-    processes, plan_path = processes or Launch(), folder / PLAN_FILE
+    plan_path = folder / PLAN_FILE
     invitation, arguments = _invitation(room, plan_path, processes), command(room, plan_path, processes)
     _run(room, arguments, plan, folder, log, _environment(processes), None, invitation, on_tick)
 

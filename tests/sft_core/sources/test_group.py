@@ -142,11 +142,10 @@ def test_a_group_is_known_by_its_bytes_and_not_by_where_they_lie(tmp_path: Path)
 @pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz"])
 @pytest.mark.parametrize("max_rows", [1, 3, 5, 9, 12])
 def test_as_many_rows_are_drawn_from_equal_files_as_are_asked_for(tmp_path: Path, max_rows: int, ending: str) -> None:
-    content = as_jsonl(["a", "b", "c"])
+    plain = as_jsonl(["a", "b", "c"])
+    content = gzip.compress(plain, mtime=0) if ending.endswith("gz") else plain
     for number in range(4):
-        write(
-            tmp_path / "in" / f"{number}{ending}", gzip.compress(content, mtime=0) if ending.endswith("gz") else content
-        )
+        write(tmp_path / "in" / f"{number}{ending}", content)
     root, shards = shards_of(tmp_path / "in", max_rows=max_rows, shard_rows=7)
     taken = [select_rows(shard.selection, read_table(shard.arrow_file(root)), shard.parts) for shard in shards]
     assert sum(len(table) for table in taken) == max_rows
