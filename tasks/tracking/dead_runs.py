@@ -15,7 +15,8 @@ CLOSED_TAG = "sft.closed"
 def close_dead_runs(client: MlflowClient, experiment_id: str, open_here: Set[str]) -> None:
     """Close as KILLED what is RUNNING although its owner is dead, whatever recipe it is of.
 
-    Such a run ends when its owner was last heard of. A run that names no owner is not ours, and is left alone.
+    Such a run ends when its owner was last heard of, and not before it started: the first sign of life is older than
+    the run that MLflow makes of it. A run that names no owner is not ours, and is left alone.
 
     Args:
         client: Of the store.
@@ -40,7 +41,7 @@ def _close(client: MlflowClient, run_id: str, open_here: Set[str]) -> None:
         why = _why_dead(run, open_here)
         if run.info.status == "RUNNING" and why is not None:
             client.set_tag(run_id, CLOSED_TAG, why)
-            client.set_terminated(run_id, "KILLED", int(heard_of(run) * 1000))
+            client.set_terminated(run_id, "KILLED", max(run.info.start_time, int(heard_of(run) * 1000)))
 
 
 def _why_dead(run: Run, open_here: Set[str]) -> str | None:
