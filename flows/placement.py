@@ -10,12 +10,11 @@ is run again takes up the child that still runs or has completed, and starts ano
 import itertools
 import time
 
-import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelling
@@ -30,6 +29,7 @@ from sft_core.fingerprint import digest
 from sft_core.recipe import Recipe
 from sft_core.run_names import run_name
 from tasks.home import open_store
+from tasks.retrying import can_pass
 
 POLL_SECONDS = 2.0
 
@@ -96,8 +96,8 @@ class _Child:
             time.sleep(POLL_SECONDS)
             try:
                 current = self._client.read_flow_run(started.id)
-            except (httpx.TransportError, PrefectHTTPStatusError) as error:
-                if isinstance(error, PrefectHTTPStatusError) and not error.response.is_server_error:
+            except Exception as error:
+                if not can_pass(error):
                     raise
                 get_run_logger().warning("Prefect does not answer, asking again: %s", error)
         return current

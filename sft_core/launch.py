@@ -54,6 +54,11 @@ class Launch(Placement):
         """Processes on each machine."""
         return self.num_processes // self.num_machines
 
+    @property
+    def gpus_here(self) -> int:
+        """GPUs that are taken on each machine, one a process: none where they are kept off them."""
+        return 0 if self.strategy == "cpu" else self.processes_here
+
     def alone(self) -> "Launch":
         """One process on the same kind of device, for what is done with a trained model."""
         return Launch(strategy="cpu" if self.strategy == "cpu" else None)

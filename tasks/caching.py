@@ -37,7 +37,7 @@ from tasks.deadlines import time_limit
 from tasks.preparing import ShardProgress
 from tasks.progress import logger
 from tasks.retrying import JITTER, RETRY_DELAYS, retry_if_it_can_pass
-from tasks.slots import gpu_slot
+from tasks.slots import gpu_slots
 from tasks.workers import ShardWorkers, Work
 
 ArtifactTask = Task[..., ArtifactRef]
@@ -56,7 +56,8 @@ def artifact_task(
     Args:
         rooms: The parts of `sft_core` whose code decides what is written.
         libraries: Packages whose version can change what is written (the tokenizer's own are part of its identity).
-        needs_gpu: The work is done while a slot of the GPUs is held (`tasks.slots`).
+        needs_gpu: The work is done while slots of the GPUs are held (`tasks.slots`): as many as `processes`, which is
+            then one of the inputs, takes GPUs.
     """
 
     def decorate(write: Callable[..., StageOutcome]) -> ArtifactTask:
@@ -76,7 +77,7 @@ def artifact_task(
 
             def work(folder: Path) -> StageOutcome:
                 with (
-                    gpu_slot(stage.name) if needs_gpu else nullcontext(),
+                    gpu_slots(stage.name, inputs["processes"].gpus_here) if needs_gpu else nullcontext(),
                     time_limit(stage.name, store.time_limits.get(stage.name)),
                 ):
                     return write(**inputs, **extra, folder=folder)

@@ -7,7 +7,7 @@ from sft_core.errors import StageFailedError
 from sft_core.launch import Launch
 from sft_core.verification import VERIFICATION_FILE, Verification, VerificationPlan
 from tasks.launching import run_stored
-from tasks.slots import gpu_slot
+from tasks.slots import gpu_slots
 
 
 def prove(model_folder: Path, code_folder: Path, probe: Path, log: Path, processes: Launch) -> Verification:
@@ -25,7 +25,7 @@ def prove(model_folder: Path, code_folder: Path, probe: Path, log: Path, process
     """
     with TemporaryDirectory() as work:
         plan = VerificationPlan(model_folder=model_folder.resolve(), probe=probe.resolve(), output_folder=Path(work))
-        with gpu_slot("register_model"):  # for the proof alone: an upload needs no GPU
+        with gpu_slots("register_model", processes.gpus_here):  # for the proof alone: an upload needs no GPU
             run_stored("verification", plan, Path(work), log, code_folder.resolve(), processes)
         found = Verification.model_validate_json((Path(work) / VERIFICATION_FILE).read_bytes())
     if found.code_folder != code_folder.resolve():

@@ -1,17 +1,18 @@
-"""The right to use a GPU, shared by all runs of a Prefect server: a slot of the concurrency limit `sft-gpu`.
+"""The right to use GPUs, shared by all runs of a Prefect server: slots of the concurrency limit `sft-gpu`.
 
-A step that needs a GPU takes a slot for its length, whichever work pool or terminal its run was started from. The slot
-is a lease: who holds it says so every `RENEWAL_SECONDS`, and the server takes it back from whoever falls silent. So the
-slot of a killed run is free after 40 to 60 s, and the time between two looks of the server
-(`PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS`, by default 15). Who waits for it looks which runs have ended, and
-gives back what they left behind: then it is free as soon as Prefect knows that the run is dead.
+A step that needs GPUs takes as many slots for its length, whichever work pool or terminal its run was started from; one
+that wants more than the limit has takes them all. Slots are a lease: who holds it says so every `RENEWAL_SECONDS`, and
+the server takes it back from whoever falls silent. So the slots of a killed run are free after 40 to 60 s, and the time
+between two looks of the server (`PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS`, by default 15). Who waits for them
+looks which runs have ended, and gives back what they left behind: then it is free as soon as Prefect knows that the run
+is dead.
 
 Nothing is taken, and nothing waits, where there is nobody to share with: without a flow run, or on a server that has no
 such limit, as the one that a command starts for itself.
 
-A lease that is lost (the server was away for longer, or forgot it in a restart) is told and taken anew as soon as there
-is room. It is never a reason to end training, which is why Prefect's own `concurrency` is not used: that gives up for
-good after three failed renewals.
+Who waits goes on waiting while the server is away. A lease that is lost (the server was away for longer, or forgot it
+in a restart) is told and taken anew as soon as there is room. It is never a reason to end training, which is why
+Prefect's own `concurrency` is not used: that gives up for good after three failed renewals.
 """
 
 import contextvars
@@ -36,6 +37,7 @@ from prefect.exceptions import ObjectNotFound
 
 from tasks.deadlines import clock_stopped
 from tasks.progress import tell
+from tasks.retrying import can_pass
 
 GPU_LIMIT = "sft-gpu"
 """The global concurrency limit: as many slots as there are GPUs to share out."""
@@ -47,45 +49,49 @@ LEASE_LABEL = "sft.gpu_lease"
 ENDED_LATELY = timedelta(minutes=5)
 """A run that ended before has no lease any more."""
 POLL_SECONDS = 2.0
-"""Between two attempts to get a slot."""
+"""Between two attempts to get slots."""
 SECONDS_TO_GIVE_BACK = 5.0
 
 
 @contextmanager
-def gpu_slot(stage: str) -> Iterator[None]:
-    """Hold a slot for the length of a block, having waited for it.
+def gpu_slots(stage: str, num_gpus: int) -> Iterator[None]:
+    """Hold slots for the length of a block, having waited for them.
 
     Args:
-        stage: Who wants it, for people.
+        stage: Who wants them, for people.
+        num_gpus: How many; with 0, nothing is taken and nothing waits.
     """
     context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
+    if num_gpus == 0 or context is None or context.flow_run is None:
         yield
         return
     with get_client(sync_client=True) as client:
-        if not _is_limited(client):
+        if _limit(client) is None:
             yield
             return
-        slot = _Slot(client, ConcurrencyLeaseHolder(type="flow_run", id=context.flow_run.id), stage)
-        slot.release_former(context.flow_run.id)
+        holder = ConcurrencyLeaseHolder(type="flow_run", id=context.flow_run.id)
+        slots = _Slots(client, holder, stage, num_gpus)
+        slots.release_former(context.flow_run.id)
         with clock_stopped():
-            slot.wait()
-        with slot.held():
+            slots.wait()
+        with slots.held():
             yield
 
 
-def _is_limited(client: SyncPrefectClient) -> bool:
+def _limit(client: SyncPrefectClient) -> int | None:
+    """How many slots there are, free or not; None where nobody has limited them."""
     try:
-        return client.read_global_concurrency_limit_by_name(GPU_LIMIT).active
+        found = client.read_global_concurrency_limit_by_name(GPU_LIMIT)
     except ObjectNotFound:
-        return False
+        return None
+    return found.limit if found.active else None
 
 
-class _Slot:
+class _Slots:
     """A lease, and the thread that keeps it."""
 
-    def __init__(self, client: SyncPrefectClient, holder: ConcurrencyLeaseHolder, stage: str) -> None:
-        self._client, self._holder, self._stage = client, holder, stage
+    def __init__(self, client: SyncPrefectClient, holder: ConcurrencyLeaseHolder, stage: str, num_gpus: int) -> None:
+        self._client, self._holder, self._stage, self._num_gpus = client, holder, stage, num_gpus
         self._lease: UUID | None = None
         self._is_done = threading.Event()
 
@@ -109,20 +115,32 @@ class _Slot:
                 self._client.release_concurrency_slots_with_lease(UUID(lease))
 
     def wait(self) -> None:
-        """Take a slot as soon as one is free."""
-        is_told = False
-        while not self._take():
-            if not is_told:
-                is_told = True
-                tell(f"{self._stage} waits for a free slot of '{GPU_LIMIT}': other runs have the GPU")
+        """Take the slots as soon as they are free, also over an outage of the server."""
+        slots = "a free slot" if self._num_gpus == 1 else f"{self._num_gpus} free slots"
+        told = None
+        while (why := self._why_none()) is not None:
+            if why != told:
+                told = why
+                tell(f"{self._stage} waits for {slots} of '{GPU_LIMIT}': {why}")
             time.sleep(POLL_SECONDS)
+        if told is not None:
+            tell(f"{self._stage} has {slots.replace(' free', '')} of '{GPU_LIMIT}'")
+
+    def _why_none(self) -> str | None:
+        """Take the slots, or say why that cannot be now."""
+        try:
+            if self._take():
+                return None
             self._release_left_behind()
-        if is_told:
-            tell(f"{self._stage} has a slot of '{GPU_LIMIT}'")
+        except Exception as error:
+            if not can_pass(error):
+                raise
+            return "Prefect does not answer"
+        return "other runs have the GPU"
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep the slot for the length of a block, then give it back; a server that does not answer is not waited
+        """Keep the slots for the length of a block, then give them back; a server that does not answer is not waited
         for."""
         context = contextvars.copy_context()  # the notices of the thread belong to the flow run
         keeper = threading.Thread(target=context.run, args=[self._keep], name="gpu-slot", daemon=True)
@@ -145,10 +163,11 @@ class _Slot:
                 self._client.release_concurrency_slots_with_lease(self._lease)
 
     def _take(self) -> bool:
-        """Take a slot if one is free."""
+        """Take the slots if so many are free."""
+        limit = _limit(self._client) or 1  # of none at all there is none to take
         try:
             answer = self._client.increment_concurrency_slots_with_lease(
-                [GPU_LIMIT], 1, "concurrency", LEASE_SECONDS, self._holder
+                [GPU_LIMIT], min(self._num_gpus, limit), "concurrency", LEASE_SECONDS, self._holder
             )
         except httpx.HTTPStatusError as error:
             if error.response.status_code == httpx.codes.LOCKED:
@@ -166,7 +185,7 @@ class _Slot:
                 raise
             self._lease = None
             tell(
-                f"the Prefect server gave up the slot of '{GPU_LIMIT}' that {self._stage} holds: it heard nothing for "
-                f"{LEASE_SECONDS:.0f} s, or was restarted; the work goes on, and takes a slot again when one is free"
+                f"the Prefect server gave up what {self._stage} holds of '{GPU_LIMIT}': it heard nothing for "
+                f"{LEASE_SECONDS:.0f} s, or was restarted; the work goes on, and takes it again when it is free"
             )
             self._take()

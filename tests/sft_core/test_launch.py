@@ -97,7 +97,8 @@ def test_options_lie_over_the_file() -> None:
 
 def test_two_machines_have_one_world_and_a_rank_each() -> None:
     launch = shipped("two_nodes", main_process_ip="10.0.0.9")
-    assert (launch.num_processes, launch.num_machines, launch.processes_here) == (16, 2, 8)
+    assert (launch.num_processes, launch.num_machines, launch.processes_here, launch.gpus_here) == (16, 2, 8, 8)
+    assert read(2, cpu=True).gpus_here == 0
     ranks = [as_accelerate_takes_it(launch, rank) for rank in (0, 1)]
     assert [(taken.machine_rank, taken.main_process_ip) for taken in ranks] == [(0, "10.0.0.9"), (1, "10.0.0.9")]
 

@@ -45,23 +45,29 @@ def test_a_model_that_was_stored_whole_is_proven(trained: Path, tmp_path: Path) 
 def test_the_proof_holds_a_slot_of_the_gpus_and_keeps_off_them_where_training_did(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[str] = []
+    held: list[tuple[str, int]] = []
+    visible: list[str | None] = []
 
     @contextmanager
-    def slot(stage: str) -> Iterator[None]:
-        held.append(stage)
+    def slots(stage: str, num_gpus: int) -> Iterator[None]:
+        held.append((stage, num_gpus))
         yield
         held.clear()
 
     def run(*arguments: Any) -> None:
-        assert held == ["register_model"]
-        assert launching._environment(arguments[-1])["CUDA_VISIBLE_DEVICES"] == ""
+        processes = arguments[-1]
+        assert held == [("register_model", processes.gpus_here)]
+        visible.append(launching._environment(processes).get("CUDA_VISIBLE_DEVICES"))
         run_stored(*arguments)
 
-    monkeypatch.setattr(proving, "gpu_slot", slot)
+    monkeypatch.setattr(proving, "gpu_slots", slots)
     monkeypatch.setattr(proving, "run_stored", run)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
     on_the_cpu = Launch(num_processes=4, strategy="cpu", options={"cpu": True}).alone()
+    assert (on_the_cpu.gpus_here, Launch(num_processes=4).alone().gpus_here) == (0, 1)
     prove(trained / "model", PROJECT, trained / "probe.safetensors", tmp_path / "log", on_the_cpu)
+    prove(trained / "model", PROJECT, trained / "probe.safetensors", tmp_path / "log", Launch())
+    assert visible == ["", "5"]
     assert not held
     assert Launch(num_processes=4, strategy="use_fsdp").alone() == Launch()
 
