@@ -47,10 +47,10 @@ def test_work_within_the_limit_leaves_nothing_behind() -> None:
 
 
 def test_a_wait_that_does_not_count_is_no_part_of_the_limit() -> None:
-    with time_limit("register_model", 0.3):
+    with time_limit("register_model", 2.0):
         with clock_stopped():
-            time.sleep(0.6)
-        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 0.3
+            time.sleep(2.5)
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 2.0
         with pytest.raises(StageTimeoutError):
             time.sleep(30)
     with clock_stopped():
