@@ -17,6 +17,7 @@ from sft_cli import deploying, evaluating, find, promoting, pruning, retraining,
 from sft_cli.chat import chat
 from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
+from sft_core.garbage import collect_rarely
 from sft_core.recipe_file import load_recipe
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ def _open(current: Session, target: Path, overrides: list[str] | None) -> "OpenD
 
 def main() -> None:
     """The console script's entry."""
+    collect_rarely()
     app()
 
 

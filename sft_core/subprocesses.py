@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sft_core.errors import StageInterruptedError, UserError
+from sft_core.garbage import uncollected
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -60,11 +61,16 @@ def _end_after(process: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def run_child(work: Callable[[Path], None]) -> None:
-    """Run the body of `python -m <room> <plan.json>`, and leave word of how it ended. The log gets it too."""
+def run_child(load: Callable[[], Callable[[Path], None]]) -> None:
+    """Run the body of `python -m <room> <plan.json>`, and leave word of how it ended. The log gets it too.
+
+    Args:
+        load: Imports the body, which takes seconds where torch is among what it needs, and gives it back.
+    """
     die_with_parent()
     plan = Path(sys.argv[1])
     try:
+        work = uncollected(load)
         work(plan)
     except UserError as error:
         _leave_word(plan, MISTAKE_FILE, str(error))

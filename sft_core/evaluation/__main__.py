@@ -1,7 +1,17 @@
 """The evaluator as a process of its own: `python -m sft_core.evaluation plan.json`."""
 
-from sft_core.evaluation.run import main
+from collections.abc import Callable
+from pathlib import Path
+
 from sft_core.subprocesses import run_child
 
+
+def load() -> Callable[[Path], None]:
+    """Import what it does."""
+    from sft_core.evaluation.run import main
+
+    return main
+
+
 if __name__ == "__main__":
-    run_child(main)
+    run_child(load)

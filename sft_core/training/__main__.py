@@ -1,7 +1,17 @@
 """The trainer as a process of its own, or several: `python -m sft_core.training plan.json`."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from sft_core.subprocesses import run_child
-from sft_core.training.run import main
+
+
+def load() -> Callable[[Path], None]:
+    """Import what it does."""
+    from sft_core.training.run import main
+
+    return main
+
 
 if __name__ == "__main__":
-    run_child(main)
+    run_child(load)

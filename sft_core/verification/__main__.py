@@ -1,7 +1,17 @@
 """The comparison as a process of its own: `python -m sft_core.verification plan.json`."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from sft_core.subprocesses import run_child
-from sft_core.verification.run import main
+
+
+def load() -> Callable[[Path], None]:
+    """Import what it does."""
+    from sft_core.verification.run import main
+
+    return main
+
 
 if __name__ == "__main__":
-    run_child(main)
+    run_child(load)

@@ -55,6 +55,13 @@ def test_words_that_only_look_like_numbers_stay_words(file: Path, text: str) -> 
     }
 
 
+@pytest.mark.parametrize("name", ["eval_strategy", "save_strategy", "logging_strategy"])
+def test_never_is_no_with_quotes_and_without(file: Path, name: str) -> None:
+    for more, overrides in ((f"training: {{{name}: no}}", ()), ("", (f"training.{name}=no",))):
+        assert getattr(load(file, more, *overrides).training, name) == "no"
+    assert "found True" in mistake(file, f"training: {{{name}: yes}}")
+
+
 def test_anchors_and_merges_work(file: Path) -> None:
     more = "training: &seed {seed: 64}\nevaluation:\n  <<: *seed\n  num_prompts: 3\n"
     evaluation = load(file, more).evaluation

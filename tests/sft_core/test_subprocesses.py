@@ -1,9 +1,12 @@
-"""A process that is to end in order is asked once, however its parent ends."""
+"""A process that is to end in order is asked once, however its parent ends; a child leaves word of how it ended, also
+where what it is made of cannot be imported."""
 
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from sft_core.subprocesses import EXIT_FAILURE, FAILURE_FILE
 
 PARENT = """
 import subprocess, sys, threading, time
@@ -27,6 +30,28 @@ time.sleep(0.5)
 with open(sys.argv[1], "w") as file:
     file.write(f"{len(heard)}.")
 """
+ROOM = """
+from sft_core.subprocesses import run_child
+
+def load():
+    {imported}
+    return lambda plan: plan.write_text("done")
+
+run_child(load)
+"""
+
+
+def run_room(plan: Path, imported: str = "") -> int:
+    script = ROOM.format(imported=imported)
+    return subprocess.run([sys.executable, "-c", script, plan], stderr=subprocess.DEVNULL).returncode
+
+
+def test_what_cannot_be_imported_is_told(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    assert run_room(plan) == 0
+    assert plan.read_text() == "done"
+    assert run_room(plan, "import a_library_that_is_broken") == EXIT_FAILURE
+    assert "ModuleNotFoundError: No module named 'a_library" in (tmp_path / FAILURE_FILE).read_text()
 
 
 def test_a_parent_of_many_threads_that_is_killed_asks_once(tmp_path: Path) -> None:

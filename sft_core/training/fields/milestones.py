@@ -59,6 +59,12 @@ class MilestoneFields(Section):
     early_stopping_threshold: float = Field(default=0.0, ge=0)
     """By how much an evaluation has to be better to count."""
 
+    @field_validator("logging_strategy", "eval_strategy", "save_strategy", mode="before")
+    @classmethod
+    def _no_is_a_word(cls, strategy: object) -> object:
+        """YAML reads a bare `no` as false."""
+        return "no" if strategy is False else strategy
+
     @field_validator("logging_steps", "eval_steps", "save_steps")
     @classmethod
     def _is_whole_or_a_share(cls, steps: float | None) -> float | None:

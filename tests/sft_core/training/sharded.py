@@ -39,4 +39,4 @@ def shard_on_cpu() -> None:
 
 if __name__ == "__main__":
     shard_on_cpu()
-    run_child(main)
+    run_child(lambda: main)
