@@ -92,6 +92,7 @@ class _Slots:
 
     def __init__(self, client: SyncPrefectClient, holder: ConcurrencyLeaseHolder, stage: str, num_gpus: int) -> None:
         self._client, self._holder, self._stage, self._num_gpus = client, holder, stage, num_gpus
+        self._num_slots = num_gpus
         self._lease: UUID | None = None
         self._is_done = threading.Event()
 
@@ -116,15 +117,17 @@ class _Slots:
 
     def wait(self) -> None:
         """Take the slots as soon as they are free, also over an outage of the server."""
-        slots = "a free slot" if self._num_gpus == 1 else f"{self._num_gpus} free slots"
         told = None
         while (why := self._why_none()) is not None:
             if why != told:
                 told = why
-                tell(f"{self._stage} waits for {slots} of '{GPU_LIMIT}': {why}")
+                tell(f"{self._stage} waits for {self._in_words('free ')} of '{GPU_LIMIT}': {why}")
             time.sleep(POLL_SECONDS)
         if told is not None:
-            tell(f"{self._stage} has {slots.replace(' free', '')} of '{GPU_LIMIT}'")
+            tell(f"{self._stage} has {self._in_words()} of '{GPU_LIMIT}'")
+
+    def _in_words(self, free: str = "") -> str:
+        return f"a {free}slot" if self._num_slots == 1 else f"{self._num_slots} {free}slots"
 
     def _why_none(self) -> str | None:
         """Take the slots, or say why that cannot be now."""
@@ -165,9 +168,10 @@ class _Slots:
     def _take(self) -> bool:
         """Take the slots if so many are free."""
         limit = _limit(self._client) or 1  # of none at all there is none to take
+        self._num_slots = min(self._num_gpus, limit)
         try:
             answer = self._client.increment_concurrency_slots_with_lease(
-                [GPU_LIMIT], min(self._num_gpus, limit), "concurrency", LEASE_SECONDS, self._holder
+                [GPU_LIMIT], self._num_slots, "concurrency", LEASE_SECONDS, self._holder
             )
         except httpx.HTTPStatusError as error:
             if error.response.status_code == httpx.codes.LOCKED:

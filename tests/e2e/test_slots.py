@@ -165,17 +165,23 @@ def test_a_training_takes_a_slot_for_each_of_its_gpus_and_all_where_it_wants_mor
         lease = UUID(answer.json()["lease_id"])
         with gpu_slots("train_model", 2):
             assert taken(client) == 4
-            told = threading.Timer(1.0, lambda: client.release_concurrency_slots_with_lease(lease))
-            told.start()
         assert taken(client) == 2
+        told = threading.Timer(1.0, client.release_concurrency_slots_with_lease, [lease])
+        told.start()
         with gpu_slots("train_model", 3):
             assert told.finished.is_set(), "two were free, not three"
             assert taken(client) == 3
+        answer = client.increment_concurrency_slots_with_lease([GPU_LIMIT], 1, "concurrency", 60, other)
+        lease = UUID(answer.json()["lease_id"])
+        threading.Timer(1.0, client.release_concurrency_slots_with_lease, [lease]).start()
+        with gpu_slots("train_model", 8):
+            assert taken(client) == 4
 
     work()
     said = capfd.readouterr().err
     assert said.count("train_model waits for 3 free slots of 'sft-gpu': other runs have the GPU") == 1
     assert said.count("train_model has 3 slots of 'sft-gpu'") == 1
+    assert said.count("train_model waits for 4 free slots of 'sft-gpu': other runs have the GPU") == 1, "all there are"
 
 
 def test_nothing_is_taken_without_a_limit_or_a_run(client: SyncPrefectClient) -> None:
