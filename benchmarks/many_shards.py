@@ -66,10 +66,10 @@ def _seconds(recipe: Recipe, home: Path) -> float:
     inputs = locate_inputs(recipe, file_digests(store))
     with shard_workers(recipe.runtime) as workers:
         here: dict[str, Any] = {"store": store, "workers": workers}
-        shards = shards_of(store, inputs.sources, ingest_sources.fn(pieces_of(inputs.sources), **here))
-        records = detect_formats.fn(recipe.formats, shards, **here)
-        rendered = render_chats.fn(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
-        tokenize_chats.fn(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
+        shards = shards_of(store, inputs.sources, ingest_sources(pieces_of(inputs.sources), **here))
+        records = detect_formats(recipe.formats, shards, **here)
+        rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
+        tokenize_chats(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
     return time.process_time() - started
 
 

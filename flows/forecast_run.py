@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flows.prepare_data import PreparedData
+from flows.preparation import PreparedData
 from sft_core.answering import locate_scoring
 from sft_core.evaluation import locate_tasks
 from sft_core.forecast import DataSize, Forecast, forecast

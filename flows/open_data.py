@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sft_core.artifact import ArtifactStore, Manifest
 from sft_core.errors import RecipeError
-from sft_core.inspection import Lineage, find_artifact, find_dataset, lineage_of
+from sft_core.inspection import Lineage, find_behind, find_dataset, lineage_of
 from sft_core.launch import read_launch
 from sft_core.processor import ProcessorRef
 from sft_core.recipe import Recipe
@@ -14,7 +14,7 @@ from sft_core.tokenizer import TokenizerRef
 from sft_core.training import MODEL_FOLDER, TrainingConfig, TrainPlan, batches_of_step, steps_of_block
 
 if TYPE_CHECKING:
-    from flows.prepare_data import PreparedData
+    from flows.preparation import PreparedData
 
 TRAINING_STAGE = "train_model"
 
@@ -33,9 +33,9 @@ class OpenData:
 
 def open_recipe(recipe: Recipe) -> OpenData:
     """Prepare a recipe's data, or find it prepared."""
-    from flows.prepare_data import prepare_data  # imports Prefect, which a look into a folder does not need
+    from flows.preparation import prepare  # a look into a folder does not need what this imports
 
-    return open_prepared(recipe, prepare_data(recipe))
+    return open_prepared(recipe, prepare(recipe))
 
 
 def open_prepared(recipe: Recipe, data: "PreparedData") -> OpenData:
@@ -101,5 +101,4 @@ def steps_of(data: OpenData, block: int) -> list[int]:
 def _training_behind(store: ArtifactStore, manifest: Manifest) -> Manifest | None:
     if manifest.ref.stage == TRAINING_STAGE:
         return manifest
-    key = manifest.payload.get("inputs", {}).get("trained")
-    return find_artifact(store, TRAINING_STAGE, key) if key else None
+    return find_behind(store, manifest, TRAINING_STAGE)

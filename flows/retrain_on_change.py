@@ -10,7 +10,8 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from flows.placement import run_sft
-from flows.prepare_data import PreparedData, prepare_data
+from flows.preparation import PreparedData
+from flows.prepare_data import prepare_data
 from flows.retrain_report import Retrained, as_markdown, known_difference
 from sft_core.artifact import ArtifactStore
 from sft_core.data_difference import difference_of

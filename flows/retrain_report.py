@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flows.prepare_data import PreparedData
+from flows.preparation import PreparedData
 from flows.run_report import RunReport
 from sft_core.markdown import table
 from tasks.tracking.lookup import RunFacts

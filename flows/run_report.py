@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from flows.links import how_to_open, run_path, run_url
 from flows.pages import show_scores, show_training
-from flows.prepare_data import PreparedData
+from flows.preparation import PreparedData
 from flows.samples_page import log_samples_page
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import SAMPLES_FILE, files_beside_run
@@ -17,7 +17,7 @@ from sft_core.markdown import table
 from sft_core.recipe import Recipe
 from sft_core.run_pages import scores_table
 from sft_core.training import MODEL_FOLDER
-from tasks.caching import executed_or_cached, stage_folders, stage_keys
+from tasks.outcomes import executed_or_cached, stage_folders, stage_keys
 from tasks.provenance import prefect_page
 from tasks.register_model import ModelVersion
 from tasks.tracking import TrackedRun, log_stages

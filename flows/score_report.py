@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from flows.pages import show_scores
-from flows.prepare_data import PreparedData
+from flows.preparation import PreparedData
 from flows.samples_page import log_samples_page
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import SAMPLES_FILE, SCORED_ITEMS_FILE, files_beside_run
@@ -15,7 +15,7 @@ from sft_core.held_out import HeldOutRecipe
 from sft_core.run_names import path_label
 from sft_core.run_pages import scores_table
 from sft_core.tables import read_table
-from tasks.caching import executed_or_cached, stage_folders
+from tasks.outcomes import executed_or_cached, stage_folders
 from tasks.provenance import prefect_page
 from tasks.tracking import FoundModel, TrackedRun, record_evaluation
 

@@ -94,13 +94,13 @@ def check(
         current.prepare(parsed)
         from flows.forecast_run import check_training, forecast_run
         from flows.open_data import open_prepared
-        from flows.prepare_data import prepare_data
+        from flows.preparation import prepare
         from sft_cli.outlook import as_result, show_forecast
         from sft_cli.rows import show_sources
         from sft_cli.summary import show_data
 
         check_training(parsed)
-        data = prepare_data(parsed)
+        data = prepare(parsed)
         console = Console(soft_wrap=True, highlight=False)
         show_sources(console, open_prepared(parsed, data), data.verdicts, rows)
         console.print()

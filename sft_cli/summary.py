@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from flows.links import run_path, ui_command
-from flows.prepare_data import PreparedData
+from flows.preparation import PreparedData
 from flows.run_report import RunReport
 from sft_core.run_pages import interval
 

@@ -1,5 +1,9 @@
 """The store of artifacts: folders that exist whole or not at all, found by what they were made from.
 
+An artifact has two digests. Its *key* digests what it was made from, and names its folder. Its *content* digests what
+it holds, and is what enters the keys of the stages that read it: a stage that runs again and writes the same bytes
+under a new key costs only itself.
+
     <root>/artifacts/<stage>/<name>-<key>/manifest.json    one artifact for the whole stage
     <root>/artifacts/<stage>/<settings>/<name>-<key>/…     one per shard; <settings> digests all but the shard
     <root>/locks/<key>.lock                                held while one is being made
@@ -18,24 +22,29 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sft_core.durable import flush, write_durably
-from sft_core.fingerprint import Placement, canonical, digest, digest_file, explain_difference
+from sft_core.fingerprint import Placement, canonical, digest, digest_bytes, digest_file
 from sft_core.image_store import IMAGES_FILE, ImageStore, read_digests
 from sft_core.ledger import Ledger
 from sft_core.records import StageOutcome
 
+PLACEMENT = "The store decides where artifacts are and that they are whole; the stages decide what is in them."
 MANIFEST = "manifest.json"
 FOLDER_KEY_DIGITS = 16
+FORM = 2
+"""Of manifests. One of another form is not read: its artifact is made again."""
 
 
 class ArtifactRef(BaseModel):
-    """A pointer to an artifact, small enough to pass between tasks. Its identity is its key."""
+    """A pointer to an artifact, small enough to pass between tasks. Its identity is what the artifact holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,10 +53,18 @@ class ArtifactRef(BaseModel):
     key: str
     group: str = ""
     """Of per-shard artifacts: the digest of everything but the shard."""
+    content: str = ""
+    """The digest of what the artifact holds; empty of one that is only planned."""
 
     def fingerprint(self) -> str:
-        """The key already stands for all that the artifact hangs on."""
-        return self.key
+        """The content: how it came to be does not matter to the stages that read it.
+
+        Raises:
+            ValueError: if the artifact is only planned.
+        """
+        if not self.content:
+            raise ValueError(f"{self.folder} is only planned: it has no content yet that a key could depend on")
+        return self.content
 
     @property
     def folder(self) -> str:
@@ -76,9 +93,12 @@ class FileEntry(BaseModel):
 class Manifest(BaseModel):
     """What an artifact is, what it was made from, and that it is whole."""
 
+    form: Literal[2]
     ref: ArtifactRef
     payload: dict[str, Any]
     """Everything that entered the key."""
+    made_from: list[ArtifactRef]
+    """The artifacts that were read. Others of the same content may have taken their place since."""
     ledger: Ledger | None
     facts: dict[str, Any]
     files: list[FileEntry]
@@ -96,21 +116,55 @@ class Plan(BaseModel):
 
     ref: ArtifactRef
     payload: dict[str, Any]
+    made_from: tuple[ArtifactRef, ...] = ()
+    """The artifacts among its inputs."""
 
 
-def plan_artifact(stage: str, name: str, payload: dict[str, Any], varying: tuple[str, ...] = ()) -> Plan:
+def plan_artifact(stage: str, name: str, payload: Mapping[str, Any], behind: Sequence[ArtifactRef] = ()) -> Plan:
     """Name an artifact by what it will be made from.
 
     Args:
-        stage: The task's name.
+        stage: The stage that makes it.
         name: For people: the first part of the folder's name.
-        payload: All that its content hangs on.
-        varying: Fields of the payload that tell one shard from the next; the digest of all others groups the folders.
+        payload: All that its content depends on.
+        behind: Artifacts that it comes from by way of others; recorded, and in no key.
     """
-    fields = canonical({"stage": stage, **payload})
-    shared = {field: value for field, value in fields.items() if field not in varying}
-    group = digest(shared)[:FOLDER_KEY_DIGITS] if varying else ""
-    return Plan(ref=ArtifactRef(stage=stage, name=name, key=digest(fields), group=group), payload=fields)
+    identity = canonical({"stage": stage, **payload})
+    ref = ArtifactRef(stage=stage, name=name, key=digest(identity))
+    return Plan(ref=ref, payload=identity, made_from=(*_artifacts_in(payload), *behind))
+
+
+def plan_shards(stage: str, payload: Mapping[str, Any], shards: Sequence[tuple[str, Any]]) -> list[Plan]:
+    """Name the artifacts of all shards of a stage, which share a folder.
+
+    Args:
+        stage: The stage that makes them.
+        payload: All that their content depends on, but for the shard.
+        shards: Name and identity of each shard.
+    """
+    shared, made_from = canonical({"stage": stage, **payload}), tuple(_artifacts_in(payload))
+    group = digest(shared)[:FOLDER_KEY_DIGITS]
+    plans = []
+    for name, shard in shards:
+        identity = {**shared, "shard": canonical(shard)}
+        ref = ArtifactRef(stage=stage, name=name, key=digest(identity), group=group)
+        plans.append(Plan(ref=ref, payload=identity, made_from=(*made_from, *_artifacts_in(shard))))
+    return plans
+
+
+def _artifacts_in(value: Any) -> Iterator[ArtifactRef]:
+    """All artifacts that a value refers to, in order."""
+    if isinstance(value, ArtifactRef):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _artifacts_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _artifacts_in(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for entry in fields(value):
+            yield from _artifacts_in(getattr(value, entry.name))
 
 
 class ArtifactStore(BaseModel, Placement):
@@ -141,7 +195,7 @@ class ArtifactStore(BaseModel, Placement):
             whole = all((folder / file.path).stat().st_size == file.num_bytes for file in manifest.files)
         except (OSError, ValidationError):
             return None
-        return manifest if whole and manifest.ref == ref else None
+        return manifest if whole and manifest.ref.model_copy(update={"content": ref.content}) == ref else None
 
     def use(self, ref: ArtifactRef) -> Manifest | None:
         """As `find`, if all images that it refers to are here too; and remember on the manifest's time of change that
@@ -181,19 +235,16 @@ class ArtifactStore(BaseModel, Placement):
             write: Fills a folder, and says what it wrote. If it fails, nothing of that folder is left.
         """
         with self.lock(plan.ref.key):
-            if self.use(plan.ref) is None:
-                self._make(plan, write)
-        return plan.ref
+            found = self.use(plan.ref)
+            return found.ref if found is not None else self._make(plan, write)
 
-    def explain_miss(self, plan: Plan) -> list[str]:
-        """Say which fields of the key changed against the artifact of the same stage and name that was last made or
-        used; empty if there is none."""
-        stage_folder = self.root / "artifacts" / plan.ref.stage
-        manifests = sorted(stage_folder.rglob(f"{plan.ref.name}-*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
-        for path in reversed(manifests):
+    def newest_like(self, ref: ArtifactRef) -> Manifest | None:
+        """The artifact of the same stage and name that was last made or used; None if there is none."""
+        folders = (self.root / "artifacts" / ref.stage).rglob(f"{ref.name}-*/{MANIFEST}")
+        for path in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
             with contextlib.suppress(OSError, ValidationError):
-                return explain_difference(plan.payload, Manifest.model_validate_json(path.read_bytes()).payload)
-        return []
+                return Manifest.model_validate_json(path.read_bytes())
+        return None
 
     def sweep(self) -> None:
         """Remove what was left unfinished by processes that were killed: nobody holds the lock of it any more.
@@ -210,6 +261,11 @@ class ArtifactStore(BaseModel, Placement):
         for folder in self._unfinished.glob("*.*"):
             with contextlib.suppress(BlockingIOError), self.lock(folder.suffix.removeprefix("."), fcntl.LOCK_NB):
                 shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def code_folder(self) -> Path:
+        """Where it is recorded which functions the digests of code in the keys stand for."""
+        return self.root / "code"
 
     @property
     def _unfinished(self) -> Path:
@@ -229,7 +285,7 @@ class ArtifactStore(BaseModel, Placement):
             fcntl.flock(lock, fcntl.LOCK_EX | mode)
             yield
 
-    def _make(self, plan: Plan, write: Callable[[Path], StageOutcome]) -> None:
+    def _make(self, plan: Plan, write: Callable[[Path], StageOutcome]) -> ArtifactRef:
         started = time.time()
         final = self.path(plan.ref)
         self._unfinished.mkdir(parents=True, exist_ok=True)
@@ -237,12 +293,15 @@ class ArtifactStore(BaseModel, Placement):
         folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=self._unfinished))
         try:
             outcome = write(folder)
+            files = [_enter(file, folder) for file in sorted(folder.rglob("*")) if file.is_file()]
             manifest = Manifest(
-                ref=plan.ref,
+                form=FORM,
+                ref=plan.ref.model_copy(update={"content": _content(files, outcome)}),
                 payload=plan.payload,
+                made_from=list(plan.made_from),
                 ledger=outcome.ledger,
                 facts=outcome.facts or {},
-                files=[_enter(file, folder) for file in sorted(folder.rglob("*")) if file.is_file()],
+                files=files,
                 made_by=self.made_by,
                 made_at=started,
                 seconds=time.time() - started,
@@ -255,9 +314,18 @@ class ArtifactStore(BaseModel, Placement):
             folder.rename(final)
             flush(final.parent)
             shutil.rmtree(self.work_path(plan.ref), ignore_errors=True)
+            return manifest.ref
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+
+def _content(files: Sequence[FileEntry], outcome: StageOutcome) -> str:
+    """Digest what a later stage can read: files, facts and the ledger, without what the stage calls incidental."""
+    facts = {name: value for name, value in (outcome.facts or {}).items() if name not in outcome.incidental}
+    held = {file.path: file.digest for file in files if file.path not in outcome.incidental}
+    ledger = outcome.ledger.model_dump() if outcome.ledger else None
+    return digest_bytes([orjson.dumps([held, facts, ledger], option=orjson.OPT_SORT_KEYS)])
 
 
 def _enter(file: Path, folder: Path) -> FileEntry:

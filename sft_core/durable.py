@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+PLACEMENT = "It brings files to the disk as they are."
+
 
 def flush(path: Path) -> None:
     """Bring a file, or the entries of a folder, to the disk."""

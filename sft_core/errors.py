@@ -9,6 +9,8 @@ goes on.
 from pathlib import Path
 from typing import Self
 
+PLACEMENT = "Errors are for people; whoever raises them counts."
+
 
 class _WithLog:
     """An error that a process of ours may have ended with."""

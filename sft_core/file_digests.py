@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from sft_core.fingerprint import digest, digest_file
 
+PLACEMENT = "It remembers digests of files by their stamps."
+
 KNOWN = "SELECT value FROM results WHERE path = ? AND what = ? AND stamp = ?"
 FILES_WRITTEN_TOGETHER = 1000
 BYTES_WORTH_WRITING = 1 << 26

@@ -1,20 +1,15 @@
-"""What makes two computations the same: canonical values, and the digest of the code that turns one into the other.
+"""Canonical values and their digests: what makes two computations the same.
 
-The idea: an artifact's key is a digest over everything its content hangs on, written down as plain JSON (the
-*payload*), so that a miss can be explained by comparing two payloads field by field. Two things make such keys lie in
-other systems, and are closed here:
-
-- values whose text is not stable (sets, floats like NaN, arbitrary objects): `canonical` refuses them;
-- code that changes while a hand-kept version number does not: `code_digest` reads the syntax trees of a room and of
-every
-  `sft_core` module it imports, without comments, docstrings and layout.
+An artifact's key is a digest of everything that its content depends on, written down as plain JSON (the *payload*), so
+that a miss can be explained by comparing two payloads field by field. Values whose text is not stable (sets, floats
+like NaN, arbitrary objects) are refused, because keys made of them would change from one process to the next. The code
+is a part of the payload too; `sft_core.closure` finds it.
 
     >>> digest({"b": 1, "a": (2.0, None)}) == digest({"a": [2.0, None], "b": 1})
     True
 """
 
 import ast
-import functools
 import hashlib
 import json
 import math
@@ -24,11 +19,10 @@ from typing import Any
 
 from sft_core.section import Section
 
+PLACEMENT = "It computes the keys themselves: if it did so in another way, every artifact would have another key."
 KEY_HEX_DIGITS = 32
 """128 bits: no collision to be feared, and short enough for a folder name, an MLflow digest (at most 36) and a Prefect
 key."""
-
-PACKAGE_ROOT = Path(__file__).parent
 
 
 class Placement:
@@ -90,66 +84,6 @@ def explain_difference(ours: Any, theirs: Any, where: str = "") -> list[str]:
         pairs = enumerate(zip(ours, theirs, strict=True))
         return [line for index, (a, b) in pairs for line in explain_difference(a, b, f"{where}.{index}")]
     return [] if ours == theirs else [f"{where}: {theirs!r} → {ours!r}"]
-
-
-def code_digest(rooms: Sequence[str], root: Path = PACKAGE_ROOT) -> str:
-    """Digest the code that rooms of the package at `root` run, themselves and what they import of it.
-
-    Comments, docstrings and layout do not count, so that explaining code better never costs a GPU week.
-
-    Args:
-        rooms: Names below the package, for example `("packing", "shards")`.
-        root: The package's folder.
-    """
-    return _code_digest(tuple(rooms), root)
-
-
-@functools.cache
-def _code_digest(rooms: tuple[str, ...], root: Path) -> str:
-    pending = sorted(file for room in rooms for file in _files_of(room, root))
-    texts: dict[str, str] = {}
-    while pending:
-        file = pending.pop()
-        name = file.relative_to(root).as_posix()
-        if name in texts:
-            continue
-        texts[name], modules = _read_module(file, root.name)
-        pending.extend(imported for module in modules for imported in _module_files(module, root))
-    return digest(texts)
-
-
-@functools.cache
-def _read_module(file: Path, package: str) -> tuple[str, tuple[str, ...]]:
-    """A module's code in one spelling, and what it imports of the package; many rooms share most of their modules."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    imports = tuple(_imports(tree, package))
-    return code_text(tree), imports
-
-
-def _files_of(room: str, root: Path) -> list[Path]:
-    """All the sources of a room: a package's files with its sub-packages', or the one module's."""
-    folder = root.joinpath(*room.split("."))
-    return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
-
-
-def _imports(tree: ast.Module, package: str) -> Iterable[str]:
-    """Dotted names below `package` that a module imports; relative imports are not used in this package."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        yield from (name.removeprefix(f"{package}.") for name in names if name.startswith(f"{package}."))
-
-
-def _module_files(module: str, root: Path) -> list[Path]:
-    """The file of a module, or the whole of a package (whose `__init__` imports it anyway)."""
-    path = root.joinpath(*module.split("."))
-    if path.is_dir():
-        return sorted(path.rglob("*.py"))
-    return [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else []
 
 
 def code_text(tree: ast.Module) -> str:

@@ -10,6 +10,8 @@ import gc
 from collections.abc import Callable
 from typing import TypeVar
 
+PLACEMENT = "It decides when Python looks for garbage."
+
 Loaded = TypeVar("Loaded")
 YOUNG_OBJECTS = 20_000
 """New objects between two looks for garbage, where CPython 3.11's own is 700."""

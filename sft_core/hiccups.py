@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]  # of its httpx
 
+PLACEMENT = "It decides when a question is asked again."
+
 Answer = TypeVar("Answer")
 DELAYS = (1.0, 4.0)
 """Seconds before each further attempt at a short question."""

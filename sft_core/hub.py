@@ -19,6 +19,8 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 from sft_core.errors import RecipeError
 from sft_core.hiccups import patiently
 
+PLACEMENT = "It fetches what a commit already names."
+
 OTHER_RUNTIMES = ["onnx/*", "*.onnx", "*.gguf", "*.msgpack", "*.h5", "*.ot", "*.tflite", "original/*", "runs/*"]
 """Weights for other programs, which a repository may hold beside ours."""
 _REPO_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")

@@ -123,6 +123,13 @@ class ModelRef(BaseModel):
         return self.model_dump(exclude={"path", "commit"})
 
 
+def libraries_of_model(model: ModelRef) -> list[str]:
+    """The optional libraries that load a model or compute its attention, by their modules' names."""
+    names = {"quantization_config": "bitsandbytes", "use_kernels": "kernels"}
+    found = [library for argument, library in names.items() if model.model_init_kwargs.get(argument)]
+    return [*found, *(["flash_attn"] if model.attn_implementation.startswith("flash") else [])]
+
+
 def locate_model(config: ModelConfig, digests: FileDigests) -> ModelRef:
     """Pin a model: find the local folder and digest it, or resolve the Hub revision to a commit. Nothing is downloaded.
 

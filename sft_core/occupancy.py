@@ -9,6 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
+PLACEMENT = "It says which processes use a home."
 _FOLDER = Path("locks") / "at-work"
 _held: dict[Path, int] = {}
 """Root → descriptor, for the life of this process."""

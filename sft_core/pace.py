@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+PLACEMENT = "It says how fast work is."
+
 
 @dataclass(slots=True)
 class Pace:

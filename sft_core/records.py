@@ -224,6 +224,9 @@ class StageOutcome:
     ledger: Ledger | None = None
     facts: dict[str, Any] | None = None
     """JSON values that the next stage or a reader needs: verdicts, capacities, versions, scores."""
+    incidental: frozenset[str] = frozenset()
+    """Files and facts that record how the work went, such as times and paths. They are not part of the artifact's
+    content, so no later stage may let its output depend on them."""
 
 
 class ShardRef(BaseModel):

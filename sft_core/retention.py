@@ -9,8 +9,9 @@ again from what is there. A report or a scorecard is kept as long as all that it
 
 An image is kept as long as an artifact that refers to it; what runs said, in `logs` and `reports`, while it is recent.
 
-What an artifact was made from stands in its manifest, by key; shards of records are named by their content there; and
-a model that a training began with, by its folder in the plan.
+An artifact's manifest names the artifacts that it was made from, and shards of records by their content; a plan names
+the folder of the model that a training began with. Where an artifact that was read is gone, all others of the same
+stage and content stay in its place.
 
 Nothing is removed that somebody holds the lock of, or that was used after it was looked at.
 """
@@ -215,11 +216,15 @@ def _names(held: Mapping[str, _Held]) -> dict[str, set[str]]:
         for shard in found.manifest.facts.get("shards") or []:
             if isinstance(shard, dict) and "content_digest" in shard and found.manifest.ref.stage == "ingest_sources":
                 records.setdefault(shard["content_digest"], set()).add(key)
+    of_content: dict[tuple[str, str], set[str]] = {}
+    for key, found in held.items():
+        of_content.setdefault((found.manifest.ref.stage, found.manifest.ref.content), set()).add(key)
     by_folder = {key[:FOLDER_KEY_DIGITS]: key for key in held}
     named = {}
     for key, found in held.items():
-        words = set(_words(found.manifest.payload))
-        keys = words & held.keys() | {one for word in words & records.keys() for one in records[word]}
+        keys = {one for word in set(_words(found.manifest.payload)) & records.keys() for one in records[word]}
+        for ref in found.manifest.made_from:  # itself, or whatever has taken its place
+            keys |= {ref.key} if ref.key in held else of_content.get((ref.stage, ref.content), set())
         planned = {by_folder[part] for part in _folders_in_plans(found.folder) if part in by_folder}
         named[key] = (keys | planned) - {key}
     return named

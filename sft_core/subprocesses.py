@@ -26,6 +26,7 @@ from pathlib import Path
 from sft_core.errors import StageInterruptedError, UserError
 from sft_core.garbage import uncollected
 
+PLACEMENT = "It starts and ends processes, and says how they ended."
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 MISTAKE_FILE = "mistake.txt"

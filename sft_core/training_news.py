@@ -11,6 +11,8 @@ its server, and drops what comes then.
 from collections.abc import Mapping
 from typing import Any
 
+PLACEMENT = "It puts how training goes into words."
+
 MESSAGES = 200
 """Of each kind, in a training that is not interrupted; its last step and its last evaluation are told on top."""
 SECONDS_BETWEEN_STEPS = 30.0

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from sft_core.file_digests import FileDigests
-from sft_core.fingerprint import code_digest, digest
+from sft_core.fingerprint import digest
 from sft_core.inputs import locate_inputs
 from sft_core.model import locate_model
 from sft_core.recipe import Recipe
 from sft_core.source_files import digest_of_files, source_files
-from tasks.provenance import ROOMS, identify, origin_tags, recipe_params
+from tasks.codebase import pipeline_code
+from tasks.provenance import identify, origin_tags, recipe_params
 from tasks.tracking.lineage import ARTIFACT, CODE_DIGEST, RECIPE_DIGEST, SOURCES_DIGEST, recipe_digest
 from tasks.tracking.lookup import History, RunFacts
 from tasks.tracking.lookup_difference import SourceChange, changed_files
@@ -117,7 +118,7 @@ def _changed_fields(run: RunFacts, recipe: Recipe) -> dict[str, tuple[Any, Any]]
 
 
 def _changed_code(run: RunFacts) -> list[str]:
-    then, now = run.tags.get(CODE_DIGEST), code_digest(ROOMS)
+    then, now = run.tags.get(CODE_DIGEST), pipeline_code()
     if then == now:
         return []
     commits = run.commit or "unknown", origin_tags().get(COMMIT, "unknown")

@@ -24,7 +24,8 @@ from sft_core.imports import libraries_of
 from sft_core.model import ModelRef
 from sft_core.model_card import CARD_FILE, CardFacts, DataSplit, model_card
 from sft_core.training import MODEL_FOLDER, TrainPlan
-from tasks.provenance import PROJECT, RecipeText
+from tasks.codebase import PROJECT
+from tasks.provenance import RecipeText
 
 SERVING_MODULES = ("serving", "verification.run")
 """What is run of the code that lies beside the weights."""

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 from sft_core.errors import StageTimeoutError
 
+PLACEMENT = "It decides how long work may take."
+
 
 @contextmanager
 def clock_stopped() -> Iterator[None]:

@@ -6,14 +6,16 @@ from typing import Any
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.formats import FormatsConfig, Verdict, detect, total_verdict
 from sft_core.records import ShardRef
-from tasks.caching import sharded_task
-from tasks.workers import Work
+from tasks.stages import stage
+from tasks.workers import ShardWorkers, Work
 
 
-@sharded_task(rooms=["formats"], shard="records")
-def detect_formats(config: FormatsConfig, records: ShardRef, store: ArtifactStore) -> Work:
-    """Turn a shard's records into examples and rejections."""
-    return Work(detect, (config, records, records.arrow_file(store.root)))
+@stage(per="records")
+def detect_formats(
+    config: FormatsConfig, records: Sequence[ShardRef], *, store: ArtifactStore, workers: ShardWorkers
+) -> list[Work]:
+    """Turn the records of shards into examples and rejections."""
+    return [Work(detect, (config, shard, shard.arrow_file(store.root))) for shard in records]
 
 
 def verdicts_of(store: ArtifactStore, detected: Sequence[ArtifactRef]) -> dict[str, Verdict]:

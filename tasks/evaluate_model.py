@@ -1,6 +1,6 @@
 """Measure the trained model on held-out rows, and the one that training began with."""
 
-from pathlib import Path
+import functools
 
 from sft_core.answering import Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
@@ -9,14 +9,14 @@ from sft_core.image_store import ImageStore
 from sft_core.launch import Launch
 from sft_core.model import ModelRef
 from sft_core.processor import ProcessorRef
-from sft_core.records import StageOutcome
 from sft_core.training import MODEL_FOLDER
-from tasks.caching import artifact_task
-from tasks.evaluator import run_evaluator
+from tasks.evaluator import libraries_asked_for, run_evaluator
 from tasks.home import log_file
+from tasks.stages import stage
+from tasks.workers import Work
 
 
-@artifact_task(rooms=["evaluation"], libraries=["torch", "transformers", "accelerate", "peft"], needs_gpu=True)
+@stage(needs_gpu=True, asks_for=libraries_asked_for)
 def evaluate_model(
     config: EvaluationConfig,
     scoring: Scoring,
@@ -25,14 +25,15 @@ def evaluate_model(
     trained: ArtifactRef,
     dataset: ArtifactRef,
     processor: ProcessorRef | None,
+    *,
     processes: Launch,
     store: ArtifactStore,
-    folder: Path,
-) -> StageOutcome:
+) -> Work:
     """Write the scorecard, what each row adds to it, and the samples; without held-out rows the scorecard is empty."""
     facts = store.manifest(dataset).facts
     has_eval = "eval" in facts["splits"]
-    plan = EvaluationPlan(
+    plan = functools.partial(
+        EvaluationPlan,
         evaluation=config,
         scoring=scoring,
         harness=harness,
@@ -45,6 +46,5 @@ def evaluate_model(
         prompts=store.path(dataset) / "prompts.arrow" if has_eval else None,
         processor=processor,
         images_folder=ImageStore.below(store.root).folder,
-        output_folder=folder,
     )
-    return StageOutcome(facts=run_evaluator(plan, log_file(store, "evaluate_model", trained.name), processes))
+    return Work(run_evaluator, (plan, log_file(store, "evaluate_model", trained.name), processes))

@@ -1,34 +1,50 @@
 """Run the evaluator in a process of its own, and tell how far it is."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from sft_core.evaluation import INTERVALS_FILE, PROGRESS_FILE, SCORECARD_FILE, EvaluationPlan
+from sft_core.answering import MetricNames
+from sft_core.evaluation import INTERVALS_FILE, PROGRESS_FILE, SCORECARD_FILE, EvaluationConfig, EvaluationPlan
 from sft_core.launch import Launch
+from sft_core.model import ModelRef, libraries_of_model
+from sft_core.records import StageOutcome
 from tasks.launching import launch
 from tasks.watching import EvaluationWatch
 
 
-def run_evaluator(plan: EvaluationPlan, log: Path, processes: Launch) -> dict[str, Any]:
-    """Evaluate into the plan's folder.
+def libraries_asked_for(inputs: Mapping[str, Any]) -> list[str]:
+    """The optional libraries that an evaluation makes use of, by their modules' names."""
+    config: EvaluationConfig = inputs["config"]
+    models = [value for value in inputs.values() if isinstance(value, ModelRef)]
+    return [
+        *MetricNames.parse(config.metrics).libraries,
+        *(name for model in models for name in libraries_of_model(model)),
+    ]
+
+
+def run_evaluator(plan_for: Callable[..., EvaluationPlan], log: Path, processes: Launch, folder: Path) -> StageOutcome:
+    """Evaluate into a folder.
 
     Args:
-        plan: What is measured.
+        plan_for: Takes `output_folder`, and returns what is measured.
         log: Gets all that the process prints.
         processes: The one that evaluates: on which kind of device.
+        folder: Where to write.
 
     Returns:
-        For the manifest: `scorecard`, and `intervals` of its scores.
+        With the facts `scorecard`, and `intervals` of its scores.
 
     Raises:
         RecipeError: with the room's own words, if it found a mistake of the user's.
         StageFailedError: if it failed otherwise.
     """
-    folder = plan.output_folder
+    plan = plan_for(output_folder=folder)
     with EvaluationWatch(folder / PROGRESS_FILE, log, num_models=1 if plan.baseline is None else 2) as watch:
-        launch("evaluation", plan, folder, log, processes, watch.update)
+        launch("sft_core.evaluation", plan, folder, log, processes, watch.update)
     (folder / PROGRESS_FILE).unlink(missing_ok=True)
     files = {"scorecard": SCORECARD_FILE, "intervals": INTERVALS_FILE}
-    return {name: orjson.loads((folder / file).read_bytes()) for name, file in files.items()}
+    facts = {name: orjson.loads((folder / file).read_bytes()) for name, file in files.items()}
+    return StageOutcome(facts=facts, incidental=frozenset({"plan.json"}))

@@ -11,11 +11,10 @@ The resource is the registered model: id `sft.model.<name>`. Every payload has `
 import json
 from typing import Any
 
-from prefect.context import FlowRunContext
-from prefect.events import emit_event
-
+from tasks.context import is_in_flow
 from tasks.tracking import RegisteredVersion
 
+PLACEMENT = "It tells others what was done."
 REGISTERED, REFUSED, CHAMPION_CHANGED = "sft.model.registered", "sft.gate.refused", "sft.champion.changed"
 
 
@@ -27,8 +26,10 @@ def emit(event: str, version: RegisteredVersion, **details: Any) -> None:
         version: Of the registered model.
         details: Go into the payload.
     """
-    if FlowRunContext.get() is None:
+    if not is_in_flow():
         return
+    from prefect.events import emit_event
+
     emit_event(
         event,
         resource={"prefect.resource.id": f"sft.model.{version.name}", "prefect.resource.name": version.name},

@@ -7,6 +7,8 @@ from pathlib import Path
 from sft_core.errors import RecipeError, StageFailedError, StageInterruptedError
 from sft_core.subprocesses import FAILURE_FILE, INTERRUPTED_FILE, MISTAKE_FILE
 
+PLACEMENT = "It says how a process failed."
+
 TAIL_LINES = 15
 LAUNCHER = re.compile(r'failed \(exitcode: |(accelerate/commands/launch|torch/distributed/run)\.py", line')
 """How the words of launchers begin."""

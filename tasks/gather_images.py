@@ -12,16 +12,21 @@ from sft_core.ledger import Ledger
 from sft_core.processor import ProcessorRef
 from sft_core.records import ShardRef
 from sft_core.sources import LocatedSource
-from tasks.caching import sharded_task
-from tasks.workers import Work
+from tasks.stages import stage
+from tasks.workers import ShardWorkers, Work
 
 
-@sharded_task(rooms=["images"], shard="named", libraries=["pillow"])
-def gather_images(config: ImagesConfig, named: NamedImages, store: ArtifactStore) -> Work:
-    """Check and keep the images of a shard, and refer to them by content."""
-    manifest = store.manifest(named.examples)
-    source, ledger, examples = manifest.facts["source"], manifest.ledger or Ledger(), store.path(named.examples)
-    return Work(gather, (config, named, source, examples, ledger, ImageStore.below(store.root)))
+@stage(per="named")
+def gather_images(
+    config: ImagesConfig, named: Sequence[NamedImages], *, store: ArtifactStore, workers: ShardWorkers
+) -> list[Work]:
+    """Check and keep the images of shards, and refer to them by content."""
+    images, works = ImageStore.below(store.root), []
+    for shard in named:
+        manifest = store.manifest(shard.examples)
+        source, ledger, examples = manifest.facts["source"], manifest.ledger or Ledger(), store.path(shard.examples)
+        works.append(Work(gather, (config, shard, source, examples, ledger, images)))
+    return works
 
 
 def shards_with_images(

@@ -1,16 +1,19 @@
 """Where state lives: one folder for artifacts, locks, logs and the default databases."""
 
+import functools
 import os
 from pathlib import Path
-
-from prefect.runtime import flow_run
+from uuid import uuid4
 
 from sft_core.artifact import ArtifactStore
 from sft_core.file_digests import FileDigests
 from sft_core.occupancy import announce
 from sft_core.runtime import RuntimeConfig
 from sft_core.subprocesses import end_with_parent
+from tasks.codebase import codebase
+from tasks.context import current_flow_run
 
+PLACEMENT = "It says where the state is."
 STARTED_BY_WORKER = "PREFECT__FLOW_RUN_ID"
 """What a worker leaves in the environment of a flow run's process."""
 
@@ -22,7 +25,7 @@ def is_by_worker() -> bool:
 
 def open_store(runtime: RuntimeConfig) -> ArtifactStore:
     """Open the artifact store for the rest of this process, which keeps `sft prune` from what it may need; what is made
-    through it bears the outermost flow run's id.
+    through it bears the outermost flow run's id, or, outside of a flow run, one of this process.
 
     A flow run's process that a worker started is asked to end when its worker dies: nobody could cancel it any more.
     """
@@ -30,12 +33,24 @@ def open_store(runtime: RuntimeConfig) -> ArtifactStore:
         end_with_parent()
     store = ArtifactStore(
         root=runtime.home_folder(os.environ),
-        made_by=flow_run.root_flow_run_id or "",
+        made_by=_maker(),
         time_limits=runtime.stage_timeouts,
     )
+    codebase().remember_in(store.code_folder)
     announce(store.root)
     store.sweep()
     return store
+
+
+@functools.cache
+def _command_id() -> str:
+    return f"command-{uuid4().hex}"
+
+
+def _maker() -> str:
+    """The id of the outermost flow run; without one, of this process."""
+    flow_run = current_flow_run()
+    return str(flow_run.root_flow_run_id) if flow_run else _command_id()
 
 
 def file_digests(store: ArtifactStore) -> FileDigests:

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.records import ShardRef
 from sft_core.sources import Group, Ingested, LocatedSource, Piece, assemble, ingest
-from tasks.caching import sharded_task
-from tasks.workers import Work
+from tasks.stages import stage
+from tasks.workers import ShardWorkers, Work
 
 
-@sharded_task(rooms=["sources"], shard="piece")
-def ingest_sources(piece: Piece | Group, store: ArtifactStore) -> Work:
-    """Read one piece of a recipe's sources, or one group of small files."""
-    return Work(ingest, (piece,))
+@stage(per="pieces")
+def ingest_sources(pieces: Sequence[Piece | Group], *, store: ArtifactStore, workers: ShardWorkers) -> list[Work]:
+    """Read pieces of a recipe's sources, and groups of small files."""
+    return [Work(ingest, (piece,)) for piece in pieces]
 
 
 def pieces_of(sources: Sequence[LocatedSource]) -> list[Piece | Group]:
-    """List the pieces and groups of all sources, for the task that is mapped over them."""
+    """List the pieces and groups of all sources, for the stage that reads them."""
     return [piece for source in sources for piece in source.pieces]
 
 

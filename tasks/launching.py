@@ -24,6 +24,8 @@ from sft_core.training.requirements import check_requirements
 from tasks.failures import raise_ending
 from tasks.home import is_by_worker
 
+PLACEMENT = "It starts and ends processes; what they run is named by the stages."
+
 PLAN_FILE = "plan.json"
 POLL_SECONDS = 0.5
 SECONDS_TO_SAVE = 300.0
@@ -39,17 +41,18 @@ UNLAUNCHED = {"ACCELERATE_USE_CPU": "False", "ACCELERATE_MIXED_PRECISION": "no",
 
 
 def launch(
-    room: str,
+    program: str,
     plan: BaseModel,
     folder: Path,
     log: Path,
     processes: Launch,
     on_tick: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run `python -m sft_core.<room> plan.json`, in as many processes as are asked for, to its end.
+    """Run `python -m <program> plan.json`, in as many processes as are asked for, to its end.
 
     Args:
-        room: `training` or `evaluation`.
+        program: `sft_core.training` or `sft_core.evaluation`, written as a text where this is called, so that what it
+            runs is found to be a part of the calling stage's code.
         plan: Written to `plan.json` in the folder.
         folder: Where the room writes.
         log: Gets all that the process prints.
@@ -62,15 +65,15 @@ def launch(
         StageFailedError: if it failed otherwise; the message ends with the cause and names the log.
     """
     plan_path = folder / PLAN_FILE
-    invitation, arguments = _invitation(room, plan_path, processes), command(room, plan_path, processes)
-    _run(room, arguments, plan, folder, log, _environment(processes), None, invitation, on_tick)
+    invitation, arguments = _invitation(program, plan_path, processes), command(program, plan_path, processes)
+    _run(program, arguments, plan, folder, log, _environment(processes), None, invitation, on_tick)
 
 
-def run_stored(room: str, plan: BaseModel, folder: Path, log: Path, code: Path, processes: Launch) -> None:
-    """Run `python -m sft_core.<room> plan.json` with another copy of the code, as it was stored with a model.
+def run_stored(program: str, plan: BaseModel, folder: Path, log: Path, code: Path, processes: Launch) -> None:
+    """Run `python -m <program> plan.json` with another copy of the code, as it was stored with a model.
 
     Args:
-        room: What is run.
+        program: The module that is run.
         plan: Written to `plan.json` in the folder.
         folder: Where the room writes.
         log: Gets all that the process prints.
@@ -80,13 +83,13 @@ def run_stored(room: str, plan: BaseModel, folder: Path, log: Path, code: Path, 
     Raises:
         As `launch`.
     """
-    arguments = [sys.executable, "-m", f"sft_core.{room}", str(folder / PLAN_FILE)]
+    arguments = [sys.executable, "-m", program, str(folder / PLAN_FILE)]
     environment = {**_environment(processes), "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
-    _run(room, arguments, plan, folder, log, environment, code)
+    _run(program, arguments, plan, folder, log, environment, code)
 
 
 def _run(
-    room: str,
+    program: str,
     arguments: list[str],
     plan: BaseModel,
     folder: Path,
@@ -120,7 +123,7 @@ def _run(
             raise
     on_tick()
     if child.returncode != 0:
-        raise_ending(room, child.returncode, folder, log, start)
+        raise_ending(program.removeprefix("sft_core."), child.returncode, folder, log, start)
 
 
 def ready_to_train(recipe: Recipe) -> Launch:
@@ -131,7 +134,7 @@ def ready_to_train(recipe: Recipe) -> Launch:
     """
     processes = read_launch(recipe.runtime)
     check_requirements(recipe.training, lambda: processes.strategy != "cpu" and _has_gpu())
-    command("training", Path("plan.json"), processes)
+    command("sft_core.training", Path("plan.json"), processes)
     return processes
 
 
@@ -141,7 +144,7 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def command(room: str, plan_path: Path, processes: Launch, machine_rank: int = 0) -> list[str]:
+def command(program: str, plan_path: Path, processes: Launch, machine_rank: int = 0) -> list[str]:
     """The command of one machine.
 
     accelerate launches, except for several processes on CPUs, of which it would start only one, without an error; and
@@ -150,18 +153,18 @@ def command(room: str, plan_path: Path, processes: Launch, machine_rank: int = 0
     Raises:
         RecipeError: for an option that accelerate does not have, or that needs a GPU where there is none.
     """
-    program = ["-m", f"sft_core.{room}", str(plan_path)]
+    run = ["-m", program, str(plan_path)]
     if processes.is_plain:
-        return [sys.executable, *program]
+        return [sys.executable, *run]
     if processes.num_processes > 1 and (processes.strategy == "cpu" or not NVIDIA_DRIVER.exists()):
-        return [sys.executable, "-m", "torch.distributed.run", *processes.torchrun_arguments(machine_rank), *program]
+        return [sys.executable, "-m", "torch.distributed.run", *processes.torchrun_arguments(machine_rank), *run]
     arguments = processes.accelerate_arguments(machine_rank)
-    return [sys.executable, "-m", "accelerate.commands.launch", *arguments, *program]
+    return [sys.executable, "-m", "accelerate.commands.launch", *arguments, *run]
 
 
-def _invitation(room: str, plan_path: Path, processes: Launch) -> str:
+def _invitation(program: str, plan_path: Path, processes: Launch) -> str:
     """What is to be typed on the other machines, for the head of the log."""
-    commands = [shlex.join(command(room, plan_path, processes, rank)) for rank in range(1, processes.num_machines)]
+    commands = [shlex.join(command(program, plan_path, processes, rank)) for rank in range(1, processes.num_machines)]
     return "".join(f"machine {rank} joins with: {text}\n" for rank, text in enumerate(commands, start=1))
 
 

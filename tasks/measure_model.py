@@ -1,6 +1,6 @@
 """Measure any model on held-out rows."""
 
-from pathlib import Path
+import functools
 
 from sft_core.answering import Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
@@ -9,13 +9,13 @@ from sft_core.image_store import ImageStore
 from sft_core.launch import Launch
 from sft_core.model_content import ModelContent
 from sft_core.processor import ProcessorRef
-from sft_core.records import StageOutcome
-from tasks.caching import artifact_task
-from tasks.evaluator import run_evaluator
+from tasks.evaluator import libraries_asked_for, run_evaluator
 from tasks.home import log_file
+from tasks.stages import stage
+from tasks.workers import Work
 
 
-@artifact_task(rooms=["evaluation"], libraries=["torch", "transformers", "accelerate", "peft"], needs_gpu=True)
+@stage(needs_gpu=True, asks_for=libraries_asked_for)
 def measure_model(
     config: EvaluationConfig,
     scoring: Scoring,
@@ -23,12 +23,13 @@ def measure_model(
     model: ModelContent,
     dataset: ArtifactRef,
     processor: ProcessorRef | None,
+    *,
     processes: Launch,
     store: ArtifactStore,
-    folder: Path,
-) -> StageOutcome:
+) -> Work:
     """Write the scorecard, what each row adds to it, and the samples."""
-    plan = EvaluationPlan(
+    plan = functools.partial(
+        EvaluationPlan,
         evaluation=config,
         scoring=scoring,
         harness=harness,
@@ -40,6 +41,5 @@ def measure_model(
         prompts=store.path(dataset) / "prompts.arrow",
         processor=processor,
         images_folder=ImageStore.below(store.root).folder,
-        output_folder=folder,
     )
-    return StageOutcome(facts=run_evaluator(plan, log_file(store, "measure_model", dataset.name), processes))
+    return Work(run_evaluator, (plan, log_file(store, "measure_model", dataset.name), processes))

@@ -16,6 +16,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+PLACEMENT = "It says which process does the work."
+
 HEARTBEAT_TAG = "sft.heartbeat"
 """When the owner last said that it lives, in whole seconds since 1970."""
 HEARTBEAT_SECONDS = 60.0

@@ -1,88 +1,28 @@
 """Pack the rows of all shards into blocks, and write the data set."""
 
-import itertools
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
+from sft_core.accounts import ShardFiles
 from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.ledger import write_rejections
-from sft_core.packing import (
-    Choice,
-    PackingConfig,
-    choose_rows,
-    plan_blocks,
-    rejections_of_choice,
-    without_left_out,
-)
-from sft_core.records import StageOutcome
-from sft_core.shards import write_blocks, write_prompts
-from sft_core.token_rows import TokenRows
-from tasks.accounts import ShardFiles, ledger_of, rejections_of
-from tasks.caching import artifact_task
-
-SPLITS = ("train", "eval")
+from sft_core.pack import pack
+from sft_core.packing import PackingConfig
+from tasks.stages import stage
+from tasks.workers import Work
 
 
-@artifact_task(rooms=["packing", "shards"])
+@stage()
 def pack_shards(
     config: PackingConfig,
     capacity: int | None,
     tokens: Sequence[ArtifactRef],
     repeats: Sequence[float],
+    records: Sequence[str],
+    *,
     files: ShardFiles,
     store: ArtifactStore,
-    folder: Path,
-) -> StageOutcome:
-    """Write `train/`, `eval/`, the way back from blocks to rows, the held-out prompts, and all rejections.
+) -> Work:
+    """Pack token shards into blocks of at most `capacity` tokens; the train rows of a shard come `repeats` times.
 
-    Args:
-        config: The `packing` section.
-        capacity: Tokens a block can hold: `tokens.max_length`.
-        tokens: The token shards, in order.
-        repeats: [shards] how often the data set gets each train row of a shard.
-        files: What the shards were read from.
-        store: Where the shards are.
-        folder: Where to write.
+    `records` are the digests of the records that the shards began as, which are stored with held-out prompts.
     """
-    manifests = [store.manifest(ref) for ref in tokens]
-    rows = TokenRows.read([(manifest.facts["source"], store.path(manifest.ref)) for manifest in manifests], files.parts)
-    choices = {split: choose_rows(config, rows, split, repeats) for split in SPLITS}
-    facts: dict[str, Any] = {
-        "splits": {
-            split: _write_split(config, capacity, rows, split, choice, folder)
-            for split, choice in choices.items()
-            if choice.num_rows
-        },
-        "shards": [
-            {"source": manifest.facts["source"], **described}
-            for manifest, file, parts in zip(manifests, files.names, files.parts, strict=True)
-            for described in ([{"file": part.file, **part.place} for part in parts] or [{"file": file}])
-        ],
-    }
-    if any(files.parts):
-        facts["parts_per_shard"] = [len(parts) or 1 for parts in files.parts]
-    records = [store.root / path for path in files.records]
-    write_prompts(folder / "prompts.arrow", rows, choices["eval"].distinct, records)
-    names = [shard["file"] for shard in facts["shards"]]
-    left_out = (one for choice in choices.values() for one in rejections_of_choice(rows, choice, names))
-    write_rejections(folder / "rejected.jsonl", itertools.chain(rejections_of(store, tokens, files), left_out))
-    return StageOutcome(ledger=without_left_out(ledger_of(store, tokens), rows, choices), facts=facts)
-
-
-def _write_split(
-    config: PackingConfig, capacity: int | None, rows: TokenRows, split: str, choice: Choice, folder: Path
-) -> dict[str, Any]:
-    """Plan and write one split; return what is told of it."""
-    plan = plan_blocks(config, split, rows.tokens[choice.rows], capacity).of_rows(choice.rows)
-    written = write_blocks(folder, split, rows, plan, config.target_column)
-    return {
-        "rows": choice.num_rows,
-        "blocks": plan.num_blocks,
-        "tokens": written.tokens,
-        "targets": written.targets,
-        "targets_lost_to_splitting": written.targets_lost_to_splitting,
-        "digest": written.digest,
-        "duplicates": choice.num_duplicates,
-        "repeats": len(choice.rows) - choice.num_rows,
-    }
+    return Work(pack, (config, capacity, tokens, repeats, files, store))

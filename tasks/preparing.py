@@ -9,6 +9,8 @@ from sft_core.artifact import ArtifactStore, Manifest, Plan
 from sft_core.pace import Pace, left_in_words
 from tasks.progress import StageProgress
 
+PLACEMENT = "It shows how far work is."
+
 SECONDS_A_COUNT = 1.0
 """Between two looks for finished shards: their manifests say how many rows they have."""
 _CURRENT: ContextVar["Preparation | None"] = ContextVar("preparation", default=None)

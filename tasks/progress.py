@@ -19,17 +19,13 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_logger, get_run_logger
-from prefect.runtime import flow_run
 from tqdm import tqdm
 
 from sft_core.markdown import excerpt
 from sft_core.pace import in_words
+from tasks.context import current_flow_run, is_in_flow
 
+PLACEMENT = "It shows how far work is."
 SECONDS_A_MESSAGE = 5.0
 """Between two messages to Prefect, each of which costs a call."""
 SHARE_OF_THE_TIME = 1 / 200
@@ -41,16 +37,17 @@ WHY_CHARS = 200
 def tell(notice: str) -> None:
     """Say something while work goes on: on standard error, and in the flow run's log."""
     tqdm.write(f"sft: {notice}", file=sys.stderr)
-    with contextlib.suppress(MissingContextError):
-        get_run_logger().warning(notice)
+    if is_in_flow():
+        logger().warning(notice)
 
 
 def logger() -> logging.Logger | logging.LoggerAdapter[Any]:
     """The run's own; outside a run, as when a task's function is called by itself, the program's."""
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return get_logger(__name__)
+    if not is_in_flow():
+        return logging.getLogger(__name__)
+    from prefect.logging import get_run_logger
+
+    return get_run_logger()
 
 
 class StageProgress:
@@ -66,7 +63,7 @@ class StageProgress:
         self.percent, self.words = 0.0, ""
         self._stage, self._unit = stage, unit
         self._bar: tqdm[Any] | None = None
-        self._artifact = _ProgressArtifact(f"{stage}-progress") if flow_run.id else None
+        self._artifact = _ProgressArtifact(f"{stage}-progress") if is_in_flow() else None
         self._started_at = time.monotonic()
 
     def tell(self, done: float, total: float, percent: float, words: str, doing: str = "") -> None:
@@ -145,6 +142,8 @@ class _ProgressArtifact:
             self._is_ended.wait(max(SECONDS_A_MESSAGE, SHARE_OF_THE_TIME * (time.monotonic() - started_at)))
 
     def _send(self, percent: float, words: str) -> None:
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
         self._id = self._id or self._found()
         if self._id is None:
             made = create_progress_artifact(percent, key=self._key, description=words)
@@ -154,9 +153,13 @@ class _ProgressArtifact:
             update_progress_artifact(self._id, percent, description=words)
 
     def _found(self) -> UUID | None:
-        own = ArtifactFilter(
-            flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(str(flow_run.id))]), key=ArtifactFilterKey(any_=[self._key])
-        )
+        from prefect.client.orchestration import get_client
+        from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+
+        flow_run = current_flow_run()
+        assert flow_run is not None
+        of_run, of_key = ArtifactFilterFlowRunId(any_=[UUID(str(flow_run.id))]), ArtifactFilterKey(any_=[self._key])
+        own = ArtifactFilter(flow_run_id=of_run, key=of_key)
         with get_client(sync_client=True) as client:
             found = client.read_artifacts(artifact_filter=own, limit=1)
         return found[0].id if found else None

@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from prefect.runtime import flow_run
 
 from sft_core.answering import locate_scoring
 from sft_core.evaluation import locate_tasks
 from sft_core.file_digests import FileDigests
-from sft_core.fingerprint import Placement, code_digest, digest
+from sft_core.fingerprint import Placement, digest
 from sft_core.inputs import locate_inputs
 from sft_core.model import locate_model
 from sft_core.recipe import Recipe
 from sft_core.section import Section
+from tasks.codebase import PROJECT, pipeline_code
+from tasks.context import current_flow_run
 from tasks.owners import owner_tags
 
-PROJECT = Path(__file__).parent.parent
-ROOMS = ("sources", "formats", "images", "chat", "tokens", "packing", "shards", "training", "evaluation")
 LIBRARIES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "datasets", "pyarrow", "prefect", "mlflow")
 PARAM_CHARS = 6000
 NVIDIA = Path("/proc/driver/nvidia")
@@ -53,7 +52,7 @@ def run_key(recipe: Recipe, inputs: Any, code: str | None = None, dataset: str |
     left_out = {"runtime", "sources", "model", *recipe.idle_sections}
     sections = {name: value for name, value in recipe if name not in left_out}
     shown = {} if dataset is None else {"dataset": dataset}
-    return digest({"recipe": sections, "inputs": inputs, "code": code or code_digest(ROOMS), **shown})
+    return digest({"recipe": sections, "inputs": inputs, "code": code or pipeline_code(), **shown})
 
 
 def identify(recipe: Recipe, digests: FileDigests, code: str | None = None, dataset: str | None = None) -> str:
@@ -82,7 +81,7 @@ def origin_tags() -> dict[str, str]:
         **owner_tags(),
         **_git_tags(),
     }
-    if flow_run.id:
+    if (flow_run := current_flow_run()) is not None:
         tags |= {"prefect.flow_run_id": str(flow_run.id), "prefect.flow_run_name": str(flow_run.name)}
     if (page := prefect_page()) is not None:
         tags["prefect.flow_run_url"] = page
@@ -92,7 +91,8 @@ def origin_tags() -> dict[str, str]:
 def prefect_page() -> str | None:
     """The address of the flow run's page; None outside a flow, and where Prefect runs inside this process, which has no
     pages."""
-    page = str(flow_run.ui_url) if flow_run.id else ""
+    flow_run = current_flow_run()
+    page = str(flow_run.ui_url) if flow_run else ""
     return page if page.startswith("http") else None
 
 

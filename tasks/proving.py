@@ -26,7 +26,7 @@ def prove(model_folder: Path, code_folder: Path, probe: Path, log: Path, process
     with TemporaryDirectory() as work:
         plan = VerificationPlan(model_folder=model_folder.resolve(), probe=probe.resolve(), output_folder=Path(work))
         with gpu_slots("register_model", processes.gpus_here):  # for the proof alone: an upload needs no GPU
-            run_stored("verification", plan, Path(work), log, code_folder.resolve(), processes)
+            run_stored("sft_core.verification", plan, Path(work), log, code_folder.resolve(), processes)
         found = Verification.model_validate_json((Path(work) / VERIFICATION_FILE).read_bytes())
     if found.code_folder != code_folder.resolve():
         raise StageFailedError(f"{model_folder}: expected {code_folder} to load it, found {found.code_folder}")

@@ -12,7 +12,6 @@ from sft_core.launch import Launch
 from sft_core.promotion import RegistryConfig
 from sft_core.records import StageOutcome
 from sft_core.training import MODEL_FOLDER, PROBE_FILE
-from tasks.caching import artifact_task
 from tasks.checkpoints import log_checkpoints
 from tasks.companions import companions_of
 from tasks.events import REGISTERED, emit
@@ -20,7 +19,9 @@ from tasks.home import log_file
 from tasks.promote_version import comparable_by, judge
 from tasks.provenance import RecipeText
 from tasks.proving import prove
+from tasks.stages import stage
 from tasks.tracking import TrackedRun, Tracker, log_model
+from tasks.workers import Work
 
 NOT_ASKED = "registered; the gate was not asked (`registry.promote`)"
 
@@ -40,8 +41,26 @@ class ModelVersion(BaseModel):
         return f"models:/{self.name}/{self.version}"
 
 
-@artifact_task(rooms=["promotion", "comparability", "serving", "verification", "model_card", "imports"])
+@stage()
 def register_model(
+    config: RegistryConfig,
+    model_name: str,
+    trained: ArtifactRef,
+    scorecard: ArtifactRef,
+    dataset: ArtifactRef,
+    tracker: Tracker,
+    *,
+    recipe: RecipeText,
+    processes: Launch,
+    run: TrackedRun,
+    store: ArtifactStore,
+) -> Work:
+    """Log, prove, register and judge; the artifact remembers which version it was."""
+    inputs = (config, model_name, trained, scorecard, dataset, tracker, recipe, processes, run, store)
+    return Work(_register, inputs)
+
+
+def _register(
     config: RegistryConfig,
     model_name: str,
     trained: ArtifactRef,
@@ -54,7 +73,6 @@ def register_model(
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
-    """Log, prove, register and judge; the artifact remembers which version it was."""
     scores = store.manifest(scorecard).facts["scorecard"]
     splits = store.manifest(dataset).facts["splits"]
     companions = companions_of(recipe, model_name, store, trained, scorecard, dataset)

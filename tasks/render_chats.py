@@ -1,29 +1,34 @@
-"""Render the examples of a shard to text with supervised spans."""
+"""Render the examples of shards to text with supervised spans."""
 
 import functools
+from collections.abc import Sequence
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.chat import ChatConfig, TemplateRef, chat_template_of, render
 from sft_core.ledger import Ledger
 from sft_core.processor import ProcessorRef, image_tokens_of
 from sft_core.tokenizer import TokenizerRef
-from tasks.caching import sharded_task
-from tasks.workers import Work
+from tasks.stages import stage
+from tasks.workers import ShardWorkers, Work
 
 
-@sharded_task(rooms=["chat"], shard="examples")
+@stage(per="examples")
 def render_chats(
     config: ChatConfig,
     template: TemplateRef,
     tokenizer: TokenizerRef,
-    examples: ArtifactRef,
-    store: ArtifactStore,
+    examples: Sequence[ArtifactRef],
+    *,
     processor: ProcessorRef | None = None,
-) -> Work:
-    """Apply the chat template to a shard; `processor` is the model's where the run has images, else None."""
-    manifest = store.manifest(examples)
+    store: ArtifactStore,
+    workers: ShardWorkers,
+) -> list[Work]:
+    """Apply the chat template to shards; `processor` is the model's where the run has images, else None."""
     image_tokens = image_tokens_of(processor) if processor else None
     chat_template = chat_template_of(config, template, tokenizer, image_tokens)
-    source, ledger = manifest.facts["source"], manifest.ledger or Ledger()
-    verb = functools.partial(render, image_tokens=image_tokens)
-    return Work(verb, (config, chat_template, source, store.path(examples), ledger))
+    verb, works = functools.partial(render, image_tokens=image_tokens), []
+    for shard in examples:
+        manifest = store.manifest(shard)
+        source, ledger = manifest.facts["source"], manifest.ledger or Ledger()
+        works.append(Work(verb, (config, chat_template, source, store.path(shard), ledger)))
+    return works

@@ -5,29 +5,26 @@ from pathlib import Path
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.gate_result import GateResult
-from sft_core.image_store import ImageStore
-from sft_core.inspection import REPORT_FILE, SUMMARY_FILE, lineage_of, write_report
+from sft_core.inspection import REPORT_FILE, SUMMARY_FILE, report_dataset
 from sft_core.processor import ProcessorRef
-from sft_core.records import StageOutcome
-from sft_core.tokenizer import TokenizerRef, load_tokenizer
-from tasks.caching import artifact_task
+from sft_core.tokenizer import TokenizerRef
+from tasks.stages import stage
+from tasks.workers import Work
 
 
-@artifact_task(rooms=["inspection"])
+@stage()
 def report_data(
     title: str,
     dataset: ArtifactRef,
     tokenizer: TokenizerRef,
     gates: Sequence[GateResult],
     processor: ProcessorRef | None,
+    behind: Sequence[ArtifactRef],
+    *,
     store: ArtifactStore,
-    folder: Path,
-) -> StageOutcome:
-    """Write `report.html` and `summary.md`."""
-    lineage = lineage_of(store, dataset)
-    path, images = folder / REPORT_FILE, ImageStore.below(store.root)
-    write_report(path, title, lineage, load_tokenizer(tokenizer), gates, processor=processor, images=images)
-    return StageOutcome(facts={"splits": list(lineage.splits)})
+) -> Work:
+    """Write `report.html` and `summary.md` of a data set; `behind` are the shards of earlier stages, which it shows."""
+    return Work(report_dataset, (title, dataset, tokenizer, gates, processor, store))
 
 
 def report_file(store: ArtifactStore, report: ArtifactRef) -> Path:

@@ -24,6 +24,8 @@ from sft_core.errors import TrackerAwayError
 from sft_core.hiccups import causes, is_hiccup
 from tasks.progress import tell
 
+PLACEMENT = "It decides when work is tried again."
+
 RETRY_DELAYS = [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]
 """Seconds before each further attempt, four minutes in all."""
 JITTER = 0.5

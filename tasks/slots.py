@@ -39,6 +39,8 @@ from tasks.deadlines import clock_stopped
 from tasks.progress import tell
 from tasks.retrying import can_pass
 
+PLACEMENT = "It decides when work may begin."
+
 GPU_LIMIT = "sft-gpu"
 """The global concurrency limit: as many slots as there are GPUs to share out."""
 LEASE_SECONDS = 60.0

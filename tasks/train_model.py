@@ -3,16 +3,19 @@
 It trains in a folder that outlives failures: the next run of the same recipe finds the checkpoints there and goes on.
 """
 
+import functools
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from sft_core.answering import AnsweringConfig, Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.chat import TemplateRef
 from sft_core.image_store import ImageStore
 from sft_core.launch import Launch
-from sft_core.model import ModelRef
+from sft_core.model import ModelRef, libraries_of_model
 from sft_core.processor import ProcessorRef
 from sft_core.records import StageOutcome
 from sft_core.subprocesses import LISTENING_FOLDER
@@ -24,16 +27,25 @@ from sft_core.training import (
     TrainingConfig,
     TrainPlan,
     TrainResult,
+    packages_of,
     rewind,
 )
-from tasks.caching import artifact_task
 from tasks.home import log_file
 from tasks.launching import launch
+from tasks.stages import stage
 from tasks.tracking import TrackedRun
 from tasks.watching import TrainingWatch
+from tasks.workers import Work
+
+INCIDENTAL = frozenset({"plan.json", METRICS_FILE, "result.json", "seconds", "resumed_from"})
+"""They hold paths and times: two trainings that give the same weights differ in them."""
 
 
-@artifact_task(rooms=["training"], libraries=["torch", "transformers", "accelerate", "peft"], needs_gpu=True)
+def _libraries(inputs: Mapping[str, Any]) -> list[str]:
+    return [*packages_of(inputs["config"]), *libraries_of_model(inputs["model"])]
+
+
+@stage(needs_gpu=True, asks_for=_libraries)
 def train_model(
     config: TrainingConfig,
     model: ModelRef,
@@ -45,12 +57,11 @@ def train_model(
     answering: AnsweringConfig | None,
     scoring: Scoring | None,
     num_processes: int,
+    *,
     processes: Launch,
     run: TrackedRun,
     store: ArtifactStore,
-    work: Path,
-    folder: Path,
-) -> StageOutcome:
+) -> Work:
     """Train on a packed data set; the artifact holds the model's folder, the metrics, the plan, and samples of
     answers where held-out prompts are answered meanwhile.
 
@@ -58,7 +69,8 @@ def train_model(
     """
     facts = store.manifest(dataset).facts
     has_eval = "eval" in facts["splits"]
-    plan = TrainPlan(
+    plan = functools.partial(
+        TrainPlan,
         training=config,
         model=model,
         tokenizer_folder=tokenizer.folder.resolve(),
@@ -72,20 +84,26 @@ def train_model(
         scoring=scoring or Scoring(),
         processor=processor,
         images_folder=ImageStore.below(store.root).folder,
-        output_folder=work,
         num_processes=num_processes,
         source_of_shard=tuple(shard["source"] for shard in facts["shards"]),
     )
+    log = log_file(store, "train_model", dataset.name)
+    return Work(_train, (plan, log, processes, run), resumes=True)
+
+
+def _train(
+    plan_for: Callable[..., TrainPlan], log: Path, processes: Launch, run: TrackedRun, work: Path, folder: Path
+) -> StageOutcome:
     work.mkdir(parents=True, exist_ok=True)
     rewind(work)  # before the run follows the lines: what comes after the checkpoint comes again
     run.follow(work / METRICS_FILE)
     (work / START_FILE).unlink(missing_ok=True)
-    log = log_file(store, "train_model", dataset.name)
+    plan = plan_for(output_folder=work)
     with TrainingWatch(work, log) as watch:
-        launch("training", plan, work, log, processes, watch.update)
-    _take(work, folder, with_checkpoints=config.keep_checkpoints)
+        launch("sft_core.training", plan, work, log, processes, watch.update)
+    _take(work, folder, with_checkpoints=plan.training.keep_checkpoints)
     result = TrainResult.model_validate_json((folder / "result.json").read_bytes())
-    return StageOutcome(facts={**result.model_dump(), "seed": config.seed})
+    return StageOutcome(facts={**result.model_dump(), "seed": plan.training.seed}, incidental=INCIDENTAL)
 
 
 def _take(work: Path, folder: Path, with_checkpoints: bool) -> None:

@@ -17,6 +17,8 @@ from sft_core.training import METRICS_FILE, START_FILE, TrainStart, whole_checkp
 from sft_core.training_news import News, Standing
 from tasks.progress import StageProgress, logger
 
+PLACEMENT = "It shows how far work is."
+
 WARNING = re.compile(r"\bWARNING\b|Warning: |^W\d{4} ")
 """How Python, transformers and torch mark a warning."""
 MAX_WARNINGS = 20

@@ -1,7 +1,7 @@
 """How conversations become text, and which parts of it the loss looks at."""
 
 import datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -32,6 +32,10 @@ class ChatConfig(Section):
     template_date: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
     """The day (YYYY-MM-DD) that a template which asks for today's date is given (by `strftime_now`, or as
     `date_string`): otherwise tomorrow's data would differ from today's."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All fields but the template's name: a template counts by its text (`TemplateRef`)."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "chat_template_path"}
 
     @field_validator("template_date")
     @classmethod

@@ -1,9 +1,12 @@
 """From a packed data set back through every stage: which folders hold the rows of its shards, and which file they came
 from.
 
-Manifests name what they were made from by key, so the way back needs nothing but the store:
+Manifests name what they were made from, so the way back needs nothing but the store:
 
-    data set ──tokens──▶ token ids ──shard──▶ text ──shard──▶ examples ──content──▶ records in the ingest artifact
+    data set ──▶ token ids ──▶ text ──▶ examples ──▶ records in the ingest artifact
+
+Where an artifact that was read is gone, another one of the same content takes its place: a stage whose code changed has
+written the same bytes again under another key.
 
 Between text and examples lie the examples with their images gathered, where rows have some.
 """
@@ -103,13 +106,13 @@ def lineage_of(store: ArtifactStore, dataset: ArtifactRef) -> Lineage:
     """
     manifest = store.manifest(dataset)
     folders = _Folders(store.root)
-    keys: list[str] = manifest.payload["inputs"]["tokens"]
+    tokens, ways = _read_from(manifest, "tokenize_chats"), _ways(manifest)
     named = iter(manifest.facts.get("shards") or [])
-    counts = manifest.facts.get("parts_per_shard") or [1] * len(keys)
+    counts = manifest.facts.get("parts_per_shard") or [1] * len(tokens)
     shards = tuple(
         shard
-        for number, (key, count) in enumerate(zip(keys, counts, strict=True))
-        for shard in _follow(folders, key, number, list(itertools.islice(named, count)))
+        for number, (ref, way, count) in enumerate(zip(tokens, ways, counts, strict=True))
+        for shard in _follow(folders, ref, way, number, list(itertools.islice(named, count)))
     )
     return Lineage(manifest, store.path(dataset), shards)
 
@@ -136,10 +139,10 @@ def find_dataset(folder: Path) -> tuple[ArtifactStore, ArtifactRef, Manifest]:
     store = ArtifactStore(root=candidate.parents[depth - 1])
     if manifest.ref.stage == DATASET_STAGE:
         return store, manifest.ref, manifest
-    key = manifest.payload.get("inputs", {}).get("dataset")
-    if key is None:
+    dataset = find_behind(store, manifest, DATASET_STAGE)
+    if dataset is None:
         raise RecipeError(f"{folder}: `{manifest.ref.stage}` comes before packing; name what was made from its output")
-    return store, find_artifact(store, DATASET_STAGE, key).ref, manifest
+    return store, dataset.ref, manifest
 
 
 def find_artifact(store: ArtifactStore, stage: str, key: str) -> Manifest:
@@ -148,7 +151,29 @@ def find_artifact(store: ArtifactStore, stage: str, key: str) -> Manifest:
     Raises:
         RecipeError: if the store has none.
     """
-    return _Folders(store.root).manifest(stage, key)
+    found = _Folders(store.root).find(stage, key)
+    if found is None:
+        raise _missing(stage, key)
+    return found
+
+
+def find_behind(store: ArtifactStore, manifest: Manifest, stage: str) -> Manifest | None:
+    """Find the artifact of a stage that another one was made from; None if it was made from none.
+
+    Raises:
+        RecipeError: if it is gone.
+    """
+    refs = _read_from(manifest, stage)
+    return _Folders(store.root).manifest(refs[0]) if refs else None
+
+
+def _read_from(manifest: Manifest, stage: str) -> list[ArtifactRef]:
+    """The artifacts of a stage that an artifact was made from, in order."""
+    return [ref for ref in manifest.made_from if ref.stage == stage]
+
+
+def _missing(stage: str, key: str) -> RecipeError:
+    return RecipeError(f"the artifact {stage} {key} is missing or damaged; prepare the recipe again to rebuild it")
 
 
 def read_columns(path: Path, names: list[str] | None = None) -> pa.Table:
@@ -165,19 +190,27 @@ class _Folders:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._listed: dict[str, dict[str, Path]] = {}
+        self._contents: dict[str, dict[str, Manifest]] = {}
         self._ingested: dict[str, tuple[Path, dict[str, Any]]] | None = None
 
     def find(self, stage: str, key: str) -> Manifest | None:
         manifest = _read_manifest(self.folder(stage, key) / MANIFEST)
         return manifest if manifest is not None and manifest.ref.key == key else None
 
-    def manifest(self, stage: str, key: str) -> Manifest:
-        manifest = self.find(stage, key)
+    def manifest(self, ref: ArtifactRef) -> Manifest:
+        manifest = self.find(ref.stage, ref.key) or self._of_content(ref)
         if manifest is None:
-            raise RecipeError(
-                f"the artifact {stage} {key} is missing or damaged; prepare the recipe again to rebuild it"
-            )
+            raise _missing(ref.stage, ref.key)
         return manifest
+
+    def _of_content(self, ref: ArtifactRef) -> Manifest | None:
+        if ref.stage not in self._contents:
+            read = (_read_manifest(path) for path in (self._root / ARTIFACTS / ref.stage).rglob(MANIFEST))
+            self._contents[ref.stage] = {manifest.ref.content: manifest for manifest in read if manifest is not None}
+        return self._contents[ref.stage].get(ref.content)
+
+    def path(self, manifest: Manifest) -> Path:
+        return self._root / manifest.ref.folder
 
     def folder(self, stage: str, key: str) -> Path:
         if stage not in self._listed:
@@ -193,13 +226,27 @@ class _Folders:
         return self._ingested.get(content_digest, (self._root / "missing", {}))
 
 
-def _follow(folders: _Folders, key: str, number: int, named: list[dict[str, Any]]) -> Iterator[ShardLineage]:
-    """Follow the artifacts of one key; `named` is what the data set says of their shard, or of each part of it."""
-    tokens = folders.manifest("tokenize_chats", key)
-    rendered = folders.manifest("render_chats", tokens.payload["shard"])
-    gathered = folders.find("gather_images", rendered.payload["shard"])
-    examples_key = gathered.payload["shard"]["examples"] if gathered else rendered.payload["shard"]
-    examples = folders.manifest("detect_formats", examples_key)
+def _ways(manifest: Manifest) -> Iterator[dict[str, ArtifactRef]]:
+    """[shards] stage → the artifact that a shard of a data set was before it was tokenized.
+
+    A shard's own manifests do not tell: shards of equal content share them.
+    """
+    way: dict[str, ArtifactRef] = {}
+    for ref in manifest.made_from:
+        if ref.stage != "tokenize_chats":
+            way[ref.stage] = ref
+        if ref.stage == "render_chats":
+            yield way
+            way = {}
+
+
+def _follow(
+    folders: _Folders, ref: ArtifactRef, way: dict[str, ArtifactRef], number: int, named: list[dict[str, Any]]
+) -> Iterator[ShardLineage]:
+    """Follow one token shard; `named` is what the data set says of its shard, or of each part of it."""
+    tokens, rendered = folders.manifest(ref), folders.manifest(way["render_chats"])
+    gathered = folders.manifest(way["gather_images"]) if "gather_images" in way else None
+    examples = folders.manifest(way["detect_formats"])
     shard = examples.payload["shard"]
     records, described = folders.records(shard["content"])
     first = named[0] if named else {}
@@ -208,10 +255,10 @@ def _follow(folders: _Folders, key: str, number: int, named: list[dict[str, Any]
         file=first.get("file") or described.get("file", ""),
         rows_in=described.get("rows", examples.ledger.rows_in if examples.ledger else 0),
         formats=examples.facts.get("formats", {}),
-        tokens=folders.folder("tokenize_chats", key),
-        rendered=folders.folder("render_chats", rendered.ref.key),
-        gathered=folders.folder("gather_images", gathered.ref.key) if gathered else None,
-        examples=folders.folder("detect_formats", examples.ref.key),
+        tokens=folders.path(tokens),
+        rendered=folders.path(rendered),
+        gathered=folders.path(gathered) if gathered else None,
+        examples=folders.path(examples),
         records=records,
         number=number,
     )

@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.gate_result import GateResult
 from sft_core.image_store import ImageStore
 from sft_core.inspection.figures import figures_of
-from sft_core.inspection.lineage import Lineage
+from sft_core.inspection.lineage import Lineage, lineage_of
 from sft_core.inspection.page import page
 from sft_core.inspection.rows import RowTable, random_rows, view_rows, worst_rows
 from sft_core.inspection.summary import summary
 from sft_core.processor import ProcessorRef
+from sft_core.records import StageOutcome
 from sft_core.thumbnails import Thumbnails
+from sft_core.tokenizer import TokenizerRef, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -22,6 +25,23 @@ SUMMARY_FILE = "summary.md"
 """What of it fits on a page in Prefect, beside it."""
 RANDOM_ROWS = 6
 WORST_ROWS_EACH = 2
+
+
+def report_dataset(
+    title: str,
+    dataset: ArtifactRef,
+    tokenizer: TokenizerRef,
+    gates: Sequence[GateResult],
+    processor: ProcessorRef | None,
+    store: ArtifactStore,
+    folder: Path,
+) -> StageOutcome:
+    """Write the report of a data set in a store into a folder; see `write_report`."""
+    lineage, images = lineage_of(store, dataset), ImageStore.below(store.root)
+    write_report(
+        folder / REPORT_FILE, title, lineage, load_tokenizer(tokenizer), gates, processor=processor, images=images
+    )
+    return StageOutcome(facts={"splits": list(lineage.splits)})
 
 
 def write_report(

@@ -1,13 +1,15 @@
 """What is ingested at a time: a part of one file."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sft_core.closure import Codebase
 from sft_core.errors import DataError
 from sft_core.file_digests import Remembered, file_stamp, size_of_stamp
-from sft_core.fingerprint import code_digest, digest_bytes
+from sft_core.fingerprint import digest_bytes
 from sft_core.sources.config import SourceSpec
 from sft_core.sources.cut import Range, cut_lines
 from sft_core.sources.file_kind import LINE_FORMATS, Compression, FileFormat
@@ -111,11 +113,17 @@ def cut_file(
         stamp = file_stamp(path)
         if compression is not None or file_format not in LINE_FORMATS:
             return (piece(0, digests.of_file(path)),)
-        what = f"ranges of {spec.shard_rows} rows by {code_digest(('sources.cut',))}"
+        what = f"ranges of {spec.shard_rows} rows by {_cutting_code()}"
         ranges = digests.remember(path, what, lambda: list(_digested_ranges(path, spec.shard_rows)))
     except PermissionError as error:
         raise DataError(f"{path}: expected a file that can be read, found: {error.strerror}") from error
     return tuple(piece(number, digest, Range(**part)) for number, (digest, part) in enumerate(ranges))
+
+
+@functools.cache
+def _cutting_code() -> str:
+    root = Path(__file__).parents[2]
+    return Codebase(root).closure(f"{__name__}:{_digested_ranges.__name__}").digest
 
 
 def _digested_ranges(path: Path, shard_rows: int) -> Iterator[tuple[str, dict[str, int]]]:

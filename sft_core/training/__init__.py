@@ -29,6 +29,7 @@ from sft_core.training.plan import (
     TrainResult,
     TrainStart,
 )
+from sft_core.training.requirements import packages_of
 
 __all__ = [
     "CHECKPOINTS_FOLDER",
@@ -45,6 +46,7 @@ __all__ = [
     "batches_of_step",
     "num_steps",
     "options_of",
+    "packages_of",
     "rewind",
     "steps_between",
     "steps_of_block",

@@ -33,6 +33,11 @@ def check_requirements(config: TrainingConfig, has_gpu: Callable[[], bool]) -> N
             raise RecipeError(f"training.{field}: true needs a GPU, found none on this machine")
 
 
+def packages_of(config: TrainingConfig) -> list[str]:
+    """The optional packages that the section asks for, by their modules' names."""
+    return [package.module for _, package in _packages(config)]
+
+
 def _packages(config: TrainingConfig) -> list[tuple[str, Package]]:
     optimizer = TRAITS[config.optim].package
     return [

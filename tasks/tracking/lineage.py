@@ -21,12 +21,12 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import DatasetInput, InputTag, RunTag
 
 from sft_core.file_digests import FileDigests
-from sft_core.fingerprint import code_digest, digest
+from sft_core.fingerprint import digest
 from sft_core.inputs import DataInputs
 from sft_core.model import ModelRef
 from sft_core.recipe import Recipe
 from sft_core.source_files import SourceFile, digest_of_files, source_files
-from tasks.provenance import ROOMS
+from tasks.codebase import pipeline_code
 from tasks.tracking.tracked_run import TrackedRun
 
 FILES_LISTED = 32
@@ -70,7 +70,7 @@ def log_origin(
     entries = [_input(own, splits[name]) for name, listed in by_source.items() for own in _listed(listed)]
     tags = {
         RECIPE_DIGEST: recipe_digest(recipe),
-        CODE_DIGEST: code_digest(ROOMS),
+        CODE_DIGEST: pipeline_code(),
         "sft.model_digest": model.content_digest,
         "sft.input_tokenizer_digest": inputs.tokenizer.content_digest,
         "sft.input_template_digest": digest(inputs.template),

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 import requests
 from mlflow.exceptions import MlflowException
 
+PLACEMENT = "It brings what was logged to MLflow, and waits where that is away."
+
 Call = Callable[[], object]
 AWAY = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"})
 """What MLflow calls a server that cannot be reached, is overloaded, or has lost its database."""

@@ -8,6 +8,8 @@ import orjson
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
+PLACEMENT = "It forwards metrics that the trainer wrote."
+
 BATCH = 500
 NOT_METRICS = frozenset({"step", "max_steps", "time"})
 

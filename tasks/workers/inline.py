@@ -4,6 +4,8 @@ from collections.abc import Generator, Sequence
 
 from tasks.workers.work import Unit
 
+PLACEMENT = "It decides where work is done."
+
 
 class Inline:
     """A `Runner` without workers."""

@@ -15,6 +15,8 @@ from sft_core.errors import RecipeError, StageFailedError
 from tasks.workers.proof import not_importable, proof_of
 from tasks.workers.work import Unit, died
 
+PLACEMENT = "It decides where work is done."
+
 CONNECT_SECONDS = 30
 WORKER_SECONDS = 120
 """So long the cluster may be without any worker before that is taken for its end."""

@@ -16,6 +16,8 @@ from sft_core.errors import RecipeError
 from tasks.workers.proof import not_importable, proof_of
 from tasks.workers.work import Unit, died
 
+PLACEMENT = "It decides where work is done."
+
 RETRIES = 3
 
 

@@ -11,6 +11,8 @@ from multiprocessing.connection import wait
 from sft_core.errors import StageTimeoutError
 from tasks.workers.work import Unit, died
 
+PLACEMENT = "It decides where work is done."
+
 
 class Pool:
     """A `Runner` over a pool, which starts with the first unit."""

@@ -23,6 +23,8 @@ import sft_core
 from sft_core.errors import RecipeError
 from sft_core.fingerprint import digest
 
+PLACEMENT = "It decides where work is done."
+
 LIBRARIES = ("datasets", "jinja2", "numpy", "orjson", "pillow", "pyarrow", "tiktoken", "tokenizers", "transformers")
 """Those that decide what shards hold."""
 

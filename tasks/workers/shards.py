@@ -20,6 +20,8 @@ from tasks.workers.inline import Inline
 from tasks.workers.pools import Pool
 from tasks.workers.work import Runner, Work
 
+PLACEMENT = "It decides where work is done."
+
 INLINE_SHARDS = 4
 """Up to so many shards (about 16,000 rows, a second or two of work) are not worth starting processes for."""
 

@@ -1,12 +1,15 @@
-"""What is done for one shard, and what it is given to."""
+"""What is done for one artifact, and what it is given to."""
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from sft_core.artifact import ArtifactRef, ArtifactStore, Plan
 from sft_core.errors import StageFailedError
 from sft_core.records import StageOutcome
+
+PLACEMENT = "It calls what the stages name."
 
 Unit = Callable[[], Any]
 """One shard's work with all that it needs, as it is sent to a worker: nothing is asked back but that it ended."""
@@ -14,14 +17,21 @@ Unit = Callable[[], Any]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What fills the folder of one shard's artifact: `verb(*arguments, folder)`."""
+    """What fills the folder of an artifact: `verb(*arguments, folder)`, or `verb(*arguments, work, folder)`."""
 
     verb: Callable[..., StageOutcome]
     arguments: tuple[Any, ...]
+    resumes: bool = False
+    """The verb also takes a `work` folder, which outlives failures and is removed once the artifact exists."""
+
+    def fill(self, store: ArtifactStore, plan: Plan, folder: Path) -> StageOutcome:
+        """Do it."""
+        work = (store.work_path(plan.ref),) if self.resumes else ()
+        return self.verb(*self.arguments, *work, folder)
 
     def build(self, store: ArtifactStore, plan: Plan) -> ArtifactRef:
         """Make the artifact unless it exists."""
-        return store.build(plan, lambda folder: self.verb(*self.arguments, folder))
+        return store.build(plan, lambda folder: self.fill(store, plan, folder))
 
 
 class Runner(Protocol):

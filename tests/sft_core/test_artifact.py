@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sft_core.artifact import MANIFEST, ArtifactRef, ArtifactStore, plan_artifact
+from sft_core.artifact import MANIFEST, ArtifactRef, ArtifactStore, plan_artifact, plan_shards
 from sft_core.ledger import Ledger
 from sft_core.records import StageOutcome
 
@@ -50,7 +51,7 @@ def test_what_was_built_is_found(store: ArtifactStore) -> None:
 
 def test_what_exists_is_not_made_again(store: ArtifactStore) -> None:
     store.build(PLAN, write_two_files)
-    assert store.build(PLAN, never) == PLAN.ref
+    assert store.build(PLAN, never).key == PLAN.ref.key
 
 
 def test_another_store_object_on_the_same_root_finds_it(store: ArtifactStore) -> None:
@@ -150,9 +151,65 @@ def test_an_artifact_lies_under_its_stage_and_name(store: ArtifactStore) -> None
     assert store.path(PLAN.ref) == store.root / PLAN.ref.folder
 
 
-def test_the_identity_of_an_artifact_is_its_key() -> None:
-    on_it = plan_artifact("detect_formats", "train", {"upstream": PLAN.ref})
-    assert on_it.payload["upstream"] == PLAN.ref.key
+def test_the_identity_of_an_artifact_is_what_it_holds(store: ArtifactStore) -> None:
+    made = [store.build(plan_artifact("ingest_sources", "train", {"code": code}), write_two_files) for code in "ab"]
+    assert made[0].key != made[1].key
+    assert made[0].content == made[1].content
+    on_them = [plan_artifact("detect_formats", "train", {"upstream": ref}) for ref in made]
+    assert on_them[0].ref == on_them[1].ref, "who reads it does not depend on how it was made"
+    assert on_them[0].payload["upstream"] == made[0].content
+
+
+def test_a_planned_artifact_has_no_identity_yet() -> None:
+    with pytest.raises(ValueError, match="only planned"):
+        plan_artifact("detect_formats", "train", {"upstream": PLAN.ref})
+
+
+@pytest.mark.parametrize("what", ["bytes", "name", "facts", "ledger"])
+def test_all_that_a_reader_can_see_is_content(store: ArtifactStore, what: str) -> None:
+    def write(folder: Path) -> StageOutcome:
+        (folder / ("other.txt" if what == "name" else "rows.txt")).write_text("2" if what == "bytes" else "1")
+        rows = 4 if what == "ledger" else 3
+        return StageOutcome(
+            ledger=Ledger(rows_in=rows, rows_train=rows), facts={"kind": "b" if what == "facts" else "a"}
+        )
+
+    def plain(folder: Path) -> StageOutcome:
+        (folder / "rows.txt").write_text("1")
+        return StageOutcome(ledger=Ledger(rows_in=3, rows_train=3), facts={"kind": "a"})
+
+    before, after = (store.build(plan_artifact("s", "x", {"of": n}), w) for n, w in enumerate([plain, write]))
+    assert before.content != after.content
+
+
+def test_what_a_stage_calls_incidental_is_no_content(store: ArtifactStore) -> None:
+    def write(seconds: float) -> Any:
+        def fill(folder: Path) -> StageOutcome:
+            (folder / "times.json").write_text(str(seconds))
+            (folder / "model.txt").write_text("weights")
+            return StageOutcome(facts={"seconds": seconds, "steps": 3}, incidental=frozenset({"seconds", "times.json"}))
+
+        return fill
+
+    made = [store.build(plan_artifact("train", "x", {"n": n}), write(n)) for n in (1.0, 2.0)]
+    assert made[0].content == made[1].content
+    assert store.manifest(made[1]).facts == {"seconds": 2.0, "steps": 3}, "it is kept all the same"
+
+
+def test_an_artifact_knows_which_ones_it_was_made_from(store: ArtifactStore) -> None:
+    below = store.build(PLAN, write_two_files)
+    above = store.build(plan_artifact("detect_formats", "train", {"inputs": {"shards": [below]}}), write_two_files)
+    assert store.manifest(above).made_from == [below]
+
+
+def test_a_manifest_of_another_form_is_no_artifact(store: ArtifactStore) -> None:
+    ref = store.build(PLAN, write_two_files)
+    path = store.path(ref) / MANIFEST
+    content = json.loads(path.read_text())
+    del content["form"]
+    path.write_text(json.dumps(content))
+    assert store.find(ref) is None
+    assert store.build(PLAN, write_two_files) == ref, "it is made again"
 
 
 def test_the_stage_is_part_of_the_key() -> None:
@@ -164,7 +221,7 @@ def test_the_name_is_for_people_and_not_part_of_the_key() -> None:
 
 
 def shard_plan(shard: str, max_length: int = 64) -> ArtifactRef:
-    return plan_artifact("tokenize_chats", shard, {"max_length": max_length, "shard": shard}, varying=("shard",)).ref
+    return plan_shards("tokenize_chats", {"max_length": max_length}, [(shard, shard)])[0].ref
 
 
 def test_shards_made_with_the_same_settings_lie_in_one_folder() -> None:
@@ -178,16 +235,14 @@ def test_shards_made_with_other_settings_lie_in_another_folder() -> None:
     assert shard_plan("train-00000").group != shard_plan("train-00000", max_length=32).group
 
 
-def test_a_miss_is_explained_against_the_newest_artifact_of_that_name(store: ArtifactStore) -> None:
+def test_the_newest_artifact_of_a_name_is_the_one_that_was_used_last(store: ArtifactStore) -> None:
     for age, rows in ((20, 1), (10, 2)):
-        ref = store.build(plan_artifact("ingest_sources", "train", {"rows": rows, "code": "abc"}), write_two_files)
+        ref = store.build(plan_artifact("ingest_sources", "train", {"rows": rows}), write_two_files)
         os.utime(store.path(ref) / MANIFEST, (1e9 - age, 1e9 - age))
-    assert store.explain_miss(plan_artifact("ingest_sources", "train", {"rows": 3, "code": "abc"})) == ["rows: 2 → 3"]
-
-
-def test_a_miss_without_a_forerunner_has_no_explanation(store: ArtifactStore) -> None:
-    store.build(PLAN, write_two_files)
-    assert store.explain_miss(plan_artifact("ingest_sources", "other", {"rows": 3})) == []
+    newest = store.newest_like(plan_artifact("ingest_sources", "train", {"rows": 3}).ref)
+    assert newest is not None
+    assert newest.payload["rows"] == 2
+    assert store.newest_like(plan_artifact("ingest_sources", "other", {"rows": 3}).ref) is None
 
 
 def test_threads_that_want_the_same_artifact_do_the_work_once(store: ArtifactStore) -> None:
@@ -255,7 +310,7 @@ def test_a_process_killed_while_it_builds_leaves_no_artifact_and_no_lock(store: 
     assert not store.path(PLAN.ref).exists()
     with (store.root / "locks" / f"{PLAN.ref.key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises if anybody holds it
-    assert store.build(PLAN, write_two_files) == PLAN.ref
+    assert store.build(PLAN, write_two_files).key == PLAN.ref.key
 
 
 def test_a_manifest_is_json_that_people_can_read(store: ArtifactStore) -> None:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sft_core.accounts import ShardFiles
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.inputs import locate_inputs
 from sft_core.recipe import Recipe
-from tasks.accounts import ShardFiles
 from tasks.detect_formats import detect_formats
 from tasks.gather_images import gather_images, shards_with_images, with_images
 from tasks.home import file_digests
@@ -35,17 +35,24 @@ def pack(recipe: Recipe, root: Path) -> PackedData:
     inputs = locate_inputs(recipe, digests)
     with shard_workers(recipe.runtime) as workers:
         here: dict[str, Any] = {"store": store, "workers": workers}
-        shards = shards_of(store, inputs.sources, ingest_sources.fn(pieces_of(inputs.sources), **here))
-        records = detect_formats.fn(recipe.formats, shards, **here)
+        shards = shards_of(store, inputs.sources, ingest_sources(pieces_of(inputs.sources), **here))
+        records = detect_formats(recipe.formats, shards, **here)
         named = shards_with_images(store, inputs.sources, shards, records, inputs.processor, digests)
-        gathered = gather_images.fn(recipe.images, named, **here) if named else []
+        gathered = gather_images(recipe.images, named, **here) if named else []
         examples = with_images(records, named, gathered)
         processor = inputs.processor if named else None
         limits = {"image_limits": recipe.image_row_limits if named else None, "processor": processor}
-        rendered = render_chats.fn(
-            recipe.chat, inputs.template, inputs.tokenizer, examples, processor=processor, **here
-        )
-        tokens = tokenize_chats.fn(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **limits, **here)
+        rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, examples, processor=processor, **here)
+        tokens = tokenize_chats(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **limits, **here)
     files, repeats = ShardFiles.of(shards), [shard.repeat for shard in shards]
-    packed = pack_shards.fn(recipe.packing, recipe.tokens.max_length, tokens, repeats, files=files, store=store)
+    digests = [shard.content_digest for shard in shards]
+    packed = pack_shards(
+        recipe.packing,
+        recipe.tokens.max_length,
+        tokens,
+        repeats,
+        digests,
+        files=files.with_stages(records, examples, rendered),
+        store=store,
+    )
     return PackedData(store, packed, tokens, files)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows.prepare_data import PreparedData
+from flows.preparation import PreparedData
 from flows.retrain_report import Retrained, as_markdown, known_difference
 from sft_core.artifact import ArtifactRef
 from sft_core.file_digests import FileDigests
@@ -83,7 +83,7 @@ def test_a_file_that_was_written_again_is_no_change_of_data(place: Place) -> Non
 
 def test_code_is_told_by_itself(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("tasks.changes", "tasks.provenance"):
-        monkeypatch.setattr(f"{module}.code_digest", lambda rooms: "f" * 32)
+        monkeypatch.setattr(f"{module}.pipeline_code", lambda: "f" * 32)
     found = place.changes()
     assert (found.data, found.recipe) == ([], {})
     assert len(found.code) == 1

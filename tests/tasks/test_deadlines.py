@@ -108,7 +108,9 @@ time.sleep(300)
     launching.SECONDS_TO_SAVE = 2.0
     try:
         with pytest.raises(StageInterruptedError, match="train_model took longer"), time_limit("train_model", 600):
-            launching._run("training", arguments, Plan(), tmp_path, tmp_path / "log", environment, None, "", arm)
+            launching._run(
+                "sft_core.training", arguments, Plan(), tmp_path, tmp_path / "log", environment, None, "", arm
+            )
     finally:
         launching.SECONDS_TO_SAVE = launching_seconds
     assert (tmp_path / "checkpoint").exists()
@@ -123,11 +125,11 @@ def test_limits_come_from_the_recipe(tmp_path: Path) -> None:
 
 
 def test_stages_are_known_by_the_names_of_their_tasks() -> None:
-    from tasks.caching import ManifestPolicy
+    from tasks.stages import Stage
 
     found = set()
     for file in (Path(__file__).parents[2] / "tasks").glob("[a-z]*_*.py"):
         module = __import__(f"tasks.{file.stem}", fromlist=[file.stem])
-        if isinstance(getattr(module, file.stem).cache_policy, ManifestPolicy):
+        if isinstance(getattr(module, file.stem), Stage):
             found.add(file.stem)
     assert found == set(STAGES)

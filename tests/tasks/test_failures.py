@@ -54,7 +54,7 @@ def test_of_a_child_that_was_killed_the_launcher_says_the_signal(tmp_path: Path,
 
 def start(training: TinyTraining, num_processes: int, on_tick: object = lambda: None) -> None:
     processes = Launch(num_processes=num_processes)
-    launch("training", training.plan, training.folder, training.folder / "log", processes, on_tick)
+    launch("sft_core.training", training.plan, training.folder, training.folder / "log", processes, on_tick)
 
 
 def test_the_message_of_several_processes_is_the_first_ones_traceback(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sft_core.accounts import ShardFiles, ledger_of, rejections_of
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.errors import DataError, RecipeError
 from sft_core.file_digests import FileDigests
@@ -26,7 +27,6 @@ from sft_core.processor import locate_processor
 from sft_core.recipe import Recipe
 from sft_core.sources import group
 from sft_core.tables import read_table
-from tasks.accounts import ShardFiles, ledger_of, rejections_of
 from tasks.detect_formats import detect_formats
 from tasks.gather_images import gather_images, shards_with_images, with_images
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
@@ -109,11 +109,11 @@ class Workplace:
         inputs = locate_inputs(recipe, digests)
         with shard_workers(recipe.runtime) as workers:
             here: dict[str, Any] = {"store": store, "workers": workers}
-            shards = shards_of(store, inputs.sources, ingest_sources.fn(pieces_of(inputs.sources), **here))
-            detected = detect_formats.fn(recipe.formats, shards, **here)
+            shards = shards_of(store, inputs.sources, ingest_sources(pieces_of(inputs.sources), **here))
+            detected = detect_formats(recipe.formats, shards, **here)
             processor = locate_processor(inputs.tokenizer, digests)
             named = shards_with_images(store, inputs.sources, shards, detected, processor, digests)
-            refs = gather_images.fn(recipe.images, named, **here) if named else []
+            refs = gather_images(recipe.images, named, **here) if named else []
         return Gathered(store, named, refs, with_images(detected, named, refs), ShardFiles.of(shards))
 
 

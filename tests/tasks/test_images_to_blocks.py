@@ -8,6 +8,7 @@ import orjson
 import pytest
 from datasets import load_from_disk
 
+from sft_core.accounts import ShardFiles
 from sft_core.artifact import ArtifactRef, ArtifactStore, plan_artifact
 from sft_core.chat import TemplateRef
 from sft_core.errors import RecipeError
@@ -16,7 +17,6 @@ from sft_core.ledger import Ledger, write_rejections
 from sft_core.recipe import Recipe
 from sft_core.records import EXAMPLES, RECORDS, Conversation, Example, StageOutcome
 from sft_core.tables import iterate_rows, write_table
-from tasks.accounts import ShardFiles
 from tasks.pack_shards import pack_shards
 from tasks.render_chats import render_chats
 from tasks.tokenize_chats import tokenize_chats
@@ -76,11 +76,9 @@ def tokens_of(store: ArtifactStore, model: Model, recipe: Recipe, shards: list[A
     processor = model.processor if any(have_images) else None
     with shard_workers(recipe.runtime) as workers:
         here: dict[str, Any] = {"store": store, "workers": workers, "processor": processor}
-        rendered = render_chats.fn(recipe.chat, TemplateRef(), model.tokenizer, shards, **here)
+        rendered = render_chats(recipe.chat, TemplateRef(), model.tokenizer, shards, **here)
         limits = recipe.image_row_limits if processor else None
-        return tokenize_chats.fn(
-            recipe.tokens, recipe.row_limits, model.tokenizer, rendered, image_limits=limits, **here
-        )
+        return tokenize_chats(recipe.tokens, recipe.row_limits, model.tokenizer, rendered, image_limits=limits, **here)
 
 
 def pack(root: Path, model: Model, recipe: Recipe, *shards: Any) -> Path:
@@ -90,7 +88,7 @@ def pack(root: Path, model: Model, recipe: Recipe, *shards: Any) -> Path:
     records = tuple(f"records-{number}.arrow" for number in range(len(shards)))
     files = ShardFiles(("a.jsonl",) * len(shards), records)
     capacity, repeats = recipe.tokens.max_length, [1.0] * len(shards)
-    return store.path(pack_shards.fn(recipe.packing, capacity, tokens, repeats, files=files, store=store))
+    return store.path(pack_shards(recipe.packing, capacity, tokens, repeats, list(records), files=files, store=store))
 
 
 def images_in(folder: Path) -> list[Any]:

@@ -12,7 +12,7 @@ from tasks.workers import ShardWorkers
 
 def run(path: Path, store: ArtifactStore) -> list[ShardRef]:
     sources = locate_sources((SourceSpec(path=str(path), shard_rows=2),), FileDigests.below(store.root))
-    return shards_of(store, sources, ingest_sources.fn(pieces_of(sources), store=store, workers=ShardWorkers(1)))
+    return shards_of(store, sources, ingest_sources(pieces_of(sources), store=store, workers=ShardWorkers(1)))
 
 
 def test_appended_rows_are_ingested_alone(tmp_path: Path) -> None:

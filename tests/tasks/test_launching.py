@@ -12,6 +12,7 @@ from accelerate.utils.launch import prepare_simple_launcher_cmd_env
 from sft_core.artifact import ArtifactRef
 from sft_core.errors import RecipeError
 from sft_core.launch import Launch
+from sft_core.model import ModelRef
 from sft_core.recipe import Recipe
 from sft_core.training import TrainingConfig
 from tasks import launching
@@ -38,7 +39,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[bool], Non
 
 def test_on_gpus_accelerate_launches(gpu: Callable[[bool], None]) -> None:
     gpu(True)
-    words = command("training", PLAN, Launch(num_processes=2))
+    words = command("sft_core.training", PLAN, Launch(num_processes=2))
     assert words[:3] == [sys.executable, "-m", "accelerate.commands.launch"]
     assert words[-3:] == ["-m", "sft_core.training", str(PLAN)]
     assert "--multi_gpu" in words
@@ -46,7 +47,7 @@ def test_on_gpus_accelerate_launches(gpu: Callable[[bool], None]) -> None:
 
 def test_several_processes_on_cpus_are_launched_by_torchrun(gpu: Callable[[bool], None]) -> None:
     gpu(False)
-    assert command("training", PLAN, Launch(num_processes=2))[1:3] == ["-m", "torch.distributed.run"]
+    assert command("sft_core.training", PLAN, Launch(num_processes=2))[1:3] == ["-m", "torch.distributed.run"]
 
 
 def test_one_plain_process_needs_no_launcher_and_gets_what_accelerate_would_set(
@@ -54,7 +55,7 @@ def test_one_plain_process_needs_no_launcher_and_gets_what_accelerate_would_set(
 ) -> None:
     for has_gpu in (True, False):
         gpu(has_gpu)
-        assert command("training", PLAN, Launch()) == [sys.executable, "-m", "sft_core.training", str(PLAN)]
+        assert command("sft_core.training", PLAN, Launch()) == [sys.executable, "-m", "sft_core.training", str(PLAN)]
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     parsed = launch_command_parser().parse_args([*Launch().accelerate_arguments(), "--module", "sft_core.training"])
     _, theirs = prepare_simple_launcher_cmd_env(_validate_launch_command(parsed)[0])
@@ -68,7 +69,7 @@ def test_one_plain_process_needs_no_launcher_and_gets_what_accelerate_would_set(
 
 @pytest.mark.parametrize("special", [{"strategy": "cpu"}, {"config_file": PLAN}, {"options": {"gpu_ids": "1"}}])
 def test_one_process_of_which_something_is_asked_is_launched(special: dict[str, Any]) -> None:
-    assert command("training", PLAN, Launch(**special))[1:3] == ["-m", "accelerate.commands.launch"]
+    assert command("sft_core.training", PLAN, Launch(**special))[1:3] == ["-m", "accelerate.commands.launch"]
 
 
 def test_the_log_begins_with_what_other_machines_type(gpu: Callable[[bool], None]) -> None:
@@ -76,12 +77,12 @@ def test_the_log_begins_with_what_other_machines_type(gpu: Callable[[bool], None
     processes = Launch(
         num_processes=4, num_machines=2, main_process_ip="10.0.0.7", options={"main_process_ip": "10.0.0.7"}
     )
-    text = launching._invitation("training", PLAN, processes)
+    text = launching._invitation("sft_core.training", PLAN, processes)
     (line,) = text.splitlines()
     assert line.startswith(f"machine 1 joins with: {sys.executable} -m accelerate.commands.launch")
     assert "--machine_rank 1" in line
     assert line.endswith(f"-m sft_core.training {PLAN}")
-    assert launching._invitation("training", PLAN, Launch(num_processes=4)) == ""
+    assert launching._invitation("sft_core.training", PLAN, Launch(num_processes=4)) == ""
 
 
 @pytest.mark.parametrize(
@@ -114,11 +115,24 @@ def test_what_is_there_is_fine(gpu: Callable[[bool], None]) -> None:
     assert ready_to_train(recipe(training={"fp16": True}, runtime={"num_processes": 8})).num_processes == 8
 
 
+MODEL = ModelRef(
+    path=None,
+    commit=None,
+    init="config",
+    config={"model_type": "llama"},
+    dtype="float32",
+    attn_implementation="auto",
+    trust_remote_code=False,
+    content_digest="c" * 32,
+)
+
+
 def test_another_number_of_processes_is_another_artifact_and_another_launch_is_not() -> None:
     def key(num_processes: int, processes: Launch) -> str:
-        inputs = {"config": TrainingConfig(), "dataset": ArtifactRef(stage="pack_shards", name="d", key="0" * 32)}
-        stage = train_model.cache_policy.stage  # type: ignore[union-attr]
-        return stage.plan({**inputs, "num_processes": num_processes, "processes": processes}).ref.key
+        dataset = ArtifactRef(stage="pack_shards", name="d", key="0" * 32, content="1" * 32)
+        inputs = {"config": TrainingConfig(), "model": MODEL, "dataset": dataset}
+        (plan,) = train_model.plans({**inputs, "num_processes": num_processes, "processes": processes})
+        return plan.ref.key
 
     assert key(1, Launch()) != key(2, Launch(num_processes=2))
     assert key(2, Launch(num_processes=2)) == key(2, Launch(num_processes=2, strategy="use_fsdp"))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from sft_core.accounts import audit_of
 from sft_core.data_difference import difference_of
 from sft_core.inspection import (
     Lineage,
@@ -23,7 +24,6 @@ from sft_core.inspection import (
 )
 from sft_core.sources import group
 from sft_core.tables import read_table
-from tasks.accounts import audit_of
 from tests.tasks.packed_data import pack
 from tests.tasks.test_any_cut import recipe, row
 

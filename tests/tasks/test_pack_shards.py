@@ -7,16 +7,14 @@ from typing import Any
 import pytest
 from datasets import load_from_disk
 
-from sft_core.artifact import ArtifactRef, ArtifactStore, Manifest
+from sft_core.accounts import ShardFiles
+from sft_core.artifact import ArtifactRef, ArtifactStore, Manifest, plan_artifact
 from sft_core.ledger import Ledger, write_rejections
 from sft_core.packing import PackingConfig
 from sft_core.records import INDEX, RECORDS, TOKENS, StageOutcome
 from sft_core.tables import iterate_rows, write_table
-from tasks.accounts import ShardFiles
-from tasks.caching import Stage
 from tasks.pack_shards import pack_shards
 
-STAGE = Stage("tokenize_chats", ("tokens",), "rendered", ())
 Row = dict[str, Any]
 
 
@@ -38,8 +36,7 @@ def tokenized(store: ArtifactStore, number: int, rows: list[Row]) -> ArtifactRef
         write_rejections(folder / "rejected.jsonl", [])
         return StageOutcome(ledger=_ledger(counted), facts={"source": f"s{number}"})
 
-    rendered = ArtifactRef(stage="render_chats", name=f"s-0000{number}", key=str(number) * 32, group="b")
-    return store.build(STAGE.plan({"rendered": rendered}), write)
+    return store.build(plan_artifact("tokenize_chats", f"s-0000{number}", {"shard": number}), write)
 
 
 def _ledger(rows: list[Row]) -> Ledger:
@@ -58,7 +55,7 @@ def packed(root: Path, config: PackingConfig, *repeats: float) -> tuple[Path, Ma
         records = [{"row": one["row"], "line": None, "record": f'{{"id": "{number}-{one["row"]}"}}'} for one in rows]
         write_table(root / f"records-{number}.arrow", RECORDS, records)
     files = ShardFiles(("a.jsonl", "b.jsonl"), ("records-0.arrow", "records-1.arrow"))
-    made = pack_shards.fn(config, 8, refs, list(repeats) or [1.0, 1.0], files=files, store=store)
+    made = pack_shards(config, 8, refs, list(repeats) or [1.0, 1.0], ["r0", "r1"], files=files, store=store)
     return store.path(made), store.manifest(made)
 
 
@@ -115,8 +112,23 @@ def test_held_out_prompts_and_segments_lead_back_to_their_source(tmp_path: Path)
     assert (segment["row"], segment["example_id"]) == (0, SECOND[0]["example_id"])
 
 
-@pytest.mark.parametrize("changed", [{"capacity": 9}, {"repeats": [1.0, 2.0]}, {"config": PackingConfig(packing=True)}])
-def test_capacity_repeats_and_config_change_the_key(changed: dict[str, Any]) -> None:
-    stage = Stage("pack_shards", ("packing", "shards"), None, ())
-    inputs = {"config": PackingConfig(), "capacity": 8, "repeats": [1.0, 1.0]}
-    assert stage.plan({**inputs, **changed}).ref.key != stage.plan(inputs).ref.key
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"capacity": 9},
+        {"repeats": [1.0, 2.0]},
+        {"config": PackingConfig(packing=True)},
+        {"records": ["r0", "another"]},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_capacity_repeats_config_and_records_change_the_key(tmp_path: Path, changed: dict[str, Any]) -> None:
+    inputs = {"config": PackingConfig(), "capacity": 8, "repeats": [1.0, 1.0], "records": ["r0", "r1"]}
+    of_all = {"store": ArtifactStore(root=tmp_path), "tokens": []}
+    assert pack_shards.plans({**of_all, **inputs, **changed}) != pack_shards.plans({**of_all, **inputs})
+
+
+def test_the_names_of_files_change_no_key(tmp_path: Path) -> None:
+    inputs = {"config": PackingConfig(), "store": ArtifactStore(root=tmp_path), "tokens": []}
+    named, renamed = (ShardFiles((name,), ("records.arrow",)) for name in ("a.jsonl", "b.jsonl"))
+    assert pack_shards.plans({**inputs, "files": named}) == pack_shards.plans({**inputs, "files": renamed})

@@ -17,9 +17,9 @@ class Page:
         self.calls: list[tuple[str, float, str]] = []
         self.error: Exception | None = None
         self.found: UUID | None = None
-        monkeypatch.setattr(progress.flow_run, "id", str(uuid4()), raising=False)
-        monkeypatch.setattr(progress, "create_progress_artifact", self.create)
-        monkeypatch.setattr(progress, "update_progress_artifact", self.update)
+        monkeypatch.setattr(progress, "is_in_flow", lambda: True)
+        monkeypatch.setattr("prefect.artifacts.create_progress_artifact", self.create)
+        monkeypatch.setattr("prefect.artifacts.update_progress_artifact", self.update)
         monkeypatch.setattr(progress._ProgressArtifact, "_found", lambda _: self.found)
 
     def create(self, percent: float, key: str, description: str) -> UUID:
@@ -77,7 +77,7 @@ def test_a_server_that_fails_is_no_reason_to_fail(page: Page) -> None:
 def test_a_server_that_hangs_holds_nothing_up(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     hanging = threading.Event()
     monkeypatch.setattr(progress, "SECONDS_FOR_THE_LAST", 0.05)
-    monkeypatch.setattr(progress, "create_progress_artifact", lambda *_, **__: hanging.wait(60))
+    monkeypatch.setattr("prefect.artifacts.create_progress_artifact", lambda *_, **__: hanging.wait(60))
     started_at = time.monotonic()
     with StageProgress("training", "step") as told:
         told.tell(1, 4, 25.0, "step 1 of 4")

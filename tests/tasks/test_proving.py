@@ -14,8 +14,8 @@ from sft_core.launch import Launch
 from sft_core.modeling import Probe, probe_logits
 from sft_core.recipe import Recipe
 from tasks import launching, proving
+from tasks.codebase import PROJECT
 from tasks.launching import run_stored
-from tasks.provenance import PROJECT
 from tasks.proving import prove
 from tasks.tracking import Tracker, log_model
 from tests.sft_core.modeling.tiny_models import tiny_model, tiny_tokenizer

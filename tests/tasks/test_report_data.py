@@ -1,7 +1,5 @@
 """The report as a stage: made once, kept beside what it shows."""
 
-from prefect.logging import disable_run_logger
-
 from sft_core.gate_result import GateResult
 from sft_core.tokenizer import TokenizerRef
 from tasks.report_data import report_data, report_file, summary_of
@@ -12,13 +10,12 @@ def test_the_report_is_an_artifact_of_its_data_set_and_its_gates(
     prepared: Prepared, tokenizer_ref: TokenizerRef
 ) -> None:
     gate = GateResult(name="max_rejected_fraction", value=0.02, limit=0.5, what="50 rows are rejected")
-    first = report_data.fn("sums", prepared.dataset, tokenizer_ref, [gate], None, store=prepared.store)
+    first = report_data("sums", prepared.dataset, tokenizer_ref, [gate], None, [], store=prepared.store)
     page = report_file(prepared.store, first)
     made_at = page.stat().st_mtime_ns
-    again = report_data.fn("sums", prepared.dataset, tokenizer_ref, [gate], None, store=prepared.store)
+    again = report_data("sums", prepared.dataset, tokenizer_ref, [gate], None, [], store=prepared.store)
     failed = gate.model_copy(update={"value": 0.6})
-    with disable_run_logger():  # says what changed, which only a run can
-        other = report_data.fn("sums", prepared.dataset, tokenizer_ref, [failed], None, store=prepared.store)
+    other = report_data("sums", prepared.dataset, tokenizer_ref, [failed], None, [], store=prepared.store)
     assert again == first != other
     assert page.stat().st_mtime_ns == made_at
     assert "✓ passed" in page.read_text()

@@ -15,6 +15,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from sft_core import hiccups
 from sft_core.errors import DataError, RecipeError, StageFailedError, StageTimeoutError, TrackerAwayError
+from tasks.caching import task_of
 from tasks.ingest_sources import ingest_sources
 from tasks.retrying import JITTER, RETRY_DELAYS, can_pass, retry_if_it_can_pass
 from tasks.train_model import train_model
@@ -122,10 +123,11 @@ def test_errors_by_kind(error: Exception, passes: bool) -> None:
 
 def test_every_stage_is_tried_again_with_growing_delays() -> None:
     for stage in (ingest_sources, train_model):
-        assert stage.retry_condition_fn is retry_if_it_can_pass
-        assert stage.retries == len(RETRY_DELAYS)
-        assert stage.retry_delay_seconds == RETRY_DELAYS == [2.0 * 2**n for n in range(7)]
-        assert stage.retry_jitter_factor == JITTER
+        task = task_of(stage)
+        assert task.retry_condition_fn is retry_if_it_can_pass
+        assert task.retries == len(RETRY_DELAYS)
+        assert task.retry_delay_seconds == RETRY_DELAYS == [2.0 * 2**n for n in range(7)]
+        assert task.retry_jitter_factor == JITTER
 
 
 def test_a_short_question_is_repeated_only_if_somebody_answers(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def losses(processes: Launch, batch: int, output: Path, tokenizer_folder: Path, 
                 )
             )
 
-    launch("training", plan, output, log, processes, join)
+    launch("sft_core.training", plan, output, log, processes, join)
     assert [process.wait(60) for process in joined] == [0] * (processes.num_machines - 1)
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_core.artifact import ArtifactStore, Plan, plan_artifact
+from sft_core.artifact import ArtifactStore, Plan, plan_shards
 from sft_core.errors import DataError, StageFailedError
 from sft_core.records import StageOutcome
 from sft_core.runtime import RuntimeConfig
@@ -41,7 +41,7 @@ def die_once_at_three(flag: Path, number: int, folder: Path) -> StageOutcome:
 
 
 def works(verb: object, count: int = NUM_SHARDS) -> list[tuple[Plan, Work]]:
-    plans = [plan_artifact("squares", f"s-{number:05d}", {"number": number}, ("number",)) for number in range(count)]
+    plans = plan_shards("squares", {}, [(f"s-{number:05d}", number) for number in range(count)])
     return [(plan, Work(verb, (number,))) for number, plan in enumerate(plans)]  # type: ignore[arg-type]
 
 

@@ -1,7 +1,7 @@
 """The accounts of all shards put together: ledger, rejections, and what the gates measure."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -26,6 +26,10 @@ class ShardFiles(Placement):
     """[shards] the Arrow file with its records, below the store's root."""
     shared: tuple[tuple[Part, ...], ...] = ()
     """[shards] the parts of a shard that small files share, none of another; empty if no shard is shared."""
+    behind: tuple[ArtifactRef, ...] = ()
+    """The artifacts that each shard went through, shard after shard: its examples, these with their images where it
+    has some, and its rendered text. Shards of equal content share later artifacts: only this list tells which is
+    whose."""
 
     @classmethod
     def of(cls, shards: Iterable[ShardRef]) -> Self:
@@ -36,6 +40,11 @@ class ShardFiles(Placement):
             tuple(shard.path for shard in shards),
             tuple(shard.parts for shard in shards),
         )
+
+    def with_stages(self, *stages: Sequence[ArtifactRef]) -> Self:
+        """Add the artifacts that the shards went through, of each stage in order; equal ones in a row count once."""
+        by_shard = (dict.fromkeys(refs) for refs in zip(*stages, strict=True))
+        return replace(self, behind=tuple(ref for refs in by_shard for ref in refs))
 
     @property
     def parts(self) -> tuple[tuple[Part, ...], ...]:

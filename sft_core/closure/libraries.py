@@ -1,0 +1,80 @@
+"""Versions of the libraries that decide what code computes."""
+
+import functools
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Iterable
+
+PLACEMENT = "It decides keys, and computes nothing that is stored."
+
+CARRIERS = frozenset(
+    {
+        "httpx",
+        "huggingface_hub",
+        "mlflow",
+        "prefect",
+        "psutil",
+        "pydantic",
+        "requests",
+        "rich",
+        "tqdm",
+        "typing_extensions",
+    }
+)
+"""Libraries that check, carry, show or fetch values and never compute one that is written: a new version of these
+changes no output."""
+OPTIONAL = frozenset(
+    {
+        "apollo_torch",
+        "bitsandbytes",
+        "deepspeed",
+        "flash_attn",
+        "galore_torch",
+        "grokadamw",
+        "liger_kernel",
+        "lm_eval",
+        "lomo_optim",
+        "optimi",
+        "rouge_score",
+        "sacrebleu",
+        "schedulefree",
+        "torchao",
+    }
+)
+"""Libraries that code imports only where a recipe asks for them: they count for the recipes that do."""
+_DISTRIBUTIONS = {"PIL": "pillow", "yaml": "PyYAML", "optimi": "torch-optimi", "flash_attn": "flash-attn"}
+
+
+def library_versions(modules: Iterable[str], asked_for: Iterable[str] = ()) -> dict[str, str | None]:
+    """Look up the installed versions of libraries, and the version of Python.
+
+    Args:
+        modules: Top-level modules that code imports; `CARRIERS` and `OPTIONAL` ones are left out.
+        asked_for: Optional ones that this recipe uses.
+
+    Returns:
+        Distribution → version, None where it is not installed; `python` → its minor version, because hashing, regular
+        expressions and Unicode tables change with it.
+    """
+    wanted = {name for name in modules if name not in sys.stdlib_module_names} - CARRIERS - OPTIONAL
+    names = sorted({_distribution(name) for name in (*wanted, *asked_for)})
+    minor = ".".join(platform.python_version_tuple()[:2])
+    return {"python": minor, **{name: _version(name) for name in names}}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@functools.cache
+def _distribution(module: str) -> str:
+    """The distribution that installs a top-level module. Nearly all are called alike; only for others are the file
+    lists of all distributions read."""
+    name = _DISTRIBUTIONS.get(module, module).replace("_", "-")
+    if _version(name) is not None or module in OPTIONAL:
+        return name
+    return next(iter(importlib.metadata.packages_distributions().get(module, [])), name)

@@ -1,0 +1,40 @@
+"""The project's own code, as this process runs it."""
+
+import functools
+from pathlib import Path
+
+from sft_core.closure import Codebase, library_versions
+from sft_core.fingerprint import digest
+
+PLACEMENT = "It decides keys, and computes nothing that is stored."
+PROJECT = Path(__file__).parents[1]
+STAGES = (
+    "ingest_sources",
+    "detect_formats",
+    "gather_images",
+    "render_chats",
+    "tokenize_chats",
+    "pack_shards",
+    "train_model",
+    "evaluate_model",
+)
+"""The stages that decide what a model is and how good it is found to be."""
+
+
+@functools.cache
+def codebase() -> Codebase:
+    """The packages of this checkout, read once in a process."""
+    return Codebase(PROJECT)
+
+
+@functools.cache
+def pipeline_code() -> str:
+    """Digest the code that all `STAGES` can reach, and the versions of the libraries that it imports."""
+    closures = [codebase().closure(definition_of(stage)) for stage in STAGES]
+    libraries = library_versions({name for closure in closures for name in closure.libraries})
+    return digest([libraries, [closure.digest for closure in closures]])
+
+
+def definition_of(stage: str) -> str:
+    """Where the closure of a stage begins: each stage is the function of its file's name."""
+    return f"tasks.{stage}:{stage}"

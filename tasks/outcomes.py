@@ -1,0 +1,29 @@
+"""What a run says about its stages at the end: which of them did work, their keys and their folders."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sft_core.artifact import ArtifactRef, ArtifactStore
+
+PLACEMENT = "It says what was done."
+
+Made = Mapping[str, Sequence[ArtifactRef]]
+"""Stage → its artifacts."""
+
+
+def executed_or_cached(store: ArtifactStore, made: Made) -> dict[str, str]:
+    """Say of each stage whether this run did any of its work: `executed` or `cached`."""
+    return {
+        stage: "executed" if any(store.manifest(ref).made_by == store.made_by for ref in refs) else "cached"
+        for stage, refs in made.items()
+    }
+
+
+def stage_keys(made: Made) -> dict[str, str]:
+    """The key of each stage: its artifact's, or, where it has one a shard, the digest of what they share."""
+    return {stage: refs[0].group or refs[0].key for stage, refs in made.items()}
+
+
+def stage_folders(store: ArtifactStore, made: Made) -> dict[str, Path]:
+    """The folder of each stage: its artifact's, or the one that holds the artifacts of its shards."""
+    return {stage: store.path(refs[0]).parent if refs[0].group else store.path(refs[0]) for stage, refs in made.items()}
