@@ -7,6 +7,7 @@ from flows.prepare_data import prepare_data
 from flows.report_file import hand_over
 from flows.run_names import of_recipe
 from flows.run_report import RunReport, report_run
+from flows.stage_inputs import evaluation_inputs, training_inputs
 from sft_core.answering import locate_scoring
 from sft_core.evaluation import locate_tasks
 from sft_core.inputs import locate_inputs
@@ -31,8 +32,7 @@ def sft(recipe: Recipe) -> RunReport:
     processes = ready_to_train(recipe)
     inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
     check_model(recipe, model, inputs.tokenizer, digests)
-    answering, scoring = recipe.answering_while_training, locate_scoring(recipe.evaluation)
-    harness = locate_tasks(recipe.evaluation.lm_eval, digests)
+    scoring, harness = locate_scoring(recipe.evaluation), locate_tasks(recipe.evaluation.lm_eval, digests)
 
     tracker = open_tracker(recipe.registry.experiment, store)
     # what images hold is known when the rows that name them have been read, and is a part of what the run is
@@ -48,28 +48,10 @@ def sft(recipe: Recipe) -> RunReport:
         run.log_dataset(recipe.name, data.folder, data.splits, data.ledger)
         run.log_file(data.report)
         trained = train_model(
-            recipe.training,
-            model,
-            inputs.tokenizer,
-            inputs.processor,
-            inputs.template,
-            recipe.tokens.eos_token,
-            dataset,
-            answering,
-            scoring if answering else None,
-            processes.num_processes,
-            processes=processes,
-            run=run,
-            store=store,
+            **training_inputs(recipe, inputs, model, dataset, processes), processes=processes, run=run, store=store
         )
         scorecard = evaluate_model(
-            recipe.evaluation,
-            scoring,
-            harness,
-            model,
-            trained,
-            dataset,
-            inputs.processor,
+            **evaluation_inputs(recipe, inputs, model, trained, dataset, harness),
             processes=processes.alone(),
             store=store,
         )

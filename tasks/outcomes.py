@@ -12,11 +12,13 @@ Made = Mapping[str, Sequence[ArtifactRef]]
 
 
 def executed_or_cached(store: ArtifactStore, made: Made) -> dict[str, str]:
-    """Say of each stage whether this run did any of its work: `executed` or `cached`."""
-    return {
-        stage: "executed" if any(store.manifest(ref).made_by == store.made_by for ref in refs) else "cached"
-        for stage, refs in made.items()
-    }
+    """Say of each stage whether this run did any of its work, or would have to: `executed` or `cached`."""
+
+    def is_new(ref: ArtifactRef) -> bool:
+        manifest = store.find(ref)
+        return manifest is None or manifest.made_by == store.made_by
+
+    return {stage: "executed" if any(map(is_new, refs)) else "cached" for stage, refs in made.items()}
 
 
 def stage_keys(made: Made) -> dict[str, str]:

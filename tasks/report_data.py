@@ -12,7 +12,7 @@ from tasks.stages import stage
 from tasks.workers import Work
 
 
-@stage()
+@stage(is_read_by_none=True)
 def report_data(
     title: str,
     dataset: ArtifactRef,

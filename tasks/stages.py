@@ -41,6 +41,7 @@ from sft_core.records import StageOutcome
 from tasks.codebase import codebase
 from tasks.context import is_in_flow
 from tasks.deadlines import time_limit
+from tasks.planning import StagePlan, is_looking, note
 from tasks.preparing import ShardProgress
 from tasks.progress import logger
 from tasks.workers.work import Work
@@ -61,6 +62,7 @@ class Stage(Generic[P, Made]):
         per: str | None = None,
         needs_gpu: bool = False,
         asks_for: Callable[[Inputs], Iterable[str]] | None = None,
+        is_read_by_none: bool = False,
     ) -> None:
         """Make a stage of a function; `stage` is the decorator that does."""
         functools.update_wrapper(self, describe)
@@ -69,15 +71,44 @@ class Stage(Generic[P, Made]):
         self.definition = f"{describe.__module__}:{describe.__name__}"
         """Where the closure of its code begins."""
         self._describe, self._needs_gpu, self._asks_for = describe, needs_gpu, asks_for
+        self._is_read_by_none = is_read_by_none
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Made:
         """Return the artifacts of these inputs, making those that do not exist."""
+        if is_looking():
+            return self._look(self.bound(*args, **kwargs))
         if is_in_flow():
             from tasks.caching import task_of
 
             made: Any = task_of(self)(*args, **kwargs)
             return cast(Made, made)
         return self.run(*args, **kwargs)
+
+    def _look(self, inputs: Inputs) -> Made:
+        """Return the artifacts if they all exist, and note what would be done if they do not."""
+        store: ArtifactStore = inputs["store"]
+        plans = self.plans(inputs)
+        found = [store.find(plan.ref) for plan in plans]
+        note(self.outlook(store, plans, found), self._is_read_by_none)
+        refs = [made.ref if made else plan.ref for made, plan in zip(found, plans, strict=True)]
+        return cast(Made, refs if self.per else refs[0])
+
+    def outlook(self, store: ArtifactStore, plans: Sequence[Plan], found: Sequence[Manifest | None]) -> StagePlan:
+        """Say what would become of the stage.
+
+        Args:
+            store: Where its artifacts are.
+            plans: Of all its artifacts.
+            found: Those that exist, in the same order.
+        """
+        missing = [plan for plan, manifest in zip(plans, found, strict=True) if manifest is None]
+        if not missing:
+            return StagePlan(self.name, "reused", len(plans))
+        earlier = store.newest_like(missing[0].ref)
+        changes = [] if earlier is None else self._difference(store, missing[0], earlier)
+        took = [manifest.seconds for manifest in found if manifest] or ([earlier.seconds] if earlier else [])
+        seconds = sum(took) / len(took) * len(missing) if took else None
+        return StagePlan(self.name, "run", len(plans), len(missing), changes, earlier is None, seconds)
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> Made:
         """As a call, without Prefect."""
@@ -177,7 +208,10 @@ class Stage(Generic[P, Made]):
 
 @overload
 def stage(
-    *, needs_gpu: bool = False, asks_for: Callable[[Inputs], Iterable[str]] | None = None
+    *,
+    needs_gpu: bool = False,
+    asks_for: Callable[[Inputs], Iterable[str]] | None = None,
+    is_read_by_none: bool = False,
 ) -> Callable[[Callable[P, Work]], Stage[P, ArtifactRef]]: ...
 @overload
 def stage(*, per: str) -> Callable[[Callable[P, Sequence[Work]]], Stage[P, list[ArtifactRef]]]: ...
@@ -186,6 +220,7 @@ def stage(
     per: str | None = None,
     needs_gpu: bool = False,
     asks_for: Callable[[Inputs], Iterable[str]] | None = None,
+    is_read_by_none: bool = False,
 ) -> Callable[..., Any]:
     """Make a stage of a function that describes work.
 
@@ -194,8 +229,9 @@ def stage(
         needs_gpu: The work is done while slots of the GPUs are held (`tasks.slots`): as many as `processes`, which is
             then one of the inputs, takes GPUs.
         asks_for: Takes the inputs, and returns the optional libraries that they make use of, by their modules' names.
+        is_read_by_none: No other stage reads what this one writes.
     """
-    return lambda describe: Stage(describe, per, needs_gpu, asks_for)
+    return lambda describe: Stage(describe, per, needs_gpu, asks_for, is_read_by_none)
 
 
 def _name_of(values: Iterable[Any]) -> str:

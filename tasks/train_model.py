@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sft_core.answering import AnsweringConfig, Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
@@ -33,9 +33,11 @@ from sft_core.training import (
 from tasks.home import log_file
 from tasks.launching import launch
 from tasks.stages import stage
-from tasks.tracking import TrackedRun
 from tasks.watching import TrainingWatch
 from tasks.workers import Work
+
+if TYPE_CHECKING:
+    from tasks.tracking import TrackedRun  # beside MLflow, which takes seconds to import
 
 INCIDENTAL = frozenset({"plan.json", METRICS_FILE, "result.json", "seconds", "resumed_from"})
 """They hold paths and times: two trainings that give the same weights differ in them."""
@@ -59,7 +61,7 @@ def train_model(
     num_processes: int,
     *,
     processes: Launch,
-    run: TrackedRun,
+    run: "TrackedRun",
     store: ArtifactStore,
 ) -> Work:
     """Train on a packed data set; the artifact holds the model's folder, the metrics, the plan, and samples of
@@ -92,7 +94,7 @@ def train_model(
 
 
 def _train(
-    plan_for: Callable[..., TrainPlan], log: Path, processes: Launch, run: TrackedRun, work: Path, folder: Path
+    plan_for: Callable[..., TrainPlan], log: Path, processes: Launch, run: "TrackedRun", work: Path, folder: Path
 ) -> StageOutcome:
     work.mkdir(parents=True, exist_ok=True)
     rewind(work)  # before the run follows the lines: what comes after the checkpoint comes again
