@@ -114,6 +114,7 @@ def judge_store(store: ArtifactStore, roots: Roots, used_since: float) -> list[P
     ]
     return [
         *artifacts,
+        *_unread(store, held, used_since),
         *_images(store, held, kept, used_since),
         *_unfinished(store, used_since),
         *_said(store, used_since),
@@ -228,6 +229,17 @@ def _names(held: Mapping[str, _Held]) -> dict[str, set[str]]:
         planned = {by_folder[part] for part in _folders_in_plans(found.folder) if part in by_folder}
         named[key] = (keys | planned) - {key}
     return named
+
+
+def _unread(store: ArtifactStore, held: Mapping[str, _Held], used_since: float) -> Iterator[Piece]:
+    """Folders of artifacts whose manifest cannot be read: of an earlier version, or damaged."""
+    known = {found.folder for found in held.values()}
+    for depth in ("*/*", "*/*/*"):
+        for path in sorted((store.root / "artifacts").glob(f"{depth}/{MANIFEST}")):
+            if path.parent not in known:
+                used_at = path.stat().st_mtime
+                lately = "made or used lately" if used_at >= used_since else None
+                yield Piece("artifact", path.parent, used_at, "", lately, "made by another version, or damaged")
 
 
 def _images(

@@ -1,6 +1,7 @@
 """What of a store goes and what stays."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -247,3 +248,25 @@ def test_images_stay_as_long_as_data_that_stays_shows_them(home: Home) -> None:
     assert [remove(home.store, piece) for piece in plan.going if piece is not taken_up] == [True] * 3
     assert [images.has(digest) for digest in digests] == [True, True, False, True]
     assert home.plan(since=NOW - 1, keys={first.key: "version a/1"}).going == (), "lately"
+
+
+def test_artifacts_of_another_version_go_once_they_are_old(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    ref = home.make("pack_shards", "sums")
+    manifest = home.store.path(ref) / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"form": 2', '"form": 1'))
+    os.utime(manifest, (LONG_AGO, LONG_AGO))
+    (piece,) = home.plan().going
+    assert (piece.kind, piece.path) == ("artifact", home.store.path(ref))
+    assert home.plan(since=LONG_AGO - 1).going == ()
+
+
+def test_what_has_taken_the_place_of_an_artifact_that_is_gone_is_kept(tmp_path: Path) -> None:
+    """Made anew by other code, it holds the same, and so what was made from the one can be traced to the other."""
+    home = Home(tmp_path)
+    made = home.recipe("sums", home.records("c1"), "c1")
+    again = home.make("tokenize_chats", "sums", shard=made["rendered"], code="other")
+    assert again.content == made["tokens"].content
+    assert again.key in home.going(keys={made["trained"].key: "a run"})
+    shutil.rmtree(home.store.path(made["tokens"]))
+    assert again.key not in home.going(keys={made["trained"].key: "a run"})
