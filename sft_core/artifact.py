@@ -102,6 +102,8 @@ class Manifest(BaseModel):
     ledger: Ledger | None
     facts: dict[str, Any]
     files: list[FileEntry]
+    accepted: dict[str, Any] | None = None
+    """Made by earlier code: the proof that the code in the payload gives the same."""
     made_by: str
     """The run that did the work; others reused it."""
     made_at: float
@@ -177,6 +179,8 @@ class ArtifactStore(BaseModel, Placement):
     """Written into the manifests of what is made through this object."""
     time_limits: dict[str, float] = {}
     """Stage → seconds that its work may take."""
+    accept_code: tuple[str, ...] = ()
+    """Stages whose results by earlier code are kept where a proof holds."""
 
     def path(self, ref: ArtifactRef) -> Path:
         """The artifact's folder, whether it exists or not."""
@@ -238,6 +242,37 @@ class ArtifactStore(BaseModel, Placement):
             found = self.use(plan.ref)
             return found.ref if found is not None else self._make(plan, write)
 
+    def adopt(self, plan: Plan, earlier: Manifest, proof: dict[str, Any]) -> ArtifactRef:
+        """Let an artifact exist under another key too: its files get a second name, and no second copy.
+
+        Args:
+            plan: The other key.
+            earlier: The artifact.
+            proof: Why it is what the plan would make.
+        """
+        with self.lock(plan.ref.key):
+            found = self.use(plan.ref)
+            if found is not None:
+                return found.ref
+            ref = plan.ref.model_copy(update={"content": earlier.ref.content})
+            made_from = list(plan.made_from)
+            manifest = earlier.model_copy(
+                update={"ref": ref, "payload": plan.payload, "made_from": made_from, "accepted": proof}
+            )
+            with self._filled(plan) as folder:
+                for file in earlier.files:
+                    (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+                    _link(self.path(earlier.ref) / file.path, folder / file.path)
+                write_durably(folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
+        return ref
+
+    def manifests(self, stage: str) -> Iterator[Manifest]:
+        """All artifacts of a stage, the newest last."""
+        paths = (self.root / "artifacts" / stage).rglob(MANIFEST)
+        for path in sorted(paths, key=lambda path: path.stat().st_mtime):
+            with contextlib.suppress(OSError, ValidationError):
+                yield Manifest.model_validate_json(path.read_bytes())
+
     def newest_like(self, ref: ArtifactRef) -> Manifest | None:
         """The artifact of the same stage and name that was last made or used; None if there is none."""
         folders = (self.root / "artifacts" / ref.stage).rglob(f"{ref.name}-*/{MANIFEST}")
@@ -287,11 +322,7 @@ class ArtifactStore(BaseModel, Placement):
 
     def _make(self, plan: Plan, write: Callable[[Path], StageOutcome]) -> ArtifactRef:
         started = time.time()
-        final = self.path(plan.ref)
-        self._unfinished.mkdir(parents=True, exist_ok=True)
-        prefix, suffix = f"{plan.ref.stage}-{plan.ref.name}-", f".{plan.ref.key}"
-        folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=self._unfinished))
-        try:
+        with self._filled(plan) as folder:
             outcome = write(folder)
             files = [_enter(file, folder) for file in sorted(folder.rglob("*")) if file.is_file()]
             manifest = Manifest(
@@ -307,17 +338,34 @@ class ArtifactStore(BaseModel, Placement):
                 seconds=time.time() - started,
             )
             write_durably(folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
+        shutil.rmtree(self.work_path(plan.ref), ignore_errors=True)
+        return manifest.ref
+
+    @contextlib.contextmanager
+    def _filled(self, plan: Plan) -> Iterator[Path]:
+        """A temporary folder, which takes the artifact's place when the block ends, and is removed if it fails."""
+        final = self.path(plan.ref)
+        self._unfinished.mkdir(parents=True, exist_ok=True)
+        prefix, suffix = f"{plan.ref.stage}-{plan.ref.name}-", f".{plan.ref.key}"
+        folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=self._unfinished))
+        try:
+            yield folder
             folder.chmod(0o755)
             if final.exists():  # damaged: it has no valid manifest
                 shutil.rmtree(final)
             final.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(final)
             flush(final.parent)
-            shutil.rmtree(self.work_path(plan.ref), ignore_errors=True)
-            return manifest.ref
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target)
 
 
 def _content(files: Sequence[FileEntry], outcome: StageOutcome) -> str:

@@ -4,7 +4,7 @@ But for one number: how many processes train decides which blocks share a step, 
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,6 +28,10 @@ STAGES = (
 )
 """What a run is made of (`gather_images` only where rows have images); each name is also that of a task, and of a
 folder below `artifacts/`."""
+
+
+WITHOUT_PROOF = ("evaluate_model", "measure_model", "register_model")
+"""Stages whose results by earlier code are never taken over."""
 
 
 class RuntimeConfig(Section, Placement):
@@ -55,6 +59,11 @@ class RuntimeConfig(Section, Placement):
     """Seconds that a stage's own work may take, for example `{train_model: 7200}`; by default as long as it takes. What
     was done by then is kept, a checkpoint too, and the same command goes on. Waiting for a GPU does not count."""
 
+    accept_code: tuple[str, ...] = ()
+    """Stages whose results by earlier code are kept where only code or library versions changed and a proof holds: data
+    stages make a sample of their shards again and compare their content, `train_model` trains its first 20 steps again
+    and compares all recorded numbers. Without a proof the run stops. Also `--accept-code STAGE`."""
+
     @model_validator(mode="after")
     def _only_a_cluster_has_an_address(self) -> Self:
         if self.task_runner_address and self.task_runner not in ("dask", "ray"):
@@ -67,11 +76,16 @@ class RuntimeConfig(Section, Placement):
     @field_validator("stage_timeouts")
     @classmethod
     def _names_are_stages(cls, value: dict[str, float]) -> dict[str, float]:
+        _check_stages(value)
+        return value
+
+    @field_validator("accept_code")
+    @classmethod
+    def _can_be_proven(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        _check_stages(value)
         for name in value:
-            if name not in STAGES:
-                close = difflib.get_close_matches(name, STAGES, n=1)
-                hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(STAGES)}"
-                raise ValueError(f"expected the name of a stage, found '{name}'; {hint}")
+            if name in WITHOUT_PROOF:
+                raise ValueError(f"`{name}` cannot be proven to give the same again; leave it out, and it runs again")
         return value
 
     def home_folder(self, environment: Mapping[str, str]) -> Path:
@@ -81,3 +95,11 @@ class RuntimeConfig(Section, Placement):
             environment: Of the process; `SFT_HOME` counts where the recipe says nothing.
         """
         return Path(self.home or environment.get("SFT_HOME") or ".sft").expanduser().resolve()
+
+
+def _check_stages(names: Iterable[str]) -> None:
+    for name in names:
+        if name not in STAGES:
+            close = difflib.get_close_matches(name, STAGES, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(STAGES)}"
+            raise ValueError(f"expected the name of a stage, found '{name}'; {hint}")

@@ -35,6 +35,7 @@ def open_store(runtime: RuntimeConfig) -> ArtifactStore:
         root=runtime.home_folder(os.environ),
         made_by=_maker(),
         time_limits=runtime.stage_timeouts,
+        accept_code=runtime.accept_code,
     )
     codebase().remember_in(store.code_folder)
     announce(store.root)

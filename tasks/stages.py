@@ -117,6 +117,10 @@ class Stage(Generic[P, Made]):
         plans = self.plans(inputs)
         found = [store.use(plan.ref) for plan in plans]
         missing = [index for index, manifest in enumerate(found) if manifest is None]
+        if missing and self.name in store.accept_code:
+            self._accept(inputs, [plans[index] for index in missing], missing)
+            found = [manifest or store.use(plan.ref) for manifest, plan in zip(found, plans, strict=True)]
+            missing = [index for index, manifest in enumerate(found) if manifest is None]
         if missing:
             keep_listing(store.code_folder, self.closure)
             self._log_misses(store, [plans[index] for index in missing], len(plans))
@@ -129,9 +133,7 @@ class Stage(Generic[P, Made]):
         if self.per is None:
             self._make_alone(inputs, plans[0])
             return
-        of_missing = {**inputs, self.per: [inputs[self.per][index] for index in missing]}
-        works = self._describe(**of_missing)  # type: ignore[call-arg]
-        assert not isinstance(works, Work)
+        works = self._works(inputs, missing)
         planned = [plans[index] for index in missing]
         progress = ShardProgress(self.name, store, planned, len(plans))
         with time_limit(self.name, store.time_limits.get(self.name)):
@@ -139,14 +141,28 @@ class Stage(Generic[P, Made]):
 
     def _make_alone(self, inputs: Inputs, plan: Plan) -> None:
         store: ArtifactStore = inputs["store"]
-        work = self._describe(**inputs)  # type: ignore[call-arg]
-        assert isinstance(work, Work)
+        (work,) = self._works(inputs, [0])
 
         def fill(folder: Path) -> StageOutcome:
             with self._slots(inputs), time_limit(self.name, store.time_limits.get(self.name)):
                 return work.fill(store, plan, folder)
 
         store.build(plan, fill)
+
+    def _works(self, inputs: Inputs, positions: Sequence[int]) -> list[Work]:
+        """Describe the work of some of the artifacts."""
+        if self.per is not None:
+            inputs = {**inputs, self.per: [inputs[self.per][index] for index in positions]}
+        works = self._describe(**inputs)  # type: ignore[call-arg]
+        return [works] if isinstance(works, Work) else list(works)
+
+    def _accept(self, inputs: Inputs, plans: Sequence[Plan], positions: Sequence[int]) -> None:
+        from tasks.accepting import accept
+
+        store: ArtifactStore = inputs["store"]
+        keep_listing(store.code_folder, self.closure)
+        with self._slots(inputs):
+            accept(self.name, store, plans, lambda chosen: self._works(inputs, [positions[index] for index in chosen]))
 
     def _slots(self, inputs: Inputs) -> Any:
         if not (self._needs_gpu and is_in_flow()):

@@ -32,6 +32,7 @@ from sft_core.training import (
 )
 from tasks.home import log_file
 from tasks.launching import launch
+from tasks.replaying import replay
 from tasks.stages import stage
 from tasks.watching import TrainingWatch
 from tasks.workers import Work
@@ -90,7 +91,8 @@ def train_model(
         source_of_shard=tuple(shard["source"] for shard in facts["shards"]),
     )
     log = log_file(store, "train_model", dataset.name)
-    return Work(_train, (plan, log, processes, run), resumes=True)
+    proof = functools.partial(replay, plan, log, processes)
+    return Work(_train, (plan, log, processes, run), resumes=True, replay=proof)
 
 
 def _train(

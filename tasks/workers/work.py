@@ -23,6 +23,9 @@ class Work:
     arguments: tuple[Any, ...]
     resumes: bool = False
     """The verb also takes a `work` folder, which outlives failures and is removed once the artifact exists."""
+    replay: Callable[[Path, Path], dict[str, Any]] | None = None
+    """Takes the folder of an earlier artifact and an empty one, and proves that the work would give the same again
+    without doing all of it; None: only doing it can tell."""
 
     def fill(self, store: ArtifactStore, plan: Plan, folder: Path) -> StageOutcome:
         """Do it."""

@@ -10,6 +10,7 @@ import pytest
 
 from sft_core.artifact import ArtifactRef, ArtifactStore, plan_artifact
 from sft_core.closure import Codebase
+from sft_core.errors import RecipeError
 from sft_core.fingerprint import Placement
 from sft_core.records import StageOutcome
 from sft_core.runtime import RuntimeConfig
@@ -142,6 +143,53 @@ def test_a_change_of_code_is_told_by_the_names_of_functions(
         f"code: {__name__}:write changed",
         "inputs.config.max_length: 1024 → 7",
     ]
+
+
+def edited_code(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    """As if this file had been edited."""
+    edited = code_with(Path(__file__).read_text().replace(old, new, 1))
+    monkeypatch.setattr("tasks.stages.codebase", lambda: edited)
+
+
+def test_results_of_earlier_code_are_kept_where_a_sample_comes_out_the_same(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, workers = [text(store, str(number)) for number in range(9)], ShardWorkers(1)
+    before = copy_texts(TokensConfig(), texts, store=store, workers=workers)
+    edited_code(monkeypatch, '"text").write_text(text)', '"text").write_text(str(text))')
+    accepting = ArtifactStore(root=store.root, made_by="later", accept_code=("copy_texts",))
+    after = copy_texts(TokensConfig(), texts, store=accepting, workers=workers)
+    assert [ref.content for ref in after] == [ref.content for ref in before]
+    assert not {ref.key for ref in after} & {ref.key for ref in before}
+    manifests = [store.manifest(ref) for ref in after]
+    assert {manifest.made_by for manifest in manifests} == {store.made_by}, "nothing was made again"
+    assert manifests[4].accepted == {"how": "equal content", "compared": 3, "of": 9, "made_as": before[4].key}
+    file = store.path(after[0]) / "text"
+    assert file.samefile(store.path(before[0]) / "text"), "the files have a second name and no second copy"
+
+
+def test_without_a_proof_nothing_is_kept(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, workers = [text(store, "one")], ShardWorkers(1)
+    copy_texts(TokensConfig(), texts, store=store, workers=workers)
+    edited_code(monkeypatch, '"text").write_text(text)', '"text").write_text(text + "!")')
+    monkeypatch.setitem(globals(), "write", write_more)
+    accepting = ArtifactStore(root=store.root, accept_code=("copy_texts",))
+    with pytest.raises(RecipeError, match=r"--accept-code copy_texts: expected s-00001 .* another content \(text\)"):
+        copy_texts(TokensConfig(), texts, store=accepting, workers=workers)
+
+
+def write_more(text: str, folder: Path) -> StageOutcome:
+    (folder / "text").write_text(text + "!")
+    return StageOutcome(facts={"text": text})
+
+
+def test_another_input_is_no_earlier_result(store: ArtifactStore) -> None:
+    workers = ShardWorkers(1)
+    copy_texts(TokensConfig(), [text(store, "one")], store=store, workers=workers)
+    accepting = ArtifactStore(root=store.root, made_by="later", accept_code=("copy_texts",))
+    (made,) = copy_texts(TokensConfig(max_length=7), [text(store, "one")], store=accepting, workers=workers)
+    assert store.manifest(made).made_by == "later"
+    assert store.manifest(made).accepted is None
 
 
 @pytest.mark.parametrize("name", [*STAGES, "report_data", "register_model", "measure_model"])
