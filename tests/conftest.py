@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports the Hub's client
+# the Prefect server that the commands of a test's home share ends with the last of them, or with the tests
+os.environ["SFT_PREFECT_IDLE_SECONDS"] = "0"
+os.environ["SFT_PREFECT_WATCHED_PID"] = str(os.getpid())
 
 import pytest
 from hypothesis import HealthCheck, settings
