@@ -70,12 +70,16 @@ def runs(
     """All runs of a recipe, the newest first."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_runs
-        from tasks.tracking.lineage import RECIPE_DIGEST, recipe_digest
         from tasks.tracking.lookup import runs_of
+        from tasks.tracking.tags import RECIPE_DIGEST
 
-        parsed = current.read(Path(recipe)) if recipe and Path(recipe).is_file() else None
+        parsed, digest = None, None
+        if recipe and Path(recipe).is_file():
+            from tasks.tracking.lineage import recipe_digest
+
+            parsed = current.read(Path(recipe))
+            digest = recipe_digest(parsed)
         found = runs_of(history, parsed.name if parsed else recipe, status)
-        digest = recipe_digest(parsed) if parsed else None
         same = [digest is not None and run.tags.get(RECIPE_DIGEST) == digest for run in found]
         show_runs(console, found, same)
         told = [{**run.summary, "is_same_recipe": is_same} for run, is_same in zip(found, same, strict=True)]
@@ -171,6 +175,9 @@ def _asked(is_json: bool, is_debugging: bool) -> Iterator[tuple[Session, "Histor
     """A session with the store that MLflow keeps its runs in."""
     with session(is_json, is_debugging) as current:
         home = current.open_home()
-        from tasks.tracking.lookup import open_history
+        from tasks.tracking.lean import without_pandas
+
+        with without_pandas():
+            from tasks.tracking.lookup import open_history
 
         yield current, open_history(home), Console(soft_wrap=True, highlight=False)
