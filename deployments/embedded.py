@@ -1,5 +1,5 @@
 """Defaults for a command that is told nothing: the servers of the home's stack, if `sft up` keeps one running; else
-Prefect in-process. Quiet, offline.
+a Prefect server that the commands of the home share. Quiet, offline.
 
 Must be called before Prefect or MLflow are imported, because both read the environment then. What is already set is
 left alone.
@@ -10,7 +10,9 @@ from pathlib import Path
 
 from deployments.addresses import answers
 from deployments.environment import HEARTBEAT_ENVIRONMENT
+from deployments.shared_server import join_server
 from deployments.stack_state import Stack, kept_stack
+from tasks.servers import ADDRESS_VARIABLE
 
 STACK_VARIABLE = "SFT_STACK"
 """`off`: a command does without the stack."""
@@ -54,6 +56,15 @@ def configure(home: Path, is_debugging: bool) -> None:
         }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def use_shared_server(home: Path) -> None:
+    """Name the Prefect server that the commands of a home share, where no server is named; a first one starts it."""
+    if "PREFECT_API_URL" in os.environ:
+        return
+    server = join_server(home)
+    if server is not None:
+        os.environ |= {"PREFECT_API_URL": server.api, ADDRESS_VARIABLE: server.url}
 
 
 def use_stack(home: Path) -> None:

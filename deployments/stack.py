@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from deployments.addresses import ask, choose_port, public_name
+from deployments.addresses import choose_port, public_name
 from deployments.databases import Databases, in_home, on_postgres
 from deployments.keeper import EXIT_TAKEN, SECONDS_OF_RUNS, STACK_LOG
 from deployments.services import Setting
+from deployments.shared_server import end_server
 from deployments.stack_processes import TOKEN_VARIABLE, end_all, tell_owner
 from deployments.stack_state import Stack, is_kept, kept_stack, logs_folder, read_stack, stack_folder
 from sft_core.errors import RecipeError
@@ -56,6 +56,7 @@ def plan(home: Path, wishes: Wishes) -> Setting:
         RecipeError: if what is wanted is not to be had, or a stack runs in this home.
     """
     refuse_second(home)
+    end_server(home)  # two servers over one sqlite file wait for each other
     before = read_stack(home)
     prefect, mlflow = (before.prefect_port, before.mlflow_port) if before else (USUAL_PREFECT_PORT, USUAL_MLFLOW_PORT)
     ports = {
@@ -255,33 +256,3 @@ def _clean(home: Path) -> Stack | None:
     end_all(left.token, SECONDS_OF_RUNS)
     (stack_folder(home) / "state.json").unlink(missing_ok=True)
     return left
-
-
-def work_of(stack: Stack) -> dict[str, Any]:
-    """What a stack is at: flow runs that run, and those that wait, by pool.
-
-    Returns:
-        `running` and `waiting`, each with `name`, `state`, `pool`, `since`, `url`; empty where Prefect is away.
-    """
-    found: dict[str, Any] = {}
-    for kind, types in (("running", ["RUNNING", "PENDING", "CANCELLING"]), ("waiting", ["SCHEDULED"])):
-        body = {
-            "flow_runs": {"state": {"type": {"any_": types}}},
-            "limit": 200,
-            "sort": "EXPECTED_START_TIME_ASC",
-        }
-        try:
-            runs = ask(f"{stack.prefect_api}/flow_runs/filter", body)
-        except OSError:
-            runs = []
-        found[kind] = [
-            {
-                "name": run["name"],
-                "state": run["state_name"],
-                "pool": run.get("work_pool_name"),
-                "since": run["start_time"] or run["expected_start_time"],
-                "url": f"{stack.prefect_url}/runs/flow-run/{run['id']}",
-            }
-            for run in runs
-        ]
-    return found

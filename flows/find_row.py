@@ -10,10 +10,10 @@ import orjson
 from flows.open_data import OpenData, open_folder, steps_of
 from sft_core.errors import RecipeError
 from sft_core.inspection import RowTrace, trace_line, trace_row
-from tasks.tracking.lineage import ARTIFACT, HOME
 from tasks.tracking.lookup import History, RunFacts, VersionFacts
 from tasks.tracking.lookup_models import artifact_folders
 from tasks.tracking.lookup_sources import digest_of, uses_of
+from tasks.tracking.tags import ARTIFACT, HOME
 
 DATASET_STAGE, TRAINING_STAGE = "pack_shards", "train_model"
 

@@ -6,16 +6,15 @@ from flows.preparation import PreparedData
 from sft_core.answering import locate_scoring
 from sft_core.evaluation import locate_tasks
 from sft_core.forecast import DataSize, Forecast, forecast
-from sft_core.inputs import locate_inputs
 from sft_core.inspection import lineage_of
 from sft_core.launch import read_launch
+from sft_core.measured_models import measured_model
 from sft_core.model import locate_model
 from sft_core.model_check import check_model
-from sft_core.model_shape import measure_model
-from sft_core.modeling import check_positions, longest_text
+from sft_core.positions import check_positions, longest_text
 from sft_core.recipe import Recipe
 from sft_core.tables import read_table
-from sft_core.tokenizer import load_tokenizer, locate_tokenizer
+from sft_core.tokenizer import locate_tokenizer
 from tasks.home import file_digests, open_store
 from tasks.launching import ready_to_train
 
@@ -26,9 +25,10 @@ def forecast_run(recipe: Recipe, data: PreparedData) -> Forecast:
     Raises:
         RecipeError: if there is no such model, or a text is longer than it can take.
     """
-    digests = file_digests(open_store(recipe.runtime))
-    tokenizer = load_tokenizer(locate_inputs(recipe, digests).tokenizer)
-    model = measure_model(locate_model(recipe.model, digests), tokenizer, recipe.training)
+    store = open_store(recipe.runtime)
+    digests = file_digests(store)
+    tokenizer = locate_tokenizer(recipe.model, digests)
+    model = measured_model(locate_model(recipe.model, digests), tokenizer, recipe.training, store.root / "models")
     num_virtual = recipe.training.peft.get("num_virtual_tokens", 0)
     check_positions(model.max_positions, max(longest_text(data.folder / split) for split in data.splits) + num_virtual)
     return forecast(

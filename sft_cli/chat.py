@@ -180,7 +180,7 @@ def _load(current: Session, reference: str, is_debugging: bool) -> "ChatModel":
 
     home = RuntimeConfig().home_folder(os.environ)
     if not Path(reference).expanduser().is_dir():
-        current.open_home(RuntimeConfig())
+        current.open_home()
     from tasks.tracking.model_references import open_model
 
     found = open_model(reference, home)

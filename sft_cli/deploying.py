@@ -10,7 +10,6 @@ from rich.console import Console
 from sft_cli.options import Debug, Json
 from sft_cli.session import session
 from sft_core.errors import RecipeError
-from sft_core.runtime import RuntimeConfig
 
 if TYPE_CHECKING:
     from deployments.deploying import Deployed
@@ -43,7 +42,7 @@ def deploy(
             )
         if not (checkout / "recipes").is_dir():
             raise RecipeError(f"expected a checkout with recipes/ at '{checkout}' ({checkout.absolute()}), found none")
-        current.open_home(RuntimeConfig())
+        current.open_home()
         import deployments.deploying as deploying
 
         done = deploying.deploy(checkout, is_pruning, notify)

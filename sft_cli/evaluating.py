@@ -9,7 +9,6 @@ from rich.table import Column, Table
 
 from sft_cli.options import Debug, Json, Overrides
 from sft_cli.session import session
-from sft_core.held_out import held_out_recipe
 
 if TYPE_CHECKING:
     from flows.score_report import Comparison, ScoreReport
@@ -39,8 +38,10 @@ def evaluate(
 ) -> None:
     """Measure any model on held-out rows, with its own tokenizer and chat template; nothing is trained."""
     with session(is_json, is_debugging) as current:
+        from sft_core.held_out import held_out_recipe
+
         rows = held_out_recipe(model, data or [], recipe, overrides or [], current.notify)
-        current.open_home(rows.runtime)
+        current.start_prefect(current.open_home(rows.runtime))
         from flows.score_model import compare_models, score_model
 
         console = Console(soft_wrap=True, highlight=False)

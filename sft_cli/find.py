@@ -12,8 +12,6 @@ from rich.console import Console
 from sft_cli.options import Debug, Json
 from sft_cli.session import Session, session
 from sft_core.errors import RecipeError
-from sft_core.recipe_file import load_recipe
-from sft_core.runtime import RuntimeConfig
 
 if TYPE_CHECKING:
     from tasks.tracking.lookup import History
@@ -72,12 +70,16 @@ def runs(
     """All runs of a recipe, the newest first."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_runs
-        from tasks.tracking.lineage import RECIPE_DIGEST, recipe_digest
         from tasks.tracking.lookup import runs_of
+        from tasks.tracking.tags import RECIPE_DIGEST
 
-        parsed = load_recipe(Path(recipe), [], current.notify) if recipe and Path(recipe).is_file() else None
+        parsed, digest = None, None
+        if recipe and Path(recipe).is_file():
+            from tasks.tracking.lineage import recipe_digest
+
+            parsed = current.read(Path(recipe))
+            digest = recipe_digest(parsed)
         found = runs_of(history, parsed.name if parsed else recipe, status)
-        digest = recipe_digest(parsed) if parsed else None
         same = [digest is not None and run.tags.get(RECIPE_DIGEST) == digest for run in found]
         show_runs(console, found, same)
         told = [{**run.summary, "is_same_recipe": is_same} for run, is_same in zip(found, same, strict=True)]
@@ -172,7 +174,10 @@ def difference(first: Run, second: Run, is_json: Json = False, is_debugging: Deb
 def _asked(is_json: bool, is_debugging: bool) -> Iterator[tuple[Session, "History", Console]]:
     """A session with the store that MLflow keeps its runs in."""
     with session(is_json, is_debugging) as current:
-        home = current.open_home(RuntimeConfig())
-        from tasks.tracking.lookup import open_history
+        home = current.open_home()
+        from tasks.tracking.lean import without_pandas
+
+        with without_pandas():
+            from tasks.tracking.lookup import open_history
 
         yield current, open_history(home), Console(soft_wrap=True, highlight=False)

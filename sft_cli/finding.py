@@ -4,30 +4,31 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
-from flows.find_row import RowSeen
-from tasks.tracking.lookup import RunFacts
-from tasks.tracking.lookup_difference import Difference
-from tasks.tracking.lookup_models import Measured, Origin
-from tasks.tracking.lookup_sources import FileUse
+if TYPE_CHECKING:
+    from flows.find_row import RowSeen
+    from tasks.tracking.lookup import RunFacts
+    from tasks.tracking.lookup_difference import Difference
+    from tasks.tracking.lookup_models import Measured, Origin
+    from tasks.tracking.lookup_sources import FileUse
 
 SHORT = 8
 FILES_SHOWN = 10
 PURPOSES = {"train": "training", "eval": "held out", None: "training, a share held out by content"}
 
 
-def show_best(console: Console, metric: str, digest: str, models: Sequence[Measured]) -> None:
+def show_best(console: Console, metric: str, digest: str, models: "Sequence[Measured]") -> None:
     """Print a ranking."""
     console.print(Text(f"{metric} on the data {digest}", style="bold"))
     rows = [[model.uri, f"{model.value:.6g}", ", ".join(model.aliases), model.run_id[:SHORT]] for model in models]
     _print_table(console, ["model", metric, "aliases", "run"], rows)
 
 
-def show_data_sets(console: Console, metric: str, found: dict[str, list[Measured]]) -> None:
+def show_data_sets(console: Console, metric: str, found: "dict[str, list[Measured]]") -> None:
     """Print which data sets a metric was measured on: numbers on different data cannot be compared."""
     if not found:
         console.print(f"no model has a number called {metric}")
@@ -37,7 +38,7 @@ def show_data_sets(console: Console, metric: str, found: dict[str, list[Measured
     _print_table(console, ["data", "models", "best", "its model"], rows)
 
 
-def show_runs(console: Console, runs: Sequence[RunFacts], is_same_recipe: Sequence[bool]) -> None:
+def show_runs(console: Console, runs: "Sequence[RunFacts]", is_same_recipe: Sequence[bool]) -> None:
     """Print runs, one a line."""
     if not runs:
         console.print("no such run")
@@ -61,7 +62,7 @@ def show_runs(console: Console, runs: Sequence[RunFacts], is_same_recipe: Sequen
         console.print(Text("= with every field as in the recipe file", style="dim"))
 
 
-def show_origin(console: Console, origin: Origin) -> None:
+def show_origin(console: Console, origin: "Origin") -> None:
     """Print one screen about a model."""
     run = origin.run
     names = ", ".join(" @".join([version.uri, *version.aliases]) for version in origin.versions) or "not registered"
@@ -87,7 +88,7 @@ def show_origin(console: Console, origin: Origin) -> None:
         _line(console, stage, folder)
 
 
-def show_uses(console: Console, path: Path, digest: str, uses: Sequence[FileUse]) -> None:
+def show_uses(console: Console, path: Path, digest: str, uses: "Sequence[FileUse]") -> None:
     """Print which runs read a file."""
     console.print(Text(str(path), style="bold").append(f"  {digest}", style="not bold dim"))
     if not uses:
@@ -112,7 +113,7 @@ def show_uses(console: Console, path: Path, digest: str, uses: Sequence[FileUse]
     _print_table(console, columns, rows)
 
 
-def show_rows_seen(console: Console, name: str, seen: Sequence[RowSeen]) -> None:
+def show_rows_seen(console: Console, name: str, seen: "Sequence[RowSeen]") -> None:
     """Print what became of a row in each run."""
     if not seen:
         console.print(f"{name}: no run read these bytes")
@@ -137,7 +138,7 @@ def show_rows_seen(console: Console, name: str, seen: Sequence[RowSeen]) -> None
                 )
 
 
-def show_difference(console: Console, found: Difference) -> None:
+def show_difference(console: Console, found: "Difference") -> None:
     """Print two runs side by side."""
     runs = [f"{run.run_id[:SHORT]} {run.recipe}" for run in (found.first, found.second)]
     for title in ("recipe", "data", "code", "environment", "scores"):
@@ -154,7 +155,7 @@ def show_difference(console: Console, found: Difference) -> None:
         _line(console, "", f"and {len(found.sources) - FILES_SHOWN:,} more files; --json lists all")
 
 
-def _show_files(console: Console, origin: Origin) -> None:
+def _show_files(console: Console, origin: "Origin") -> None:
     states = Counter(file.state for file in origin.files)
     total = ", ".join(f"{count:,} {state}" for state, count in states.items())
     _line(console, "sources", f"{len(origin.files):,} files: {total}" if origin.files else "unknown")
@@ -188,7 +189,7 @@ def _how_long(seconds: float | None) -> str:
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
 
 
-def _commit(run: RunFacts, short: int | None = None) -> str:
+def _commit(run: "RunFacts", short: int | None = None) -> str:
     if run.commit is None:
         return "–"
     mark = "" if not run.is_dirty else "*" if short else " with uncommitted changes"

@@ -18,7 +18,6 @@ from sft_cli.chat import chat
 from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
 from sft_core.garbage import collect_rarely
-from sft_core.recipe_file import load_recipe
 
 if TYPE_CHECKING:
     from flows.open_data import OpenData
@@ -48,7 +47,7 @@ Rows = Annotated[int, typer.Option("--rows", min=0, help="Sample rows to show of
 def run(recipe: RecipePath, overrides: Overrides = None, is_json: Json = False, is_debugging: Debug = False) -> None:
     """Run the whole pipeline: prepare, train, evaluate, register. Stages whose inputs did not change are reused."""
     with session(is_json, is_debugging) as current:
-        parsed = load_recipe(recipe, overrides or [], current.notify)
+        parsed = current.read(recipe, overrides)
         current.prepare(parsed)
         from flows.sft import sft
         from sft_cli.summary import show_run
@@ -68,9 +67,7 @@ def prepare(
 ) -> None:
     """Prepare the data only: read, detect, render, tokenize, pack."""
     with session(is_json, is_debugging) as current:
-        parsed = load_recipe(
-            recipe, [*(overrides or []), *(["packing.target_column=labels"] if labels else [])], current.notify
-        )
+        parsed = current.read(recipe, [*(overrides or []), *(["packing.target_column=labels"] if labels else [])])
         current.prepare(parsed)
         from flows.prepare_data import prepare_data
         from sft_cli.summary import show_data
@@ -90,8 +87,8 @@ def check(
     Prepares the data, so that a later run finds it done.
     """
     with session(is_json, is_debugging) as current:
-        parsed = load_recipe(recipe, overrides or [], current.notify)
-        current.prepare(parsed)
+        parsed = current.read(recipe, overrides)
+        current.check_inputs(parsed)
         from flows.forecast_run import check_training, forecast_run
         from flows.open_data import open_prepared
         from flows.preparation import prepare
@@ -179,8 +176,8 @@ def _open(current: Session, target: Path, overrides: list[str] | None) -> "OpenD
         from flows.open_data import open_folder
 
         return open_folder(target)
-    parsed = load_recipe(target, overrides or [], current.notify)
-    current.prepare(parsed)
+    parsed = current.read(target, overrides)
+    current.check_inputs(parsed)
     from flows.open_data import open_recipe
 
     return open_recipe(parsed)

@@ -8,8 +8,6 @@ from rich.console import Console
 
 from sft_cli.options import Debug, Json
 from sft_cli.session import session
-from sft_core.recipe_file import load_recipe
-from sft_core.runtime import RuntimeConfig
 
 
 def promote(
@@ -27,9 +25,11 @@ def promote(
 ) -> None:
     """Judge a registered version by the gate, and make it champion if it passes."""
     with session(is_json, is_debugging) as current:
-        parsed = None if recipe is None else load_recipe(recipe, [], current.notify)
+        from sft_core.runtime import RuntimeConfig
+
+        parsed = None if recipe is None else current.read(recipe)
         runtime = RuntimeConfig() if parsed is None else parsed.runtime
-        current.open_home(runtime)
+        current.start_prefect(current.open_home(runtime))
         from flows.promote_model import promote_model
 
         done = promote_model(model, None if parsed is None else parsed.registry.gate, force, runtime)
@@ -47,8 +47,10 @@ def rollback(
 ) -> None:
     """Make the version that was champion before the present one champion again."""
     with session(is_json, is_debugging) as current:
+        from sft_core.runtime import RuntimeConfig
+
         runtime = RuntimeConfig()
-        current.open_home(runtime)
+        current.start_prefect(current.open_home(runtime))
         from flows.roll_back_model import roll_back_model
 
         done = roll_back_model(name, reason, runtime)

@@ -9,7 +9,6 @@ from rich.table import Table
 
 from sft_cli.options import Debug, Json
 from sft_cli.session import session
-from sft_core.runtime import RuntimeConfig
 
 if TYPE_CHECKING:
     from flows.prune_home import Pruned
@@ -29,8 +28,10 @@ def prune(
 ) -> None:
     """Show what of the home nothing needs any more and, with --yes, remove it."""
     with session(is_json, is_debugging) as current:
+        from sft_core.runtime import RuntimeConfig
+
         runtime = RuntimeConfig()
-        current.open_home(runtime)
+        current.start_prefect(current.open_home(runtime))
         from flows.prune_home import prune_home
 
         done = prune_home(keep_days, keep_runs, not is_confirmed, runtime)

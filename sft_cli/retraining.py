@@ -12,7 +12,6 @@ from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import session
 from sft_cli.sweeping import TrainOn
 from sft_core.errors import RecipeError
-from sft_core.recipe_file import load_recipe
 
 if TYPE_CHECKING:
     from flows.retrain_report import Retrained
@@ -39,7 +38,7 @@ def retrain(
         kinds = tuple(on or KINDS[:2])
         if not set(kinds) <= set(KINDS):
             raise RecipeError(f"--on: expected some of {', '.join(KINDS)}, found '{' '.join(kinds)}'")
-        current.prepare(load_recipe(recipe, overrides or [], current.notify))
+        current.prepare(current.read(recipe, overrides))
         from flows.retrain_on_change import retrain_on_change
 
         state = retrain_on_change(str(recipe), overrides, kinds, is_dry_run, train_on or "", return_state=True)

@@ -24,7 +24,7 @@ from sft_core.inspection import (
     view_rows,
     worst_rows,
 )
-from sft_core.tokenizer import load_tokenizer
+from sft_core.plain_tokenizer import plain_tokenizer
 
 STYLES = {
     "trained": ("white on #1d4f91", "white on #2f6db8"),
@@ -85,7 +85,7 @@ def _view(data: OpenData, table: RowTable, positions: list[int], why: dict[int, 
         raise RecipeError(
             "a data set has ids and no tokenizer to read them with; name the recipe, or the folder of a training run"
         )
-    return view_rows(data.lineage, table, load_tokenizer(data.tokenizer), positions, why, data.processor)
+    return view_rows(data.lineage, table, plain_tokenizer(data.tokenizer), positions, why, data.processor)
 
 
 def _header(view: RowView) -> Text:

@@ -1,4 +1,8 @@
-"""What every command does around its verb: defaults, quiet, one JSON line, and errors that people can act on."""
+"""What every command does around its verb: defaults, quiet, one JSON line, and errors that people can act on.
+
+`sft --help` imports this module and every command's, so libraries and recipes are imported inside functions, by the
+command that needs them.
+"""
 
 import contextlib
 import logging
@@ -7,19 +11,19 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import orjson
 import typer
 
-from deployments.embedded import configure
 from sft_core.errors import RecipeError, StageInterruptedError, TrackerAwayError, UserError
-from sft_core.recipe import Recipe
-from sft_core.runtime import RuntimeConfig
 from sft_core.subprocesses import EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from sft_core.recipe import Recipe
+    from sft_core.runtime import RuntimeConfig
 
 MISTAKE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 GOES_ON = "the same command goes on from what was done"
@@ -34,15 +38,31 @@ class Session:
     stdout: TextIO
     """The real standard output; with `--json`, everything else is sent to standard error."""
 
-    def prepare(self, recipe: Recipe) -> None:
-        """Open the home, and look for the inputs before Prefect and MLflow start."""
+    def read(self, recipe: Path, overrides: Sequence[str] | None = None) -> "Recipe":
+        """Read a recipe file, and print a notice for each name in it that is understood though it is not ours."""
+        from sft_core.recipe_file import load_recipe
+
+        return load_recipe(recipe, overrides or [], self.notify)
+
+    def check_inputs(self, recipe: "Recipe") -> Path:
+        """Open the home, and look for the inputs before any work; return the folder of all state."""
         from sft_core.file_digests import FileDigests
         from sft_core.inputs import locate_inputs
 
-        locate_inputs(recipe, FileDigests.below(self.open_home(recipe.runtime)))
+        home = self.open_home(recipe.runtime)
+        locate_inputs(recipe, FileDigests.below(home))
+        return home
 
-    def open_home(self, runtime: RuntimeConfig) -> Path:
+    def prepare(self, recipe: "Recipe") -> None:
+        """Do the same, and name a Prefect server for the flow that follows."""
+        self.start_prefect(self.check_inputs(recipe))
+
+    def open_home(self, runtime: "RuntimeConfig | None" = None) -> Path:
         """Set the defaults that Prefect and MLflow read when they are imported; return the folder of all state."""
+        from deployments.embedded import configure
+        from sft_core.runtime import RuntimeConfig
+
+        runtime = runtime or RuntimeConfig()
         home = runtime.home_folder(os.environ)
         try:
             configure(home, self.is_debugging)
@@ -53,6 +73,12 @@ class Session:
             ) from error
         return home
 
+    def start_prefect(self, home: Path) -> None:
+        """Name a Prefect server for the flow that follows, before Prefect is imported."""
+        from deployments.embedded import use_shared_server
+
+        use_shared_server(home)
+
     def notify(self, notice: str) -> None:
         """Tell something that is no mistake, on standard error."""
         sys.stderr.write(f"sft: {notice}\n")
@@ -60,6 +86,8 @@ class Session:
     def emit(self, result: dict[str, Any]) -> None:
         """Write the one JSON line."""
         if self.is_json:
+            import orjson
+
             self.stdout.write(orjson.dumps(result, default=str).decode() + "\n")
             self.stdout.flush()
 

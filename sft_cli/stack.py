@@ -12,7 +12,6 @@ from rich.table import Table
 from sft_cli.options import Debug, Json
 from sft_cli.session import FAILURE, Session, session
 from sft_core.errors import RecipeError
-from sft_core.runtime import RuntimeConfig
 
 if TYPE_CHECKING:
     from deployments.stack_state import Stack
@@ -75,9 +74,9 @@ def _stay(current: Session, home: Path, wishes: Any) -> None:
 
 
 def status(is_json: Json = False, is_debugging: Debug = False) -> None:
-    """Show what `sft up` keeps running: addresses, health, runs in progress and runs that wait."""
+    """Show what `sft up` keeps running: addresses, health, runs in progress and runs that wait; and the Prefect server
+    that commands share without it."""
     with session(is_json, is_debugging) as current:
-        from deployments.stack import work_of
         from deployments.stack_state import kept_stack, read_stack
 
         home, console = _home(), Console(soft_wrap=True, highlight=False)
@@ -87,8 +86,13 @@ def status(is_json: Json = False, is_debugging: Debug = False) -> None:
             was_killed = left is not None and left.phase != "ended"
             hint = "; one was killed, and `sft down` or `sft up` sweeps up after it" if was_killed else ""
             console.print(f"no stack runs over {home}{hint}; `sft up` starts one", markup=False)
-            current.emit({"status": "down", "home": str(home), "was_killed": was_killed})
+            server = _shared_server(home)
+            if server is not None:
+                console.print(_in_words(server), markup=False)
+            current.emit({"status": "down", "home": str(home), "was_killed": was_killed, "prefect_server": server})
             return
+        from deployments.stack_work import work_of
+
         work = work_of(stack)
         show_stack(console, stack, home)
         show_work(console, work)
@@ -98,8 +102,10 @@ def status(is_json: Json = False, is_debugging: Debug = False) -> None:
 
 
 def down(is_json: Json = False, is_debugging: Debug = False) -> None:
-    """End what `sft up` started: runs in progress save a checkpoint, then workers and servers end."""
+    """End what `sft up` started: runs in progress save a checkpoint, then workers and servers end. The Prefect server
+    that commands share without it ends too, unless a command is using it."""
     with session(is_json, is_debugging) as current:
+        from deployments.shared_server import end_server
         from deployments.stack import bring_down
         from deployments.stack_state import is_kept
 
@@ -111,10 +117,39 @@ def down(is_json: Json = False, is_debugging: Debug = False) -> None:
         seconds = time.monotonic() - began
         words = f"no stack ran over {home}" if ended is None else f"the stack over {home} has ended ({seconds:.1f} s)"
         console.print(words, markup=False)
-        current.emit({"status": "down", "home": str(home), "was_running": ended is not None})
+        was_shared = end_server(home)
+        server = _shared_server(home)
+        if server is not None:
+            console.print(_in_words(server), markup=False)
+        elif was_shared is not None:
+            console.print(f"the Prefect server that commands of {home} shared has ended", markup=False)
+        result = {"status": "down", "home": str(home), "was_running": ended is not None}
+        current.emit({**result, "prefect_server_ended": was_shared is not None and server is None})
+
+
+def _shared_server(home: Path) -> dict[str, Any] | None:
+    """The Prefect server that commands share, as JSON; None if there is none."""
+    from deployments.shared_server import running_server
+    from deployments.shared_server_state import is_used
+
+    server = running_server(home)
+    if server is None:
+        return None
+    own = server.model_dump(include={"pid", "idle_seconds"})
+    return {"api_url": server.api, "is_used": is_used(home, server), **own}
+
+
+def _in_words(server: dict[str, Any]) -> str:
+    use = "a command is using it" if server["is_used"] else "no command is using it"
+    return (
+        f"commands share a Prefect server: {server['api_url']} (process {server['pid']}); {use}; it ends "
+        f"{server['idle_seconds']:.0f} s after the last one"
+    )
 
 
 def _home() -> Path:
+    from sft_core.runtime import RuntimeConfig
+
     home = RuntimeConfig().home_folder(os.environ)
     try:
         home.mkdir(parents=True, exist_ok=True)

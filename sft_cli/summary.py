@@ -1,23 +1,23 @@
 """What people read after a run."""
 
-import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Column, Table
 
-from flows.links import run_path, ui_command
-from flows.preparation import PreparedData
-from flows.run_report import RunReport
 from sft_core.run_pages import interval
+
+if TYPE_CHECKING:
+    from flows.preparation import PreparedData
+    from flows.run_report import RunReport
 
 NOT_COMPARED = ("eval_entropy", "eval_perplexity", "num_prompts", "num_prompts_cut")
 """Numbers of the scorecard that are no scores, or another way to write one."""
 
 
-def show_run(console: Console, report: RunReport, home: Path) -> None:
+def show_run(console: Console, report: "RunReport", home: Path) -> None:
     """Model, score, ledger, stages, and where to look."""
     console.print(
         f"\n[bold]{report.recipe}[/bold]  {'champion' if report.is_champion else 'registered'}: {report.model_uri}"
@@ -55,7 +55,7 @@ def show_ledger(console: Console, ledger: dict[str, Any]) -> None:
         console.print(f"          rejected {rows:,} × {reason}")
 
 
-def show_data(console: Console, data: PreparedData) -> None:
+def show_data(console: Console, data: "PreparedData") -> None:
     """A prepared data set."""
     for split, facts in data.splits.items():
         console.print(
@@ -97,10 +97,13 @@ def _stages(stages: dict[str, str]) -> str:
     return "; ".join(f"{state}: {', '.join(names)}" for state, names in by_state.items() if names)
 
 
-def _how_to_look(report: RunReport, home: Path) -> list[str]:
+def _how_to_look(report: "RunReport", home: Path) -> list[str]:
     """What opens both UIs, with the address of this run: one command where both keep their records in the home."""
+    from flows.links import run_path, ui_command
+    from tasks.servers import server_with_pages
+
     programs = Path(sys.executable).parent
-    server = os.environ.get("PREFECT_API_URL")
+    server = server_with_pages()
     lines = [str(report.mlflow_url)]
     if report.mlflow_url is None:
         page = f"http://127.0.0.1:5000/{run_path(report.experiment_id, report.mlflow_run_id)}"

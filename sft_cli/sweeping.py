@@ -63,8 +63,8 @@ def sweep(
             raise RecipeError("expected what to try: --grid, --random or --optuna, each with PATH=…")
         space = parse_as(Space, {**tried, "num_trials": trials, "seed": seed}, "sft sweep")
         base = Base.read(str(recipe), overrides or [], current.notify)
-        parsed = check_trials(base, corners_of(space)[:1], current.prepare)
-        current.open_home(parsed[0].runtime)
+        parsed = check_trials(base, corners_of(space)[:1], current.check_inputs)
+        current.start_prefect(current.open_home(parsed[0].runtime))
         from flows.sweep import sweep as run_sweep
 
         report = run_sweep(

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]  # of its httpx
-
 PLACEMENT = "It decides when a question is asked again."
 
 Answer = TypeVar("Answer")
@@ -33,6 +31,9 @@ def is_hiccup(error: BaseException) -> bool:
 
     Every library for HTTP says in `response` what was answered; one without is of the connection.
     """
+    # of whichever httpx the Hub's client runs on
+    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]
+
     if isinstance(error, ssl.SSLCertVerificationError | OfflineModeIsEnabled):
         return False
     if (code := _answered(error)) is not None:

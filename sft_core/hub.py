@@ -2,22 +2,16 @@
 
 A branch name such as `main` is not an identity: it moves. So a Hub model, tokenizer or data file enters keys as the
 commit that its revision points at now; without a network, as the commit of the local Hub cache.
+
+`huggingface_hub` is imported by the functions that use it: with all models and data in local folders, nothing needs it,
+and importing it costs a command a quarter of a second.
 """
 
 import fnmatch
 import re
 from pathlib import Path
 
-from huggingface_hub import HfApi, scan_cache_dir, snapshot_download
-from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is that of whichever httpx it runs on
-    CacheNotFound,
-    HTTPError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-)
-
 from sft_core.errors import RecipeError
-from sft_core.hiccups import patiently
 
 PLACEMENT = "It fetches what a commit already names."
 
@@ -25,7 +19,6 @@ OTHER_RUNTIMES = ["onnx/*", "*.onnx", "*.gguf", "*.msgpack", "*.h5", "*.ot", "*.
 """Weights for other programs, which a repository may hold beside ours."""
 _REPO_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 _DATA_URL = re.compile(r"^hf://datasets/(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?/(?P<pattern>.+)$")
-_UNREACHABLE = (OSError, HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError)
 
 
 def looks_like_repo(path: str) -> bool:
@@ -40,9 +33,13 @@ def resolve_commit(repo: str, revision: str | None, repo_type: str = "model") ->
     Raises:
         RecipeError: if neither the Hub nor the local Hub cache knows it.
     """
+    from huggingface_hub import HfApi
+
+    from sft_core.hiccups import patiently
+
     try:
         return str(patiently(lambda: HfApi().repo_info(repo, revision=revision, repo_type=repo_type)).sha)
-    except _UNREACHABLE as error:
+    except _unreachable() as error:
         cached = _cached_commit(repo, revision, repo_type)
         if cached:
             return cached
@@ -55,6 +52,9 @@ def resolve_commit(repo: str, revision: str | None, repo_type: str = "model") ->
 def _cached_commit(repo: str, revision: str | None, repo_type: str) -> str | None:
     """The commit that the local cache knows for a revision, or the only one that it has: downloads by commit, as ours
     are, leave no branch name behind."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
     try:
         cached = [item for item in scan_cache_dir().repos if item.repo_id == repo and item.repo_type == repo_type]
     except (CacheNotFound, OSError):
@@ -65,6 +65,17 @@ def _cached_commit(repo: str, revision: str | None, repo_type: str) -> str | Non
     return named[0] if named else states[0].commit_hash if len(states) == 1 else None
 
 
+def _unreachable() -> tuple[type[Exception], ...]:
+    """The errors by which the Hub's client reports that it has no answer."""
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is that of whichever httpx it runs on
+        HTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
+
+    return OSError, HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError
+
+
 def download_snapshot(repo: str, commit: str, allow_patterns: list[str] | None = None) -> Path:
     """Download files of a model repository at a commit into the local Hub cache; return their folder.
 
@@ -73,6 +84,10 @@ def download_snapshot(repo: str, commit: str, allow_patterns: list[str] | None =
         commit: Which state of it.
         allow_patterns: Only these files; None: all that PyTorch could load.
     """
+    from huggingface_hub import snapshot_download
+
+    from sft_core.hiccups import patiently
+
     others = None if allow_patterns else OTHER_RUNTIMES
     try:
         return Path(
@@ -80,7 +95,7 @@ def download_snapshot(repo: str, commit: str, allow_patterns: list[str] | None =
                 lambda: snapshot_download(repo, revision=commit, allow_patterns=allow_patterns, ignore_patterns=others)
             )
         )
-    except _UNREACHABLE as error:
+    except _unreachable() as error:
         raise RecipeError(f"cannot download '{repo}' at {commit} from the Hub: {error}") from error
 
 
@@ -90,6 +105,10 @@ def download_data_files(url: str) -> tuple[str, list[Path]]:
     Returns:
         The commit they were taken at, and their local copies in order of name.
     """
+    from huggingface_hub import snapshot_download
+
+    from sft_core.hiccups import patiently
+
     match = _DATA_URL.match(url)
     if match is None:
         raise RecipeError(f"expected hf://datasets/<org>/<name>[@revision]/<file or glob>, found '{url}'")
@@ -99,7 +118,7 @@ def download_data_files(url: str) -> tuple[str, list[Path]]:
         folder = Path(
             patiently(lambda: snapshot_download(repo, revision=commit, repo_type="dataset", allow_patterns=[pattern]))
         )
-    except _UNREACHABLE as error:
+    except _unreachable() as error:
         raise RecipeError(f"cannot download '{url}' at {commit} from the Hub: {error}") from error
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     files = [folder / name for name in sorted(fnmatch.filter(names, pattern))]

@@ -1,14 +1,17 @@
 """Which tokenizer a run uses, by content; and the tokenizer itself, loaded once per process.
 
-Loading it as users get it needs `transformers`, whose import costs a process 1.5 s and 150 MB. So a run loads it once
-and freezes what encoding needs in one file, which `tokenizers` alone can read:
+Loading it as users get it needs `transformers`, which imports torch: 3 s of processor time and 300 MB. So it is loaded
+once, and all that preparing and showing data needs of it is written to a file of the home, named by content. Later
+commands read that file, with `tokenizers` alone (`plain_tokenizer.py`):
 
-    locate_tokenizer → TokenizerRef → freeze_tokenizer → FrozenTokenizer      for processes that only encode
-                                    → load_tokenizer   → the tokenizer        for templates and for the trainer
+    locate_tokenizer → TokenizerRef → contents_of      → TokenizerContents    for templates, and for showing rows
+                                    → freeze_tokenizer → FrozenTokenizer      for processes that only encode
+                                    → load_tokenizer   → the tokenizer        for models, and for the trainer
 """
 
 import functools
 import importlib.metadata
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _LOADING = threading.Lock()
+_FOLDERS: list[Path] = []
+"""The folder that keeps contents, if there is one."""
 
 TOKENIZER_FILES = [
     "tokenizer.json",
@@ -53,12 +58,18 @@ _ALSO_DOWNLOADED = [
 
 @dataclass(frozen=True, slots=True)
 class TokenizerContents:
-    """All that encoding needs."""
+    """All that encoding, decoding and chat templates need."""
 
     description: str
     """A `tokenizer.json` as `transformers` made it, which may differ from the file in the tokenizer's folder."""
     bos_token_id: int | None
     eos_token_id: int | None
+    special_ids: tuple[int, ...]
+    special_texts: tuple[str, ...]
+    """The spelling of every special token among the added ones."""
+    special_tokens: dict[str, str]
+    """By the names that templates use, for example `bos_token`."""
+    chat_template: str | dict[str, str] | None
 
 
 class TokenizerRef(BaseModel):
@@ -82,9 +93,8 @@ class TokenizerRef(BaseModel):
         return {**own, "additional_special_tokens": self.additional_special_tokens, **versions}
 
     def contents(self) -> TokenizerContents:
-        """Load it with `transformers`, and take what encoding needs."""
-        tokenizer = load_tokenizer(self)
-        return TokenizerContents(tokenizer.backend_tokenizer.to_str(), tokenizer.bos_token_id, tokenizer.eos_token_id)
+        """As `contents_of`."""
+        return contents_of(self)
 
 
 class FrozenTokenizer(BaseModel):
@@ -101,20 +111,66 @@ class FrozenTokenizer(BaseModel):
 
     def contents(self) -> TokenizerContents:
         """Read the file."""
-        return TokenizerContents(**orjson.loads(self.file.read_bytes()))
+        return _read_contents(self.file)
+
+
+def remember_contents_in(folder: Path) -> None:
+    """Let `contents_of` keep the contents of tokenizers in a folder, for this process and for later ones."""
+    _FOLDERS[:] = [folder]
+
+
+def contents_of(ref: TokenizerRef) -> TokenizerContents:
+    """Read a tokenizer's contents from the folder that keeps them; otherwise load it with `transformers`.
+
+    Raises:
+        RecipeError: as `load_tokenizer`.
+    """
+    if not _FOLDERS:
+        return _loaded_contents(ref)
+    return freeze_tokenizer(ref, _FOLDERS[0]).contents()
 
 
 def freeze_tokenizer(ref: TokenizerRef, folder: Path) -> FrozenTokenizer:
-    """Write what encoding needs into a file of `folder`, named by content."""
+    """Write what encoding needs into a file of `folder`, named by content, unless it is there."""
     versions = importlib.metadata.version("tokenizers"), importlib.metadata.version("transformers")
     added = [digest(ref.additional_special_tokens)] if ref.additional_special_tokens else []
-    file = folder / f"tokenizer-{'-'.join([ref.content_digest, *added, *versions])}.json"
+    remote = ["remote"] if ref.trust_remote_code else []
+    file = folder / f"contents-{'-'.join([ref.content_digest, *added, *remote, *versions])}.json"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{threading.get_ident()}.partial")
-        partial.write_bytes(orjson.dumps(asdict(ref.contents())))
+        partial = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
+        partial.write_bytes(orjson.dumps(asdict(_loaded_contents(ref))))
         partial.replace(file)  # so that a run beside this one finds a whole file or none
     return FrozenTokenizer(ref=ref, file=file)
+
+
+@functools.lru_cache(maxsize=4)
+def _read_contents(file: Path) -> TokenizerContents:
+    found = orjson.loads(file.read_bytes())
+    return TokenizerContents(
+        **{**found, "special_ids": tuple(found["special_ids"]), "special_texts": tuple(found["special_texts"])}
+    )
+
+
+def _loaded_contents(ref: TokenizerRef) -> TokenizerContents:
+    tokenizer = load_tokenizer(ref)
+    added = tokenizer.added_tokens_decoder
+    template: Any = tokenizer.chat_template
+    if isinstance(template, list):  # as files write several by name
+        template = {variant["name"]: variant["template"] for variant in template}
+    return TokenizerContents(
+        description=tokenizer.backend_tokenizer.to_str(),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        special_ids=tuple(
+            sorted({token for token, content in added.items() if content.special} | set(tokenizer.all_special_ids))
+        ),
+        special_texts=tuple(sorted({content.content for content in added.values() if content.special})),
+        special_tokens={
+            name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)
+        },
+        chat_template=template,
+    )
 
 
 def locate_tokenizer(config: ModelConfig, digests: FileDigests) -> TokenizerRef:

@@ -16,10 +16,11 @@ from sft_core.recipe import Recipe
 from sft_core.source_files import digest_of_files, source_files
 from tasks.codebase import pipeline_code
 from tasks.provenance import identify, origin_tags, recipe_params
-from tasks.tracking.lineage import ARTIFACT, CODE_DIGEST, RECIPE_DIGEST, SOURCES_DIGEST, recipe_digest
+from tasks.tracking.lineage import recipe_digest
 from tasks.tracking.lookup import History, RunFacts
 from tasks.tracking.lookup_difference import SourceChange, changed_files
 from tasks.tracking.lookup_sources import recorded_files
+from tasks.tracking.tags import ARTIFACT, CODE_DIGEST, RECIPE_DIGEST, SOURCES_DIGEST
 from tasks.tracking.tracker import RUN_KEY
 
 Kind = Literal["data", "recipe", "code"]

@@ -10,6 +10,7 @@ from sft_core.file_digests import FileDigests
 from sft_core.occupancy import announce
 from sft_core.runtime import RuntimeConfig
 from sft_core.subprocesses import end_with_parent
+from sft_core.tokenizer import remember_contents_in
 from tasks.codebase import codebase
 from tasks.context import current_flow_run
 
@@ -38,6 +39,7 @@ def open_store(runtime: RuntimeConfig) -> ArtifactStore:
         accept_code=runtime.accept_code,
     )
     codebase().remember_in(store.code_folder)
+    remember_contents_in(store.root / "tokenizers")
     announce(store.root)
     store.sweep()
     return store

@@ -24,6 +24,7 @@ from sft_core.section import Section
 from tasks.codebase import PROJECT, pipeline_code
 from tasks.context import current_flow_run
 from tasks.owners import owner_tags
+from tasks.servers import uses_shared_server
 
 LIBRARIES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "datasets", "pyarrow", "prefect", "mlflow")
 PARAM_CHARS = 6000
@@ -89,8 +90,9 @@ def origin_tags() -> dict[str, str]:
 
 
 def prefect_page() -> str | None:
-    """The address of the flow run's page; None outside a flow, and where Prefect runs inside this process, which has no
-    pages."""
+    """The address of the flow run's page; None outside a flow, and where no Prefect server with pages is used."""
+    if uses_shared_server():
+        return None
     flow_run = current_flow_run()
     page = str(flow_run.ui_url) if flow_run else ""
     return page if page.startswith("http") else None

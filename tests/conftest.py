@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports the Hub's client
+# the Prefect server that the commands of a test's home share ends with the last of them, or with the tests
+os.environ["SFT_PREFECT_IDLE_SECONDS"] = "0"
+os.environ["SFT_PREFECT_WATCHED_PID"] = str(os.getpid())
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,6 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from sft_core.file_digests import FileDigests
 from sft_core.model import ModelConfig
+from sft_core.plain_tokenizer import PlainTokenizer, plain_tokenizer
 from sft_core.tokenizer import TokenizerRef, load_tokenizer, locate_tokenizer
 
 if TYPE_CHECKING:
@@ -72,6 +76,12 @@ def tokenizer_ref(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def tokenizer(tokenizer_ref: TokenizerRef):
     return load_tokenizer(tokenizer_ref)
+
+
+@pytest.fixture(scope="session")
+def plain(tokenizer_ref: TokenizerRef) -> PlainTokenizer:
+    """The same tokenizer, run by `tokenizers` alone."""
+    return plain_tokenizer(tokenizer_ref)
 
 
 @pytest.fixture

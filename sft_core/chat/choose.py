@@ -11,7 +11,7 @@ from sft_core.chat.template import ChatTemplate
 from sft_core.errors import RecipeError
 from sft_core.hub import download_snapshot, looks_like_repo, resolve_commit
 from sft_core.processor import ImageTokens
-from sft_core.tokenizer import TokenizerRef, load_tokenizer
+from sft_core.tokenizer import TokenizerRef, contents_of
 
 BUNDLED = Path(__file__).parent / "templates"
 TEMPLATE_SUFFIXES = (".jinja", ".j2")
@@ -109,15 +109,13 @@ def chat_template_of(
         tokenizer: May have one of its own; so may the processor beside it.
         image_tokens: What stands for images, where the run has any; not all tokenizers call it special.
     """
-    loaded = load_tokenizer(tokenizer)
-    source = template.source or _find_template(tokenizer.folder) or _default_variant(loaded.chat_template)
+    contents = contents_of(tokenizer)
+    source = template.source or _find_template(tokenizer.folder) or _default_variant(contents.chat_template)
     if source is None:
         return None
-    tokens = {name: str(token) for name, token in loaded.special_tokens_map.items() if isinstance(token, str)}
     of_images = image_tokens.spellings if image_tokens else ()
-    special = (token.content for token in loaded.added_tokens_decoder.values() if token.special)
-    specials = sorted({*special, *of_images})
-    return ChatTemplate(source, tuple(sorted(tokens.items())), config.template_date, tuple(specials))
+    specials = sorted({*contents.special_texts, *of_images})
+    return ChatTemplate(source, tuple(sorted(contents.special_tokens.items())), config.template_date, tuple(specials))
 
 
 def _default_variant(chat_template: Any) -> str | None:

@@ -6,13 +6,11 @@ pieces  [ "a",  " ",  "🙂" 1 of 3, 2 of 3, 3 of 3 ]
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from sft_core.image_places import ImagePlace
 from sft_core.image_store import ImageRef
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+from sft_core.plain_tokenizer import PlainTokenizer
 
 Kind = Literal["trained", "context", "cut"]
 """Whether the loss looks at a token, only the model does, or truncation took it away."""
@@ -66,11 +64,9 @@ Piece = TokenPiece | ImagePiece
 class TokenReader:
     """Spells token ids, each once per reader."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerFast") -> None:
+    def __init__(self, tokenizer: PlainTokenizer) -> None:
         self._tokenizer = tokenizer
         self._spelled: dict[int, str] = {}
-        added: dict[int, Any] = tokenizer.added_tokens_decoder
-        self._special = {token for token, content in added.items() if content.special} | set(tokenizer.all_special_ids)
 
     def read(self, ids: Sequence[int], kinds: Sequence[Kind], weights: Sequence[float] | None) -> list[TokenPiece]:
         """Spell a row.
@@ -83,7 +79,7 @@ class TokenReader:
         spelled = self._spell(ids)
         loss_weights = [1.0] * len(ids) if weights is None else list(weights)
         return [
-            TokenPiece(token, text, kind, token in self._special, part, parts, weight)
+            TokenPiece(token, text, kind, token in self._tokenizer.special_ids, part, parts, weight)
             for token, (text, part, parts), kind, weight in zip(ids, spelled, kinds, loss_weights, strict=True)
         ]
 
@@ -101,22 +97,19 @@ class TokenReader:
         if BROKEN not in text:
             return text, 1
         for stop in range(2, len(ids) + 1):
-            together = self._decode(list(ids[:stop]))
+            together = self._tokenizer.decode(list(ids[:stop]))
             if BROKEN not in together:
                 return together, stop
         return text, 1
 
     def _one(self, token: int) -> str:
         if token not in self._spelled:
-            text = self._decode([token])
-            name = self._tokenizer.convert_ids_to_tokens(token) or ""
+            text = self._tokenizer.decode([token])
+            name = self._tokenizer.name_of(token)
             # SentencePiece's decoders drop the space in front of a first word
             is_bare = name.startswith("▁") and not text.startswith(" ")
             self._spelled[token] = f" {text}" if is_bare else text
         return self._spelled[token]
-
-    def _decode(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
 def with_images(pieces: Sequence[TokenPiece], images: Sequence[ImageRef], places: Sequence[ImagePlace]) -> list[Piece]:

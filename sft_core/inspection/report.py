@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.gate_result import GateResult
@@ -12,13 +11,11 @@ from sft_core.inspection.lineage import Lineage, lineage_of
 from sft_core.inspection.page import page
 from sft_core.inspection.rows import RowTable, random_rows, view_rows, worst_rows
 from sft_core.inspection.summary import summary
+from sft_core.plain_tokenizer import PlainTokenizer, plain_tokenizer
 from sft_core.processor import ProcessorRef
 from sft_core.records import StageOutcome
 from sft_core.thumbnails import Thumbnails
-from sft_core.tokenizer import TokenizerRef, load_tokenizer
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+from sft_core.tokenizer import TokenizerRef
 
 REPORT_FILE = "report.html"
 SUMMARY_FILE = "summary.md"
@@ -39,7 +36,7 @@ def report_dataset(
     """Write the report of a data set in a store into a folder; see `write_report`."""
     lineage, images = lineage_of(store, dataset), ImageStore.below(store.root)
     write_report(
-        folder / REPORT_FILE, title, lineage, load_tokenizer(tokenizer), gates, processor=processor, images=images
+        folder / REPORT_FILE, title, lineage, plain_tokenizer(tokenizer), gates, processor=processor, images=images
     )
     return StageOutcome(facts={"splits": list(lineage.splits)})
 
@@ -48,7 +45,7 @@ def write_report(
     path: Path,
     title: str,
     lineage: Lineage,
-    tokenizer: "PreTrainedTokenizerFast",
+    tokenizer: PlainTokenizer,
     gates: Sequence[GateResult] = (),
     seed: int = 0,
     processor: ProcessorRef | None = None,

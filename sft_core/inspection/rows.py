@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,9 @@ from sft_core.image_store import ImageRef, decode_images
 from sft_core.inspection.lineage import Lineage, ShardLineage, read_columns
 from sft_core.inspection.pieces import Kind, Piece, TokenReader, with_images
 from sft_core.parts import parts_of_rows, rows_in_files
+from sft_core.plain_tokenizer import PlainTokenizer
 from sft_core.processor import ProcessorRef, load_processor
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+from sft_core.tokenizer import load_tokenizer
 
 TOKEN_FILE, INDEX_FILE, TEXT_FILE = "tokens.arrow", "index.arrow", "rendered.arrow"
 
@@ -141,7 +140,7 @@ def named_rows(lineage: Lineage, table: RowTable, source: str, row: int) -> list
 def view_rows(
     lineage: Lineage,
     table: RowTable,
-    tokenizer: "PreTrainedTokenizerFast",
+    tokenizer: PlainTokenizer,
     positions: Iterable[int],
     why: dict[int, str] | None = None,
     processor: ProcessorRef | None = None,
@@ -193,7 +192,7 @@ def _index_of(shards: list[tuple[int, ShardLineage]]) -> pa.Table:
 class _Speller:
     """Spells rows, and finds the tokens of their images."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerFast", processor: ProcessorRef | None) -> None:
+    def __init__(self, tokenizer: PlainTokenizer, processor: ProcessorRef | None) -> None:
         self.tokenizer, self.tokens, self._processor = tokenizer, TokenReader(tokenizer), processor
 
     def places(self, ids: list[int], images: list[ImageRef]) -> list[ImagePlace]:
@@ -201,7 +200,9 @@ class _Speller:
         if self._processor is None or not images:
             return []
         try:
-            return ImageReader(load_processor(self._processor), self.tokenizer).places(ids, images)
+            return ImageReader(load_processor(self._processor), load_tokenizer(self._processor.tokenizer)).places(
+                ids, images
+            )
         except DataError:
             return []
 
@@ -234,9 +235,7 @@ def _view(shard: ShardLineage, row: dict[str, Any], speller: _Speller, why: str)
     )
 
 
-def _cut_off(
-    shard: ShardLineage, row: int, kept: list[int], tokenizer: "PreTrainedTokenizerFast"
-) -> tuple[int, list[int]]:
+def _cut_off(shard: ShardLineage, row: int, kept: list[int], tokenizer: PlainTokenizer) -> tuple[int, list[int]]:
     """The tokens that truncation took away, and where in the row they were: the text is encoded again, and what was
     kept is laid over its two ends.
 
@@ -247,7 +246,7 @@ def _cut_off(
     if rendered is None or not rendered["text"]:
         return 0, []
     wants_special = rendered["wants_special_tokens"]
-    whole: list[int] = tokenizer(rendered["text"], add_special_tokens=wants_special, verbose=False)["input_ids"]
+    whole = tokenizer.encode(rendered["text"], add_special_tokens=wants_special)
     end = tokenizer.eos_token_id
     if wants_special and end is not None and whole[-1:] != [end]:
         whole = [*whole, end]

@@ -12,7 +12,6 @@ from sft_core.modeling.model_folder import deliver_adapter, load_trained
 from sft_core.modeling.objective import LIKELIHOOD, Objective
 from sft_core.modeling.offloading import offload_activations
 from sft_core.modeling.pixels import PixelMaker
-from sft_core.modeling.positions import check_positions, longest_text, max_positions
 from sft_core.modeling.probe import TOLERANCE, Probe, coarsest, difference, probe_logits, probe_texts
 from sft_core.modeling.quantization import is_quantized, to_device
 from sft_core.modeling.segments import Segments, loss_by_source, name_of_loss, sum_by_segment, sum_by_source
@@ -28,6 +27,7 @@ from sft_core.modeling.token_sums import as_token_sums
 from sft_core.modeling.trained_part import choose_trained, count_trained, let_gradients_in
 from sft_core.modeling.vocabulary import fit_vocabulary, new_ids
 from sft_core.modeling.weights import config_of, load_model
+from sft_core.positions import check_positions, longest_text, max_positions
 
 __all__ = [
     "LIKELIHOOD",

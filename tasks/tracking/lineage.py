@@ -27,22 +27,23 @@ from sft_core.model import ModelRef
 from sft_core.recipe import Recipe
 from sft_core.source_files import SourceFile, digest_of_files, source_files
 from tasks.codebase import pipeline_code
+from tasks.tracking.tags import (
+    ARTIFACT,
+    CODE_DIGEST,
+    CONTEXT,
+    HOME,
+    RECIPE_DIGEST,
+    SOURCE,
+    SOURCES_DIGEST,
+    SOURCES_FILE,
+    SOURCES_LISTED,
+    TAG_CHARS,
+)
 from tasks.tracking.tracked_run import TrackedRun
 
 FILES_LISTED = 32
 """Of one source: so many files are an input each."""
-TAG_CHARS = 500
 INPUTS_SENT_TOGETHER = 100
-CONTEXT = "mlflow.data.context"
-SOURCE = "source"
-SOURCES_FILE = "sources.json"
-SOURCES_DIGEST = "sft.sources_digest"
-SOURCES_LISTED = "sft.sources_listed"
-"""`all`, or `some` where a source has too many files to be an input each."""
-RECIPE_DIGEST = "sft.recipe_digest"
-CODE_DIGEST = "sft.code_digest"
-HOME = "sft.home"
-ARTIFACT = "sft.artifact."
 
 
 def recipe_digest(recipe: Recipe) -> str:

@@ -19,9 +19,9 @@ from mlflow.exceptions import MlflowException
 
 from sft_core.errors import RecipeError
 from tasks.tracking.addresses import model_id_of
-from tasks.tracking.lineage import CONTEXT, SOURCE
 from tasks.tracking.model_references import logged_model
 from tasks.tracking.stores import open_client, tracking_uri_of
+from tasks.tracking.tags import CONTEXT, SOURCE
 
 RUNS_A_PAGE, OTHERS_A_PAGE = 1000, 100
 OURS = "tags.`sft.recipe` LIKE '%'"

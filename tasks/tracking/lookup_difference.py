@@ -6,10 +6,10 @@ from typing import Any
 
 from sft_core.errors import RecipeError
 from sft_core.source_files import SourceFile
-from tasks.tracking.lineage import CODE_DIGEST
 from tasks.tracking.lookup import History, RunFacts
 from tasks.tracking.lookup_models import scores_of
 from tasks.tracking.lookup_sources import recorded_files
+from tasks.tracking.tags import CODE_DIGEST
 
 Pair = tuple[Any, Any]
 """What the one run has, and the other; None where it has nothing."""

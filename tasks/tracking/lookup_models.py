@@ -11,9 +11,9 @@ from mlflow.entities import LoggedModel
 
 from sft_core.errors import RecipeError
 from sft_core.file_digests import FileDigests
-from tasks.tracking.lineage import ARTIFACT, HOME
 from tasks.tracking.lookup import History, RunFacts, VersionFacts
 from tasks.tracking.lookup_sources import recorded_files
+from tasks.tracking.tags import ARTIFACT, HOME
 
 INFINITE = sys.float_info.max
 """What MLflow makes of infinity."""

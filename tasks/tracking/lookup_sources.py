@@ -7,8 +7,8 @@ from pathlib import Path
 from sft_core.errors import RecipeError
 from sft_core.file_digests import FileDigests
 from sft_core.source_files import SourceFile
-from tasks.tracking.lineage import SOURCE, SOURCES_DIGEST, SOURCES_FILE, SOURCES_LISTED, TAG_CHARS
 from tasks.tracking.lookup import History, RunFacts, SourceFacts
+from tasks.tracking.tags import SOURCE, SOURCES_DIGEST, SOURCES_FILE, SOURCES_LISTED, TAG_CHARS
 
 MANY = f"tags.`{SOURCES_LISTED}` = 'some'"
 

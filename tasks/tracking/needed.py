@@ -13,8 +13,8 @@ from mlflow.exceptions import MlflowException
 from tasks.owners import why_dead
 from tasks.tracking.addresses import local_path
 from tasks.tracking.dead_runs import heard_of
-from tasks.tracking.lineage import ARTIFACT
 from tasks.tracking.registry import Registry
+from tasks.tracking.tags import ARTIFACT
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _PAGE = 1000

@@ -69,7 +69,7 @@ def test_a_run_on_the_embedded_defaults_takes_its_prefect_server_with_it(tmp_pat
     workspace = make_workspace(tmp_path, prefect_url=None)
     process = workspace.start(*ENDLESS)
     wait_for(lambda: is_training(workspace), "the first training step")
-    assert any("uvicorn" in command for command in processes_of(workspace))
+    assert any("shared_server_process" in command for command in processes_of(workspace))
     process.terminate()
     process.communicate(timeout=120)
     wait_for(lambda: not processes_of(workspace), f"the end of {processes_of(workspace)}", 30)

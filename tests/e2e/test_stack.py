@@ -116,7 +116,12 @@ def test_down_ends_every_process(place: Workspace, up: dict[str, Any]) -> None:
     assert outcome.code == 0, outcome.stderr
     assert outcome.result["was_running"]
     assert processes_of(place) == []
-    assert place.sft("down", "--json").result == {"status": "down", "home": str(place.home), "was_running": False}
+    assert place.sft("down", "--json").result == {
+        "status": "down",
+        "home": str(place.home),
+        "was_running": False,
+        "prefect_server_ended": False,
+    }
     assert place.sft("status", "--json").result["was_killed"] is False
 
 

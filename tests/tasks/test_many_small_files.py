@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import PreTrainedTokenizerFast
 
 from sft_core.accounts import audit_of
 from sft_core.data_difference import difference_of
@@ -22,6 +21,7 @@ from sft_core.inspection import (
     trace_row,
     view_rows,
 )
+from sft_core.plain_tokenizer import PlainTokenizer
 from sft_core.sources import group
 from sft_core.tables import read_table
 from tests.tasks.packed_data import pack
@@ -56,7 +56,7 @@ def grouping(monkeypatch: pytest.MonkeyPatch) -> Any:
     return switch
 
 
-def told_of(lineage: Lineage, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+def told_of(lineage: Lineage, plain: PlainTokenizer) -> dict[str, Any]:
     """All that people can ask about a data set."""
     table = RowTable.read(lineage)
     shards = lineage.shards
@@ -72,7 +72,7 @@ def told_of(lineage: Lineage, tokenizer: PreTrainedTokenizerFast) -> dict[str, A
         ],
         "blocks": [trace_blocks(lineage, split, range(facts["blocks"])) for split, facts in lineage.splits.items()],
         "rows": [trace_row(lineage, source, number) for source in ("both", "few") for number in range(2)],
-        "views": view_rows(lineage, table, tokenizer, range(len(table))),
+        "views": view_rows(lineage, table, plain, range(len(table))),
         "named": [named_rows(lineage, table, "both", number) for number in range(2)],
         "figures": repr(figures_of(lineage, table)),
     }
@@ -84,7 +84,7 @@ def told_of(lineage: Lineage, tokenizer: PreTrainedTokenizerFast) -> dict[str, A
 def test_what_is_told_of_a_data_set_does_not_hang_on_grouping(
     tmp_path: Path,
     tokenizer_folder: Path,
-    tokenizer: PreTrainedTokenizerFast,
+    plain: PlainTokenizer,
     grouping: Any,
     seed: int,
     strategy: str,
@@ -103,7 +103,7 @@ def test_what_is_told_of_a_data_set_does_not_hang_on_grouping(
     assert len({shard.tokens for shard in together.shards}) < len({shard.tokens for shard in alone.shards})
     assert any(shard.part is not None for shard in together.shards)
     assert audits[0] == audits[1]
-    expected, found = (told_of(lineage, tokenizer) for lineage in lineages)
+    expected, found = (told_of(lineage, plain) for lineage in lineages)
     for name, value in expected.items():
         assert found[name] == value, name
     for shard in alone.shards:

@@ -67,7 +67,7 @@ def prepare(folder: Path, tokenizer_folder: Path) -> Prepared:
 def run_prepare(folder: Path, recipe: dict[str, Any]) -> Prepared:
     """Run `sft prepare` on a recipe, in a folder that becomes its home."""
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    outside = ("PREFECT_", "MLFLOW_", "SFT_")
+    outside = ("PREFECT_", "MLFLOW_", "SFT_HOME", "SFT_STACK")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
     done = subprocess.run(
         [sys.executable, "-m", "sft_cli.main", "prepare", "recipe.yaml", "--json"],

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from transformers import PreTrainedTokenizerFast
 
 from flows.open_data import open_folder
 from sft_cli.rows import show_rows
@@ -22,6 +21,7 @@ from sft_core.inspection import (
     view_rows,
     write_report,
 )
+from sft_core.plain_tokenizer import PlainTokenizer, plain_tokenizer
 from sft_core.processor import ProcessorRef, load_processor
 from tests.sft_core.inspection.data_set import Prepared, run_prepare
 from tests.sft_core.inspection.test_report import read
@@ -61,8 +61,8 @@ def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return run_prepare(folder, recipe), processor_ref(folder / "base")
 
 
-def tokenizer_of(processor: ProcessorRef) -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast.from_pretrained(processor.tokenizer.folder)
+def tokenizer_of(processor: ProcessorRef) -> PlainTokenizer:
+    return plain_tokenizer(processor.tokenizer)
 
 
 def view(shown: tuple[Prepared, ProcessorRef], row: int, with_processor: bool = True) -> RowView:
@@ -77,7 +77,7 @@ def test_the_tokens_of_an_image_are_one_piece(shown: tuple[Prepared, ProcessorRe
     found = view(shown, 1)
     pieces = [piece for piece in found.pieces if isinstance(piece, ImagePiece)]
     written = load_processor(processor).expansions(SIZES[1])
-    tokens = [len(tokenizer_of(processor)(text, add_special_tokens=False)["input_ids"]) for text in written]
+    tokens = [len(tokenizer_of(processor).encode(text, add_special_tokens=False)) for text in written]
     assert [piece.num_tokens for piece in pieces] == tokens
     assert [(piece.image.height, piece.image.width) for piece in pieces] == SIZES[1]
     assert [piece.kind for piece in pieces] == ["context"] * 2

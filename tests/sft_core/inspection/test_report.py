@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transformers import PreTrainedTokenizerFast
 
 from sft_core.gate_result import GateResult
 from sft_core.inspection import RowTable, write_report
 from sft_core.inspection.charts import bins_of
 from sft_core.inspection.figures import figures_of
+from sft_core.plain_tokenizer import PlainTokenizer
 from tests.sft_core.inspection.data_set import LONG_ROW, Prepared
 
 VOID = {"meta", "br", "img"}
@@ -55,9 +55,9 @@ def read(html: str) -> Reader:
 
 
 @pytest.fixture(scope="module")
-def html(prepared: Prepared, tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> str:
+def html(prepared: Prepared, plain: PlainTokenizer, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(path, "sums & chats", prepared.lineage, tokenizer, GATES)
+    write_report(path, "sums & chats", prepared.lineage, plain, GATES)
     return path.read_text(encoding="utf-8")
 
 
@@ -95,11 +95,11 @@ def test_a_token_that_was_cut_off_is_marked_and_an_emoji_stays_whole(html: str) 
 
 
 def test_the_same_data_gives_the_same_page_and_another_seed_other_rows(
-    prepared: Prepared, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+    prepared: Prepared, plain: PlainTokenizer, tmp_path: Path
 ) -> None:
     pages = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        write_report(tmp_path / name, "x", prepared.lineage, tokenizer, seed=seed)
+        write_report(tmp_path / name, "x", prepared.lineage, plain, seed=seed)
         pages.append((tmp_path / name).read_text())
     assert pages[0] == pages[1] != pages[2]
 
@@ -118,13 +118,13 @@ def test_the_figures_add_up_to_the_ledger(prepared: Prepared) -> None:
     assert train.fill(64) == pytest.approx(train.tokens / (64 * len(train.tokens_per_block)))
 
 
-def test_long_rows_do_not_make_the_page_large(prepared: Prepared, tokenizer: PreTrainedTokenizerFast) -> None:
+def test_long_rows_do_not_make_the_page_large(prepared: Prepared, plain: PlainTokenizer) -> None:
     from sft_core.inspection.chips import row_card
     from sft_core.inspection.pieces import TokenReader
     from sft_core.inspection.rows import RowView
 
     kinds = ["context", "trained"] * 50_000
-    pieces = tuple(TokenReader(tokenizer).read([70] * 100_000, kinds, None))  # type: ignore[arg-type]
+    pieces = tuple(TokenReader(plain).read([70] * 100_000, kinds, None))  # type: ignore[arg-type]
     card = row_card(RowView("s", "f", 0, 1, "train", 100_000, 50_000, 0, pieces))
     assert len(card) < 60_000
     assert "… 99,520 more tokens …" in card

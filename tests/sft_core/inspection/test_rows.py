@@ -8,20 +8,21 @@ from sft_core.inspection import RowView, first_rows, label, named_rows, random_r
 from sft_core.inspection.display import Gap
 from sft_core.inspection.pieces import TokenPiece, TokenReader
 from sft_core.inspection.rows import lost_between
+from sft_core.plain_tokenizer import PlainTokenizer
 from tests.sft_core.inspection.data_set import EMOJI_ROW, LONG_ROW, REJECTED_ROW, Prepared
 
 
-def one(prepared: Prepared, tokenizer: PreTrainedTokenizerFast, source: str, row: int) -> RowView:
+def one(prepared: Prepared, plain: PlainTokenizer, source: str, row: int) -> RowView:
     [position] = named_rows(prepared.lineage, prepared.table, source, row)
-    return view_rows(prepared.lineage, prepared.table, tokenizer, [position])[0]
+    return view_rows(prepared.lineage, prepared.table, plain, [position])[0]
 
 
 def text_of(view: RowView, kind: str) -> str:
     return "".join(piece.text for piece in view.pieces if piece.kind == kind and piece.part == 1)
 
 
-def test_a_row_is_shown_as_the_loss_takes_it(prepared: Prepared, tokenizer: PreTrainedTokenizerFast) -> None:
-    view = one(prepared, tokenizer, "sums", 1)
+def test_a_row_is_shown_as_the_loss_takes_it(prepared: Prepared, plain: PlainTokenizer) -> None:
+    view = one(prepared, plain, "sums", 1)
     assert (view.source, view.row, view.line) == ("sums", 1, 2)
     assert text_of(view, "context") == "What is 1 plus 1?"
     assert text_of(view, "trained") == " 2<|im_end|>"
@@ -31,10 +32,8 @@ def test_a_row_is_shown_as_the_loss_takes_it(prepared: Prepared, tokenizer: PreT
     assert view.file.endswith("sums.jsonl")
 
 
-def test_what_truncation_took_away_is_shown_behind_what_it_kept(
-    prepared: Prepared, tokenizer: PreTrainedTokenizerFast
-) -> None:
-    view = one(prepared, tokenizer, "sums", LONG_ROW)
+def test_what_truncation_took_away_is_shown_behind_what_it_kept(prepared: Prepared, plain: PlainTokenizer) -> None:
+    view = one(prepared, plain, "sums", LONG_ROW)
     kinds = [piece.kind for piece in view.pieces]
     assert kinds[:64].count("cut") == 0
     assert set(kinds[64:]) == {"cut"}
@@ -58,19 +57,19 @@ def test_the_stretch_that_is_missing_is_found_wherever_it_was(kept: list[int], a
     assert lost_between(kept, [1, 2, 3, 4, 5]) == (at, lost)
 
 
-def test_a_character_of_several_tokens_is_told_by_the_first_of_them(
-    prepared: Prepared, tokenizer: PreTrainedTokenizerFast
-) -> None:
-    view = one(prepared, tokenizer, "sums", EMOJI_ROW)
+def test_a_character_of_several_tokens_is_told_by_the_first_of_them(prepared: Prepared, plain: PlainTokenizer) -> None:
+    view = one(prepared, plain, "sums", EMOJI_ROW)
     parts = [piece for piece in view.pieces if piece.parts > 1]
     assert label(parts[0]).endswith("🙂")
     assert {label(piece) for piece in parts[1:]} == {"‹"}
     assert text_of(view, "context") + text_of(view, "trained") == "Smile:\n 🙂!<|im_end|>"
 
 
-def test_bytes_that_are_no_character_stay_as_they_are(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_bytes_that_are_no_character_stay_as_they_are(
+    tokenizer: PreTrainedTokenizerFast, plain: PlainTokenizer
+) -> None:
     broken = tokenizer.convert_tokens_to_ids(["ð", "Ł", "a"])
-    pieces = TokenReader(tokenizer).read(broken, ["context"] * 3, None)
+    pieces = TokenReader(plain).read(broken, ["context"] * 3, None)
     assert [(piece.part, piece.parts) for piece in pieces] == [(1, 1)] * 3
     assert pieces[2].text == "a"
 

@@ -4,6 +4,10 @@ GPU without a word, and rotary ones go on where the model has never been."""
 from pathlib import Path
 from typing import Any
 
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from sft_core.errors import RecipeError
 
 
@@ -15,11 +19,15 @@ def max_positions(config: Any) -> int | None:
 
 def longest_text(folder: Path) -> int:
     """Tokens of the longest text in a split's folder, whatever block it lies in; 0 without any. Reads lengths only."""
-    import pyarrow.compute as pc
-    from datasets import load_from_disk
+    # as `datasets.load_from_disk` does, whose import takes a second
+    names = [file["filename"] for file in orjson.loads((folder / "state.json").read_bytes())["_data_files"]]
+    chunks = [chunk for name in names for chunk in _table(folder / name).column("seq_lengths").chunks]
+    return max((int(pc.max(chunk.flatten()).as_py() or 0) for chunk in chunks), default=0)
 
-    lengths = load_from_disk(str(folder)).data.column("seq_lengths")
-    return max((int(pc.max(chunk.flatten()).as_py() or 0) for chunk in lengths.chunks), default=0)
+
+def _table(file: Path) -> pa.Table:
+    with pa.memory_map(str(file)) as source:
+        return pa.ipc.open_stream(source).read_all()
 
 
 def check_positions(limit: int | None, longest: int) -> None:

@@ -1,0 +1,96 @@
+"""Files of the Prefect server that the commands of one state directory share.
+
+    <home>/prefect/server/state.json      where the server answers, and which process it is; missing while none runs
+    <home>/prefect/server/start.lock      held exclusively by the command that is starting a server
+    <home>/prefect/server/TOKEN.lock      held shared by every command that uses the server with this token
+    <home>/prefect/server/server.log      what the server prints
+
+A lock file is a better sign of use than a list of process ids: the kernel releases the lock when a command ends,
+however it ends. The server takes its own lock exclusively when it is about to end; from then on no command can join it.
+"""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+JOIN_SECONDS = 2.0
+"""How long a command tries to get a lock that the server holds for an instant whenever it checks for users."""
+
+
+class SharedServer(BaseModel):
+    """A Prefect server that runs for the commands of one state directory."""
+
+    url: str
+    """Its address, without `/api`."""
+    pid: int
+    token: str
+    """Is in the environment of its process (`SFT_STACK_TOKEN`), which identifies the process beyond its id."""
+    started_at: float
+    """In seconds since 1970."""
+    idle_seconds: float
+    """It ends when no command has used it for this long."""
+
+    @property
+    def api(self) -> str:
+        """The value for `PREFECT_API_URL`."""
+        return f"{self.url}/api"
+
+
+def server_folder(home: Path) -> Path:
+    """The folder of the files above."""
+    return home / "prefect" / "server"
+
+
+def state_file(home: Path) -> Path:
+    """The file that describes the running server."""
+    return server_folder(home) / "state.json"
+
+
+def lock_file(home: Path, token: str) -> Path:
+    """The lock that the users of one server hold."""
+    return server_folder(home) / f"{token}.lock"
+
+
+def read_server(home: Path) -> SharedServer | None:
+    """Read which server runs; None if there is none. Its process may have been killed: callers ask for its health."""
+    try:
+        return SharedServer.model_validate_json(state_file(home).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_server(home: Path, server: SharedServer) -> None:
+    """Replace the description as a whole."""
+    new = state_file(home).with_suffix(f".{server.token}")
+    new.write_text(server.model_dump_json(indent=1), encoding="utf-8")
+    new.chmod(0o600)
+    new.replace(state_file(home))
+
+
+def try_lock(descriptor: int, kind: int, seconds: float = 0.0) -> bool:
+    """Take a file lock (`fcntl.LOCK_SH` or `fcntl.LOCK_EX`); return False if it is still held after some seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
+def is_used(home: Path, server: SharedServer) -> bool:
+    """True if a command holds the server's lock, or if the server is about to end."""
+    try:
+        descriptor = os.open(lock_file(home, server.token), os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not try_lock(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)

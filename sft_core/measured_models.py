@@ -1,0 +1,70 @@
+"""How large models are, measured once per home.
+
+Measuring a model builds it without memory, which needs torch and transformers: 3 to 5 s of processor time, nearly all
+of it imports. So a measurement is kept in a file that is named by all that it depends on: model and tokenizer by
+content, what the recipe trains, the versions of the libraries, and the code that measures.
+"""
+
+import importlib.metadata
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from sft_core.fingerprint import digest, digest_file
+from sft_core.model import ModelRef
+from sft_core.model_shape import ModelShape, measure_model
+from sft_core.tokenizer import TokenizerRef, load_tokenizer
+from sft_core.training import TrainingConfig
+
+LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
+PACKAGE = Path(__file__).parent
+
+
+def measured_model(
+    model: ModelRef, tokenizer: TokenizerRef, training: TrainingConfig | None, folder: Path
+) -> ModelShape:
+    """Read the measurement of a model, or measure it and keep that.
+
+    Args:
+        model: Which model.
+        tokenizer: Its tokenizer.
+        training: What of the model is trained; None: everything.
+        folder: Where measurements are kept.
+
+    Raises:
+        RecipeError: as `measure_model`. What cannot be measured is not kept.
+    """
+    trained = {} if training is None else _what_is_trained(training)
+    depends_on = [model, tokenizer, trained, _versions(), _code()]
+    file = folder / f"shape-{digest(depends_on)}.json"
+    try:
+        return ModelShape(**orjson.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        pass
+    shape = measure_model(model, load_tokenizer(tokenizer), training)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}")
+    partial.write_bytes(orjson.dumps(asdict(shape)))
+    partial.replace(file)
+    return shape
+
+
+def _what_is_trained(training: TrainingConfig) -> dict[str, object]:
+    return {name: getattr(training, name) for name in ("peft", "num_layers_unfrozen", "freeze")}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _code() -> list[str]:
+    files = [PACKAGE / "model_shape.py", *sorted((PACKAGE / "modeling").glob("*.py"))]
+    return [digest_file(file) for file in files]
