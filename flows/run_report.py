@@ -17,7 +17,7 @@ from sft_core.markdown import table
 from sft_core.recipe import Recipe
 from sft_core.run_pages import scores_table
 from sft_core.training import MODEL_FOLDER
-from tasks.outcomes import executed_or_cached, stage_folders, stage_keys
+from tasks.outcomes import accepted, executed_or_cached, stage_folders, stage_keys
 from tasks.provenance import prefect_page
 from tasks.register_model import ModelVersion
 from tasks.tracking import TrackedRun, log_stages
@@ -76,6 +76,7 @@ def report_run(
     log_samples_page(run, recipe.name, store, store.path(scorecard))
     made = {"train_model": [trained], "evaluate_model": [scorecard], "register_model": [registered]}
     log_stages(run, stage_keys(made))
+    run.set_tags({f"sft.accepted.{stage}": proof for stage, proof in accepted(store, made).items()})
     report = RunReport(
         status="completed",
         recipe=recipe.name,

@@ -1,16 +1,13 @@
 """`sft plan`: what a run would do, without doing it."""
 
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
-from sft_core.pace import in_words
-from sft_core.recipe import Recipe
-from sft_core.recipe_file import load_recipe
-from tasks.planning import StagePlan
+
+if TYPE_CHECKING:
+    from sft_core.recipe import Recipe
+    from tasks.planning import StagePlan
 
 CHANGES_SHOWN = 6
 
@@ -19,48 +16,48 @@ def plan(recipe: RecipePath, overrides: Overrides = None, is_json: Json = False,
     """Say what a run would do, without doing it: which stages are reused, which would run, what changed, and how long
     it would take."""
     with session(is_json, is_debugging) as current:
-        parsed = load_recipe(recipe, overrides or [], current.notify)
-        show_plan(current, parsed)
+        show_plan(current, current.read(recipe, overrides))
 
 
-def show_plan(current: Session, recipe: Recipe) -> None:
+def show_plan(current: Session, recipe: "Recipe") -> None:
     """Look at all stages of a run, and print what would become of each."""
     current.open_home(recipe.runtime)
+    from rich.console import Console
+
     from flows.plan_run import plan_run
 
     stages = plan_run(recipe)
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(_table(stages))
-    console.print(_in_words(stages))
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    width = max(len(one.stage) for one in stages)
+    for one in stages:
+        console.print(f"{one.stage:<{width}}  {_state(one)}")
+        for change in _changes(one):
+            console.print(f"{'':<{width}}    {change}")
+    console.print(f"\n{_in_words(stages)}")
     current.emit(_as_result(stages))
 
 
-def _table(stages: list[StagePlan]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=True, header_style="")
-    for title in ("stage", "would be", "shards", "why"):
-        table.add_column(title, overflow="fold")
-    for one in stages:
-        table.add_row(one.stage, *_row(one))
-    return table
-
-
-def _row(one: StagePlan) -> tuple[str, str, str]:
+def _state(one: "StagePlan") -> str:
+    shards = f", {one.num_shards:,} shards" if one.num_shards > 1 else ""
     if one.state == "reused":
-        return "reused", f"{one.num_shards:,}", ""
+        return f"reused{shards}" + (f" (made by earlier code: {one.accepted})" if one.accepted else "")
     if one.state == "depends":
-        return "decided later", "", f"reused if {one.waits_for} writes what it wrote before"
-    shards = f"{one.num_missing:,} of {one.num_shards:,}"
-    return "run", shards, "no earlier result" if one.is_first else _changes(one)
+        return f"reused if {one.waits_for} writes what it wrote before, else run"
+    missing = f", {one.num_missing:,} of {one.num_shards:,} shards" if one.num_shards > 1 else ""
+    return f"run{missing}" + ("" if one.changes else ": there is no earlier result" if one.is_first else "")
 
 
-def _changes(one: StagePlan) -> str:
+def _changes(one: "StagePlan") -> list[str]:
+    if one.state == "run" and not one.changes and not one.is_first:
+        return ["the earlier result is damaged or gone"]
     shown = one.changes[:CHANGES_SHOWN]
     more = len(one.changes) - len(shown)
-    lines = [*shown, *([f"and {more:,} more changes"] if more else [])]
-    return "\n".join(lines) if lines else "the earlier result is damaged or gone"
+    return [*shown, *([f"and {more:,} more changes (--json lists them all)"] if more else [])]
 
 
-def _in_words(stages: list[StagePlan]) -> str:
+def _in_words(stages: "list[StagePlan]") -> str:
+    from sft_core.pace import in_words
+
     running = [one for one in stages if one.state == "run"]
     if not running and all(one.state == "reused" for one in stages if one.stage != "register_model"):
         return "Nothing would be computed again."
@@ -69,5 +66,5 @@ def _in_words(stages: list[StagePlan]) -> str:
     return f"Would run: {', '.join(one.stage for one in running)}.{time}" if running else ""
 
 
-def _as_result(stages: list[StagePlan]) -> dict[str, Any]:
+def _as_result(stages: "list[StagePlan]") -> dict[str, Any]:
     return {"status": "completed", "stages": [one.as_json() for one in stages]}

@@ -5,21 +5,20 @@ of it imports. So a measurement is kept in a file that is named by all that it d
 content, what the recipe trains, the versions of the libraries, and the code that measures.
 """
 
-import importlib.metadata
 import os
 from dataclasses import asdict
 from pathlib import Path
 
 import orjson
 
-from sft_core.fingerprint import digest, digest_file
+from sft_core.closure import library_versions, own_code
+from sft_core.fingerprint import digest
 from sft_core.model import ModelRef
 from sft_core.model_shape import ModelShape, measure_model
 from sft_core.tokenizer import TokenizerRef, load_tokenizer
 from sft_core.training import TrainingConfig
 
-LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
-PACKAGE = Path(__file__).parent
+OPTIONAL_LIBRARIES = ("bitsandbytes",)
 
 
 def measured_model(
@@ -37,7 +36,9 @@ def measured_model(
         RecipeError: as `measure_model`. What cannot be measured is not kept.
     """
     trained = {} if training is None else _what_is_trained(training)
-    depends_on = [model, tokenizer, trained, _versions(), _code()]
+    code = own_code().closure(f"{measure_model.__module__}:{measure_model.__name__}")
+    libraries = library_versions(code.libraries, OPTIONAL_LIBRARIES)
+    depends_on = [model, tokenizer, trained, libraries, code.digest]
     file = folder / f"shape-{digest(depends_on)}.json"
     try:
         return ModelShape(**orjson.loads(file.read_bytes()))
@@ -53,18 +54,3 @@ def measured_model(
 
 def _what_is_trained(training: TrainingConfig) -> dict[str, object]:
     return {name: getattr(training, name) for name in ("peft", "num_layers_unfrozen", "freeze")}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def _code() -> list[str]:
-    files = [PACKAGE / "model_shape.py", *sorted((PACKAGE / "modeling").glob("*.py"))]
-    return [digest_file(file) for file in files]

@@ -22,6 +22,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 from tokenizers import AddedToken
 
+from sft_core.closure import own_code
 from sft_core.errors import RecipeError
 from sft_core.file_digests import FileDigests
 from sft_core.fingerprint import digest
@@ -133,9 +134,10 @@ def contents_of(ref: TokenizerRef) -> TokenizerContents:
 def freeze_tokenizer(ref: TokenizerRef, folder: Path) -> FrozenTokenizer:
     """Write what encoding needs into a file of `folder`, named by content, unless it is there."""
     versions = importlib.metadata.version("tokenizers"), importlib.metadata.version("transformers")
+    code = own_code().closure(f"{__name__}:{_loaded_contents.__name__}").digest[:16]
     added = [digest(ref.additional_special_tokens)] if ref.additional_special_tokens else []
     remote = ["remote"] if ref.trust_remote_code else []
-    file = folder / f"contents-{'-'.join([ref.content_digest, *added, *remote, *versions])}.json"
+    file = folder / f"contents-{'-'.join([ref.content_digest, *added, *remote, *versions, code])}.json"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")

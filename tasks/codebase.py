@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from sft_core.closure import Codebase, library_versions
+from sft_core.closure import library_versions, own_code
 from sft_core.fingerprint import digest
 
 PLACEMENT = "It decides keys, and computes nothing that is stored."
@@ -22,15 +22,9 @@ STAGES = (
 
 
 @functools.cache
-def codebase() -> Codebase:
-    """The packages of this checkout, read once in a process."""
-    return Codebase(PROJECT)
-
-
-@functools.cache
 def pipeline_code() -> str:
     """Digest the code that all `STAGES` can reach, and the versions of the libraries that it imports."""
-    closures = [codebase().closure(definition_of(stage)) for stage in STAGES]
+    closures = [own_code().closure(definition_of(stage)) for stage in STAGES]
     libraries = library_versions({name for closure in closures for name in closure.libraries})
     return digest([libraries, [closure.digest for closure in closures]])
 

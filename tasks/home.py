@@ -6,12 +6,12 @@ from pathlib import Path
 from uuid import uuid4
 
 from sft_core.artifact import ArtifactStore
+from sft_core.closure import own_code
 from sft_core.file_digests import FileDigests
 from sft_core.occupancy import announce
 from sft_core.runtime import RuntimeConfig
 from sft_core.subprocesses import end_with_parent
 from sft_core.tokenizer import remember_contents_in
-from tasks.codebase import codebase
 from tasks.context import current_flow_run
 
 PLACEMENT = "It says where the state is."
@@ -38,7 +38,7 @@ def open_store(runtime: RuntimeConfig) -> ArtifactStore:
         time_limits=runtime.stage_timeouts,
         accept_code=runtime.accept_code,
     )
-    codebase().remember_in(store.code_folder)
+    own_code().remember_in(store.code_folder)
     remember_contents_in(store.root / "tokenizers")
     announce(store.root)
     store.sweep()

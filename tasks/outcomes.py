@@ -21,6 +21,12 @@ def executed_or_cached(store: ArtifactStore, made: Made) -> dict[str, str]:
     return {stage: "executed" if any(map(is_new, refs)) else "cached" for stage, refs in made.items()}
 
 
+def accepted(store: ArtifactStore, made: Made) -> dict[str, str]:
+    """Stage → the proof by which results of earlier code were kept, in words; only stages that have such."""
+    proofs = {stage: store.manifest(refs[0]).accepted for stage, refs in made.items()}
+    return {stage: f"{proof['how']}; made as {proof['made_as']}" for stage, proof in proofs.items() if proof}
+
+
 def stage_keys(made: Made) -> dict[str, str]:
     """The key of each stage: its artifact's, or, where it has one a shard, the digest of what they share."""
     return {stage: refs[0].group or refs[0].key for stage, refs in made.items()}

@@ -33,6 +33,8 @@ class StagePlan:
     """There is no earlier artifact of the stage to compare with."""
     seconds: float | None = None
     """How long the missing part would take, by how long the earlier artifacts took; None if there are none."""
+    accepted: str | None = None
+    """The proof by which the result of earlier code is reused."""
     waits_for: str | None = None
     """The stage on whose output it depends; only with the state `depends`."""
 

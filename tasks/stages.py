@@ -35,10 +35,9 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from sft_core.artifact import ArtifactRef, ArtifactStore, Manifest, Plan, plan_artifact, plan_shards
-from sft_core.closure import Closure, changed_definitions, keep_listing, library_versions
+from sft_core.closure import Closure, changed_definitions, keep_listing, library_versions, own_code
 from sft_core.fingerprint import Placement, explain_difference
 from sft_core.records import StageOutcome
-from tasks.codebase import codebase
 from tasks.context import is_in_flow
 from tasks.deadlines import time_limit
 from tasks.planning import StagePlan, is_looking, note
@@ -103,7 +102,8 @@ class Stage(Generic[P, Made]):
         """
         missing = [plan for plan, manifest in zip(plans, found, strict=True) if manifest is None]
         if not missing:
-            return StagePlan(self.name, "reused", len(plans))
+            proof = found[0].accepted if found[0] else None
+            return StagePlan(self.name, "reused", len(plans), accepted=proof["how"] if proof else None)
         earlier = store.newest_like(missing[0].ref)
         changes = [] if earlier is None else self._difference(store, missing[0], earlier)
         took = [manifest.seconds for manifest in found if manifest] or ([earlier.seconds] if earlier else [])
@@ -195,7 +195,7 @@ class Stage(Generic[P, Made]):
     @property
     def closure(self) -> Closure:
         """The code that the stage can reach, as it is on the disk."""
-        return codebase().closure(self.definition)
+        return own_code().closure(self.definition)
 
     def changes(self, store: ArtifactStore, plan: Plan) -> list[str] | None:
         """Compare a key with that of the newest artifact of the same stage and name.

@@ -30,8 +30,8 @@ what whole runs execute.
 
 from sft_core.closure.libraries import library_versions
 from sft_core.closure.listing import changed_definitions, keep_listing
-from sft_core.closure.walk import Closure, Codebase
+from sft_core.closure.walk import Closure, Codebase, own_code
 
 PLACEMENT = "It decides keys, and computes nothing that is stored."
 
-__all__ = ["Closure", "Codebase", "changed_definitions", "keep_listing", "library_versions"]
+__all__ = ["Closure", "Codebase", "changed_definitions", "keep_listing", "library_versions", "own_code"]

@@ -1,5 +1,6 @@
 """Follow names from one function to all that it can reach."""
 
+import functools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -132,6 +133,12 @@ class Codebase:
             return (self._root / path).read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+
+@functools.cache
+def own_code() -> Codebase:
+    """The packages of this checkout, read once in a process."""
+    return Codebase(Path(__file__).parents[2])
 
 
 class _Walk:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sft_core.closure import Codebase
+from sft_core.closure import own_code
 from sft_core.errors import DataError
 from sft_core.file_digests import Remembered, file_stamp, size_of_stamp
 from sft_core.fingerprint import digest_bytes
@@ -122,8 +122,7 @@ def cut_file(
 
 @functools.cache
 def _cutting_code() -> str:
-    root = Path(__file__).parents[2]
-    return Codebase(root).closure(f"{__name__}:{_digested_ranges.__name__}").digest
+    return own_code().closure(f"{__name__}:{_digested_ranges.__name__}").digest
 
 
 def _digested_ranges(path: Path, shard_rows: int) -> Iterator[tuple[str, dict[str, int]]]:

@@ -56,7 +56,7 @@ def code_with(text: str) -> Codebase:
 @pytest.fixture(autouse=True)
 def _tests_are_code(monkeypatch: pytest.MonkeyPatch) -> None:
     code = code_with(Path(__file__).read_text())
-    monkeypatch.setattr("tasks.stages.codebase", lambda: code)
+    monkeypatch.setattr("tasks.stages.own_code", lambda: code)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_change_of_code_is_told_by_the_names_of_functions(
 ) -> None:
     copy_text(TokensConfig(), [text(store, "one")], store=store)
     edited = code_with(Path(__file__).read_text().replace('facts={"text": text}', 'facts={"text": text + "!"}'))
-    monkeypatch.setattr("tasks.stages.codebase", lambda: edited)
+    monkeypatch.setattr("tasks.stages.own_code", lambda: edited)
     inputs = copy_text.bound(TokensConfig(max_length=7), [text(store, "one")], store=store)
     (plan,) = copy_text.plans(inputs)
     assert copy_text.changes(store, plan) == [
@@ -148,7 +148,7 @@ def test_a_change_of_code_is_told_by_the_names_of_functions(
 def edited_code(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     """As if this file had been edited."""
     edited = code_with(Path(__file__).read_text().replace(old, new, 1))
-    monkeypatch.setattr("tasks.stages.codebase", lambda: edited)
+    monkeypatch.setattr("tasks.stages.own_code", lambda: edited)
 
 
 def test_results_of_earlier_code_are_kept_where_a_sample_comes_out_the_same(
