@@ -1,5 +1,5 @@
-"""The verbs: run, prepare, check, show, trace, evaluate, find, promote, rollback, prune, sweep, retrain, diff, deploy,
-up, status, down, chat.
+"""The verbs: run, plan, prepare, check, show, trace, evaluate, find, promote, rollback, prune, sweep, retrain, diff,
+deploy, up, status, down, chat.
 
 Exit codes: 0 success, 2 a mistake in recipe or data (told in a line or two), 1 a failure of ours, 75 the trainer was
 asked to end or MLflow is away, and the same command goes on, 130 interrupted, 143 terminated.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sft_cli import deploying, evaluating, find, promoting, pruning, retraining, stack, sweeping
+from sft_cli import deploying, evaluating, find, planning, promoting, pruning, retraining, stack, sweeping
 from sft_cli.chat import chat
 from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
@@ -44,10 +44,19 @@ Rows = Annotated[int, typer.Option("--rows", min=0, help="Sample rows to show of
 
 
 @app.command()
-def run(recipe: RecipePath, overrides: Overrides = None, is_json: Json = False, is_debugging: Debug = False) -> None:
+def run(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    is_dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, as `sft plan` does.")] = False,
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
     """Run the whole pipeline: prepare, train, evaluate, register. Stages whose inputs did not change are reused."""
     with session(is_json, is_debugging) as current:
         parsed = current.read(recipe, overrides)
+        if is_dry_run:
+            planning.show_plan(current, parsed)
+            return
         current.prepare(parsed)
         from flows.sft import sft
         from sft_cli.summary import show_run
@@ -156,6 +165,7 @@ def trace(
         current.emit({"status": "completed", **answer(Console(soft_wrap=True, highlight=False), data, question)})
 
 
+app.command()(planning.plan)
 app.command()(promoting.promote)
 app.command()(promoting.rollback)
 app.command()(pruning.prune)

@@ -1,6 +1,6 @@
 """`sft plan`: what a run would do, without doing it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -8,9 +8,10 @@ from rich.table import Table
 from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
 from sft_core.pace import in_words
-from sft_core.recipe import Recipe
-from sft_core.recipe_file import load_recipe
-from tasks.planning import StagePlan
+
+if TYPE_CHECKING:
+    from sft_core.recipe import Recipe
+    from tasks.planning import StagePlan
 
 CHANGES_SHOWN = 6
 
@@ -19,11 +20,11 @@ def plan(recipe: RecipePath, overrides: Overrides = None, is_json: Json = False,
     """Say what a run would do, without doing it: which stages are reused, which would run, what changed, and how long
     it would take."""
     with session(is_json, is_debugging) as current:
-        parsed = load_recipe(recipe, overrides or [], current.notify)
+        parsed = current.read(recipe, overrides)
         show_plan(current, parsed)
 
 
-def show_plan(current: Session, recipe: Recipe) -> None:
+def show_plan(current: Session, recipe: "Recipe") -> None:
     """Look at all stages of a run, and print what would become of each."""
     current.open_home(recipe.runtime)
     from flows.plan_run import plan_run
@@ -35,7 +36,7 @@ def show_plan(current: Session, recipe: Recipe) -> None:
     current.emit(_as_result(stages))
 
 
-def _table(stages: list[StagePlan]) -> Table:
+def _table(stages: "list[StagePlan]") -> Table:
     table = Table(box=None, pad_edge=False, show_header=True, header_style="")
     for title in ("stage", "would be", "shards", "why"):
         table.add_column(title, overflow="fold")
@@ -44,7 +45,7 @@ def _table(stages: list[StagePlan]) -> Table:
     return table
 
 
-def _row(one: StagePlan) -> tuple[str, str, str]:
+def _row(one: "StagePlan") -> tuple[str, str, str]:
     if one.state == "reused":
         return "reused", f"{one.num_shards:,}", ""
     if one.state == "depends":
@@ -53,14 +54,14 @@ def _row(one: StagePlan) -> tuple[str, str, str]:
     return "run", shards, "no earlier result" if one.is_first else _changes(one)
 
 
-def _changes(one: StagePlan) -> str:
+def _changes(one: "StagePlan") -> str:
     shown = one.changes[:CHANGES_SHOWN]
     more = len(one.changes) - len(shown)
     lines = [*shown, *([f"and {more:,} more changes"] if more else [])]
     return "\n".join(lines) if lines else "the earlier result is damaged or gone"
 
 
-def _in_words(stages: list[StagePlan]) -> str:
+def _in_words(stages: "list[StagePlan]") -> str:
     running = [one for one in stages if one.state == "run"]
     if not running and all(one.state == "reused" for one in stages if one.stage != "register_model"):
         return "Nothing would be computed again."
@@ -69,5 +70,5 @@ def _in_words(stages: list[StagePlan]) -> str:
     return f"Would run: {', '.join(one.stage for one in running)}.{time}" if running else ""
 
 
-def _as_result(stages: list[StagePlan]) -> dict[str, Any]:
+def _as_result(stages: "list[StagePlan]") -> dict[str, Any]:
     return {"status": "completed", "stages": [one.as_json() for one in stages]}
