@@ -75,6 +75,7 @@ def main() -> None:
             Case("`sft status`", ["status"], [TERMINAL], 2),
             Case("`sft find runs`", ["find", "runs"], [f"{TERMINAL}; {TRACKED}"], 2),
             Case("`sft show`", ["show", small], [DATA], 2),
+            Case("`sft plan`", ["plan", small], [DATA], 2),
             Case("`sft check` of 1,000 rows, again", ["check", large], [DATA], 4),
             Case("`sft prepare`, all cached", ["prepare", small], [FLOW], 6),
             Case("`sft run`, all cached", ["run", small], [f"{FLOW}; {TRACKED}"], 6),

@@ -96,7 +96,7 @@ def test_data_that_is_prepared_is_looked_at_without_prefect_mlflow_and_torch(
     }
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     loaded(tmp_path, "check", "recipe.yaml")
-    for words in (["check"], ["show"], ["trace", "--block", "0"]):
+    for words in (["check"], ["plan"], ["show"], ["trace", "--block", "0"]):
         found = loaded(tmp_path, words[0], "recipe.yaml", *words[1:])
         assert not found & {"prefect", "mlflow", "torch", "transformers", "datasets", "huggingface_hub"}, words
     assert not (tmp_path / "prefect" / "prefect.db").exists()
