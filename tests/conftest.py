@@ -86,7 +86,7 @@ def model_config(tokenizer_folder: Path) -> ModelConfig:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> "Prepared":
-    """A small packed data set with everything behind it, made once by the command."""
+    """A small packed data set with everything behind it, made once."""
     from tests.sft_core.inspection.data_set import prepare
 
     return prepare(tmp_path_factory.mktemp("prepared"), tokenizer_folder)

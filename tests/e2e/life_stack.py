@@ -174,7 +174,7 @@ def running_stack(new_folder: Callable[[str], Path]) -> Iterator[Stack]:
         notified = opened.enter_context(Notified())
         threading.Thread(target=notified.serve_forever, daemon=True).start()
         opened.callback(notified.shutdown)
-        running = Stack(folder, make_workspace(new_folder("life"), url), url, notified)
+        running = Stack(folder, make_workspace(new_folder("life"), url, is_forked=False), url, notified)
         deploy(running)
         running.start_worker()
         try:

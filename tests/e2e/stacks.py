@@ -20,7 +20,7 @@ ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 def make_home(folder: Path, **training: Any) -> Workspace:
     """A workspace whose recipe can be run from any folder, with little to train."""
-    place = make_workspace(folder, prefect_url=None, num_rows=120)
+    place = make_workspace(folder, prefect_url=None, num_rows=120, is_forked=False)
     recipe = {
         **RECIPE,
         "model": {**RECIPE["model"], "tokenizer": str(folder / "tokenizer")},

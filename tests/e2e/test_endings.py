@@ -51,7 +51,7 @@ def run_status(workspace: Workspace) -> list[str]:
     ids=["interrupt", "terminate", "kill"],
 )
 def test_no_process_stays_behind(tmp_path: Path, prefect_url: str, number: int, status: str, code: int) -> None:
-    workspace = make_workspace(tmp_path, prefect_url)
+    workspace = make_workspace(tmp_path, prefect_url, is_forked=False)
     process = workspace.start(*ENDLESS)
     try:
         wait_for(lambda: is_training(workspace), "the first training step")
@@ -66,7 +66,7 @@ def test_no_process_stays_behind(tmp_path: Path, prefect_url: str, number: int, 
 
 
 def test_a_run_on_the_embedded_defaults_takes_its_prefect_server_with_it(tmp_path: Path) -> None:
-    workspace = make_workspace(tmp_path, prefect_url=None)
+    workspace = make_workspace(tmp_path, prefect_url=None, is_forked=False)
     process = workspace.start(*ENDLESS)
     wait_for(lambda: is_training(workspace), "the first training step")
     assert any("uvicorn" in command for command in processes_of(workspace))
@@ -84,7 +84,7 @@ def listeners(workspace: Workspace) -> list[int]:
 def test_after_a_kill_the_same_command_goes_on_in_training_and_in_the_same_mlflow_run(
     tmp_path: Path, prefect_url: str
 ) -> None:
-    workspace = make_workspace(tmp_path, prefect_url)
+    workspace = make_workspace(tmp_path, prefect_url, is_forked=False)
     slowed = ["training.max_steps=120", "training.logging_steps=1", "training.save_steps=4"]
     words = [word for item in slowed for word in ("--set", item)]
 

@@ -39,7 +39,7 @@ def kill_when(workspace: Workspace, is_time: Callable[[], object]) -> None:
 
 
 def test_killed_in_preparation_evaluation_and_registration(tmp_path: Path, prefect_url: str) -> None:
-    workspace = make_workspace(tmp_path, prefect_url)
+    workspace = make_workspace(tmp_path, prefect_url, is_forked=False)
     kill_when(workspace, lambda: runs(workspace))
     assert not made(workspace, "pack_shards"), "killed while data was prepared"
     ((run_id, status),) = runs(workspace)

@@ -28,7 +28,7 @@ STAGES = [
 
 @pytest.fixture(scope="module")
 def embedded(new_workspace: Callable[..., Workspace]) -> Workspace:
-    return new_workspace("embedded", prefect_url=None)
+    return new_workspace("embedded", prefect_url=None, is_forked=False)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The vision quickstart as its recipe says it; by default its first steps on some of its pictures."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,8 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, Workspace
 
+from tests.full_size import IS_FULL
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-IS_FULL = os.environ.get("SFT_TEST_FULL") == "1"
 FIRST_STEPS = (
     "sources.0.max_rows=900",
     "training.max_steps=60",

@@ -18,7 +18,8 @@ from tasks.owners import owner_tags
 from tasks.promote_version import judge
 from tasks.roll_back_version import RollBack, roll_back_version
 from tasks.tracking import RegisteredVersion, Tracker, claims
-from tests.tasks.registered import NAME, open_sqlite, register
+from tests.fresh_mlflow import open_sqlite
+from tests.tasks.registered import NAME, register
 
 pytestmark = pytest.mark.slow
 
