@@ -57,7 +57,7 @@ class MlflowServer:
         """It ends at once, with whatever it was at."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
-            self._process.wait()
+            self._process.wait(60)
             self._process = None
 
     def _signal(self, number: int) -> None:

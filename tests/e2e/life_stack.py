@@ -76,7 +76,7 @@ class Stack:
     def kill_worker(self) -> None:
         assert self.worker is not None
         self.worker.kill()
-        self.worker.wait()
+        self.worker.wait(60)
 
     def start_run(self) -> UUID:
         with self.client() as client:
@@ -153,7 +153,12 @@ assert first == again, (first, again)
 print(*first, sep=chr(10))
 """
     made = subprocess.run(
-        [sys.executable, "-c", script], env=stack.environment(), capture_output=True, text=True, cwd=PROJECT
+        [sys.executable, "-c", script],
+        env=stack.environment(),
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        timeout=300,
     )
     assert made.returncode == 0, made.stderr
     assert made.stdout.splitlines() == [

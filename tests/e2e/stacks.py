@@ -49,7 +49,7 @@ def start_foreground(place: Workspace, *options: str) -> "subprocess.Popen[str]"
         ),
         "the stack to come up",
     )
-    assert process.poll() is None, process.communicate()[1]
+    assert process.poll() is None, process.communicate(timeout=60)[1]
     return process
 
 
@@ -99,5 +99,5 @@ def end(place: Workspace, process: "subprocess.Popen[str] | None" = None) -> Non
     """Whatever a test came to, nothing stays behind."""
     if process is not None and process.poll() is None:
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.wait(60)
     place.sft("down")

@@ -92,7 +92,7 @@ def test_after_a_kill_the_same_command_goes_on_in_training_and_in_the_same_mlflo
     saved = lambda: list(workspace.home.glob("work/train_model/*/checkpoints/checkpoint-*/checkpoint.json"))  # noqa: E731
     wait_for(lambda: bool(saved()), "a checkpoint")
     process.kill()
-    process.communicate()
+    process.communicate(timeout=60)
     wait_for(lambda: not processes_of(workspace), "the trainer's end", 30)
     killed_at = max(int(path.parent.name.split("-")[1]) for path in saved())
     killed = listeners(workspace)

@@ -12,7 +12,7 @@ import pytest
 from conftest import Workspace
 from datasets import load_from_disk
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.sample]
 STAGES = [
     "ingest_sources",
     "detect_formats",

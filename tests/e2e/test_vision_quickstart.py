@@ -24,7 +24,7 @@ FIRST_STEPS = (
 def quickstart(new_workspace: Callable[..., Workspace], prefect_url: str) -> Workspace:
     workspace = new_workspace("quickstart", prefect_url=prefect_url)
     made = workspace.folder / "recipes" / "vision_quickstart"
-    subprocess.run([sys.executable, PROJECT / "recipes" / "make_vision_quickstart.py", made], check=True)
+    subprocess.run([sys.executable, PROJECT / "recipes" / "make_vision_quickstart.py", made], check=True, timeout=300)
     recipe = (PROJECT / "recipes" / "vision_quickstart.yaml").read_text(encoding="utf-8")
     Path(workspace.folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
     return workspace

@@ -82,7 +82,7 @@ def peaks_of(*folders: Path) -> Iterator[dict[str, int]]:
         yield peaks
     finally:
         is_over.set()
-        watcher.join()
+        watcher.join(60)
 
 
 @pytest.mark.parametrize("megabytes", [64, pytest.param(1024, marks=pytest.mark.slow)])

@@ -234,7 +234,7 @@ def test_a_champion_that_changed_while_it_was_compared_is_compared_again(
 def promote_in_process(folder: str, other_home: str, version: str, start: Any) -> None:
     """A machine of its own: another home, so another file lock, and the same registry."""
     tracker = open_sqlite(Path(folder))
-    start.wait()
+    start.wait(120)
     judge(ArtifactStore(root=Path(other_home)), tracker.registry, LOSS, tracker.registry.version(NAME, version))
 
 
@@ -277,7 +277,7 @@ def test_only_one_at_a_time_is_within_a_claim(home: Home) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(120)
     assert most == 1
 
 
@@ -286,13 +286,12 @@ def leave_a_claim(home: Home, **owner: str) -> None:
     home.tracker.client.set_registered_model_tag(NAME, claims.CLAIM + "left", left)
 
 
-def test_a_claim_of_a_dead_process_keeps_nobody_out(home: Home) -> None:
+def test_a_claim_of_a_dead_process_keeps_nobody_out(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "LEASE_SECONDS", 2 * claims.PATIENCE_SECONDS)  # it is not waited for
     home.add(2.5)
     leave_a_claim(home, **{"sft.pid": "999999999"})
-    started = time.monotonic()
     with claims.claim(claims.on_model(home.tracker.client, NAME)):
         pass
-    assert time.monotonic() - started < claims.LEASE_SECONDS / 2
     assert not home.tracker.client.get_registered_model(NAME).tags
 
 

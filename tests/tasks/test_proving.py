@@ -21,7 +21,7 @@ from tasks.tracking import log_model
 from tests.fresh_mlflow import open_sqlite
 from tests.sft_core.modeling.tiny_models import tiny_model, tiny_tokenizer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_processes")]
 
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 
