@@ -11,21 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from tests.warm import warm_python
-
 if TYPE_CHECKING:
     from conftest import Workspace
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
 POOLS = ("sft-cpu", "sft-gpu")
-WORKER = """
-import runpy, sys
-sys.executable = sys.argv.pop(1)
-runpy.run_module("prefect", run_name="__main__", alter_sys=True)
-"""
-"""Prefect's command, which starts each run by the interpreter that its first argument names: one whose imports are
-done."""
 PATIENCE = 300.0
 """Seconds; a busy machine needs many of them to start a process."""
 
@@ -121,7 +112,7 @@ def working(workspace: "Workspace", pools: tuple[str, ...] = POOLS) -> Iterator[
             "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
             "DO_NOT_TRACK": "1",
         }
-        command = [sys.executable, "-c", WORKER, warm_python(), "worker", "start", "--pool", pool]
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
         with (workspace.folder / f"{pool}.log").open("wb") as log:
             started = subprocess.Popen(
                 command,

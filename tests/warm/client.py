@@ -13,8 +13,8 @@ import sys
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
-INDEPENDENT = ("sft_cli.main", "prefect.engine")
-"""Modules that do not ask the kernel to die with their parent."""
+COMMAND = "sft_cli.main"
+"""The one module that does not ask the kernel to die with its parent."""
 
 
 def main(interpreter: str, address: str, **known: Any) -> None:
@@ -29,7 +29,7 @@ def main(interpreter: str, address: str, **known: Any) -> None:
     module = words[words.index("-m") + 1 :] if words[:1] == ["-m"] or words[:2] == ["-u", "-m"] else []
     if not is_known(module, **known):
         os.execv(interpreter, [interpreter, *words])
-    if module[0] not in INDEPENDENT:
+    if module[0] != COMMAND:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     status = ask(address, module)
     if os.WIFSIGNALED(status):
@@ -44,8 +44,14 @@ def is_known(
     """Return whether the server runs a module and its arguments: one that it knows, with its code and its Hub."""
     if not module or not (module[0] in modules or module[0].startswith("tests.")):
         return False
-    is_its_code = os.environ.get("PYTHONPATH", "").split(os.pathsep)[0] == checkout or module[0] == with_any_code
+    is_its_code = code_of(os.environ.get("PYTHONPATH", "")) == checkout or module[0] == with_any_code
     return is_its_code and {name: os.environ.get(name) for name in hub} == hub
+
+
+def code_of(python_path: str) -> str | None:
+    """Return the folder that our modules are imported from with a `PYTHONPATH`."""
+    folders = python_path.split(os.pathsep)
+    return next((folder for folder in folders if os.path.isdir(os.path.join(folder, "sft_core"))), None)  # noqa: PTH112, PTH118
 
 
 def ask(address: str, words: list[str]) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.warm.client import code_of
 from tests.warm.start import CHECKOUT
 
 PACKAGES = ("sft_cli", "flows", "tasks", "sft_core.training", "sft_core.evaluation", "sft_core.verification")
@@ -63,12 +64,11 @@ class Request:
         os.environ.update(self.environment)
         sys.dont_write_bytecode = bool(self.environment.get("PYTHONDONTWRITEBYTECODE"))
         os.chdir(self.folder)
-        sys.path.insert(0, self.folder)
-        if self.environment["PYTHONPATH"].split(os.pathsep)[0] != str(CHECKOUT):
+        python_path = self.environment["PYTHONPATH"]
+        sys.path[:0] = [self.folder, *(entry for entry in python_path.split(os.pathsep) if entry not in sys.path)]
+        if code_of(python_path) != str(CHECKOUT):
             _forget_our_code()
-        if self.words[0] == "prefect.engine":
-            _read_settings()
-        elif self.words[0] != "sft_cli.main":
+        if self.words[0] != "sft_cli.main":
             _log_as_by_default()
         threading.Thread(target=self._end_with_client, daemon=True).start()
 
@@ -160,24 +160,19 @@ def _import(name: str) -> None:
 
 def _read_settings_after(embedded: Any) -> None:
     """Let Prefect read the environment where a command has just prepared it: it did when it was imported here."""
+    from prefect.context import refresh_global_settings_context
+    from prefect.logging.configuration import setup_logging
+
     from sft_cli import session
 
     configure = embedded.configure
 
     def configure_and_read(*arguments: Any, **named: Any) -> None:
         configure(*arguments, **named)
-        _read_settings()
+        refresh_global_settings_context()
+        setup_logging()
 
     session.configure = configure_and_read  # type: ignore[attr-defined]
-
-
-def _read_settings() -> None:
-    """Let Prefect take its settings from the environment as it is now."""
-    from prefect.context import refresh_global_settings_context
-    from prefect.logging.configuration import setup_logging
-
-    refresh_global_settings_context()
-    setup_logging()
 
 
 def main() -> None:

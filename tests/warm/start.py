@@ -15,7 +15,7 @@ from sft_core.subprocesses import die_with_parent
 CHECKOUT = Path(__file__).parents[2]
 ROOMS = ("sft_core.training", "sft_core.evaluation", "sft_core.verification")
 LAUNCHERS = ("accelerate.commands.launch", "torch.distributed.run")
-MODULES = ("sft_cli.main", "prefect.engine", *ROOMS, *LAUNCHERS)
+MODULES = ("sft_cli.main", *ROOMS, *LAUNCHERS)
 """What is run: `python -m MODULE`; modules of the tests as well."""
 VERIFICATION = "sft_core.verification"
 """The one module that may be run with other code than that of this checkout: it is run to try that."""
