@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
@@ -44,13 +45,13 @@ def is_known(
     """Return whether the server runs a module and its arguments: one that it knows, with its code and its Hub."""
     if not module or not (module[0] in modules or module[0].startswith("tests.")):
         return False
-    is_its_code = code_of(os.environ.get("PYTHONPATH", "")) == checkout or module[0] == with_any_code
+    is_its_code = code_of(os.getcwd(), os.environ) == checkout or module[0] == with_any_code  # noqa: PTH109
     return is_its_code and {name: os.environ.get(name) for name in hub} == hub
 
 
-def code_of(python_path: str) -> str | None:
-    """Return the folder that our modules are imported from with a `PYTHONPATH`."""
-    folders = python_path.split(os.pathsep)
+def code_of(folder: str, environment: Mapping[str, str]) -> str | None:
+    """Return the folder that `python -m` imports our modules from, when it is started in a folder."""
+    folders = [folder, *environment.get("PYTHONPATH", "").split(os.pathsep)]
     return next((folder for folder in folders if os.path.isdir(os.path.join(folder, "sft_core"))), None)  # noqa: PTH112, PTH118
 
 

@@ -64,9 +64,9 @@ class Request:
         os.environ.update(self.environment)
         sys.dont_write_bytecode = bool(self.environment.get("PYTHONDONTWRITEBYTECODE"))
         os.chdir(self.folder)
-        python_path = self.environment["PYTHONPATH"]
-        sys.path[:0] = [self.folder, *(entry for entry in python_path.split(os.pathsep) if entry not in sys.path)]
-        if code_of(python_path) != str(CHECKOUT):
+        entries = self.environment.get("PYTHONPATH", "").split(os.pathsep)
+        sys.path[:0] = [self.folder, *(entry for entry in entries if entry not in sys.path)]
+        if code_of(self.folder, self.environment) != str(CHECKOUT):
             _forget_our_code()
         if self.words[0] != "sft_cli.main":
             _log_as_by_default()

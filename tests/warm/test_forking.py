@@ -16,9 +16,9 @@ pytestmark = pytest.mark.slow
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
 
 
-def run(*words: str, **changes: str) -> "subprocess.CompletedProcess[str]":
+def run(folder: Path, *words: str, **changes: str) -> "subprocess.CompletedProcess[str]":
     command = [str(warm_python()), *words]
-    return subprocess.run(command, env=ENVIRONMENT | changes, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, env=ENVIRONMENT | changes, capture_output=True, text=True, timeout=300)
 
 
 def waiting() -> "tuple[subprocess.Popen[str], int]":
@@ -38,7 +38,7 @@ def has_ended(pid: int) -> bool:
 
 
 def test_output_and_exit_code_are_those_of_the_command(tmp_path: Path) -> None:
-    done = run("-m", "sft_cli.main", "check", str(tmp_path / "nothing.yaml"), SFT_HOME=str(tmp_path))
+    done = run(tmp_path, "-m", "sft_cli.main", "check", "nothing.yaml", SFT_HOME=str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("sft: expected a recipe at ")
 
@@ -62,5 +62,5 @@ def test_other_code_and_other_programs_are_run_by_the_interpreter(tmp_path: Path
     (tmp_path / "sft_core").mkdir()
     (tmp_path / "sft_core" / "__init__.py").touch()
     (tmp_path / "sft_core" / "training.py").write_text("print('other code')\n")
-    assert run("-m", "sft_core.training", PYTHONPATH=str(tmp_path)).stdout == "other code\n"
-    assert run("-c", "import sys; print(sys.executable)").stdout.strip() == sys.executable
+    assert run(tmp_path, "-m", "sft_core.training").stdout == "other code\n"
+    assert run(tmp_path, "-c", "import sys; print(sys.executable)").stdout.strip() == sys.executable
