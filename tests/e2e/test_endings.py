@@ -57,7 +57,7 @@ def test_no_process_stays_behind(tmp_path: Path, prefect_url: str, number: int, 
         wait_for(lambda: is_training(workspace), "the first training step")
         os.kill(process.pid, number)
         process.communicate(timeout=120)
-        wait_for(lambda: not processes_of(workspace), f"the end of {processes_of(workspace)}", 30)
+        wait_for(lambda: not processes_of(workspace), f"the end of {processes_of(workspace)}")
     finally:
         process.kill()
     assert process.returncode == code
@@ -72,7 +72,7 @@ def test_a_run_on_the_embedded_defaults_takes_its_prefect_server_with_it(tmp_pat
     assert any("uvicorn" in command for command in processes_of(workspace))
     process.terminate()
     process.communicate(timeout=120)
-    wait_for(lambda: not processes_of(workspace), f"the end of {processes_of(workspace)}", 30)
+    wait_for(lambda: not processes_of(workspace), f"the end of {processes_of(workspace)}")
     assert process.returncode == 143
 
 
@@ -93,7 +93,7 @@ def test_after_a_kill_the_same_command_goes_on_in_training_and_in_the_same_mlflo
     wait_for(lambda: bool(saved()), "a checkpoint")
     process.kill()
     process.communicate(timeout=60)
-    wait_for(lambda: not processes_of(workspace), "the trainer's end", 30)
+    wait_for(lambda: not processes_of(workspace), "the trainer's end")
     killed_at = max(int(path.parent.name.split("-")[1]) for path in saved())
     killed = listeners(workspace)
 
