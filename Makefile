@@ -3,15 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# Processes that run tests side by side, a file of tests in one of them; each computes with one thread, as two would be in each other's way.
+# Tests run in this many processes, each file of tests in one of them. Each computes with one thread: more would only compete for the cores.
 TEST_PROCESSES ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+UNITS := not slow and not e2e and not parity and not postgres
 
-# Each test of a command starts processes that import all of our modules: these are compiled once, not in each of them.
+# Many tests start processes that import all of our modules, which are compiled once and not in each of the processes.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-full lint format types contracts ci clean
+.PHONY: help demo test test-fast test-all test-full lint format types contracts ci clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,13 +20,16 @@ help:  ## Show this list
 demo: $(VENV)/installed  ## Install, then run the quickstart recipe through the whole pipeline
 	$(BIN)/sft run recipes/quickstart.yaml
 
-test: $(VENV)/installed-test  ## Every test that needs no GPU, long ones in reduced size
+test: $(VENV)/installed-test  ## All unit tests, one whole run, and a sample of the comparisons with TRL
+	$(PYTEST) -m "not gpu and (($(UNITS)) or sample)"
+
+test-fast: $(VENV)/installed-test  ## The unit tests alone
+	$(PYTEST) -m "not gpu and $(UNITS)"
+
+test-all: $(VENV)/installed-test  ## What CI runs: every test that needs no GPU, large ones in reduced size
 	$(PYTEST) -m "not gpu"
 
-test-fast: $(VENV)/installed-test  ## The tests to run before every commit
-	$(PYTEST) -m "not gpu and not slow and not e2e and not parity and not postgres"
-
-test-full: $(VENV)/installed-test  ## Every test in full size
+test-full: $(VENV)/installed-test  ## Every test that needs no GPU, in full size
 	SFT_TEST_FULL=1 $(PYTEST) -m "not gpu"
 
 lint: $(VENV)/installed-dev  ## Style

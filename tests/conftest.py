@@ -37,6 +37,31 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) else None
 
 
+DURATIONS = ("e2e", "slow", "postgres", "parity")
+"""Markers of tests that take their time, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that the processes that share the tests end at about the same time."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((place for place, name in enumerate(DURATIONS) if item.get_closest_marker(name)), len(DURATIONS))
+
+    ranks: dict[Path, int] = {}
+    for item in items:
+        ranks[item.path] = min(rank(item), ranks.get(item.path, len(DURATIONS)))
+    items.sort(key=lambda item: ranks[item.path])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Let a process have whole files, in the order above."""
+    from tests.sharing import Sharing
+
+    config.option.loadscopereorder = False
+    return Sharing(config, log)
+
+
 SENTENCES = [
     "What is the sum of two and three? The sum of two and three is five.",
     "The quick brown fox jumps over the lazy dog, and the dog sleeps on.",
@@ -96,7 +121,7 @@ def model_config(tokenizer_folder: Path) -> ModelConfig:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> "Prepared":
-    """A small packed data set with everything behind it, made once by the command."""
+    """A small packed data set with everything behind it, made once."""
     from tests.sft_core.inspection.data_set import prepare
 
     return prepare(tmp_path_factory.mktemp("prepared"), tokenizer_folder)
@@ -108,6 +133,14 @@ def small(tmp_path_factory: pytest.TempPathFactory, tokenizer_ref: TokenizerRef)
     from tests.tracked_history import make_small
 
     return make_small(tmp_path_factory.mktemp("small"), tokenizer_ref)
+
+
+@pytest.fixture
+def forked_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test starts by the interpreter is forked, with all imports done (`tests.warm`)."""
+    from tests.warm import warm_python
+
+    monkeypatch.setattr("sys.executable", str(warm_python()))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sft_core.subprocesses import die_with_parent
+from tests.fresh_mlflow import write_fresh_mlflow
 from tests.loopback import free_port, wait_until_up
 
 
@@ -18,6 +19,8 @@ class MlflowServer:
 
     def __init__(self, folder: Path, database: str | None = None) -> None:
         self._folder, self._port = folder, free_port()
+        if database is None:
+            write_fresh_mlflow(folder / "server.db")
         self._database = database or f"sqlite:///{folder}/server.db"
         self._process: subprocess.Popen[bytes] | None = None
         self.uri = f"http://127.0.0.1:{self._port}"
@@ -54,7 +57,7 @@ class MlflowServer:
         """It ends at once, with whatever it was at."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
-            self._process.wait()
+            self._process.wait(60)
             self._process = None
 
     def _signal(self, number: int) -> None:

@@ -33,7 +33,7 @@ def postgres() -> Iterator[str]:
     cluster = folder / "cluster"
     with (folder / "log").open("wb") as log:
         make = [programs / "initdb", "-D", cluster, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run(make, check=True, stdout=log, stderr=log, user=user, group=user, cwd=folder)
+        subprocess.run(make, check=True, stdout=log, stderr=log, user=user, group=user, cwd=folder, timeout=300)
         options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "fsync": "off"}
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         process = subprocess.Popen(
@@ -50,7 +50,7 @@ def postgres() -> Iterator[str]:
         yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
     finally:
         process.send_signal(signal.SIGQUIT)  # at once: the folder goes away
-        process.wait()
+        process.wait(60)
         shutil.rmtree(folder)
 
 

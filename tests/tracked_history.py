@@ -15,6 +15,7 @@ from sft_core.sources import locate_sources
 from sft_core.tokenizer import TokenizerRef
 from tasks.tracking import TrackedRun, Tracker, log_model, log_origin, log_stages
 from tasks.tracking.lookup import History
+from tests.fresh_mlflow import open_sqlite
 
 ONE_SET, OTHER_SET = "1" * 32, "2" * 32
 """Digests of held-out data."""
@@ -87,7 +88,7 @@ def write_rows(folder: Path, name: str, rows: int) -> Path:
 def make_small(folder: Path, tokenizer: TokenizerRef) -> Small:
     """Fill the store."""
     (folder / "home").mkdir()
-    small = Small(folder, Tracker(f"sqlite:///{folder}/home/mlflow.db", "sft", folder / "artifacts"), tokenizer, {}, {})
+    small = Small(folder, open_sqlite(folder, "home"), tokenizer, {}, {})
     write_rows(folder / "sums", "a.jsonl", 3)
     write_rows(folder / "sums", "b.jsonl", 4)
     small.add("first", small.recipe("sums"), ONE_SET, {"eval_loss": 2.0, "exact_match": 0.1})

@@ -17,7 +17,7 @@ def test_the_gpu_benchmark_runs_and_both_systems_begin_at_the_same_loss() -> Non
     pytest.importorskip("trl")
     command = [sys.executable, "benchmarks/gpu_train.py", "--self-check"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=3600)
     assert done.returncode == 0, done.stderr
     lines = re.findall(r"^\| .*B \| 64 \| (\w+) \| (\w+) \| ([\d,]+) \| .* \| ([\d.]+) \|$", done.stdout, re.MULTILINE)
     assert [(system, attention) for system, attention, _, _ in lines] == [("ours", "varlen"), ("trl", "sdpa")]

@@ -49,7 +49,7 @@ def test_only_processes_with_the_token_are_of_the_stack(token: str, tmp_path: Pa
         assert (found.pid, found.part, found.is_flow_run) == (ours.pid, "worker-gpu", True)
     finally:
         others.kill()
-        others.wait()
+        others.wait(60)
 
 
 def test_what_a_flow_run_starts_inherits_its_environment_and_is_none(token: str, tmp_path: Path) -> None:
@@ -88,11 +88,11 @@ def test_a_process_that_got_the_number_of_another_is_left_alone(token: str, tmp_
     ours = start(token, SAVES, tmp_path / "ours")
     (was,) = marked(token)
     ours.kill()
-    ours.wait()
+    ours.wait(60)
     tell([type(was)(stranger.pid, was.environment, was.command)], signal.SIGKILL, token)
     owner = {**owner_tags(), "sft.pid": str(stranger.pid)}
     assert not tell_owner(owner, signal.SIGKILL)
     assert not tell_owner({**owner, "sft.pid": str(ours.pid)}, signal.SIGKILL)
     assert stranger.poll() is None
     stranger.kill()
-    stranger.wait()
+    stranger.wait(60)

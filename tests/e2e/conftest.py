@@ -14,8 +14,10 @@ import pytest
 import yaml
 from workers import Team, hear_interrupts, make_checkout, working
 
+from tests.fresh_mlflow import write_fresh_mlflow
 from tests.postgres import is_postgres_installed, postgres
 from tests.prefect_servers import OUTSIDE, prefect_server
+from tests.warm import warm_python
 
 PROJECT = Path(__file__).parents[2]
 # where its services and all tests share one SQLite file: wait for it rather than fail
@@ -48,6 +50,8 @@ class Workspace:
     prefect_url: str | None
     code: Path = PROJECT
     variables: tuple[tuple[str, str], ...] = ()
+    is_forked: bool = True
+    """Commands are forked from a process whose imports are done (`tests.warm`); False: by the interpreter itself."""
 
     @property
     def home(self) -> Path:
@@ -63,23 +67,24 @@ class Workspace:
         server = {"PREFECT_API_URL": self.prefect_url} if self.prefect_url else {}
         return {**clean, **server, "SFT_HOME": str(self.home), "PYTHONPATH": str(self.code), **dict(self.variables)}
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+    def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[str]":
         """Start the command in the workspace's folder."""
-        command = [sys.executable, "-m", "sft_cli.main", *arguments]
+        interpreter = str(warm_python()) if self.is_forked else sys.executable
         return subprocess.Popen(
-            command,
+            [interpreter, "-m", "sft_cli.main", *arguments],
             cwd=self.folder,
             env=self.environment(),
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             preexec_fn=hear_interrupts,
         )
 
-    def sft(self, *arguments: str) -> Outcome:
-        """Run the command to its end."""
-        process = self.start(*arguments)
-        stdout, stderr = process.communicate(timeout=900)
+    def sft(self, *arguments: str, typed: str = "") -> Outcome:
+        """Run the command to its end; `typed` is its standard input."""
+        process = self.start(*arguments, stdin=subprocess.PIPE)
+        stdout, stderr = process.communicate(typed, timeout=900)
         return Outcome(process.returncode, stdout, stderr)
 
     def ok(self, verb: str, *overrides: str, flags: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -142,8 +147,12 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def make_workspace(folder: Path, prefect_url: str | None, num_rows: int = 300, code: Path = PROJECT) -> Workspace:
-    workspace = Workspace(folder, prefect_url, code)
+def make_workspace(
+    folder: Path, prefect_url: str | None, num_rows: int = 300, code: Path = PROJECT, is_forked: bool = True
+) -> Workspace:
+    workspace = Workspace(folder, prefect_url, code, is_forked=is_forked)
+    if is_forked:  # else all of it is the command's own, the tables of MLflow too
+        write_fresh_mlflow(workspace.home / "mlflow.db")
     write_tokenizer(folder / "tokenizer")
     write_rows(workspace.data, sums(num_rows))
     (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE), encoding="utf-8")

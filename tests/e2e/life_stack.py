@@ -76,7 +76,7 @@ class Stack:
     def kill_worker(self) -> None:
         assert self.worker is not None
         self.worker.kill()
-        self.worker.wait()
+        self.worker.wait(60)
 
     def start_run(self) -> UUID:
         with self.client() as client:
@@ -153,7 +153,12 @@ assert first == again, (first, again)
 print(*first, sep=chr(10))
 """
     made = subprocess.run(
-        [sys.executable, "-c", script], env=stack.environment(), capture_output=True, text=True, cwd=PROJECT
+        [sys.executable, "-c", script],
+        env=stack.environment(),
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        timeout=300,
     )
     assert made.returncode == 0, made.stderr
     assert made.stdout.splitlines() == [
@@ -174,7 +179,7 @@ def running_stack(new_folder: Callable[[str], Path]) -> Iterator[Stack]:
         notified = opened.enter_context(Notified())
         threading.Thread(target=notified.serve_forever, daemon=True).start()
         opened.callback(notified.shutdown)
-        running = Stack(folder, make_workspace(new_folder("life"), url), url, notified)
+        running = Stack(folder, make_workspace(new_folder("life"), url, is_forked=False), url, notified)
         deploy(running)
         running.start_worker()
         try:

@@ -20,7 +20,7 @@ ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 def make_home(folder: Path, **training: Any) -> Workspace:
     """A workspace whose recipe can be run from any folder, with little to train."""
-    place = make_workspace(folder, prefect_url=None, num_rows=120)
+    place = make_workspace(folder, prefect_url=None, num_rows=120, is_forked=False)
     recipe = {
         **RECIPE,
         "model": {**RECIPE["model"], "tokenizer": str(folder / "tokenizer")},
@@ -49,7 +49,7 @@ def start_foreground(place: Workspace, *options: str) -> "subprocess.Popen[str]"
         ),
         "the stack to come up",
     )
-    assert process.poll() is None, process.communicate()[1]
+    assert process.poll() is None, process.communicate(timeout=60)[1]
     return process
 
 
@@ -99,5 +99,5 @@ def end(place: Workspace, process: "subprocess.Popen[str] | None" = None) -> Non
     """Whatever a test came to, nothing stays behind."""
     if process is not None and process.poll() is None:
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.wait(60)
     place.sft("down")

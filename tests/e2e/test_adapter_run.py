@@ -1,11 +1,11 @@
 """A recipe that trains an adapter goes all the way: registered, scored, and answering, merged or not."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlflow
+import pandas
 import pytest
 from conftest import Workspace
 
@@ -33,16 +33,10 @@ def test_the_scorecard_is_there_and_the_registered_model_answers(place: Workspac
     folder = Path(report["model_dir"])
     assert (folder / "adapter_config.json").exists() != report["merged"]
     assert (folder.parent / "adapter" / "adapter_model.safetensors").exists()
-    script = (
-        "import mlflow, pandas as pd;"
-        f"mlflow.set_tracking_uri('sqlite:///{place.home}/mlflow.db');"
-        f"model = mlflow.pyfunc.load_model('{report['model_uri']}');"
-        "print(len(model.predict(pd.DataFrame({'prompt': ['1 plus 1 is', '<think>']}), params={'max_tokens': 2})))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=place.folder, env=place.environment()
-    )
-    assert done.stdout.strip().endswith("2"), done.stderr
+    mlflow.set_tracking_uri(report["tracking_uri"])
+    model = mlflow.pyfunc.load_model(report["model_uri"])
+    asked = pandas.DataFrame({"prompt": ["1 plus 1 is", "<think>"]})
+    assert len(model.predict(asked, params={"max_tokens": 2})) == 2
 
 
 def test_a_method_that_does_not_exist_is_told_before_any_data_work(place: Workspace) -> None:

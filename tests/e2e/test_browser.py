@@ -2,7 +2,6 @@
 get the same run."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from workers import Team
 
 from deployments.addresses import ask
 from sft_core.recipe_file import load_recipe
+from tests.full_size import IS_FULL
 
 pytest.importorskip("playwright", reason="needs playwright: pip install -c constraints.txt -e '.[browser]'")
 pytestmark = [
@@ -28,7 +28,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
 ]
-IS_FULL = os.environ.get("SFT_TEST_FULL") == "1"
 MAX_STEPS = 5
 
 

@@ -51,13 +51,13 @@ def run_status(workspace: Workspace) -> list[str]:
     ids=["interrupt", "terminate", "kill"],
 )
 def test_no_process_stays_behind(tmp_path: Path, prefect_url: str, number: int, status: str, code: int) -> None:
-    workspace = make_workspace(tmp_path, prefect_url)
+    workspace = make_workspace(tmp_path, prefect_url, is_forked=False)
     process = workspace.start(*ENDLESS)
     try:
         wait_for(lambda: is_training(workspace), "the first training step")
         os.kill(process.pid, number)
         process.communicate(timeout=120)
-        wait_for(lambda: not processes_of(workspace), f"the end of {processes_of(workspace)}", 30)
+        wait_for(lambda: not processes_of(workspace), f"the end of {processes_of(workspace)}")
     finally:
         process.kill()
     assert process.returncode == code
@@ -66,13 +66,13 @@ def test_no_process_stays_behind(tmp_path: Path, prefect_url: str, number: int, 
 
 
 def test_a_run_on_the_embedded_defaults_takes_its_prefect_server_with_it(tmp_path: Path) -> None:
-    workspace = make_workspace(tmp_path, prefect_url=None)
+    workspace = make_workspace(tmp_path, prefect_url=None, is_forked=False)
     process = workspace.start(*ENDLESS)
     wait_for(lambda: is_training(workspace), "the first training step")
     assert any("shared_server_process" in command for command in processes_of(workspace))
     process.terminate()
     process.communicate(timeout=120)
-    wait_for(lambda: not processes_of(workspace), f"the end of {processes_of(workspace)}", 30)
+    wait_for(lambda: not processes_of(workspace), f"the end of {processes_of(workspace)}")
     assert process.returncode == 143
 
 
@@ -84,7 +84,7 @@ def listeners(workspace: Workspace) -> list[int]:
 def test_after_a_kill_the_same_command_goes_on_in_training_and_in_the_same_mlflow_run(
     tmp_path: Path, prefect_url: str
 ) -> None:
-    workspace = make_workspace(tmp_path, prefect_url)
+    workspace = make_workspace(tmp_path, prefect_url, is_forked=False)
     slowed = ["training.max_steps=120", "training.logging_steps=1", "training.save_steps=4"]
     words = [word for item in slowed for word in ("--set", item)]
 
@@ -92,8 +92,8 @@ def test_after_a_kill_the_same_command_goes_on_in_training_and_in_the_same_mlflo
     saved = lambda: list(workspace.home.glob("work/train_model/*/checkpoints/checkpoint-*/checkpoint.json"))  # noqa: E731
     wait_for(lambda: bool(saved()), "a checkpoint")
     process.kill()
-    process.communicate()
-    wait_for(lambda: not processes_of(workspace), "the trainer's end", 30)
+    process.communicate(timeout=60)
+    wait_for(lambda: not processes_of(workspace), "the trainer's end")
     killed_at = max(int(path.parent.name.split("-")[1]) for path in saved())
     killed = listeners(workspace)
 

@@ -31,15 +31,15 @@ def kill_when(workspace: Workspace, is_time: Callable[[], object]) -> None:
     process = workspace.start("run", "recipe.yaml")
     deadline = time.monotonic() + 120
     while not is_time():
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, process.communicate(timeout=60)[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.kill()
-    process.communicate()
+    process.communicate(timeout=60)
 
 
 def test_killed_in_preparation_evaluation_and_registration(tmp_path: Path, prefect_url: str) -> None:
-    workspace = make_workspace(tmp_path, prefect_url)
+    workspace = make_workspace(tmp_path, prefect_url, is_forked=False)
     kill_when(workspace, lambda: runs(workspace))
     assert not made(workspace, "pack_shards"), "killed while data was prepared"
     ((run_id, status),) = runs(workspace)

@@ -18,8 +18,9 @@ from uuid import UUID
 import pytest
 from life_stack import NUM_STEPS, SAVE_STEPS, Stack, processes, running_stack
 
+from tests.full_size import IS_FULL
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-IS_FULL = os.environ.get("SFT_TEST_FULL") == "1"
 ENDINGS = {"Cancelled", "Crashed", "Failed", "Completed"}
 MOMENTS = ("preparation", "trainer start", "training", "evaluation", "registration")
 

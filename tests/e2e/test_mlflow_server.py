@@ -5,9 +5,6 @@ their files.
 """
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,6 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.e2e.conftest import Workspace
+from tests.full_size import IS_FULL
 from tests.mlflow_servers import mlflow_server
 from tests.postgres import postgres
 
@@ -42,9 +40,7 @@ class Team:
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if request.param == "postgres" and not (
-        os.environ.get("SFT_TEST_FULL") == "1" or "postgres" in request.config.getoption("markexpr")
-    ):
+    if request.param == "postgres" and not (IS_FULL or "postgres" in request.config.getoption("markexpr")):
         pytest.skip("the same over PostgreSQL: SFT_TEST_FULL=1, or -m postgres")
     with ExitStack() as stack:
         database = stack.enter_context(postgres()) if request.param == "postgres" else None
@@ -126,16 +122,8 @@ def test_another_machine_downloads_the_champion_and_measures_it(team: Team, anot
     points = team.client.get_logged_model(report["model_id"]).metrics
     measured = {point.value for point in points if point.key == "exact_match"}
     assert measured == {report["scorecard"]["exact_match"]}, "by its run and by the evaluation"
-    command = [sys.executable, "-m", "sft_cli.main", "chat", "models:/sums@champion", "--json", "--max-tokens", "2"]
-    told = subprocess.run(
-        command,
-        input="1 plus 1 is",
-        capture_output=True,
-        text=True,
-        cwd=another_machine.folder,
-        env=another_machine.environment(),
-    )
-    assert json.loads(told.stdout)["status"] == "completed", told.stderr
+    told = another_machine.sft("chat", "models:/sums@champion", "--json", "--max-tokens", "2", typed="1 plus 1 is")
+    assert told.result["status"] == "completed", told.stderr
 
 
 def test_another_machine_takes_the_champion_back_and_brings_it_again(team: Team, another_machine: Workspace) -> None:

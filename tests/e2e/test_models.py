@@ -180,18 +180,8 @@ def test_mlflow_serves_it_and_it_answers_a_chat_as_it_does_directly(server: str,
 def test_one_question_through_a_pipe_gets_the_same_answer(
     place: Workspace, report: dict[str, Any], direct: str, name: str
 ) -> None:
-    command = [sys.executable, "-m", "sft_cli.main", "chat", name.format(**report), "--max-tokens", "5"]
-    for flags in ([], ["--json"]):
-        done = subprocess.run(
-            [*command, *flags],
-            input="1 plus 1 is\n",
-            capture_output=True,
-            text=True,
-            cwd=place.folder,
-            env=place.environment(),
-        )
-        assert done.returncode == 0, done.stderr
-        if flags:
-            assert json.loads(done.stdout)["answer"] == direct
-        else:
-            assert done.stdout == direct + "\n"
+    command = ["chat", name.format(**report), "--max-tokens", "5"]
+    in_words, as_json = (place.sft(*command, *flags, typed="1 plus 1 is\n") for flags in ([], ["--json"]))
+    assert in_words.code == as_json.code == 0, in_words.stderr + as_json.stderr
+    assert in_words.stdout == direct + "\n"
+    assert as_json.result["answer"] == direct

@@ -12,7 +12,7 @@ import pytest
 from conftest import Workspace
 from datasets import load_from_disk
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.sample]
 STAGES = [
     "ingest_sources",
     "detect_formats",
@@ -28,7 +28,7 @@ STAGES = [
 
 @pytest.fixture(scope="module")
 def embedded(new_workspace: Callable[..., Workspace]) -> Workspace:
-    return new_workspace("embedded", prefect_url=None)
+    return new_workspace("embedded", prefect_url=None, is_forked=False)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_a_run_of_a_worker_and_a_run_of_the_command_are_one_in_mlflow(place: Wor
     runs = ask(f"{up['prefect_api_url']}/flow_runs/filter", {"flows": {"name": {"any_": ["sft"]}}})
     assert [one["state_type"] for one in runs] == ["COMPLETED"] * 2
 
-    by_itself = Workspace(place.folder, None, variables=(("SFT_STACK", "off"),)).ok("run")
+    by_itself = replace(place, variables=(("SFT_STACK", "off"),)).ok("run")
     assert by_itself["tracking_uri"] == f"sqlite:///{place.home}/mlflow.db"
     assert by_itself["mlflow_run_id"] == run_id
     assert by_itself["model_uri"] == on_the_stack["model_uri"], "the same store, so it is registered already"

@@ -1,6 +1,5 @@
 """The vision quickstart as its recipe says it; by default its first steps on some of its pictures."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,8 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, Workspace
 
+from tests.full_size import IS_FULL
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-IS_FULL = os.environ.get("SFT_TEST_FULL") == "1"
 FIRST_STEPS = (
     "sources.0.max_rows=900",
     "training.max_steps=60",
@@ -24,7 +24,7 @@ FIRST_STEPS = (
 def quickstart(new_workspace: Callable[..., Workspace], prefect_url: str) -> Workspace:
     workspace = new_workspace("quickstart", prefect_url=prefect_url)
     made = workspace.folder / "recipes" / "vision_quickstart"
-    subprocess.run([sys.executable, PROJECT / "recipes" / "make_vision_quickstart.py", made], check=True)
+    subprocess.run([sys.executable, PROJECT / "recipes" / "make_vision_quickstart.py", made], check=True, timeout=300)
     recipe = (PROJECT / "recipes" / "vision_quickstart.yaml").read_text(encoding="utf-8")
     Path(workspace.folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
     return workspace

@@ -13,8 +13,9 @@ from sft_core.inputs import locate_inputs
 from sft_core.inspection import trace_row
 from sft_core.model import locate_model
 from sft_core.recipe_file import load_recipe
-from tasks.tracking import Tracker, log_origin, log_stages
+from tasks.tracking import log_origin, log_stages
 from tasks.tracking.lookup import History
+from tests.fresh_mlflow import open_sqlite
 from tests.sft_core.inspection.data_set import REJECTED_ROW, Prepared
 
 TWO_RUNS = ("one", "two")
@@ -24,7 +25,7 @@ TWO_RUNS = ("one", "two")
 def history(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> History:
     """Two runs on the same data, neither with a model."""
     folder = tmp_path_factory.mktemp("history")
-    tracker = Tracker(f"sqlite:///{folder}/mlflow.db", "sft", folder / "artifacts")
+    tracker = open_sqlite(folder)
     digests = FileDigests.below(folder)
     recipe = load_recipe(prepared.folder / "recipe.yaml")
     for name in TWO_RUNS:

@@ -5,7 +5,6 @@ are full of quotes, escapes and indentation. Spans begin and end at every kind o
 """
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from sft_core.tokens import Encoder, TextRows
+from tests.full_size import IS_FULL
 
 pytestmark = pytest.mark.parity
 
@@ -55,7 +55,7 @@ def texts_of_file(path: Path) -> list[str]:
 )
 def test_every_text_has_the_same_tokens_and_masks(name: str, data: Path, encoder: Encoder) -> None:
     texts = texts_of_file(data / name)
-    if os.environ.get("SFT_TEST_FULL") != "1":
+    if not IS_FULL:
         texts = texts[:: max(1, len(texts) // 3000)]
     places = np.random.default_rng(0)
     spans = [sorted(places.integers(0, len(text) + 1, 4).tolist()) for text in texts]

@@ -14,7 +14,7 @@ from .our_side import prepare, prepare_rows, recipe_of
 from .tiny_tokenizer import save_word_tokenizer
 from .trl_side import cut_by_trl, labelled_by_trl, trl_rows
 
-pytestmark = pytest.mark.parity
+pytestmark = [pytest.mark.parity, pytest.mark.sample]
 
 
 def test_prompt_completion_on_all_of_gsm8k(

@@ -8,12 +8,12 @@
 
 A cell is one of each. What TRL makes of whole rows is made once for the strategies, and then cut and packed by TRL
 itself. Texts are compared on the first 300 rows of a file; each family gets every sixth of these as conversations, so
-that all together see them all; every cell has all rows with SFT_TEST_FULL=1.
+that all together see them all. Each value of an axis meets each value of every other; in full size, all cells are
+compared, on all rows.
 """
 
 import functools
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -24,9 +24,10 @@ import pytest
 from datasets import Dataset
 
 from sft_core.tokens import CUT_TARGETS
+from tests.full_size import IS_FULL, covering
 
 from .corpora import CORPORA, Format, Row, rows_of
-from .families import CHATML_MARKED, FAMILIES, NO_TEMPLATE, WITH_CALLS, Family, TokenizerFor
+from .families import CHATML, CHATML_MARKED, FAMILIES, NO_TEMPLATE, WITH_CALLS, Family, TokenizerFor
 from .our_side import Prepared, RenderedRows, recipe_of, render_rows, tokenize_and_pack
 from .trl_side import cut_by_trl, labelled_by_trl, packed_by_trl, rows_in
 
@@ -63,13 +64,13 @@ class Group:
     def rows(self, data: Path) -> list[Row]:
         """Those that are compared."""
         rows = rows_of(self.corpus, self.shape, data)
-        if os.environ.get("SFT_TEST_FULL") == "1":
+        if IS_FULL:
             return rows
         first, step = (FAMILIES.index(self.family), len(FAMILIES)) if self.family in FAMILIES else (0, 1)
         return rows[first:REDUCED_ROWS:step]
 
 
-def groups() -> Iterator[Group]:
+def _groups() -> Iterator[Group]:
     """All that make sense and are not equal to another, by family: getting to know a tokenizer takes a second."""
     for family, corpus, (shape, losses) in product((NO_TEMPLATE, *FAMILIES), CORPORA, LOSSES_OF.items()):
         if (family is NO_TEMPLATE) != shape.startswith("text"):
@@ -82,6 +83,14 @@ def groups() -> Iterator[Group]:
             for loss in losses
             if family is not CHATML_MARKED or "assistant_only_loss" in LOSSES[loss]
         )
+
+
+def groups() -> list[Any]:
+    """Those that are compared; in `make test` some of those with ChatML or without a template."""
+    chosen = covering(_groups(), lambda group: (group.corpus, group.family.name, (group.shape, group.loss)))
+    is_sample = [group.corpus != "gsm8k" and group.family in (NO_TEMPLATE, CHATML) for group in chosen]
+    marks = {True: [pytest.mark.sample], False: []}
+    return [pytest.param(group, marks=marks[is_one]) for group, is_one in zip(chosen, is_sample, strict=True)]
 
 
 @dataclass(frozen=True)

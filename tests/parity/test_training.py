@@ -5,6 +5,7 @@ whether all weights train or an adapter. What differs on purpose is compared wit
 which TRL averages over micro-batches of unequal size, and the loss over held-out rows.
 """
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from trl import SFTConfig, SFTTrainer, pack_dataset
 from sft_core.model import ModelRef
 from sft_core.training import TrainingConfig, TrainPlan
 from sft_core.training.run import train
+from tests.full_size import covering
 
 pytestmark = pytest.mark.parity
 
@@ -144,9 +146,14 @@ def trained(base: Path, folder: Path, is_lora: bool = False, **training: Any) ->
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("is_lora", [False, True], ids=["full", "LoRA"])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("layout", LAYOUTS)
+def cells() -> list[Any]:
+    """Layout, loss, and whether an adapter is trained; the first is in `make test` as well."""
+    first, *others = covering(itertools.product(LAYOUTS, LOSSES, [False, True]), lambda cell: cell)
+    sample = pytest.param(*first, marks=pytest.mark.sample)
+    return [sample, *(pytest.param(*cell) for cell in others)]
+
+
+@pytest.mark.parametrize(("layout", "loss", "is_lora"), cells())
 def test_losses_and_gradient_norms_are_those_of_trl(
     layout: str, loss: str, is_lora: bool, base: Path, tmp_path: Path
 ) -> None:

@@ -28,7 +28,7 @@ def tokenizer():
 
 def test_making_it_again_gives_the_committed_bytes(tmp_path: Path) -> None:
     """If it fails after a change of the generator: `python recipes/make_quickstart.py`, and commit what it writes."""
-    subprocess.run([sys.executable, PROJECT / "recipes" / "make_quickstart.py", tmp_path], check=True)
+    subprocess.run([sys.executable, PROJECT / "recipes" / "make_quickstart.py", tmp_path], check=True, timeout=300)
     assert bytes_by_name(tmp_path) == bytes_by_name(COMMITTED)
 
 

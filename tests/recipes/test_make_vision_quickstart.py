@@ -21,7 +21,7 @@ RECIPE = PROJECT / "recipes" / "vision_quickstart.yaml"
 
 
 def make(folder: Path) -> Path:
-    subprocess.run([sys.executable, PROJECT / "recipes" / "make_vision_quickstart.py", folder], check=True)
+    subprocess.run([sys.executable, PROJECT / "recipes" / "make_vision_quickstart.py", folder], check=True, timeout=300)
     return folder
 
 

@@ -107,7 +107,7 @@ check_model(recipe, locate_model(recipe.model, digests), locate_tokenizer(recipe
 print("torch" in sys.modules)
 """
     command = [sys.executable, "-c", script, json.dumps(content), str(tmp_path / "digests.sqlite")]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout.strip() == "False"
 
 
 def word_tokenizer(folder: Path, words: list[str]) -> Path:

@@ -148,5 +148,5 @@ def peak_of_writing(folder: Path, num_shards: int) -> int:
 def test_memory_does_not_grow_with_the_number_of_tokens(tmp_path: Path) -> None:
     """Each in a fresh process: threads that other tests have left behind would be counted here."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
-        peaks = [fresh.submit(peak_of_writing, tmp_path / str(shards), shards).result() for shards in (4, 16)]
+        peaks = [fresh.submit(peak_of_writing, tmp_path / str(shards), shards).result(300) for shards in (4, 16)]
     assert peaks[1] < 1.2 * peaks[0]

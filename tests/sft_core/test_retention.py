@@ -202,7 +202,7 @@ def test_a_process_at_work_is_known_until_it_ends_however_it_ends(tmp_path: Path
     os.utime(file, (LONG_AGO, LONG_AGO))
     assert occupancy.at_work_since(tmp_path) == LONG_AGO
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(60)
     assert occupancy.at_work_since(tmp_path) is None
     assert not file.exists()
 

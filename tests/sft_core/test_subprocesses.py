@@ -43,7 +43,7 @@ run_child(load)
 
 def run_room(plan: Path, imported: str = "") -> int:
     script = ROOM.format(imported=imported)
-    return subprocess.run([sys.executable, "-c", script, plan], stderr=subprocess.DEVNULL).returncode
+    return subprocess.run([sys.executable, "-c", script, plan], stderr=subprocess.DEVNULL, timeout=120).returncode
 
 
 def test_what_cannot_be_imported_is_told(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_parent_of_many_threads_that_is_killed_asks_once(tmp_path: Path) -> No
         assert parent.stdout is not None
         assert parent.stdout.readline() == "ready\n"
         parent.kill()
-        parent.communicate()
+        parent.communicate(timeout=60)
         deadline = time.monotonic() + 30
         while not told.exists() or not told.read_text().endswith("."):
             assert time.monotonic() < deadline

@@ -75,7 +75,7 @@ encoder = encoder_of(FrozenTokenizer.model_validate_json(sys.argv[1]))
 print(encoder.encode(TextRows.of(["two"], [[0, 3]], True))[0][0].input_ids, "transformers" in sys.modules)
 """
     command = [sys.executable, "-c", script, frozen.model_dump_json()]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
     ids = load_tokenizer(tokenizer_ref)("two<|im_end|>")["input_ids"]
     assert printed.strip() == f"{ids} False"
 

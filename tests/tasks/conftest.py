@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.tracking import Tracker
+from tests.fresh_mlflow import open_sqlite
 from tests.mlflow_servers import mlflow_server
 from tests.postgres import postgres
 
@@ -22,4 +23,4 @@ def tracker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if request.param == "postgres":
         return Tracker(request.getfixturevalue("postgres_server"), request.module.__name__, artifact_root=None)
     folder = tmp_path_factory.mktemp("mlflow")
-    return Tracker(f"sqlite:///{folder}/mlflow.db", "sft", folder / "artifacts")
+    return open_sqlite(folder)

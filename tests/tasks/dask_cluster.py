@@ -58,4 +58,4 @@ def _process(log: Path, module: str, options: list[str], checkout: Path) -> Iter
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.wait(60)

@@ -14,10 +14,6 @@ from tasks.tracking import RegisteredVersion, Tracker
 NAME = "sums"
 
 
-def open_sqlite(folder: Path) -> Tracker:
-    return Tracker(f"sqlite:///{folder}/mlflow.db", "sft", folder / "artifacts")
-
-
 def register(
     tracker: Tracker,
     folder: Path,

@@ -85,6 +85,7 @@ def answer(runtime: Path, model: Path, requirements: list[str]) -> "subprocess.C
         text=True,
         cwd=runtime / "code",
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(runtime / "code"), "HF_HUB_OFFLINE": "1"},
+        timeout=300,
     )
 
 

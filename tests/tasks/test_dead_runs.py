@@ -84,7 +84,9 @@ def left_behind(tracker: Tracker, folder: Path) -> dict[str, str]:
     """Ids of runs whose owners were killed, by the point of their life."""
     experiment = tracker.client.get_experiment(tracker.experiment_id).name
     words = [tracker.tracking_uri, experiment, str(folder), *POINTS]
-    done = subprocess.run([sys.executable, "-c", DIES, *words], cwd=PROJECT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", DIES, *words], cwd=PROJECT, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr
     runs = tracker.client.search_runs([tracker.experiment_id], "attributes.status = 'RUNNING'")
     return {run.data.tags["sft.run_key"]: run.info.run_id for run in runs}
@@ -137,7 +139,7 @@ def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
         yield process
     finally:
         process.kill()
-        process.wait()
+        process.wait(60)
 
 
 def open_run(tracker: Tracker, changes: Mapping[str, str], seconds_ago: float = 0) -> str:

@@ -24,7 +24,12 @@ def fill(text: str, seconds: float, folder: Path) -> StageOutcome:
 
 
 def test_work_in_this_process_is_ended() -> None:
-    began = time.monotonic()
+    reached: list[bool] = []
+
+    def work() -> None:
+        time.sleep(30)
+        reached.append(True)
+
     with (
         pytest.raises(
             StageTimeoutError,
@@ -32,8 +37,8 @@ def test_work_in_this_process_is_ended() -> None:
         ),
         time_limit("pack_shards", 0.2),
     ):
-        time.sleep(30)
-    assert time.monotonic() - began < 10
+        work()
+    assert not reached, "it was ended when all was done"
 
 
 def test_work_within_the_limit_leaves_nothing_behind() -> None:
@@ -72,12 +77,11 @@ def test_worker_processes_are_ended_and_their_finished_shards_stay(tmp_path: Pat
         if len(done) == 2:  # however long the processes took to start
             signal.setitimer(signal.ITIMER_REAL, 0.5)
 
-    began = time.monotonic()
     with pytest.raises(StageTimeoutError), time_limit("s", 600):
         workers.build(store, works, on_done)
     workers.close()
-    assert time.monotonic() - began < 200, "nobody waited for the shards at work"
-    assert [store.find(plan.ref) is not None for plan, _ in works] == [True, True, False, False, False, False]
+    found = [store.find(plan.ref) is not None for plan, _ in works]
+    assert found == [True, True, False, False, False, False], "nobody waited for the shards at work"
 
 
 class Plan(BaseModel):

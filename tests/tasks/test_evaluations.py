@@ -6,6 +6,7 @@ import pytest
 
 from sft_core.recipe import Recipe
 from tasks.tracking import FoundModel, TrackedRun, Tracker, find_model, log_model, record_evaluation
+from tests.fresh_mlflow import open_sqlite
 
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 SCORES = {"eval_loss": 1.5, "f1/temperature:0.5": 0.25}
@@ -15,7 +16,7 @@ DATASET = {"dataset_name": "r-eval", "dataset_digest": "d" * 32}
 @pytest.fixture(scope="module")
 def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
     folder = tmp_path_factory.mktemp("mlflow")
-    return Tracker(f"sqlite:///{folder}/mlflow.db", "sft", folder / "artifacts")
+    return open_sqlite(folder)
 
 
 @pytest.fixture(scope="module")

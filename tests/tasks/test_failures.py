@@ -57,6 +57,7 @@ def start(training: TinyTraining, num_processes: int, on_tick: object = lambda: 
     launch("sft_core.training", training.plan, training.folder, training.folder / "log", processes, on_tick)
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_the_message_of_several_processes_is_the_first_ones_traceback(tmp_path: Path) -> None:
     training = tiny_training(tmp_path, "broken", num_processes=2)
     (tmp_path / "train" / "dataset_info.json").unlink()
@@ -70,6 +71,7 @@ def test_the_message_of_several_processes_is_the_first_ones_traceback(tmp_path: 
     assert log_of(found.value) == training.folder / "log"
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_a_mistake_of_the_users_is_told_in_its_own_words_and_then_forgotten(tmp_path: Path) -> None:
     training = tiny_training(tmp_path, "wrong", model={"vocab_size": 3})
     with pytest.raises(RecipeError, match="3 embeddings are too few for the tokenizer's 48 ids"):
@@ -79,6 +81,7 @@ def test_a_mistake_of_the_users_is_told_in_its_own_words_and_then_forgotten(tmp_
     assert not (training.folder / MISTAKE_FILE).exists()
 
 
+@pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize("num_processes", [1, 2])
 def test_whoever_asks_it_to_end_there_is_a_checkpoint(tmp_path: Path, num_processes: int) -> None:
     """First somebody ends the trainer, then the flow that waits for it is interrupted."""

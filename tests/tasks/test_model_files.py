@@ -12,6 +12,7 @@ import pytest
 from sft_core.recipe import Recipe
 from tasks.tracking import Tracker, log_model
 from tasks.tracking.model_files import check_stored, link_folder, local_folder
+from tests.fresh_mlflow import open_sqlite
 
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 MIB = 1 << 20
@@ -20,7 +21,7 @@ MIB = 1 << 20
 @pytest.fixture(scope="module")
 def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
     folder = tmp_path_factory.mktemp("mlflow")
-    return Tracker(f"sqlite:///{folder}/mlflow.db", "sft", folder / "artifacts")
+    return open_sqlite(folder)
 
 
 def write_model(folder: Path, megabytes: int) -> Path:
@@ -81,7 +82,7 @@ def peaks_of(*folders: Path) -> Iterator[dict[str, int]]:
         yield peaks
     finally:
         is_over.set()
-        watcher.join()
+        watcher.join(60)
 
 
 @pytest.mark.parametrize("megabytes", [64, pytest.param(1024, marks=pytest.mark.slow)])

@@ -8,6 +8,7 @@ from sft_core.errors import RecipeError
 from sft_core.recipe import Recipe
 from tasks.tracking import Tracker, log_model
 from tasks.tracking.model_references import FoundModel, find_model
+from tests.fresh_mlflow import open_sqlite
 
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 
@@ -15,7 +16,7 @@ RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 @pytest.fixture(scope="module")
 def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
     folder = tmp_path_factory.mktemp("mlflow")
-    return Tracker(f"sqlite:///{folder}/mlflow.db", "sft", folder / "artifacts")
+    return open_sqlite(folder)
 
 
 @pytest.fixture(scope="module")

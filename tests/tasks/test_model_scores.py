@@ -11,6 +11,7 @@ from sft_core.training.checkpoints import seal
 from tasks.checkpoints import log_checkpoints
 from tasks.tracking import TrackedRun, Tracker, log_model
 from tasks.tracking.model_references import find_model, logged_model
+from tests.fresh_mlflow import open_sqlite
 
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 DATA = ("r-eval", "d" * 32)
@@ -19,7 +20,7 @@ DATA = ("r-eval", "d" * 32)
 @pytest.fixture(scope="module")
 def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
     folder = tmp_path_factory.mktemp("mlflow")
-    return Tracker(f"sqlite:///{folder}/mlflow.db", "sft", folder / "artifacts")
+    return open_sqlite(folder)
 
 
 def lay_out(folder: Path, *steps: int) -> Path:

@@ -1,7 +1,6 @@
 """Promotions at the same time, by processes that share an MLflow server and nothing else: none is lost."""
 
 import multiprocessing
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ from sft_core.artifact import ArtifactStore
 from sft_core.promotion import GateConfig
 from tasks.promote_version import judge
 from tasks.tracking import Tracker
+from tests.full_size import IS_FULL
 from tests.mlflow_servers import mlflow_server
 from tests.tasks.registered import register
 
 pytestmark = pytest.mark.slow
 
-NUM_ROUNDS = 20 if os.environ.get("SFT_TEST_FULL") == "1" else 3
+NUM_ROUNDS = 20 if IS_FULL else 3
 NUM_PROCESSES = 2
 
 

@@ -17,10 +17,11 @@ from tasks import launching, proving
 from tasks.codebase import PROJECT
 from tasks.launching import run_stored
 from tasks.proving import prove
-from tasks.tracking import Tracker, log_model
+from tasks.tracking import log_model
+from tests.fresh_mlflow import open_sqlite
 from tests.sft_core.modeling.tiny_models import tiny_model, tiny_tokenizer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_processes")]
 
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 
@@ -77,7 +78,7 @@ def test_another_model_is_failed_with_the_difference_and_stays_unknown(trained: 
     tensors = load_file(weights)
     tensors["model.layers.0.self_attn.v_proj.weight"].normal_(std=0.02)
     save_file(tensors, weights, {"format": "pt"})
-    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "sft", tmp_path / "artifacts")
+    tracker = open_sqlite(tmp_path)
     (tmp_path / "beside").mkdir()
 
     def proof(weights: Path, code: Path) -> dict[str, str]:

@@ -11,7 +11,8 @@ from sft_core.records import StageOutcome
 from sft_core.retention import Pruning
 from tasks.remove_unneeded import find_unneeded, remove_all, remove_unneeded
 from tasks.tracking import RegisteredVersion, Tracker
-from tests.tasks.registered import open_sqlite, register
+from tests.fresh_mlflow import open_sqlite
+from tests.tasks.registered import register
 
 pytestmark = pytest.mark.slow
 

@@ -13,6 +13,7 @@ from sft_core.recipe import Recipe
 from sft_core.run_names import run_name
 from tasks.provenance import recipe_params
 from tasks.tracking import TrackedRun, Tracker, tracked_run
+from tests.fresh_mlflow import open_sqlite, write_fresh_mlflow
 
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 
@@ -143,7 +144,7 @@ def test_lines_that_were_cut_off_and_come_again_are_sent_once(tracker: Tracker, 
 
 
 def test_artifacts_of_a_database_of_our_own_lie_below_the_folder_that_was_given(tmp_path: Path) -> None:
-    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "sft", tmp_path / "artifacts")
+    tracker = open_sqlite(tmp_path)
     with tracker.run(RECIPE, "artifacts") as run:
         uri = tracker.client.get_run(run.run_id).info.artifact_uri
     assert uri.startswith((tmp_path / "artifacts" / "sft").as_uri())
@@ -159,6 +160,7 @@ def test_params_are_namespaced_and_leave_out_what_only_places_the_work() -> None
 
 
 def test_a_deleted_experiment_is_restored(tmp_path: Path) -> None:
+    write_fresh_mlflow(tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     first = Tracker(uri, "gone", tmp_path / "artifacts")
     first.client.delete_experiment(first.experiment_id)

@@ -28,7 +28,7 @@ LLAMA = {
     "num_attention_heads": 4,
 }
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_processes")]
 
 
 @pytest.fixture

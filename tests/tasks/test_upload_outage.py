@@ -117,7 +117,7 @@ def test_an_upload_goes_on_when_the_server_is_back(
     tracker.client = client = BreakingClient(server.uri, die)
     with tracker.run(RECIPE, "upload") as run:
         model_id = log_model(run, "m", weights, beside(tmp_path), 3, {}, prove, key="k")
-        back[0].join()
+        back[0].join(300)
 
     assert "uploading the model waits for it" in capsys.readouterr().err
     assert client.sent.count("model-0.safetensors") == 1, "what had arrived is not sent again"

@@ -1,7 +1,6 @@
 """Which images can be shown."""
 
 import io
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -43,12 +42,10 @@ def test_pixels_are_counted_by_the_header() -> None:
 def test_a_bomb_costs_nothing() -> None:
     content = bomb()
     tracemalloc.start()
-    began = time.perf_counter()
     with pytest.raises(ImageRefusedError):
         check_image(io.BytesIO(content), MAX_PIXELS)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert time.perf_counter() - began < 5
     assert peak < 10_000_000, "of 7.5 GB"
 
 

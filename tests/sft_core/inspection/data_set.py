@@ -1,9 +1,6 @@
-"""A small data set, made by the command itself: two sources, an emoji, a long row, a row that is rejected."""
+"""A small data set, as the tasks prepare it: two sources, an emoji, a long row, a row that is rejected."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +9,10 @@ import yaml
 
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.gates import GatesConfig
-from sft_core.inspection import Lineage, RowTable, find_dataset, lineage_of
+from sft_core.inspection import Lineage, RowTable, lineage_of
+from sft_core.recipe import Recipe
+from tests.tasks.packed_data import pack
 
-PROJECT = Path(__file__).parents[3]
 MAX_LENGTH = 64
 LONG_ROW, EMOJI_ROW, REJECTED_ROW = 3, 5, 7
 
@@ -48,7 +46,7 @@ class Prepared:
 
 
 def prepare(folder: Path, tokenizer_folder: Path) -> Prepared:
-    """Run `sft prepare` in a folder."""
+    """Write the rows, and prepare them in a folder."""
     for name, rows in (("sums", sums()), ("chats", chats())):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     recipe = {
@@ -65,18 +63,8 @@ def prepare(folder: Path, tokenizer_folder: Path) -> Prepared:
 
 
 def run_prepare(folder: Path, recipe: dict[str, Any]) -> Prepared:
-    """Run `sft prepare` on a recipe, in a folder that becomes its home."""
+    """Prepare a recipe's data, in a folder that gets a home."""
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    outside = ("PREFECT_", "MLFLOW_", "SFT_HOME", "SFT_STACK")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
-    done = subprocess.run(
-        [sys.executable, "-m", "sft_cli.main", "prepare", "recipe.yaml", "--json"],
-        cwd=folder,
-        env={**clean, "SFT_HOME": str(folder / "home"), "PYTHONPATH": str(PROJECT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    store, dataset, _ = find_dataset(Path(json.loads(done.stdout)["artifacts"]["pack_shards"]))
-    lineage = lineage_of(store, dataset)
-    return Prepared(folder, store, dataset, lineage, RowTable.read(lineage))
+    made = pack(Recipe.model_validate(recipe), folder / "home")
+    lineage = lineage_of(made.store, made.packed)
+    return Prepared(folder, made.store, made.packed, lineage, RowTable.read(lineage))

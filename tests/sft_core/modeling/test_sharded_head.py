@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from sft_core.modeling import Objective, measure_head, supervise
 from tests.sft_core.modeling.sharded_head import WAYS, model_of
 from tests.sft_core.modeling.test_head import a_batch
+from tests.warm import warm_python
 
 PROJECT = Path(__file__).parents[3]
 
@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     output = tmp_path_factory.mktemp("sharded") / "results.pt"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launch = [warm_python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [*launch, "-m", "tests.sft_core.modeling.sharded_head", str(output)],
         cwd=PROJECT,

@@ -1,6 +1,5 @@
 """Pieces turned into shards of records, and shards put together to sources."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +14,11 @@ from sft_core.file_digests import FileDigests
 from sft_core.selection import are_selected, select_rows
 from sft_core.sources import SourceSpec, ingest, ingest_all, locate_sources
 from sft_core.tables import read_table
+from tests.full_size import IS_FULL
 
 from .files import AS_FILE, COMPRESS, as_jsonl, as_parquet, locate, records_of, shards_of, values_of, write
 
 SEVEN = [{"text": f"row {number}"} for number in range(7)]
-IS_FULL = os.environ.get("SFT_TEST_FULL") == "1"
 
 
 def digests(path: Path, rows: list[Any], **spec: Any) -> list[str]:
@@ -252,5 +251,7 @@ def _peak_bytes(path: Path) -> int:
         "shards_of(Path(sys.argv[1])); print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )
     command = [sys.executable, "-c", code, str(path)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True, timeout=300
+    )
     return int(done.stdout) << 10

@@ -110,7 +110,7 @@ def test_reading_a_section_does_not_import_torch() -> None:
         "import sys; from sft_core.training import TrainingConfig; TrainingConfig(optim='adamw_8bit');"
         "print([name for name in ('torch', 'transformers', 'accelerate') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
     assert done.stdout.strip() == "[]"
 
 

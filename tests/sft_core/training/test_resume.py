@@ -11,11 +11,12 @@ import pytest
 from sft_core.serving import ChatModel
 from sft_core.subprocesses import INTERRUPTED_FILE
 from sft_core.training.checkpoints import newest_checkpoint
+from tests.full_size import IS_FULL
 from tests.sft_core.training.tiny_training import STEPS, TinyTraining, tiny_training
 
 pytestmark = pytest.mark.slow
 
-NUM_KILLS = 20 if os.environ.get("SFT_TEST_FULL") == "1" else 4
+NUM_KILLS = 20 if IS_FULL else 4
 LAST_LINES = 3
 """At most so many new lines are waited for before a kill, so that kills are spread over the whole training."""
 
@@ -51,8 +52,7 @@ def kill_once(training: TinyTraining, chance: random.Random) -> None:
 
     process = training.run_until(has_got_there)
     time.sleep(chance.random() * 0.15)
-    process.kill()
-    process.wait()
+    training.kill(process)
 
 
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(root: Path, uninterrupted: TinyTraining) -> None:
@@ -126,8 +126,7 @@ def test_two_processes_go_on_as_one_would(root: Path) -> None:
     straight.finish()
     broken = tiny_training(root, "two-killed", num_processes=2, **options)
     process = broken.run_until(lambda: newest_step(broken) >= 4)
-    process.kill()
-    process.wait()
+    broken.kill(process)
     step = newest_step(broken)
     assert 4 <= step < straight.result()["global_step"]
     asked = broken.run_until(lambda: newest_step(broken) > step)

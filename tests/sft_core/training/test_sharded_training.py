@@ -39,8 +39,7 @@ def test_sharded_it_goes_on_to_the_last_bit(
     )
     straight.finish()
     process = broken.run_until(lambda: newest_checkpoint(broken.folder) is not None)
-    process.kill()
-    process.wait()
+    broken.kill(process)
     killed_at = newest_checkpoint(broken.folder)
     assert killed_at is not None
     broken.finish()

@@ -1,6 +1,8 @@
 """Models of images and text, trained: what a loss does not depend on, and what is trained, saved and loaded again."""
 
+import functools
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +45,30 @@ pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], VisionTraining]:
+    """Give a family's processor, weights and data, which are written once: twelve rows, every third of text alone."""
+
+    @functools.cache
+    def write(family: str) -> VisionTraining:
+        made = VisionTraining.of(family, tmp_path_factory.mktemp(family))
+        made.write_blocks("train", made.documents(rows(with_text_alone=True)))
+        return made
+
+    return write
+
+
 @pytest.fixture(params=FAMILIES)
-def training(request: pytest.FixtureRequest, tmp_path: Path) -> VisionTraining:
-    """Twelve rows, every third of text alone."""
-    made = VisionTraining.of(request.param, tmp_path)
-    made.write_blocks("train", made.documents(rows(with_text_alone=True)))
-    return made
+def training(
+    request: pytest.FixtureRequest, written: Callable[[str], VisionTraining], tmp_path: Path
+) -> VisionTraining:
+    return written(request.param).linked_to(tmp_path / "training")
 
 
 @pytest.fixture
-def one(tmp_path: Path) -> VisionTraining:
-    """The same of one family, for what does not hang on the family."""
-    made = VisionTraining.of("qwen2_5_vl", tmp_path)
-    made.write_blocks("train", made.documents(rows(with_text_alone=True)))
-    return made
+def one(written: Callable[[str], VisionTraining], tmp_path: Path) -> VisionTraining:
+    """That of one family, for what does not depend on the family."""
+    return written("qwen2_5_vl").linked_to(tmp_path / "training")
 
 
 def weights(training: VisionTraining, folder: str) -> dict[str, torch.Tensor]:
@@ -108,10 +120,11 @@ def test_the_fused_loss_is_that_of_the_models_own_logits(training: VisionTrainin
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "llava_onevision", "idefics3"])
 @pytest.mark.parametrize("padding_free", [False, True])
-def test_packed_documents_give_the_losses_of_each_alone(name: str, padding_free: bool, tmp_path: Path) -> None:
-    training = VisionTraining.of(name, tmp_path)
+def test_packed_documents_give_the_losses_of_each_alone(
+    name: str, padding_free: bool, written: Callable[[str], VisionTraining], tmp_path: Path
+) -> None:
+    training = written(name).linked_to(tmp_path / "training")
     documents = training.documents(rows(with_text_alone=True))
-    training.write_blocks("train", documents)
     training.write_blocks("packed", documents, per_block=3)
     alone = losses(training, "alone", per_device_train_batch_size=6)
     packed = losses(training, "together", train="packed", padding_free=padding_free)

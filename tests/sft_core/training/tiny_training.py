@@ -1,9 +1,10 @@
 """A training of seconds, with dropout, in processes of its own: what tests of interruption begin, end and compare."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from sft_core.model import ModelRef
-from sft_core.subprocesses import forget_endings
+from sft_core.subprocesses import LISTENING_FOLDER, forget_endings
 from sft_core.training import TrainingConfig, TrainPlan
+from tests.warm import warm_python
 
 PROJECT = Path(__file__).parents[3]
 VOCABULARY = 48
@@ -66,11 +68,23 @@ class TinyTraining:
         command = ["-m", *(launcher if self.plan.num_processes > 1 else []), self.module, str(plan)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": ""}
         with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen([sys.executable, *command], env=environment, stdout=log, stderr=log)
+            return subprocess.Popen([warm_python(), *command], env=environment, stdout=log, stderr=log)
 
     def finish(self) -> None:
         """Run it to its end."""
         assert self.start().wait(240) == 0, self.log
+
+    def kill(self, process: "subprocess.Popen[bytes]") -> None:
+        """End it at once, with all of its trainers, and wait until none of them is left."""
+        trainers = [int(file.name.partition("@")[0]) for file in (self.folder / LISTENING_FOLDER).glob("*")]
+        for pid in (*trainers, process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(60)
+        deadline = time.monotonic() + 60
+        while any(Path(f"/proc/{pid}").exists() for pid in trainers):
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.01)
 
     def run_until(self, condition: Callable[[], bool]) -> "subprocess.Popen[bytes]":
         """Start it, and wait until something holds or it has ended."""

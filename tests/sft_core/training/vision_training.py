@@ -1,6 +1,8 @@
 """A training of images and text: rows, their blocks as the stages of data would write them, and a plan."""
 
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +75,15 @@ class VisionTraining:
                     parameter.normal_(std=0.05)
         model.save_pretrained(root / "base")
         return made
+
+    def linked_to(self, root: Path) -> "VisionTraining":
+        """The same in another folder, to train and to write in: of files that stay as they are, other names."""
+
+        def link(source: str, target: str) -> None:
+            (shutil.copy if Path(source).name.startswith("digests") else os.link)(source, target)
+
+        shutil.copytree(self.root, root, copy_function=link)
+        return VisionTraining(self.family, root)
 
     @property
     def processor(self) -> ProcessorRef:
