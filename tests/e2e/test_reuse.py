@@ -63,24 +63,51 @@ def test_appending_to_a_shard_that_is_not_full_redoes_only_that_shard(workspace:
         assert new_shards(after, stage, before) == ["sums-00002"]
 
 
-def test_an_edit_in_the_tokens_room_redoes_tokens_and_what_follows(tmp_path: Path, prefect_url: str) -> None:
-    code = tmp_path / "code"
+def with_own_code(folder: Path, prefect_url: str) -> Workspace:
+    """A workspace whose commands run a copy of the project, to be edited."""
+    code = folder / "code"
     for package in ("sft_core", "tasks", "flows", "deployments", "sft_cli"):
         shutil.copytree(PROJECT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
-    workspace = make_workspace(tmp_path, prefect_url, code=code)
-    workspace.ok("prepare")
-    tokenize = code / "sft_core" / "tokens" / "tokenize.py"
-    source = tokenize.read_text()
-    assert "EXCERPT_IDS = 50" in source
+    return make_workspace(folder, prefect_url, code=code)
 
-    tokenize.write_text(
-        source.replace(
-            '"""Tokenize every row of a shard."""', '"""Turn the rows of a shard into tokens."""\n\n# a comment'
-        )
-    )
+
+def edit(workspace: Workspace, file: str, old: str, new: str) -> None:
+    path = workspace.code / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_an_edit_of_code_costs_the_stages_that_run_it_and_those_that_read_something_else(
+    tmp_path: Path, prefect_url: str
+) -> None:
+    workspace = with_own_code(tmp_path, prefect_url)
+    first = workspace.ok("prepare")
+
+    tokenize = "sft_core/tokens/tokenize.py"
+    edit(workspace, tokenize, '"""Tokenize every row of a shard."""', '"""Turn rows into tokens."""\n\n# a comment')
     assert executed(workspace.ok("prepare")) == [], "words about the code are no code"
-    tokenize.write_text(source.replace("EXCERPT_IDS = 50", "EXCERPT_IDS = 40"))
-    assert executed(workspace.ok("prepare")) == ["tokenize_chats", "pack_shards", "report_data"]
+    edit(workspace, tokenize, "EXCERPT_IDS = 50", "EXCERPT_IDS = 40")
+    assert executed(workspace.ok("prepare")) == ["tokenize_chats"], "the same tokens come out, so nothing follows"
+
+    edit(workspace, "sft_core/pack.py", '"tokens": written.tokens,', '"tokens": 2 * written.tokens,')
+    doubled = workspace.ok("prepare")
+    assert executed(doubled) == ["pack_shards", "report_data"], "another count comes out"
+    assert doubled["scorecard"]["train_tokens"] == 2 * first["scorecard"]["train_tokens"]
+
+
+def test_an_edit_that_changes_no_row_trains_no_model_again(tmp_path: Path, prefect_url: str) -> None:
+    workspace = with_own_code(tmp_path, prefect_url)
+    first = workspace.ok("run")
+    edit(workspace, "sft_core/sources/ingest.py", "BATCH_ROWS = 1024", "BATCH_ROWS = 1000")
+    plan = workspace.ok("plan")["stages"]
+    assert [(one["stage"], one["changes"]) for one in plan if one["state"] == "run"] == [
+        ("ingest_sources", ["code: sft_core.sources.ingest:BATCH_ROWS changed"])
+    ]
+    again = workspace.ok("run")
+    assert executed(again) == ["ingest_sources"]
+    assert again["model_uri"] == first["model_uri"]
+    assert {one["state"] for one in workspace.ok("plan")["stages"]} == {"reused", "depends"}
 
 
 def test_the_same_rows_in_another_folder_are_the_same_data(workspace: Workspace) -> None:

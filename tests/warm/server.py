@@ -138,11 +138,13 @@ def load(folder: Path) -> None:
 
 
 def _read_code() -> None:
-    """Read the syntax trees that keys depend on, which are kept for as long as a process lives."""
-    from sft_core.fingerprint import code_digest
-    from tasks.provenance import ROOMS
+    """Find the code that keys depend on, which is kept for as long as a process lives."""
+    from sft_core.closure import own_code
+    from tasks.codebase import definition_of, pipeline_code
 
-    code_digest(ROOMS)
+    pipeline_code()
+    for stage in ("report_data", "measure_model", "register_model"):
+        own_code().closure(definition_of(stage))
 
 
 def _modules() -> list[str]:
