@@ -37,6 +37,11 @@ def first(embedded: Workspace) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def prepared_again(embedded: Workspace, first: dict[str, Any]) -> dict[str, Any]:
+    return embedded.ok("prepare")
+
+
+@pytest.fixture(scope="module")
 def client(embedded: Workspace, first: dict[str, Any]) -> Any:
     from mlflow import MlflowClient
 
@@ -163,10 +168,9 @@ def test_the_same_command_again_reuses_everything_and_never_imports_torch(
     assert len(client.search_model_versions("name='sums'")) == 1
 
 
-def test_prefect_recorded_the_reused_stages_as_cached(embedded: Workspace, first: dict[str, Any]) -> None:
+def test_prefect_recorded_the_reused_stages_as_cached(embedded: Workspace, prepared_again: dict[str, Any]) -> None:
     """Read from the embedded server's own database, which a Prefect server started on it shows."""
-    again = embedded.ok("prepare")
-    assert set(again["stages"].values()) == {"cached"}
+    assert set(prepared_again["stages"].values()) == {"cached"}
     with sqlite3.connect(embedded.home / "prefect" / "prefect.db") as database:
         newest = "SELECT id FROM flow_run ORDER BY created DESC LIMIT 1"
         states = database.execute(f"SELECT name, state_name FROM task_run WHERE flow_run_id = ({newest})").fetchall()
@@ -204,8 +208,8 @@ def test_prefect_has_the_pages_of_the_run(embedded: Workspace, first: dict[str, 
     assert len(logged) < 200
 
 
-def test_the_dataset_opens_with_the_promised_columns(embedded: Workspace, first: dict[str, Any]) -> None:
-    masked = embedded.ok("prepare")
+def test_the_dataset_opens_with_the_promised_columns(embedded: Workspace, prepared_again: dict[str, Any]) -> None:
+    masked = prepared_again
     labelled = embedded.ok("prepare", flags=("--labels",))
     with_masks, with_labels = load_from_disk(masked["dataset"]), load_from_disk(labelled["dataset"])
     assert with_masks.column_names == ["input_ids", "seq_lengths", "loss_mask"]
