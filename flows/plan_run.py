@@ -6,6 +6,7 @@ from typing import Any
 from flows.preparation import STAGES, prepare
 from flows.stage_inputs import evaluation_inputs, training_inputs
 from sft_core.evaluation import locate_tasks
+from sft_core.fingerprint import Placement
 from sft_core.inputs import locate_inputs
 from sft_core.launch import read_launch
 from sft_core.model import locate_model
@@ -15,7 +16,7 @@ from tasks.home import file_digests, open_store
 from tasks.planning import StagePlan, looking
 from tasks.train_model import train_model
 
-NO_RUN: Any = None
+NO_RUN: Any = Placement()
 """A stage that is only looked at follows no run."""
 OPTIONAL_STAGE = "gather_images"
 AFTER_PREPARATION = ("train_model", "evaluate_model", "register_model")
