@@ -1,6 +1,6 @@
 """Where labels differ from TRL 1.16, TRL is wrong: each mistake on the fewest tokens, what the user wrote as the judge.
 
-Real data has all of them: prompts that end in a blank line, answers that begin with a space or end in one. TRL says at
+Real data has all of them: prompts that end in a blank line, answers that end in a space. TRL says at
 most once that there is something, and never in which rows.
 """
 
@@ -83,44 +83,47 @@ def test_trl_keeps_a_row_of_one_token_that_has_no_target(
     ]
 
 
-def test_trl_learns_no_turn_from_the_first_that_begins_with_a_space(
+def test_trl_learns_answers_that_begin_with_a_space_as_we_do(
     tokenizer: PreTrainedTokenizerFast, tokenizer_folder: Path, tmp_path: Path
 ) -> None:
-    """Byte-level offsets leave leading spaces out: transformers finds no token and gives up the rest of the row."""
+    """Byte-level offsets leave out leading spaces. Before 5.24, transformers found no token there and stopped."""
     rows = [chat("a?", "one", "b?", " two", "c?", "three")]
     ours, theirs = _assistant_only(rows, tokenizer, tokenizer_folder, tmp_path)
     assert "".join(learned(ours[0], tokenizer)) == "one twothree"
-    assert "".join(learned(theirs[0], tokenizer)) == "one"
+    assert ours[0] == theirs[0]
 
 
-def test_trl_stops_the_whole_run_at_a_row_whose_only_answer_begins_with_a_space(
+def test_trl_learns_an_only_answer_that_begins_with_a_space_as_we_do(
     tokenizer: PreTrainedTokenizerFast, tokenizer_folder: Path, tmp_path: Path
 ) -> None:
+    """Before transformers 5.24, such a row had no assistant tokens for TRL, and TRL stopped the whole run."""
     rows = [chat("a?", "one"), chat("b?", " two")]
-    with pytest.raises(RuntimeError, match="at least one example has no assistant tokens"):
-        _trl_assistant_only(rows, tokenizer, tmp_path)
-    ours = _our_assistant_only(rows, tokenizer_folder, tmp_path)
-    assert ["".join(learned(row, tokenizer)) for row in ours.rows.values()] == ["one", " two"]
+    ours, theirs = _assistant_only(rows, tokenizer, tokenizer_folder, tmp_path)
+    assert ["".join(learned(row, tokenizer)) for row in ours.values()] == ["one", " two"]
+    assert ours == theirs
 
 
-def test_trl_learns_the_user_after_an_answer_that_ends_with_a_space(
+def test_trl_leaves_out_the_space_that_ends_an_answer(
     tokenizer: PreTrainedTokenizerFast, tokenizer_folder: Path, tmp_path: Path
 ) -> None:
-    """No token is found at the span's end, and transformers then marks all that follows (transformers#47325)."""
+    """The offsets of a token that is only a space are empty, so transformers sees no overlap with the answer's span.
+
+    Before 5.24, transformers marked everything that follows such a token (transformers#47325).
+    """
     rows = [chat("a?", "one ", "b?", "two")]
     ours, theirs = _assistant_only(rows, tokenizer, tokenizer_folder, tmp_path)
     assert "".join(learned(ours[0], tokenizer)) == "one two"
-    assert "".join(learned(theirs[0], tokenizer)) == "one <|endoftext|>[user]b?<|endoftext|>[assistant]two<|endoftext|>"
+    assert "".join(learned(theirs[0], tokenizer)) == "onetwo"
 
 
-def test_trl_learns_only_the_first_token_of_an_emoji_that_ends_an_answer(
+def test_trl_learns_every_token_of_an_emoji_that_ends_an_answer_as_we_do(
     tokenizer: PreTrainedTokenizerFast, tokenizer_folder: Path, tmp_path: Path
 ) -> None:
-    """The character is three tokens, and a character is looked up at its first one."""
+    """The character is three tokens. Before 5.24, transformers marked only the first of them."""
     rows = [chat("a?", "one🧮")]
     ours, theirs = _assistant_only(rows, tokenizer, tokenizer_folder, tmp_path)
     assert tokenizer.decode([label for label in ours[0][1] if label != -100]) == "one🧮"
-    assert len(learned(ours[0], tokenizer)) == len(learned(theirs[0], tokenizer)) + 2
+    assert ours[0] == theirs[0]
 
 
 def test_trl_ends_a_text_twice_where_the_tokenizer_ends_it_already(tmp_path: Path) -> None:
