@@ -61,6 +61,7 @@ class Stage(Generic[P, Made]):
         per: str | None = None,
         needs_gpu: bool = False,
         asks_for: Callable[[Inputs], Iterable[str]] | None = None,
+        readers: Iterable[str] = (),
         is_read_by_none: bool = False,
     ) -> None:
         """Make a stage of a function; `stage` is the decorator that does."""
@@ -70,7 +71,7 @@ class Stage(Generic[P, Made]):
         self.definition = f"{describe.__module__}:{describe.__name__}"
         """Where the closure of its code begins."""
         self._describe, self._needs_gpu, self._asks_for = describe, needs_gpu, asks_for
-        self._is_read_by_none = is_read_by_none
+        self._readers, self._is_read_by_none = frozenset(readers), is_read_by_none
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Made:
         """Return the artifacts of these inputs, making those that do not exist."""
@@ -184,7 +185,7 @@ class Stage(Generic[P, Made]):
         identity = {name: value for name, value in inputs.items() if not isinstance(value, Placement)}
         payload = {
             "code": closure.digest,
-            "libraries": library_versions(closure.libraries, asked_for),
+            "libraries": library_versions(set(closure.libraries) - self._readers, asked_for),
             "inputs": {name: value for name, value in identity.items() if name != self.per},
         }
         if self.per is None:
@@ -227,6 +228,7 @@ def stage(
     *,
     needs_gpu: bool = False,
     asks_for: Callable[[Inputs], Iterable[str]] | None = None,
+    readers: Iterable[str] = (),
     is_read_by_none: bool = False,
 ) -> Callable[[Callable[P, Work]], Stage[P, ArtifactRef]]: ...
 @overload
@@ -236,6 +238,7 @@ def stage(
     per: str | None = None,
     needs_gpu: bool = False,
     asks_for: Callable[[Inputs], Iterable[str]] | None = None,
+    readers: Iterable[str] = (),
     is_read_by_none: bool = False,
 ) -> Callable[..., Any]:
     """Make a stage of a function that describes work.
@@ -245,9 +248,11 @@ def stage(
         needs_gpu: The work is done while slots of the GPUs are held (`tasks.slots`): as many as `processes`, which is
             then one of the inputs, takes GPUs.
         asks_for: Takes the inputs, and returns the optional libraries that they make use of, by their modules' names.
+        readers: Libraries by which the stage only reads what other stages wrote: another version of these reads the
+            same values, so they are not in its key.
         is_read_by_none: No other stage reads what this one writes.
     """
-    return lambda describe: Stage(describe, per, needs_gpu, asks_for, is_read_by_none)
+    return lambda describe: Stage(describe, per, needs_gpu, asks_for, readers, is_read_by_none)
 
 
 def _name_of(values: Iterable[Any]) -> str:

@@ -48,7 +48,7 @@ def _libraries(inputs: Mapping[str, Any]) -> list[str]:
     return [*packages_of(inputs["config"]), *libraries_of_model(inputs["model"])]
 
 
-@stage(needs_gpu=True, asks_for=_libraries)
+@stage(needs_gpu=True, asks_for=_libraries, readers=("datasets", "orjson", "pyarrow"))
 def train_model(
     config: TrainingConfig,
     model: ModelRef,

@@ -7,9 +7,7 @@ the first unit of a run; `CODE` is digested when the process loads this module, 
 """
 
 import functools
-import importlib.metadata
 import os
-import platform
 import re
 import socket
 from collections.abc import Callable, Generator
@@ -20,13 +18,14 @@ from typing import Any
 from uuid import uuid4
 
 import sft_core
+from sft_core.closure import library_versions, own_code
 from sft_core.errors import RecipeError
 from sft_core.fingerprint import digest
+from tasks.codebase import definition_of
 
 PLACEMENT = "It decides where work is done."
 
-LIBRARIES = ("datasets", "jinja2", "numpy", "orjson", "pillow", "pyarrow", "tiktoken", "tokenizers", "transformers")
-"""Those that decide what shards hold."""
+SHARD_STAGES = ("ingest_sources", "detect_formats", "gather_images", "render_chats", "tokenize_chats")
 
 
 def _code() -> str:
@@ -38,9 +37,11 @@ CODE = _code()
 """Digest of the files of `sft_core`, as they lay when this process loaded them."""
 
 
-def library_versions() -> dict[str, str]:
-    """The versions that are installed here, Python's own among them."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+def _shard_libraries() -> dict[str, str | None]:
+    """The libraries that decide what shards hold, as the keys of the stages have them, in the versions installed
+    here."""
+    closures = [own_code().closure(definition_of(stage)) for stage in SHARD_STAGES]
+    return library_versions({library for closure in closures for library in closure.libraries})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Proof:
     word: str
     """What stands in it."""
     code: str
-    libraries: tuple[tuple[str, str], ...]
+    libraries: tuple[tuple[str, str | None], ...]
 
     def check(self) -> None:
         """In a worker: compare.
@@ -75,7 +76,7 @@ class Proof:
                 f"runtime.task_runner: {here} holds other code of `sft_core` than this process; start the workers anew "
                 "from this checkout (PYTHONPATH set to it)"
             )
-        found = library_versions()
+        found = library_versions(name for name, _ in self.libraries if name != "python")
         others = [f"{name} {found[name]} instead of {own}" for name, own in self.libraries if found[name] != own]
         if others:
             raise RecipeError(f"runtime.task_runner: {here} has {', '.join(others)}; install the same versions there")
@@ -102,7 +103,7 @@ def proof_of(home: Path) -> Generator[Proof]:
     home.mkdir(parents=True, exist_ok=True)
     sign.write_text(word, "utf-8")
     try:
-        yield Proof(sign, word, CODE, tuple(library_versions().items()))
+        yield Proof(sign, word, CODE, tuple(_shard_libraries().items()))
     finally:
         sign.unlink(missing_ok=True)
 

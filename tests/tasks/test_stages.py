@@ -12,9 +12,11 @@ from sft_core.artifact import ArtifactRef, ArtifactStore, plan_artifact
 from sft_core.closure import Codebase
 from sft_core.errors import RecipeError
 from sft_core.fingerprint import Placement
+from sft_core.model import ModelRef
 from sft_core.records import StageOutcome
 from sft_core.runtime import RuntimeConfig
 from sft_core.tokens import TokensConfig
+from sft_core.training import TrainingConfig
 from tasks.codebase import PROJECT, STAGES, definition_of
 from tasks.detect_formats import detect_formats
 from tasks.ingest_sources import ingest_sources
@@ -117,6 +119,24 @@ def test_libraries_that_the_code_imports_are_in_the_key(store: ArtifactStore, mo
         assert payload["libraries"]["python"].startswith("3."), name
     assert {"tokenizers", "transformers"} <= payloads["tokenize_chats"]["libraries"].keys()
     assert "torch" not in payloads["tokenize_chats"]["libraries"]
+
+
+def test_a_library_by_which_training_only_reads_its_blocks_trains_no_model_again() -> None:
+    model = ModelRef(
+        path=None,
+        commit=None,
+        init="config",
+        config={},
+        dtype="float32",
+        attn_implementation="flash_attention_2",
+        trust_remote_code=False,
+        content_digest="c",
+    )
+    (plan,) = train_model.plans({"config": TrainingConfig(optim="adamw_8bit"), "model": model})
+    found = plan.payload["libraries"].keys()
+    assert {"torch", "transformers", "accelerate", "peft", "safetensors"} <= found
+    assert {"bitsandbytes", "flash-attn"} <= found, "this recipe asks for them"
+    assert not {"pyarrow", "datasets", "torchao", "lm_eval", "mlflow", "prefect"} & found
 
 
 def _minimal(one: Stage, inputs: dict[str, object]) -> dict[str, object]:
