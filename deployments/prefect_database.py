@@ -20,6 +20,8 @@ from pathlib import Path
 
 SCHEMA = Path(__file__).with_name("prefect_schema.sql")
 DATABASE = "prefect.db"
+SETTINGS = {"PYTHONHASHSEED": "0"}
+"""Migrations write the constraints of a table in the order of a set."""
 MIGRATE = (
     "import asyncio; from prefect.server.database import provide_database_interface; "
     "asyncio.run(provide_database_interface().create_db())"
@@ -76,7 +78,7 @@ def migrated_schema() -> str:
     """Let the installed Prefect make a database by its migrations, and return the schema of that."""
     with tempfile.TemporaryDirectory() as folder:
         outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        subprocess.run([sys.executable, "-c", MIGRATE], env={**outside, "PREFECT_HOME": folder}, check=True)
+        subprocess.run([sys.executable, "-c", MIGRATE], env={**outside, **SETTINGS, "PREFECT_HOME": folder}, check=True)
         return schema_of(Path(folder) / DATABASE)
 
 
