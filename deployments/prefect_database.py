@@ -20,8 +20,7 @@ from pathlib import Path
 
 SCHEMA = Path(__file__).with_name("prefect_schema.sql")
 DATABASE = "prefect.db"
-SETTINGS = {"PYTHONHASHSEED": "0"}
-"""Migrations write the constraints of a table in the order of a set."""
+CONSTRAINT = "\tCONSTRAINT "
 MIGRATE = (
     "import asyncio; from prefect.server.database import provide_database_interface; "
     "asyncio.run(provide_database_interface().create_db())"
@@ -65,7 +64,7 @@ def schema_of(file: Path) -> str:
     database = sqlite3.connect(file)
     try:
         kept = "FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY type DESC, name"
-        statements = [f"{sql.strip()};" for (sql,) in database.execute(f"SELECT sql {kept}")]
+        statements = [f"{_in_one_order(sql.strip())};" for (sql,) in database.execute(f"SELECT sql {kept}")]
         ((revision,),) = database.execute("SELECT version_num FROM alembic_version")
     finally:
         database.close()
@@ -74,11 +73,21 @@ def schema_of(file: Path) -> str:
     return "\n".join([heading, *statements, at, ""])
 
 
+def _in_one_order(statement: str) -> str:
+    """Sort the constraints of a table, which migrations write in an order of chance."""
+    lines = statement.splitlines()
+    found = [number for number, line in enumerate(lines) if line.startswith(CONSTRAINT)]
+    if not found or found != list(range(found[0], found[-1] + 1)):
+        return statement
+    constraints = sorted(lines[number].rstrip(", ") for number in found)
+    return "\n".join([*lines[: found[0]], ", \n".join(constraints), *lines[found[-1] + 1 :]])
+
+
 def migrated_schema() -> str:
     """Let the installed Prefect make a database by its migrations, and return the schema of that."""
     with tempfile.TemporaryDirectory() as folder:
         outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        subprocess.run([sys.executable, "-c", MIGRATE], env={**outside, **SETTINGS, "PREFECT_HOME": folder}, check=True)
+        subprocess.run([sys.executable, "-c", MIGRATE], env={**outside, "PREFECT_HOME": folder}, check=True)
         return schema_of(Path(folder) / DATABASE)
 
 

@@ -19,8 +19,8 @@ CREATE TABLE agent (
 	name VARCHAR NOT NULL, 
 	last_activity_time DATETIME DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) NOT NULL, 
 	work_queue_id CHAR(36) NOT NULL, 
-	CONSTRAINT pk_agent PRIMARY KEY (id), 
 	CONSTRAINT fk_agent__work_queue_id__work_queue FOREIGN KEY(work_queue_id) REFERENCES work_queue (id), 
+	CONSTRAINT pk_agent PRIMARY KEY (id), 
 	CONSTRAINT uq_agent__name UNIQUE (name)
 );
 CREATE TABLE alembic_version (
@@ -122,8 +122,8 @@ CREATE TABLE "automation_bucket" (
     )) NOT NULL, 
 	created DATETIME DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) NOT NULL, 
 	updated DATETIME DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) NOT NULL, 
-	CONSTRAINT pk_automation_bucket PRIMARY KEY (id), 
-	CONSTRAINT fk_automation_bucket__automation_id__automation FOREIGN KEY(automation_id) REFERENCES automation (id) ON DELETE CASCADE
+	CONSTRAINT fk_automation_bucket__automation_id__automation FOREIGN KEY(automation_id) REFERENCES automation (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_automation_bucket PRIMARY KEY (id)
 );
 CREATE TABLE "automation_event_follower" (
 	leader_event_id CHAR(36) NOT NULL, 
@@ -169,8 +169,8 @@ CREATE TABLE automation_held_event (
     ) NOT NULL, 
 	created DATETIME DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) NOT NULL, 
 	updated DATETIME DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) NOT NULL, 
-	CONSTRAINT pk_automation_held_event PRIMARY KEY (id), 
-	CONSTRAINT fk_automation_held_event__automation_id__automation FOREIGN KEY(automation_id) REFERENCES automation (id) ON DELETE CASCADE
+	CONSTRAINT fk_automation_held_event__automation_id__automation FOREIGN KEY(automation_id) REFERENCES automation (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_automation_held_event PRIMARY KEY (id)
 );
 CREATE TABLE automation_related_resource (
 	automation_id CHAR(36) NOT NULL, 
@@ -192,8 +192,8 @@ CREATE TABLE automation_related_resource (
     ) NOT NULL, 
 	created DATETIME DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) NOT NULL, 
 	updated DATETIME DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) NOT NULL, 
-	CONSTRAINT pk_automation_related_resource PRIMARY KEY (id), 
-	CONSTRAINT fk_automation_related_resource__automation_id__automation FOREIGN KEY(automation_id) REFERENCES automation (id) ON DELETE CASCADE
+	CONSTRAINT fk_automation_related_resource__automation_id__automation FOREIGN KEY(automation_id) REFERENCES automation (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_automation_related_resource PRIMARY KEY (id)
 );
 CREATE TABLE "block_document" (
 	id CHAR(36) DEFAULT ((
@@ -215,9 +215,9 @@ CREATE TABLE "block_document" (
 	block_schema_id CHAR(36) NOT NULL, 
 	block_type_id CHAR(36) NOT NULL, 
 	is_anonymous BOOLEAN DEFAULT '0' NOT NULL, block_type_name VARCHAR, 
-	CONSTRAINT pk_block_document PRIMARY KEY (id), 
+	CONSTRAINT fk_block__block_schema_id__block_schema FOREIGN KEY(block_schema_id) REFERENCES block_schema (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_block_document__block_type_id__block_type FOREIGN KEY(block_type_id) REFERENCES block_type (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_block__block_schema_id__block_schema FOREIGN KEY(block_schema_id) REFERENCES block_schema (id) ON DELETE CASCADE
+	CONSTRAINT pk_block_document PRIMARY KEY (id)
 );
 CREATE TABLE "block_document_reference" (
 	id CHAR(36) DEFAULT ((
@@ -237,10 +237,10 @@ CREATE TABLE "block_document_reference" (
 	name VARCHAR NOT NULL, 
 	parent_block_document_id CHAR(36) NOT NULL, 
 	reference_block_document_id CHAR(36) NOT NULL, 
-	CONSTRAINT pk_block_document_reference PRIMARY KEY (id), 
+	CONSTRAINT ck_block_document_reference__ck_block_document_reference__no_self_reference CHECK (parent_block_document_id != reference_block_document_id), 
 	CONSTRAINT fk_block_document_reference__parent_block_document_id__block_document FOREIGN KEY(parent_block_document_id) REFERENCES block_document (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_block_document_reference__reference_block_document_id__block_document FOREIGN KEY(reference_block_document_id) REFERENCES block_document (id) ON DELETE CASCADE, 
-	CONSTRAINT ck_block_document_reference__ck_block_document_reference__no_self_reference CHECK (parent_block_document_id != reference_block_document_id)
+	CONSTRAINT pk_block_document_reference PRIMARY KEY (id)
 );
 CREATE TABLE "block_schema" (
 	id CHAR(36) DEFAULT ((
@@ -261,8 +261,8 @@ CREATE TABLE "block_schema" (
 	block_type_id CHAR(36) NOT NULL, 
 	checksum VARCHAR NOT NULL, 
 	capabilities JSON DEFAULT '[]' NOT NULL, version VARCHAR DEFAULT 'non-versioned' NOT NULL, 
-	CONSTRAINT pk_block_schema PRIMARY KEY (id), 
-	CONSTRAINT fk_block_schema__block_type_id__block_type FOREIGN KEY(block_type_id) REFERENCES block_type (id) ON DELETE CASCADE
+	CONSTRAINT fk_block_schema__block_type_id__block_type FOREIGN KEY(block_type_id) REFERENCES block_type (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_block_schema PRIMARY KEY (id)
 );
 CREATE TABLE block_schema_reference (
 	id CHAR(36) DEFAULT (
@@ -284,9 +284,9 @@ CREATE TABLE block_schema_reference (
 	name VARCHAR NOT NULL, 
 	parent_block_schema_id CHAR(36) NOT NULL, 
 	reference_block_schema_id CHAR(36) NOT NULL, 
-	CONSTRAINT pk_block_schema_reference PRIMARY KEY (id), 
 	CONSTRAINT fk_block_schema_reference__parent_block_schema_id__block_schema FOREIGN KEY(parent_block_schema_id) REFERENCES block_schema (id) ON DELETE cascade, 
-	CONSTRAINT fk_block_schema_reference__reference_block_schema_id__block_schema FOREIGN KEY(reference_block_schema_id) REFERENCES block_schema (id) ON DELETE cascade
+	CONSTRAINT fk_block_schema_reference__reference_block_schema_id__block_schema FOREIGN KEY(reference_block_schema_id) REFERENCES block_schema (id) ON DELETE cascade, 
+	CONSTRAINT pk_block_schema_reference PRIMARY KEY (id)
 );
 CREATE TABLE "block_type" (
 	id CHAR(36) DEFAULT ((
@@ -335,8 +335,8 @@ CREATE TABLE composite_trigger_child_firing (
     ) NOT NULL, 
 	created DATETIME DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) NOT NULL, 
 	updated DATETIME DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) NOT NULL, 
-	CONSTRAINT pk_composite_trigger_child_firing PRIMARY KEY (id), 
-	CONSTRAINT fk_composite_trigger_child_firing__automation_id__automation FOREIGN KEY(automation_id) REFERENCES automation (id) ON DELETE CASCADE
+	CONSTRAINT fk_composite_trigger_child_firing__automation_id__automation FOREIGN KEY(automation_id) REFERENCES automation (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_composite_trigger_child_firing PRIMARY KEY (id)
 );
 CREATE TABLE concurrency_limit (
 	id CHAR(36) DEFAULT (
@@ -470,12 +470,12 @@ CREATE TABLE "deployment" (
 	concurrency_options JSON, 
 	concurrency_limit_id CHAR(36), 
 	labels JSON, version_id CHAR(36), 
-	CONSTRAINT pk_deployment PRIMARY KEY (id), 
-	CONSTRAINT fk_deployment__work_queue_id__work_queue FOREIGN KEY(work_queue_id) REFERENCES work_queue (id) ON DELETE SET NULL, 
-	CONSTRAINT fk_deployment__infrastructure_document_id__block_document FOREIGN KEY(infrastructure_document_id) REFERENCES block_document (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_deployment__concurrency_limit_id__concurrency_limit_v2 FOREIGN KEY(concurrency_limit_id) REFERENCES concurrency_limit_v2 (id) ON DELETE SET NULL, 
+	CONSTRAINT fk_deployment__flow_id__flow FOREIGN KEY(flow_id) REFERENCES flow (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_deployment__infrastructure_document_id__block_document FOREIGN KEY(infrastructure_document_id) REFERENCES block_document (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_deployment__storage_document_id__block_document FOREIGN KEY(storage_document_id) REFERENCES block_document (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_deployment__flow_id__flow FOREIGN KEY(flow_id) REFERENCES flow (id) ON DELETE CASCADE
+	CONSTRAINT fk_deployment__work_queue_id__work_queue FOREIGN KEY(work_queue_id) REFERENCES work_queue (id) ON DELETE SET NULL, 
+	CONSTRAINT pk_deployment PRIMARY KEY (id)
 );
 CREATE TABLE "deployment_schedule" (
 	id CHAR(36) DEFAULT ((
@@ -496,8 +496,8 @@ CREATE TABLE "deployment_schedule" (
 	active BOOLEAN NOT NULL, 
 	deployment_id CHAR(36) NOT NULL, 
 	max_scheduled_runs INTEGER, parameters JSON DEFAULT '{}' NOT NULL, slug VARCHAR, 
-	CONSTRAINT pk_deployment_schedule PRIMARY KEY (id), 
-	CONSTRAINT fk_deployment_schedule__deployment_id__deployment FOREIGN KEY(deployment_id) REFERENCES deployment (id) ON DELETE CASCADE
+	CONSTRAINT fk_deployment_schedule__deployment_id__deployment FOREIGN KEY(deployment_id) REFERENCES deployment (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_deployment_schedule PRIMARY KEY (id)
 );
 CREATE TABLE deployment_version (
 	deployment_id CHAR(36) NOT NULL, 
@@ -517,9 +517,9 @@ CREATE TABLE deployment_version (
 	id CHAR(36) DEFAULT (GEN_RANDOM_UUID()) NOT NULL, 
 	created DATETIME DEFAULT CURRENT_TIMESTAMP NOT NULL, 
 	updated DATETIME DEFAULT CURRENT_TIMESTAMP NOT NULL, 
-	CONSTRAINT pk_deployment_version PRIMARY KEY (id), 
 	CONSTRAINT fk_deployment_version__deployment_id__deployment FOREIGN KEY(deployment_id) REFERENCES deployment (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_deployment_version__work_queue_id__work_queue FOREIGN KEY(work_queue_id) REFERENCES work_queue (id) ON DELETE SET NULL
+	CONSTRAINT fk_deployment_version__work_queue_id__work_queue FOREIGN KEY(work_queue_id) REFERENCES work_queue (id) ON DELETE SET NULL, 
+	CONSTRAINT pk_deployment_version PRIMARY KEY (id)
 );
 CREATE TABLE event_resources (
 	occurred DATETIME NOT NULL, 
@@ -637,12 +637,12 @@ CREATE TABLE "flow_run" (
 	created_by JSON, 
 	infrastructure_pid VARCHAR, 
 	work_queue_id CHAR(36), job_variables JSON DEFAULT '{}', deployment_version VARCHAR, labels JSON, 
-	CONSTRAINT pk_flow_run PRIMARY KEY (id), 
+	CONSTRAINT fk_flow_run__flow_id__flow FOREIGN KEY(flow_id) REFERENCES flow (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_flow_run__infrastructure_document_id__block_document FOREIGN KEY(infrastructure_document_id) REFERENCES block_document (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_flow_run__state_id__flow_run_state FOREIGN KEY(state_id) REFERENCES flow_run_state (id) ON DELETE SET NULL, 
 	CONSTRAINT fk_flow_run__parent_task_run_id__task_run FOREIGN KEY(parent_task_run_id) REFERENCES task_run (id) ON DELETE SET NULL, 
+	CONSTRAINT fk_flow_run__state_id__flow_run_state FOREIGN KEY(state_id) REFERENCES flow_run_state (id) ON DELETE SET NULL, 
 	CONSTRAINT fk_flow_run__work_queue_id__work_queue FOREIGN KEY(work_queue_id) REFERENCES work_queue (id) ON DELETE SET NULL, 
-	CONSTRAINT fk_flow_run__flow_id__flow FOREIGN KEY(flow_id) REFERENCES flow (id) ON DELETE CASCADE
+	CONSTRAINT pk_flow_run PRIMARY KEY (id)
 );
 CREATE TABLE "flow_run_input" (
 	id CHAR(36) DEFAULT ((
@@ -662,9 +662,9 @@ CREATE TABLE "flow_run_input" (
 	"key" VARCHAR NOT NULL, 
 	value TEXT NOT NULL, 
 	flow_run_id CHAR(36) NOT NULL, sender VARCHAR, 
+	CONSTRAINT fk_flow_run_input__flow_run_id__flow_run FOREIGN KEY(flow_run_id) REFERENCES flow_run (id) ON DELETE cascade, 
 	CONSTRAINT pk_flow_run_input PRIMARY KEY (id), 
-	CONSTRAINT uq_flow_run_input__flow_run_id_key UNIQUE (flow_run_id, "key"), 
-	CONSTRAINT fk_flow_run_input__flow_run_id__flow_run FOREIGN KEY(flow_run_id) REFERENCES flow_run (id) ON DELETE cascade
+	CONSTRAINT uq_flow_run_input__flow_run_id_key UNIQUE (flow_run_id, "key")
 );
 CREATE TABLE "flow_run_state" (
 	id CHAR(36) DEFAULT ((
@@ -689,9 +689,9 @@ CREATE TABLE "flow_run_state" (
 	data JSON, 
 	flow_run_id CHAR(36) NOT NULL, 
 	result_artifact_id CHAR(36), 
-	CONSTRAINT pk_flow_run_state PRIMARY KEY (id), 
 	CONSTRAINT fk_flow_run_state__flow_run_id__flow_run FOREIGN KEY(flow_run_id) REFERENCES flow_run (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_flow_run_state__result_artifact_id__artifact FOREIGN KEY(result_artifact_id) REFERENCES artifact (id) ON DELETE SET NULL
+	CONSTRAINT fk_flow_run_state__result_artifact_id__artifact FOREIGN KEY(result_artifact_id) REFERENCES artifact (id) ON DELETE SET NULL, 
+	CONSTRAINT pk_flow_run_state PRIMARY KEY (id)
 );
 CREATE TABLE "log" (
 	id CHAR(36) DEFAULT ((
@@ -775,8 +775,8 @@ CREATE TABLE "task_run" (
 	state_timestamp DATETIME, 
 	flow_run_run_count INTEGER DEFAULT '0' NOT NULL, 
 	labels JSON, 
-	CONSTRAINT pk_task_run PRIMARY KEY (id), 
-	CONSTRAINT fk_task_run__flow_run_id__flow_run FOREIGN KEY(flow_run_id) REFERENCES flow_run (id) ON DELETE CASCADE
+	CONSTRAINT fk_task_run__flow_run_id__flow_run FOREIGN KEY(flow_run_id) REFERENCES flow_run (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_task_run PRIMARY KEY (id)
 );
 CREATE TABLE "task_run_state" (
 	id CHAR(36) DEFAULT ((
@@ -801,9 +801,9 @@ CREATE TABLE "task_run_state" (
 	data JSON, 
 	task_run_id CHAR(36) NOT NULL, 
 	result_artifact_id CHAR(36), 
-	CONSTRAINT pk_task_run_state PRIMARY KEY (id), 
 	CONSTRAINT fk_task_run_state__result_artifact_id__artifact FOREIGN KEY(result_artifact_id) REFERENCES artifact (id) ON DELETE SET NULL, 
-	CONSTRAINT fk_task_run_state__task_run_id__task_run FOREIGN KEY(task_run_id) REFERENCES task_run (id) ON DELETE CASCADE
+	CONSTRAINT fk_task_run_state__task_run_id__task_run FOREIGN KEY(task_run_id) REFERENCES task_run (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_task_run_state PRIMARY KEY (id)
 );
 CREATE TABLE task_run_state_cache (
 	id CHAR(36) DEFAULT (
@@ -870,9 +870,9 @@ CREATE TABLE "work_pool" (
 	is_paused BOOLEAN DEFAULT '0' NOT NULL, 
 	concurrency_limit INTEGER, 
 	default_queue_id CHAR(36), status VARCHAR(9) DEFAULT 'NOT_READY' NOT NULL, last_transitioned_status_at DATETIME, last_status_event_id CHAR(36), storage_configuration JSON DEFAULT '{}' NOT NULL, 
+	CONSTRAINT fk_work_pool__default_queue_id__work_queue FOREIGN KEY(default_queue_id) REFERENCES work_queue (id) ON DELETE RESTRICT, 
 	CONSTRAINT pk_work_pool PRIMARY KEY (id), 
-	CONSTRAINT uq_work_pool__name UNIQUE (name), 
-	CONSTRAINT fk_work_pool__default_queue_id__work_queue FOREIGN KEY(default_queue_id) REFERENCES work_queue (id) ON DELETE RESTRICT
+	CONSTRAINT uq_work_pool__name UNIQUE (name)
 );
 CREATE TABLE "work_queue" (
 	id CHAR(36) DEFAULT ((
@@ -897,9 +897,9 @@ CREATE TABLE "work_queue" (
 	last_polled DATETIME, 
 	priority INTEGER DEFAULT '1' NOT NULL, 
 	work_pool_id CHAR(36) NOT NULL, status VARCHAR(9) DEFAULT 'NOT_READY' NOT NULL, 
+	CONSTRAINT fk_work_queue__work_pool_id__work_pool FOREIGN KEY(work_pool_id) REFERENCES work_pool (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_work_queue PRIMARY KEY (id), 
-	CONSTRAINT uq_work_queue__work_pool_id_name UNIQUE (work_pool_id, name), 
-	CONSTRAINT fk_work_queue__work_pool_id__work_pool FOREIGN KEY(work_pool_id) REFERENCES work_pool (id) ON DELETE CASCADE
+	CONSTRAINT uq_work_queue__work_pool_id_name UNIQUE (work_pool_id, name)
 );
 CREATE TABLE worker (
 	id CHAR(36) DEFAULT (
@@ -921,8 +921,8 @@ CREATE TABLE worker (
 	name VARCHAR NOT NULL, 
 	last_heartbeat_time DATETIME DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) NOT NULL, 
 	work_pool_id CHAR(36) NOT NULL, heartbeat_interval_seconds INTEGER, status VARCHAR(7) DEFAULT 'OFFLINE' NOT NULL, 
-	CONSTRAINT pk_worker PRIMARY KEY (id), 
 	CONSTRAINT fk_worker__work_pool_id__work_pool FOREIGN KEY(work_pool_id) REFERENCES work_pool (id) ON DELETE cascade, 
+	CONSTRAINT pk_worker PRIMARY KEY (id), 
 	CONSTRAINT uq_worker__work_pool_id_name UNIQUE (work_pool_id, name)
 );
 CREATE INDEX ix_ae_follower_scope_leader ON automation_event_follower (scope, leader_event_id);
