@@ -14,6 +14,7 @@ from sft_core.gates import check_gates, check_rows_left, measure_gates
 from sft_core.inputs import locate_inputs
 from sft_core.ledger import Ledger
 from sft_core.recipe import Recipe
+from sft_core.runtime import STAGES as ALL_STAGES
 from tasks.detect_formats import detect_formats, verdicts_of
 from tasks.gather_images import gather_images, shards_with_images, with_images
 from tasks.home import file_digests, open_store
@@ -26,15 +27,7 @@ from tasks.report_data import report_data, report_file
 from tasks.tokenize_chats import tokenize_chats
 from tasks.workers import shard_workers
 
-STAGES = (
-    "ingest_sources",
-    "detect_formats",
-    "gather_images",
-    "render_chats",
-    "tokenize_chats",
-    "pack_shards",
-    "report_data",
-)
+STAGES = ALL_STAGES[: ALL_STAGES.index("train_model")]
 """Of the preparation, in order; `gather_images` only where rows have images."""
 
 

@@ -30,7 +30,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sft_core.durable import flush, write_durably
+from sft_core.durable import flush, link_or_copy, write_durably
 from sft_core.fingerprint import Placement, canonical, digest, digest_bytes, digest_file
 from sft_core.image_store import IMAGES_FILE, ImageStore, read_digests
 from sft_core.ledger import Ledger
@@ -262,7 +262,7 @@ class ArtifactStore(BaseModel, Placement):
             with self._filled(plan) as folder:
                 for file in earlier.files:
                     (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
-                    _link(self.path(earlier.ref) / file.path, folder / file.path)
+                    link_or_copy(self.path(earlier.ref) / file.path, folder / file.path)
                 write_durably(folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
         return ref
 
@@ -359,13 +359,6 @@ class ArtifactStore(BaseModel, Placement):
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without links
-        shutil.copy2(source, target)
 
 
 def _content(files: Sequence[FileEntry], outcome: StageOutcome) -> str:

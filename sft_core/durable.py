@@ -1,6 +1,7 @@
 """Files that are on the disk when the call returns, not only in the memory of the machine."""
 
 import os
+import shutil
 from pathlib import Path
 
 PLACEMENT = "It brings files to the disk as they are."
@@ -19,3 +20,11 @@ def write_durably(path: Path, content: bytes) -> None:
     """Write a whole file, and bring it to the disk."""
     path.write_bytes(content)
     flush(path)
+
+
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Give a file a second name; on a file system without links, copy it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

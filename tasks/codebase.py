@@ -5,19 +5,11 @@ from pathlib import Path
 
 from sft_core.closure import library_versions, own_code
 from sft_core.fingerprint import digest
+from sft_core.runtime import STAGES as ALL_STAGES
 
 PLACEMENT = "It decides keys, and computes nothing that is stored."
 PROJECT = Path(__file__).parents[1]
-STAGES = (
-    "ingest_sources",
-    "detect_formats",
-    "gather_images",
-    "render_chats",
-    "tokenize_chats",
-    "pack_shards",
-    "train_model",
-    "evaluate_model",
-)
+STAGES = tuple(stage for stage in ALL_STAGES if stage not in ("report_data", "measure_model", "register_model"))
 """The stages that decide what a model is and how good it is found to be."""
 
 

@@ -4,7 +4,6 @@ It trains in a folder that outlives failures: the next run of the same recipe fi
 """
 
 import functools
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sft_core.answering import AnsweringConfig, Scoring
 from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.chat import TemplateRef
+from sft_core.durable import link_or_copy
 from sft_core.image_store import ImageStore
 from sft_core.launch import Launch
 from sft_core.model import ModelRef, libraries_of_model
@@ -117,11 +117,4 @@ def _take(work: Path, folder: Path, with_checkpoints: bool) -> None:
         unwanted = {LISTENING_FOLDER, START_FILE, *(() if with_checkpoints else (CHECKPOINTS_FOLDER,))}
         return unwanted & set(names) if Path(parent) == work else set()
 
-    shutil.copytree(work, folder, copy_function=_link, ignore=left_out, dirs_exist_ok=True)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without links
-        shutil.copy2(source, target)
+    shutil.copytree(work, folder, copy_function=link_or_copy, ignore=left_out, dirs_exist_ok=True)
