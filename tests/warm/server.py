@@ -11,6 +11,7 @@ import selectors
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,16 +166,17 @@ def _read_settings_after(embedded: Any) -> None:
     from prefect.context import refresh_global_settings_context
     from prefect.logging.configuration import setup_logging
 
-    from sft_cli import session
+    def and_read(prepare: Callable[..., Any]) -> Callable[..., Any]:
+        def prepare_and_read(*arguments: Any, **named: Any) -> Any:
+            prepared = prepare(*arguments, **named)
+            refresh_global_settings_context()
+            setup_logging()
+            return prepared
 
-    configure = embedded.configure
+        return prepare_and_read
 
-    def configure_and_read(*arguments: Any, **named: Any) -> None:
-        configure(*arguments, **named)
-        refresh_global_settings_context()
-        setup_logging()
-
-    session.configure = configure_and_read  # type: ignore[attr-defined]
+    for name in ("configure", "use_shared_server"):
+        setattr(embedded, name, and_read(getattr(embedded, name)))
 
 
 def main() -> None:
