@@ -51,8 +51,7 @@ def submit_form(page: "Page", deployments: str, deployment: str, changes: dict[s
     page.goto(deployments)
     page.get_by_placeholder("Search deployments").fill(name)  # else it may be on the second page of the list
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name=flow, exact=True))
-    row.get_by_role("link", name=name, exact=True).click()
-    page.get_by_role("button", name="Run", exact=True).click()
+    _opened(page, row.get_by_role("link", name=name, exact=True)).click()
     page.get_by_text("Custom run").click()
     for label, typed in changes.items():
         input_of(page, label).wait_for()
@@ -63,6 +62,21 @@ def submit_form(page: "Page", deployments: str, deployment: str, changes: dict[s
     run = _submitted(page)
     page.goto(f"{deployments.rpartition('/')[0]}/runs/flow-run/{run}")
     return run
+
+
+def _opened(page: "Page", link: "Locator") -> "Locator":
+    """Click on a deployment until its page is there, and return the page's button: a list that is about to draw itself
+    anew swallows a click."""
+    from playwright.sync_api import TimeoutError as NoAnswerError
+
+    button = page.get_by_role("button", name="Run", exact=True)
+    for _ in range(CLICKS):
+        with contextlib.suppress(NoAnswerError):
+            if "/deployments/deployment/" not in page.url:
+                link.click(timeout=MILLISECONDS / CLICKS)
+            button.wait_for(timeout=MILLISECONDS / CLICKS)
+            return button
+    raise AssertionError(f"{CLICKS} clicks on {link} opened no deployment")
 
 
 def _submitted(page: "Page") -> str:
