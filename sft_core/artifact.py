@@ -271,7 +271,9 @@ class ArtifactStore(BaseModel, Placement):
         paths = (self.root / "artifacts" / stage).rglob(MANIFEST)
         for path in sorted(paths, key=lambda path: path.stat().st_mtime):
             with contextlib.suppress(OSError, ValidationError):
-                yield Manifest.model_validate_json(path.read_bytes())
+                manifest = Manifest.model_validate_json(path.read_bytes())
+                if self.path(manifest.ref) == path.parent:
+                    yield manifest
 
     def newest_like(self, ref: ArtifactRef) -> Manifest | None:
         """The artifact of the same stage and name that was last made or used; None if there is none."""

@@ -121,11 +121,6 @@ def judge_store(store: ArtifactStore, roots: Roots, used_since: float) -> list[P
     ]
 
 
-def manifests_of(store: ArtifactStore, stage: str) -> list[Manifest]:
-    """All artifacts of a stage."""
-    return [found.manifest for found in _read_all(store, stage).values()]
-
-
 def plan_pruning(pieces: Sequence[Piece]) -> Pruning:
     """Put what goes in the order of its removal: what was used last comes first, so that nothing loses what it was made
     from before it goes itself, should that be interrupted."""
@@ -167,10 +162,10 @@ class _Held:
     used_at: float
 
 
-def _read_all(store: ArtifactStore, stage: str = "*") -> dict[str, _Held]:
-    """All artifacts by key, or those of a stage."""
+def _read_all(store: ArtifactStore) -> dict[str, _Held]:
+    """All artifacts by key."""
     held = {}
-    for depth in (f"{stage}/*", f"{stage}/*/*"):
+    for depth in ("*/*", "*/*/*"):
         for path in (store.root / "artifacts").glob(f"{depth}/{MANIFEST}"):
             with contextlib.suppress(OSError, ValidationError):
                 manifest = Manifest.model_validate_json(path.read_bytes())

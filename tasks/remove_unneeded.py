@@ -16,7 +16,7 @@ from sft_core.artifact import ArtifactStore
 from sft_core.disk_use import last_change
 from sft_core.errors import RecipeError
 from sft_core.occupancy import at_work_since
-from sft_core.retention import Piece, Pruning, Roots, judge_store, manifests_of, plan_pruning, remove
+from sft_core.retention import Piece, Pruning, Roots, judge_store, plan_pruning, remove
 from tasks.tracking import needed
 from tasks.tracking.stores import open_client, store_behind, tracking_uri_of
 
@@ -67,7 +67,7 @@ def _keys(store: ArtifactStore, found: needed.Needed) -> dict[str, str]:
     version, and if it was made in another MLflow, which nobody asked, for good."""
     keys = dict(found.keys)
     asked = store_behind(tracking_uri_of(store.root))
-    for manifest in manifests_of(store, "register_model"):
+    for manifest in store.manifests("register_model"):
         where = manifest.payload["inputs"]["tracker"]["tracking_uri"]
         version = found.versions.get((manifest.facts["name"], manifest.facts["version"]))
         if where != asked:
