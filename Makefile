@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# Tests run in this many processes, each file of tests in one of them. Each computes with one thread: more would only compete for the cores.
-TEST_PROCESSES ?= 2
+# Tests run in this many processes, each file of tests in one of them: one more than two cores, because whole runs wait for
+# servers and for each other. Each computes with one thread: more would only compete for the cores.
+TEST_PROCESSES ?= 3
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 UNITS := not slow and not e2e and not parity and not postgres
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from uuid import uuid4
 
 PLACEMENT = "It brings files to the disk as they are."
 
@@ -20,6 +21,14 @@ def write_durably(path: Path, content: bytes) -> None:
     """Write a whole file, and bring it to the disk."""
     path.write_bytes(content)
     flush(path)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that nobody sees in part. If several processes write it at once, one of them wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{uuid4().hex}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
 
 
 def link_or_copy(source: Path | str, target: Path | str) -> None:

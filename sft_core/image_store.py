@@ -9,7 +9,6 @@ An image becomes pixels as late as it can, in the batch.
 import contextlib
 import hashlib
 import os
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import IO, Any
 
 import orjson
 
+from sft_core.durable import write_whole
 from sft_core.fingerprint import digest_bytes
 
 IMAGES_FOLDER = "images"
@@ -119,10 +119,7 @@ class ImageStore:
             with contextlib.suppress(OSError):  # of another owner
                 os.utime(path)
             return digest
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_whole(path, content)
         return digest
 
     def open(self, digest: str) -> Any:

@@ -5,13 +5,13 @@ of it imports. So a measurement is kept in a file that is named by all that it d
 content, what the recipe trains, the versions of the libraries, and the code that measures.
 """
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 import orjson
 
 from sft_core.closure import library_versions, own_code
+from sft_core.durable import write_whole
 from sft_core.fingerprint import digest
 from sft_core.model import ModelRef
 from sft_core.model_shape import ModelShape, measure_model
@@ -45,10 +45,7 @@ def measured_model(
     except (OSError, ValueError, TypeError):
         pass
     shape = measure_model(model, load_tokenizer(tokenizer), training)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_bytes(orjson.dumps(asdict(shape)))
-    partial.replace(file)
+    write_whole(file, orjson.dumps(asdict(shape)))
     return shape
 
 

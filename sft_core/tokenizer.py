@@ -11,7 +11,6 @@ commands read that file, with `tokenizers` alone (`plain_tokenizer.py`):
 
 import functools
 import importlib.metadata
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from tokenizers import AddedToken
 
 from sft_core.closure import own_code
+from sft_core.durable import write_whole
 from sft_core.errors import RecipeError
 from sft_core.file_digests import FileDigests
 from sft_core.fingerprint import digest
@@ -139,10 +139,7 @@ def freeze_tokenizer(ref: TokenizerRef, folder: Path) -> FrozenTokenizer:
     remote = ["remote"] if ref.trust_remote_code else []
     file = folder / f"contents-{'-'.join([ref.content_digest, *added, *remote, *versions, code])}.json"
     if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
-        partial.write_bytes(orjson.dumps(asdict(_loaded_contents(ref))))
-        partial.replace(file)  # so that a run beside this one finds a whole file or none
+        write_whole(file, orjson.dumps(asdict(_loaded_contents(ref))))
     return FrozenTokenizer(ref=ref, file=file)
 
 

@@ -41,7 +41,7 @@ class ModelVersion(BaseModel):
         return f"models:/{self.name}/{self.version}"
 
 
-@stage()
+@stage(readers=("datasets", "pyarrow"))
 def register_model(
     config: RegistryConfig,
     model_name: str,

@@ -5,6 +5,7 @@ from pathlib import Path
 import orjson
 
 from sft_core.closure.walk import Closure
+from sft_core.durable import write_whole
 
 PLACEMENT = "It decides keys, and computes nothing that is stored."
 
@@ -14,10 +15,7 @@ def keep_listing(folder: Path, closure: Closure) -> None:
     file = _file(folder, closure.digest)
     if file.exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{id(closure):x}.partial")
-    partial.write_bytes(orjson.dumps(dict(closure.definitions)))
-    partial.replace(file)
+    write_whole(file, orjson.dumps(dict(closure.definitions)))
 
 
 def changed_definitions(folder: Path, before: str, closure: Closure) -> list[str] | None:

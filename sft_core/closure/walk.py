@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from sft_core.closure.definitions import EFFECTS, Definition, Module, Target, read_module
+from sft_core.durable import write_whole
 from sft_core.fingerprint import digest, digest_bytes
 
 PLACEMENT = "It decides keys, and computes nothing that is stored."
@@ -261,10 +262,7 @@ class _Remembered:
         """Keep what is new; of two processes that do so at once, one wins, and the other's is read again."""
         if not self._has_new:
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._file.with_suffix(f".{id(self):x}.partial")
-        partial.write_bytes(orjson.dumps(self._known))
-        partial.replace(self._file)
+        write_whole(self._file, orjson.dumps(self._known))
         self._has_new = False
 
     def _load(self) -> dict[str, dict[str, Any]]:

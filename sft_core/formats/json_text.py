@@ -19,6 +19,9 @@ import orjson
 from sft_core.formats.rejection import RowRejectedError
 
 TOO_DEEP = "nested too deeply: more than about 250 levels"
+MOST_LEVELS = 250
+"""Of lists and objects within each other, in what is kept of a row; orjson writes 254. It is counted rather than left
+to Python's recursion limit, which differs between versions of Python."""
 
 
 class NonFinite:
@@ -45,7 +48,9 @@ def decode(text: str) -> Any:
     """
     try:
         return orjson.loads(text)
-    except orjson.JSONDecodeError:
+    except orjson.JSONDecodeError as error:
+        if error.msg.startswith("depth limit exceeded"):
+            raise RowRejectedError(TOO_DEEP) from error
         return _decode_leniently(text)
 
 
@@ -90,10 +95,20 @@ def encode(value: Any, *, sort_keys: bool = False) -> bytes:
     return bytes(written)
 
 
-def without_nulls(value: Any) -> Any:
-    """Leave out the keys whose value is null, at any depth: Arrow inserts them where objects of a column differ."""
+def without_nulls(value: Any, levels: int = MOST_LEVELS) -> Any:
+    """Remove the keys whose value is null, at any depth: Arrow inserts them where objects of a column differ.
+
+    Args:
+        value: What JSON can hold.
+        levels: How many levels of lists and objects it may have below its outermost one.
+
+    Raises:
+        RowRejectedError: if it has more levels.
+    """
+    if levels < 0:
+        raise RowRejectedError(TOO_DEEP)
     if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: without_nulls(item, levels - 1) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [without_nulls(item) for item in value]
+        return [without_nulls(item, levels - 1) for item in value]
     return value

@@ -109,6 +109,32 @@ def test_an_edit_that_changes_no_row_trains_no_model_again(tmp_path: Path, prefe
     assert again["model_uri"] == first["model_uri"]
     assert {one["state"] for one in workspace.ok("plan")["stages"]} == {"reused", "depends"}
 
+    pretend_version(workspace, "pyarrow", "99.0")
+    with_other_arrow = workspace.ok("run")
+    writers = [*DATA_STAGES, "evaluate_model"]
+    assert sorted(executed(with_other_arrow)) == sorted(writers), "what writes Arrow runs again, and the same comes out"
+    assert with_other_arrow["model_uri"] == first["model_uri"]
+
+    trainer = "sft_core/training/trainer.py"
+    edit(workspace, trainer, "loss = found.loss / denominator", "loss = 1.001 * found.loss / denominator")
+    refused = workspace.sft("run", "recipe.yaml", "--accept-code", "train_model")
+    assert refused.code == 2
+    assert "--accept-code train_model: step 2: " in refused.stderr
+    edit(workspace, trainer, "loss = 1.001 * found.loss / denominator", "loss = 1.0 * found.loss / denominator")
+    (changed,) = [one for one in workspace.ok("plan")["stages"] if one["stage"] == "train_model"]
+    assert changed["state"] == "run"
+    accepted = workspace.ok("run", flags=("--accept-code", "train_model"))
+    assert executed(accepted) == []
+    (kept,) = [one for one in workspace.ok("plan")["stages"] if one["stage"] == "train_model"]
+    assert (kept["state"], kept["accepted"]) == ("reused", "6 steps replayed, equal to the bit")
+
+
+def pretend_version(workspace: Workspace, library: str, version: str) -> None:
+    """Have the workspace's commands find another version of a library; its code stays as it is."""
+    folder = workspace.code / f"{library}-{version}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: {version}\n")
+
 
 def test_the_same_rows_in_another_folder_are_the_same_data(workspace: Workspace) -> None:
     first = workspace.ok("prepare")

@@ -7,16 +7,19 @@ line caller`, in whichever process or thread it runs. What runs while a module i
 import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 PROJECT = str(Path(__file__).parents[2])
 OWN = tuple(f"{PROJECT}/{package}/" for package in ("sft_core", "tasks"))
 STAGE = "SFT_TRACE_STAGE"
+TraceFunction = Callable[[FrameType, str, object], object]
 
 
 class Tracer:
-    """The profile function of all threads of this process."""
+    """The trace function of all threads of this process: it sees each call of a Python function, and of the few whose
+    end matters the end."""
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / f"{os.getpid()}.txt").open("a", buffering=1)
@@ -25,31 +28,47 @@ class Tracer:
         self._noted: set[tuple[str | None, str, int, str]] = set()
         self._importing = threading.local()
 
-    def __call__(self, frame: FrameType, event: str, argument: object) -> None:
-        if event not in ("call", "return"):
-            return
+    def __call__(self, frame: FrameType, event: str, argument: object) -> "TraceFunction | None":
         code = frame.f_code
         if code.co_name == "<module>" and frame.f_globals.get("__name__") != "__main__":
-            depth = getattr(self._importing, "depth", 0)
-            self._importing.depth = max(
-                0, depth + (1 if event == "call" else -1)
-            )  # this module's own end is seen first
-        elif code.co_filename.startswith(OWN):
-            self._follow(frame, event)
-            if event == "call" and not getattr(self._importing, "depth", 0):
-                self._note(code.co_filename, code.co_firstlineno, frame.f_back)
+            self._importing.depth = getattr(self._importing, "depth", 0) + 1
+            frame.f_trace_lines = False
+            return self._end_import
+        if not code.co_filename.startswith(OWN):
+            return None
+        stage = self._stage_of(frame)
+        if stage is not None:
+            self._begin(stage)
+        if not getattr(self._importing, "depth", 0):
+            self._note(code.co_filename, code.co_firstlineno, frame.f_back)
+        if stage is None:
+            return None
+        frame.f_trace_lines = False
+        return self._end_stage
 
-    def _follow(self, frame: FrameType, event: str) -> None:
-        """Know which stage is at work: it describes what is to be done in `_make`, and does it in `fill`."""
-        name = frame.f_code.co_qualname
-        if name not in ("Stage._make", "Work.fill"):
-            return
-        if event == "call":
-            variables = frame.f_locals
-            self._stages.append(variables["self"].name if name == "Stage._make" else variables["plan"].ref.stage)
-        else:
+    def _end_import(self, frame: FrameType, event: str, argument: object) -> "TraceFunction":
+        if event == "return":
+            self._importing.depth -= 1
+        return self._end_import
+
+    def _stage_of(self, frame: FrameType) -> str | None:
+        """The stage that begins to be at work: it describes what is to be done in `_make`, and does it in `fill`."""
+        match frame.f_code.co_qualname:
+            case "Stage._make":
+                return str(frame.f_locals["self"].name)
+            case "Work.fill":
+                return str(frame.f_locals["plan"].ref.stage)
+        return None
+
+    def _begin(self, stage: str) -> None:
+        self._stages.append(stage)
+        os.environ[STAGE] = stage
+
+    def _end_stage(self, frame: FrameType, event: str, argument: object) -> "TraceFunction":
+        if event == "return":
             self._stages.pop()
-        os.environ[STAGE] = self._stages[-1] or ""
+            os.environ[STAGE] = self._stages[-1] or ""
+        return self._end_stage
 
     def _note(self, file: str, line: int, caller: FrameType | None) -> None:
         noted = (self._stages[-1], file, line, caller.f_code.co_filename if caller else "-")
@@ -61,5 +80,5 @@ class Tracer:
 
 if "SFT_TRACE_FOLDER" in os.environ:
     tracer = Tracer(Path(os.environ["SFT_TRACE_FOLDER"]))
-    threading.setprofile(tracer)
-    sys.setprofile(tracer)
+    threading.settrace(tracer)
+    sys.settrace(tracer)

@@ -14,9 +14,9 @@ and open streams on to a server, which has imported everything once and forks:
 What is forked starts its own subprocesses in the same way, because its `sys.executable` is the client.
 
 The client runs the real interpreter instead, as if it was not there, for all but the modules in `MODULES` and those of
-the tests, for other code than that of this checkout (`PYTHONPATH`), and for another Hub than the server's, whose
-address the Hub's client reads when it is imported. Verification is run with the code that is stored with a model, which
-is imported anew.
+the tests, and for another Hub than the server's, whose address the Hub's client reads when it is imported. Where
+`PYTHONPATH` leads to other code than that of this checkout, a copy that was edited or the code that is stored with a
+model, our modules are imported once more.
 
 Tests about the start or the end of processes, and the whole flow in `make test`, are run by `sys.executable`.
 """

@@ -39,14 +39,13 @@ def main(interpreter: str, address: str, **known: Any) -> None:
     os._exit(os.waitstatus_to_exitcode(status))
 
 
-def is_known(
-    module: list[str], checkout: str, modules: tuple[str, ...], with_any_code: str, hub: dict[str, str | None]
-) -> bool:
-    """Return whether the server runs a module and its arguments: one that it knows, with its code and its Hub."""
+def is_known(module: list[str], modules: tuple[str, ...], hub: dict[str, str | None]) -> bool:
+    """Return whether the server runs a module and its arguments: one that it knows, with some code of ours and with its
+    Hub."""
     if not module or not (module[0] in modules or module[0].startswith("tests.")):
         return False
-    is_its_code = code_of(os.getcwd(), os.environ) == checkout or module[0] == with_any_code  # noqa: PTH109
-    return is_its_code and {name: os.environ.get(name) for name in hub} == hub
+    has_code = code_of(os.getcwd(), os.environ) is not None  # noqa: PTH109
+    return has_code and {name: os.environ.get(name) for name in hub} == hub
 
 
 def code_of(folder: str, environment: Mapping[str, str]) -> str | None:

@@ -21,7 +21,7 @@ from tests.warm.start import CHECKOUT
 
 PACKAGES = ("sft_cli", "flows", "tasks", "sft_core.training", "sft_core.evaluation", "sft_core.verification")
 """All of their modules are imported, and so is what these import."""
-OURS = {package.partition(".")[0] for package in PACKAGES}
+OURS = {"deployments", *(package.partition(".")[0] for package in PACKAGES)}
 LATE = (
     "accelerate.commands.launch",
     "deployments.deploying",
@@ -69,6 +69,8 @@ class Request:
         sys.path[:0] = [self.folder, *(entry for entry in entries if entry not in sys.path)]
         if code_of(self.folder, self.environment) != str(CHECKOUT):
             _forget_our_code()
+            if self.words[0] == "sft_cli.main":
+                _read_settings_after(importlib.import_module("deployments.embedded"))
         if self.words[0] != "sft_cli.main":
             _log_as_by_default()
         threading.Thread(target=self._end_with_client, daemon=True).start()
@@ -85,7 +87,8 @@ class Request:
 
 
 def _forget_our_code() -> None:
-    """Let our modules be imported once more, from the code that is stored with a model; libraries stay as they are."""
+    """Let our modules be imported once more, from a copy that was edited, or from the code that is stored with a model;
+    libraries stay as they are."""
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]
 

@@ -17,8 +17,6 @@ ROOMS = ("sft_core.training", "sft_core.evaluation", "sft_core.verification")
 LAUNCHERS = ("accelerate.commands.launch", "torch.distributed.run")
 MODULES = ("sft_cli.main", *ROOMS, *LAUNCHERS)
 """What is run: `python -m MODULE`; modules of the tests as well."""
-VERIFICATION = "sft_core.verification"
-"""The one module that may be run with other code than that of this checkout: it is run to try that."""
 HUB = ("HF_ENDPOINT", "HF_HOME", "HF_HUB_OFFLINE")
 """Variables that the Hub's client reads when it is imported."""
 SECONDS_TO_IMPORT = 300.0
@@ -32,9 +30,7 @@ def warm_python() -> Path:
     known = {
         "interpreter": sys.executable,
         "address": str(address),
-        "checkout": str(CHECKOUT),
         "modules": MODULES,
-        "with_any_code": VERIFICATION,
         "hub": {name: os.environ.get(name) for name in HUB},
     }
     body = Path(__file__).with_name("client.py").read_text(encoding="utf-8")
