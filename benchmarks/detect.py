@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sft_core.formats import FormatsConfig, detect
-from sft_core.records import RECORDS, ShardRef
-from sft_core.tables import write_table
+from sft_core.data.formats import FormatsConfig, detect
+from sft_core.store.records import RECORDS, ShardRef
+from sft_core.store.tables import write_table
 
 ROWS = 4096
 ROUNDS = 5

@@ -17,9 +17,9 @@ from typing import Any
 
 import orjson
 
-from sft_core.artifact import ArtifactStore
-from sft_core.inputs import locate_inputs
 from sft_core.recipe import Recipe
+from sft_core.recipe.inputs import locate_inputs
+from sft_core.store.artifact import ArtifactStore
 from tasks.detect_formats import detect_formats
 from tasks.home import file_digests
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of

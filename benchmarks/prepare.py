@@ -46,18 +46,18 @@ from trl import SFTTrainer
 
 from benchmarks.distinct_rows import GSM8K, as_chats
 from benchmarks.trl_prepare import CHATML, TOKENIZER, build_trainer, prepare
-from sft_core.chat import chat_template_of, render
-from sft_core.file_digests import FileDigests
-from sft_core.formats import detect
-from sft_core.inputs import locate_inputs
-from sft_core.ledger import Ledger
-from sft_core.packing import choose_rows, plan_blocks
+from sft_core.data.chat import chat_template_of, render
+from sft_core.data.formats import detect
+from sft_core.data.packing import choose_rows, plan_blocks
+from sft_core.data.shards import write_blocks
+from sft_core.data.sources import ingest_all
+from sft_core.data.token_rows import TokenRows
+from sft_core.data.tokens import tokenize
 from sft_core.recipe import Recipe
-from sft_core.records import ShardRef
-from sft_core.shards import write_blocks
-from sft_core.sources import ingest_all
-from sft_core.token_rows import TokenRows
-from sft_core.tokens import tokenize
+from sft_core.recipe.inputs import locate_inputs
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.ledger import Ledger
+from sft_core.store.records import ShardRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from sft_core.block_plan import offsets_of
-from sft_core.packing import PackingConfig, choose_rows, plan_blocks
-from sft_core.records import INDEX, TOKENS
-from sft_core.shards import write_blocks
-from sft_core.tables import write_arrow
-from sft_core.token_rows import TokenRows
+from sft_core.data.block_plan import offsets_of
+from sft_core.data.packing import PackingConfig, choose_rows, plan_blocks
+from sft_core.data.shards import write_blocks
+from sft_core.data.token_rows import TokenRows
+from sft_core.store.records import INDEX, TOKENS
+from sft_core.store.tables import write_arrow
 
 SHARD_ROWS = 4096
 CAPACITY = 4096

@@ -5,10 +5,11 @@
 In a home of its own, with no server named: a first `sft prepare` of 300 rows; then, in turn, each command in a fresh
 process and its floor, a bare `python -c "import …"` of the libraries that its work needs. Both are measured in the same
 minute, because the processor time of the same imports doubles on a machine that others use. The server that the
-commands share (`deployments/shared_server.py`) counts: what it computed while a command ran is added to the command.
+commands share (`deployments/stack/shared_server.py`) counts: what it computed while a command ran is added to the
+command.
 User and system time of processes and their children, medians; never wall time.
 
-`--plain-garbage` runs the commands with Python's garbage collector as it is, without `sft_core.garbage`.
+`--plain-garbage` runs the commands with Python's garbage collector as it is, without `sft_core.processes.garbage`.
 """
 
 import argparse
@@ -26,7 +27,9 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[1]
 TOKENIZER = PROJECT / "recipes" / "quickstart" / "tokenizer"
 COMMAND = "import sys; from sft_cli.main import main; main()"
-PLAIN_GARBAGE = "import sft_core.garbage as ours; ours.collect_rarely = lambda: None; ours.uncollected = lambda f: f()"
+PLAIN_GARBAGE = (
+    "import sft_core.processes.garbage as ours; ours.collect_rarely = lambda: None; ours.uncollected = lambda f: f()"
+)
 TERMINAL = "import typer, typer.rich_utils, rich.table, pydantic"
 DATA = f"{TERMINAL}, yaml, orjson, jinja2, numpy, pyarrow.compute, tokenizers, tiktoken, pandas"
 FLOW = f"{DATA}; import prefect, prefect.client.orchestration, fastapi.encoders; from prefect import flow, task"

@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sft_core.file_digests import FileDigests
-from sft_core.ledger import Ledger, write_rejections
-from sft_core.model import ModelConfig
-from sft_core.records import RENDERED
-from sft_core.tables import write_table
-from sft_core.tokenizer import locate_tokenizer
-from sft_core.tokens import TokensConfig, encoder_of, tokenize
+from sft_core.data.tokens import TokensConfig, encoder_of, tokenize
+from sft_core.pretrained.model import ModelConfig
+from sft_core.pretrained.tokenizer import locate_tokenizer
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.ledger import Ledger, write_rejections
+from sft_core.store.records import RENDERED
+from sft_core.store.tables import write_table
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

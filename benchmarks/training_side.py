@@ -66,7 +66,7 @@ class Measured:
 
 def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Rows → blocks, best fit decreasing."""
-    from sft_core.packing.bfd import best_fit_decreasing
+    from sft_core.data.packing.bfd import best_fit_decreasing
 
     rows, block_of = best_fit_decreasing(lengths, capacity)
     return [part.tolist() for part in np.split(rows, np.flatnonzero(np.diff(block_of)) + 1)]
@@ -116,7 +116,7 @@ def run_ours(job: Job) -> Measured:
     """Train by a plan, and read the metrics of each step."""
     from transformers import PreTrainedTokenizerFast
 
-    from sft_core.model import ModelRef
+    from sft_core.pretrained.model import ModelRef
     from sft_core.training import TrainingConfig, TrainPlan
     from sft_core.training.run import train
 

@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from sft_core.file_digests import FileDigests
-from sft_core.image_store import ImageRef, ImageStore
-from sft_core.model import locate_model
 from sft_core.modeling import Collator, PixelMaker, load_model, measure_head, supervise
-from sft_core.processor import locate_processor
-from sft_core.recipe_file import load_recipe
-from sft_core.tokenizer import load_tokenizer, locate_tokenizer
+from sft_core.pretrained.model import locate_model
+from sft_core.pretrained.processor import locate_processor
+from sft_core.pretrained.tokenizer import load_tokenizer, locate_tokenizer
+from sft_core.recipe.recipe_file import load_recipe
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.image_store import ImageRef, ImageStore
 from sft_core.training.loaders import BlockLoader, EpochBatches
 
 PROJECT = Path(__file__).parents[1]

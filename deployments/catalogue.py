@@ -19,9 +19,9 @@ from prefect import Flow
 
 from deployments.names import CPU_POOL, GPU_POOL, TRAIN_DEPLOYMENT
 from deployments.schedules import FILE, AnySchedule, OwnDeployment, read_own
-from flows.run_form import lay_form
+from flows.triggers.run_form import lay_form
 from sft_core.errors import RecipeError
-from sft_core.recipe_file import parse_recipe, read_content
+from sft_core.recipe.recipe_file import parse_recipe, read_content
 
 RUN_RECIPE = "flows.run_recipe.run_recipe"
 ALONE = {

@@ -30,7 +30,7 @@ from deployments.environment import HEARTBEAT_ENVIRONMENT
 from deployments.forms import form_schema
 from deployments.names import CPU_POOL, GPU_POOL
 from sft_core.errors import RecipeError
-from tasks.slots import GPU_LIMIT
+from tasks.processes.slots import GPU_LIMIT
 
 OURS = "sft"
 """Tag of all deployments of a catalogue, and of their runs."""

@@ -16,7 +16,7 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRu
 from pydantic import Field, ValidationError, model_validator
 
 from sft_core.errors import RecipeError
-from sft_core.recipe_file import read_mapping
+from sft_core.recipe.recipe_file import read_mapping
 from sft_core.section import Section
 
 FILE = Path("deployments") / "schedules.yaml"

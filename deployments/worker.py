@@ -16,9 +16,9 @@ import time
 from functools import partial
 
 from deployments.environment import HEARTBEAT_ENVIRONMENT
-from deployments.stack_processes import PART_VARIABLE, TOKEN_VARIABLE, end_all, end_flow_runs
-from sft_core.subprocesses import die_with_parent
-from tasks.launching import SECONDS_TO_SAVE
+from deployments.stack.processes import PART_VARIABLE, TOKEN_VARIABLE, end_all, end_flow_runs
+from sft_core.processes.subprocesses import die_with_parent
+from tasks.processes.launching import SECONDS_TO_SAVE
 
 SECONDS_OF_A_WORKER = 45.0
 POLL_SECONDS = 0.2

@@ -6,14 +6,14 @@ A test compares the page with what this writes, and the tables with the fields o
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from sft_core.aliases import ALIASES
-from sft_core.counterparts import FORMER, TRL, TRLX, Counterpart
+from sft_core.recipe.aliases import ALIASES
+from sft_core.recipe.counterparts import FORMER, TRL, TRLX, Counterpart
 from sft_core.training.owned import ONE_VALUE, OWNED
 
 PAGE = Path(__file__).parent / "from-trl-and-trlx.md"
 HEAD = """# From TRL and trlX
 
-Written by `python docs/make_from_trl_and_trlx.py` from `sft_core/counterparts.py`, `aliases.py` and
+Written by `python docs/make_from_trl_and_trlx.py` from `sft_core/recipe/counterparts.py`, `aliases.py` and
 `training/owned.py`; change them there.
 
 Most names are the same. A recipe that uses another is either understood, and told so, or gets an error that says what

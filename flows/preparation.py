@@ -6,24 +6,24 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sft_core.accounts import ShardFiles, audit_of, check_sources, ledger_of, rejections_of
-from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.chat import replaces_own_template
-from sft_core.formats import Verdict
-from sft_core.gates import check_gates, check_rows_left, measure_gates
-from sft_core.inputs import locate_inputs
-from sft_core.ledger import Ledger
+from sft_core.data.accounts import ShardFiles, audit_of, check_sources, ledger_of, rejections_of
+from sft_core.data.chat import replaces_own_template
+from sft_core.data.formats import Verdict
+from sft_core.data.gates import check_gates, check_rows_left, measure_gates
+from sft_core.processes.runtime import STAGES as ALL_STAGES
 from sft_core.recipe import Recipe
-from sft_core.runtime import STAGES as ALL_STAGES
+from sft_core.recipe.inputs import locate_inputs
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.ledger import Ledger
 from tasks.detect_formats import detect_formats, verdicts_of
 from tasks.gather_images import gather_images, shards_with_images, with_images
 from tasks.home import file_digests, open_store
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
-from tasks.outcomes import executed_or_cached, stage_folders, stage_keys
 from tasks.pack_shards import pack_shards
-from tasks.preparing import preparation
+from tasks.progress.preparing import preparation
 from tasks.render_chats import render_chats
 from tasks.report_data import report_data, report_file
+from tasks.stages.outcomes import executed_or_cached, stage_folders, stage_keys
 from tasks.tokenize_chats import tokenize_chats
 from tasks.workers import shard_workers
 

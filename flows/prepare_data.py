@@ -2,9 +2,9 @@
 
 from prefect import flow
 
-from flows.pages import show_data
 from flows.preparation import PreparedData, prepare
-from flows.run_names import of_recipe
+from flows.reports.pages import show_data
+from flows.reports.run_names import of_recipe
 from sft_core.recipe import Recipe
 
 

@@ -5,10 +5,10 @@ from typing import Any
 from prefect import flow
 from pydantic import BaseModel
 
-from flows.links import version_link
-from flows.pages import show_promotion
-from sft_core.promotion import GateConfig
-from sft_core.runtime import RuntimeConfig
+from flows.reports.links import version_link
+from flows.reports.pages import show_promotion
+from sft_core.processes.runtime import RuntimeConfig
+from sft_core.registry.promotion import GateConfig
 from tasks.home import open_store
 from tasks.promote_version import gate_of, promote_version
 from tasks.tracking import open_registry

@@ -5,9 +5,9 @@ from typing import Any
 from prefect import flow
 from pydantic import BaseModel, Field
 
-from sft_core.artifact import ArtifactStore
-from sft_core.retention import Piece, Pruning
-from sft_core.runtime import RuntimeConfig
+from sft_core.processes.runtime import RuntimeConfig
+from sft_core.store.artifact import ArtifactStore
+from sft_core.store.retention import Piece, Pruning
 from tasks.home import open_store
 from tasks.remove_unneeded import remove_unneeded
 

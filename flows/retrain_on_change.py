@@ -9,19 +9,19 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from flows.placement import run_sft
 from flows.preparation import PreparedData
 from flows.prepare_data import prepare_data
-from flows.retrain_report import Retrained, as_markdown, known_difference
-from sft_core.artifact import ArtifactStore
-from sft_core.data_difference import difference_of
+from flows.reports.retrain_report import Retrained, as_markdown, known_difference
+from flows.triggers.placement import run_sft
 from sft_core.errors import RecipeError
-from sft_core.inputs import locate_inputs
 from sft_core.inspection import find_artifact, lineage_of
-from sft_core.recipe_file import load_recipe
-from tasks.changes import DATASET, KINDS, Kind, changes_since
+from sft_core.inspection.data_difference import difference_of
+from sft_core.recipe.inputs import locate_inputs
+from sft_core.recipe.recipe_file import load_recipe
+from sft_core.store.artifact import ArtifactStore
 from tasks.home import file_digests, open_store
-from tasks.tracking.lookup import History, RunFacts, open_history
+from tasks.tracking.changes import DATASET, KINDS, Kind, changes_since
+from tasks.tracking.lookup.history import History, RunFacts, open_history
 from tasks.tracking.newest import log_difference, newest_finished
 
 DATASET_STAGE = "pack_shards"

@@ -3,9 +3,9 @@
 from prefect import flow
 from pydantic import BaseModel
 
-from flows.links import version_link
-from flows.pages import show_promotion
-from sft_core.runtime import RuntimeConfig
+from flows.reports.links import version_link
+from flows.reports.pages import show_promotion
+from sft_core.processes.runtime import RuntimeConfig
 from tasks.home import open_store
 from tasks.roll_back_version import roll_back_version
 from tasks.tracking import open_registry

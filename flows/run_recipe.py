@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from flows.placement import run_sft
-from flows.run_form import FormOf, lay_form
-from flows.run_names import of_form
-from flows.run_report import RunReport, show_run
-from sft_core.recipe_file import parse_recipe, read_content
+from flows.reports.run_names import of_form
+from flows.reports.run_report import RunReport, show_run
+from flows.triggers.placement import run_sft
+from flows.triggers.run_form import FormOf, lay_form
+from sft_core.recipe.recipe_file import parse_recipe, read_content
 
 Fields = dict[str, Any] | None
 """Some fields of a section, or none."""

@@ -2,22 +2,22 @@
 
 from prefect import flow
 
-from flows.links import link_run
-from flows.pages import show_comparison
 from flows.prepare_data import prepare_data
-from flows.run_names import of_comparison, of_evaluation
-from flows.score_report import Comparison, ScoreReport, compare_reports, report_scores
-from sft_core.answering import locate_scoring
+from flows.reports.links import link_run
+from flows.reports.pages import show_comparison
+from flows.reports.run_names import of_comparison, of_evaluation
+from flows.reports.score_report import Comparison, ScoreReport, compare_reports, report_scores
 from sft_core.evaluation import locate_tasks
-from sft_core.held_out import HeldOutRecipe
-from sft_core.inputs import locate_inputs
-from sft_core.launch import read_launch
-from sft_core.model_content import locate_content
-from sft_core.run_names import score_name
+from sft_core.evaluation.answering import locate_scoring
+from sft_core.pretrained.model_content import locate_content
+from sft_core.processes.launch import read_launch
+from sft_core.recipe.held_out import HeldOutRecipe
+from sft_core.recipe.inputs import locate_inputs
+from sft_core.recipe.run_names import score_name
 from tasks.home import file_digests, open_store
 from tasks.measure_model import measure_model
-from tasks.provenance import run_key
 from tasks.tracking import find_model, open_tracker
+from tasks.tracking.provenance import run_key
 
 
 @flow(name="score-model", flow_run_name=of_evaluation)

@@ -2,25 +2,25 @@
 
 from prefect import flow
 
-from flows.links import link_run
 from flows.prepare_data import prepare_data
-from flows.report_file import hand_over
-from flows.run_names import of_recipe
-from flows.run_report import RunReport, report_run
+from flows.reports.links import link_run
+from flows.reports.report_file import hand_over
+from flows.reports.run_names import of_recipe
+from flows.reports.run_report import RunReport, report_run
 from flows.stage_inputs import evaluation_inputs, training_inputs
-from sft_core.answering import locate_scoring
 from sft_core.evaluation import locate_tasks
-from sft_core.inputs import locate_inputs
-from sft_core.model import locate_model
-from sft_core.model_check import check_model
+from sft_core.evaluation.answering import locate_scoring
+from sft_core.pretrained.model import locate_model
 from sft_core.recipe import Recipe
+from sft_core.recipe.inputs import locate_inputs
+from sft_core.recipe.model_check import check_model
 from sft_core.training import METRICS_FILE
 from tasks.evaluate_model import evaluate_model
 from tasks.home import file_digests, open_store
-from tasks.launching import ready_to_train
-from tasks.provenance import RecipeText, run_key
+from tasks.processes.launching import ready_to_train
 from tasks.register_model import register_model
 from tasks.tracking import log_origin, log_stages, open_tracker
+from tasks.tracking.provenance import RecipeText, run_key
 from tasks.train_model import train_model
 
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from sft_core.answering import locate_scoring
-from sft_core.artifact import ArtifactRef
 from sft_core.evaluation import LocatedTasks
-from sft_core.inputs import DataInputs
-from sft_core.launch import Launch
-from sft_core.model import ModelRef
+from sft_core.evaluation.answering import locate_scoring
+from sft_core.pretrained.model import ModelRef
+from sft_core.processes.launch import Launch
 from sft_core.recipe import Recipe
+from sft_core.recipe.inputs import DataInputs
+from sft_core.store.artifact import ArtifactRef
 
 
 def training_inputs(

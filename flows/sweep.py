@@ -6,13 +6,12 @@ from typing import Any
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from flows.sweep_report import Outcome, SweepReport, record_sweep, report_sweep
-from flows.trials import Asked, Then, Trial, run_all
+from flows.reports.sweep_report import Outcome, SweepReport, record_sweep, report_sweep
+from flows.triggers.trials import Asked, Then, Trial, run_all
 from sft_core.errors import StageFailedError
-from sft_core.promotion import Direction
 from sft_core.recipe import Recipe
-from sft_core.recipe_file import parse_as
-from sft_core.sweep import (
+from sft_core.recipe.recipe_file import parse_as
+from sft_core.recipe.sweep import (
     Base,
     Overrides,
     Range,
@@ -23,11 +22,12 @@ from sft_core.sweep import (
     overrides_of,
     sweep_id,
 )
-from sft_core.tpe import Tpe, import_optuna
+from sft_core.recipe.tpe import Tpe, import_optuna
+from sft_core.registry.promotion import Direction
 from tasks.home import file_digests, open_store
 from tasks.promote_version import promote_version
-from tasks.provenance import identify
 from tasks.tracking import open_tracker
+from tasks.tracking.provenance import identify
 from tasks.tracking.sweeps import begin_sweep, name_trial
 
 NOT_PROMOTED = "registry.promote=false"

@@ -26,7 +26,7 @@ VOCAB_SIZE = 1024
 """An upper bound: merging stops by itself when every word of the chats is one token."""
 SPECIAL_TOKENS = ["<|im_start|>", "<|im_end|>", "<|pad|>"]
 HERE = Path(__file__).parent
-CHAT_TEMPLATE = HERE.parent / "sft_core" / "chat" / "templates" / "chatml.jinja"
+CHAT_TEMPLATE = HERE.parent / "sft_core" / "data" / "chat" / "templates" / "chatml.jinja"
 
 ISLANDS = """
     Velora Tamwick Ostrelle Quillmar Brenhollow Sundrey Ilvane Marrowby Pelloria Dunmere Ashveil Corrowen

@@ -16,7 +16,7 @@ from sft_cli.session import Session, session
 from sft_core.errors import RecipeError
 
 if TYPE_CHECKING:
-    from sft_core.serving import ChatModel
+    from sft_core.registry.serving import ChatModel
 
 HELP = "/reset forgets the conversation, /system TEXT sets what the model is told first, /exit or Ctrl-D ends."
 IMAGE_HELP = "/image FILE shows it with the next question. "
@@ -150,9 +150,9 @@ def as_data_url(file: Path) -> str:
     Raises:
         RecipeError: if it is not there, or cannot be shown.
     """
-    from sft_core.images import ImagesConfig
-    from sft_core.images.check import check_image
-    from sft_core.images.refusal import ImageRefusedError
+    from sft_core.data.images import ImagesConfig
+    from sft_core.data.images.check import check_image
+    from sft_core.data.images.refusal import ImageRefusedError
 
     try:
         content = file.read_bytes()
@@ -176,7 +176,7 @@ def _answer_once(current: Session, talk: Talk, text: str) -> None:
 
 def _load(current: Session, reference: str, is_debugging: bool) -> "ChatModel":
     """Find the model; one that is named by a folder needs no state of ours."""
-    from sft_core.runtime import RuntimeConfig
+    from sft_core.processes.runtime import RuntimeConfig
 
     home = RuntimeConfig().home_folder(os.environ)
     if not Path(reference).expanduser().is_dir():
@@ -184,7 +184,7 @@ def _load(current: Session, reference: str, is_debugging: bool) -> "ChatModel":
     from tasks.tracking.model_references import open_model
 
     found = open_model(reference, home)
-    from sft_core.serving import ChatModel
+    from sft_core.registry.serving import ChatModel
 
     if not is_debugging:
         from transformers.utils import logging

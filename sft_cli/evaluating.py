@@ -11,7 +11,7 @@ from sft_cli.options import Debug, Json, Overrides
 from sft_cli.session import session
 
 if TYPE_CHECKING:
-    from flows.score_report import Comparison, ScoreReport
+    from flows.reports.score_report import Comparison, ScoreReport
 
 Data = Annotated[
     list[str] | None,
@@ -38,7 +38,7 @@ def evaluate(
 ) -> None:
     """Measure any model on held-out rows, with its own tokenizer and chat template; nothing is trained."""
     with session(is_json, is_debugging) as current:
-        from sft_core.held_out import held_out_recipe
+        from sft_core.recipe.held_out import held_out_recipe
 
         rows = held_out_recipe(model, data or [], recipe, overrides or [], current.notify)
         current.start_prefect(current.open_home(rows.runtime))
@@ -57,7 +57,7 @@ def evaluate(
 
 def show_scores(console: Console, report: "ScoreReport") -> None:
     """Scores with their intervals, and where to look."""
-    from sft_core.run_pages import interval
+    from sft_core.inspection.run_pages import interval
 
     console.print(f"\n[bold]{report.name}[/bold]  {report.model}")
     table = Table(Column("score", no_wrap=True), "value", "95 % interval", box=None, padding=(0, 2))

@@ -14,7 +14,7 @@ from sft_cli.session import Session, session
 from sft_core.errors import RecipeError
 
 if TYPE_CHECKING:
-    from tasks.tracking.lookup import History
+    from tasks.tracking.lookup.history import History
 
 app = typer.Typer(
     help="Find models, runs and data by what MLflow knows of them: from a model back to a source line, and from a line "
@@ -41,8 +41,8 @@ def best(
     """The best models by a number, on the same held-out data; without --data, which data sets there are results for."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_best, show_data_sets
-        from sft_core.promotion import less_is_better
-        from tasks.tracking.lookup_models import choose_data, measured_by
+        from sft_core.registry.promotion import less_is_better
+        from tasks.tracking.lookup.models import choose_data, measured_by
 
         found = measured_by(history, metric, name, less_is_better(metric) if is_most is None else not is_most)
         result = {"status": "completed", "metric": metric}
@@ -70,7 +70,7 @@ def runs(
     """All runs of a recipe, the newest first."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_runs
-        from tasks.tracking.lookup import runs_of
+        from tasks.tracking.lookup.history import runs_of
         from tasks.tracking.tags import RECIPE_DIGEST
 
         parsed, digest = None, None
@@ -98,7 +98,7 @@ def origin(
     """All that a model was made from: recipe, code, data, source files, base model, and its scores."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_origin
-        from tasks.tracking.lookup_models import origin_of
+        from tasks.tracking.lookup.models import origin_of
 
         found = origin_of(history, model)
         if is_whole_recipe and found.recipe is None:
@@ -119,7 +119,7 @@ def file(
     """Which runs read these bytes, wherever the file lay then."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_uses
-        from tasks.tracking.lookup_sources import digest_of, uses_of
+        from tasks.tracking.lookup.sources import digest_of, uses_of
 
         digest = digest_of(history, path)
         uses = uses_of(history, digest, path)
@@ -145,7 +145,7 @@ def row(
 ) -> None:
     """Which runs and models saw a source line: trained on, held out, rejected or left out, and where."""
     with _asked(is_json, is_debugging) as (current, history, console):
-        from flows.find_row import find_line, find_row
+        from flows.queries.find_row import find_line, find_row
         from sft_cli.finding import show_rows_seen
         from sft_cli.rows import parse_name
 
@@ -163,7 +163,7 @@ def difference(first: Run, second: Run, is_json: Json = False, is_debugging: Deb
     """What two runs differ in: recipe, data, code, environment; and their scores side by side."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_difference
-        from tasks.tracking.lookup_difference import difference_of
+        from tasks.tracking.lookup.difference import difference_of
 
         found = difference_of(history, history.run(first), history.run(second))
         show_difference(console, found)
@@ -178,6 +178,6 @@ def _asked(is_json: bool, is_debugging: bool) -> Iterator[tuple[Session, "Histor
         from tasks.tracking.lean import without_pandas
 
         with without_pandas():
-            from tasks.tracking.lookup import open_history
+            from tasks.tracking.lookup.history import open_history
 
         yield current, open_history(home), Console(soft_wrap=True, highlight=False)

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from flows.find_row import RowSeen
-    from tasks.tracking.lookup import RunFacts
-    from tasks.tracking.lookup_difference import Difference
-    from tasks.tracking.lookup_models import Measured, Origin
-    from tasks.tracking.lookup_sources import FileUse
+    from flows.queries.find_row import RowSeen
+    from tasks.tracking.lookup.difference import Difference
+    from tasks.tracking.lookup.history import RunFacts
+    from tasks.tracking.lookup.models import Measured, Origin
+    from tasks.tracking.lookup.sources import FileUse
 
 SHORT = 8
 FILES_SHOWN = 10

@@ -17,10 +17,10 @@ from sft_cli import deploying, evaluating, find, planning, promoting, pruning, r
 from sft_cli.chat import chat
 from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
-from sft_core.garbage import collect_rarely
+from sft_core.processes.garbage import collect_rarely
 
 if TYPE_CHECKING:
-    from flows.open_data import OpenData
+    from flows.queries.open_data import OpenData
 
 app = typer.Typer(
     name="sft",
@@ -109,9 +109,9 @@ def check(
     with session(is_json, is_debugging) as current:
         parsed = current.read(recipe, overrides)
         current.check_inputs(parsed)
-        from flows.forecast_run import check_training, forecast_run
-        from flows.open_data import open_prepared
         from flows.preparation import prepare
+        from flows.queries.forecast_run import check_training, forecast_run
+        from flows.queries.open_data import open_prepared
         from sft_cli.outlook import as_result, show_forecast
         from sft_cli.rows import show_sources
         from sft_cli.summary import show_data
@@ -194,12 +194,12 @@ app.command()(stack.down)
 def _open(current: Session, target: Path, overrides: list[str] | None) -> "OpenData":
     """Open what a command is to look at: a folder as it lies, or a recipe, which is prepared."""
     if target.is_dir():
-        from flows.open_data import open_folder
+        from flows.queries.open_data import open_folder
 
         return open_folder(target)
     parsed = current.read(target, overrides)
     current.check_inputs(parsed)
-    from flows.open_data import open_recipe
+    from flows.queries.open_data import open_recipe
 
     return open_recipe(parsed)
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from sft_core.forecast import Forecast, Memory
+from sft_core.recipe.forecast import Forecast, Memory
 
 
 def show_forecast(console: Console, told: Forecast, home: Path) -> None:

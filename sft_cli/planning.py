@@ -7,7 +7,7 @@ from sft_cli.session import Session, session
 
 if TYPE_CHECKING:
     from sft_core.recipe import Recipe
-    from tasks.planning import StagePlan
+    from tasks.stages.planning import StagePlan
 
 CHANGES_SHOWN = 6
 
@@ -24,7 +24,7 @@ def show_plan(current: Session, recipe: "Recipe") -> None:
     current.open_home(recipe.runtime)
     from rich.console import Console
 
-    from flows.plan_run import plan_run
+    from flows.queries.plan_run import plan_run
 
     stages = plan_run(recipe)
     console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -56,7 +56,7 @@ def _changes(one: "StagePlan") -> list[str]:
 
 
 def _in_words(stages: "list[StagePlan]") -> str:
-    from sft_core.pace import in_words
+    from tasks.progress.pace import in_words
 
     running = [one for one in stages if one.state == "run"]
     if not running and all(one.state == "reused" for one in stages if one.stage != "register_model"):

@@ -25,7 +25,7 @@ def promote(
 ) -> None:
     """Judge a registered version by the gate, and make it champion if it passes."""
     with session(is_json, is_debugging) as current:
-        from sft_core.runtime import RuntimeConfig
+        from sft_core.processes.runtime import RuntimeConfig
 
         parsed = None if recipe is None else current.read(recipe)
         runtime = RuntimeConfig() if parsed is None else parsed.runtime
@@ -47,7 +47,7 @@ def rollback(
 ) -> None:
     """Make the version that was champion before the present one champion again."""
     with session(is_json, is_debugging) as current:
-        from sft_core.runtime import RuntimeConfig
+        from sft_core.processes.runtime import RuntimeConfig
 
         runtime = RuntimeConfig()
         current.start_prefect(current.open_home(runtime))

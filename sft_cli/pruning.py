@@ -28,7 +28,7 @@ def prune(
 ) -> None:
     """Show what of the home nothing needs any more and, with --yes, remove it."""
     with session(is_json, is_debugging) as current:
-        from sft_core.runtime import RuntimeConfig
+        from sft_core.processes.runtime import RuntimeConfig
 
         runtime = RuntimeConfig()
         current.start_prefect(current.open_home(runtime))
@@ -41,7 +41,7 @@ def prune(
 
 def show_pruned(console: Console, done: "Pruned") -> None:
     """What goes, why the rest stays, and the total."""
-    from sft_core.retention import FILES
+    from sft_core.store.retention import FILES
 
     table = Table("goes", "frees", "last used", "why", box=None, padding=(0, 2))
     largest = sorted(done.going, key=lambda one: -one["bytes"])

@@ -14,7 +14,7 @@ from sft_cli.sweeping import TrainOn
 from sft_core.errors import RecipeError
 
 if TYPE_CHECKING:
-    from flows.retrain_report import Retrained
+    from flows.reports.retrain_report import Retrained
 
 KINDS = ("data", "recipe", "code")
 COUNTS = ("same", "moved", "changed", "added", "removed")
@@ -57,8 +57,8 @@ def retrain(
 def diff(before: Folder, after: Folder, is_json: Json = False, is_debugging: Debug = False) -> None:
     """Compare two prepared data sets: rows by content, splits, lengths, formats, rejections. Nothing is made."""
     with session(is_json, is_debugging) as current:
-        from sft_core.data_difference import difference_of
         from sft_core.inspection import find_dataset, lineage_of
+        from sft_core.inspection.data_difference import difference_of
 
         lineages = [lineage_of(*find_dataset(folder)[:2]) for folder in (before, after)]
         found = {"by_row": True, **difference_of(*lineages).as_json()}

@@ -5,9 +5,9 @@ import itertools
 from rich.console import Console
 from rich.text import Text
 
-from flows.open_data import OpenData
+from flows.queries.open_data import OpenData
+from sft_core.data.formats import Verdict, describe_verdict
 from sft_core.errors import RecipeError
-from sft_core.formats import Verdict, describe_verdict
 from sft_core.inspection import (
     Gap,
     ImagePiece,
@@ -24,7 +24,7 @@ from sft_core.inspection import (
     view_rows,
     worst_rows,
 )
-from sft_core.plain_tokenizer import plain_tokenizer
+from sft_core.pretrained.plain_tokenizer import plain_tokenizer
 
 STYLES = {
     "trained": ("white on #1d4f91", "white on #2f6db8"),

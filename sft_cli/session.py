@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from sft_core.errors import RecipeError, StageInterruptedError, TrackerAwayError, UserError
-from sft_core.subprocesses import EXIT_INTERRUPTED
+from sft_core.processes.subprocesses import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
+    from sft_core.processes.runtime import RuntimeConfig
     from sft_core.recipe import Recipe
-    from sft_core.runtime import RuntimeConfig
 
 MISTAKE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 GOES_ON = "the same command goes on from what was done"
@@ -40,14 +40,14 @@ class Session:
 
     def read(self, recipe: Path, overrides: Sequence[str] | None = None) -> "Recipe":
         """Read a recipe file, and print a notice for each name in it that is understood though it is not ours."""
-        from sft_core.recipe_file import load_recipe
+        from sft_core.recipe.recipe_file import load_recipe
 
         return load_recipe(recipe, overrides or [], self.notify)
 
     def check_inputs(self, recipe: "Recipe") -> Path:
         """Open the home, and look for the inputs before any work; return the folder of all state."""
-        from sft_core.file_digests import FileDigests
-        from sft_core.inputs import locate_inputs
+        from sft_core.recipe.inputs import locate_inputs
+        from sft_core.store.file_digests import FileDigests
 
         home = self.open_home(recipe.runtime)
         locate_inputs(recipe, FileDigests.below(home))
@@ -59,8 +59,8 @@ class Session:
 
     def open_home(self, runtime: "RuntimeConfig | None" = None) -> Path:
         """Set the defaults that Prefect and MLflow read when they are imported; return the folder of all state."""
-        from deployments.embedded import configure
-        from sft_core.runtime import RuntimeConfig
+        from deployments.stack.embedded import configure
+        from sft_core.processes.runtime import RuntimeConfig
 
         runtime = runtime or RuntimeConfig()
         home = runtime.home_folder(os.environ)
@@ -75,7 +75,7 @@ class Session:
 
     def start_prefect(self, home: Path) -> None:
         """Name a Prefect server for the flow that follows, before Prefect is imported."""
-        from deployments.embedded import use_shared_server
+        from deployments.stack.embedded import use_shared_server
 
         use_shared_server(home)
 

@@ -14,7 +14,7 @@ from sft_cli.session import FAILURE, Session, session
 from sft_core.errors import RecipeError
 
 if TYPE_CHECKING:
-    from deployments.stack_state import Stack
+    from deployments.stack.state import Stack
 
 SHOWN_RUNS = 10
 Port = Annotated[
@@ -48,7 +48,7 @@ def up(
 ) -> None:
     """Start Prefect, MLflow, two workers and all deployments on this machine; Ctrl-C ends them in good order."""
     with session(is_json, is_debugging) as current:
-        from deployments.stack import Wishes, detach
+        from deployments.stack.front import Wishes, detach
 
         home, wishes = _home(), Wishes(host, port, mlflow_port, postgres)
         if is_detached:
@@ -58,7 +58,7 @@ def up(
 
 
 def _stay(current: Session, home: Path, wishes: Any) -> None:
-    from deployments.stack import Front, plan
+    from deployments.stack.front import Front, plan
 
     front = Front(plan(home, wishes))
     try:
@@ -77,7 +77,7 @@ def status(is_json: Json = False, is_debugging: Debug = False) -> None:
     """Show what `sft up` keeps running: addresses, health, runs in progress and runs that wait; and the Prefect server
     that commands share without it."""
     with session(is_json, is_debugging) as current:
-        from deployments.stack_state import kept_stack, read_stack
+        from deployments.stack.state import kept_stack, read_stack
 
         home, console = _home(), Console(soft_wrap=True, highlight=False)
         stack = kept_stack(home)
@@ -91,7 +91,7 @@ def status(is_json: Json = False, is_debugging: Debug = False) -> None:
                 console.print(_in_words(server), markup=False)
             current.emit({"status": "down", "home": str(home), "was_killed": was_killed, "prefect_server": server})
             return
-        from deployments.stack_work import work_of
+        from deployments.stack.work import work_of
 
         work = work_of(stack)
         show_stack(console, stack, home)
@@ -105,9 +105,9 @@ def down(is_json: Json = False, is_debugging: Debug = False) -> None:
     """End what `sft up` started: runs in progress save a checkpoint, then workers and servers end. The Prefect server
     that commands share without it ends too, unless a command is using it."""
     with session(is_json, is_debugging) as current:
-        from deployments.shared_server import end_server
-        from deployments.stack import bring_down
-        from deployments.stack_state import is_kept
+        from deployments.stack.front import bring_down
+        from deployments.stack.shared_server import end_server
+        from deployments.stack.state import is_kept
 
         home, console = _home(), Console(soft_wrap=True, highlight=False)
         if is_kept(home):
@@ -129,8 +129,8 @@ def down(is_json: Json = False, is_debugging: Debug = False) -> None:
 
 def _shared_server(home: Path) -> dict[str, Any] | None:
     """The Prefect server that commands share, as JSON; None if there is none."""
-    from deployments.shared_server import running_server
-    from deployments.shared_server_state import is_used
+    from deployments.stack.shared_server import running_server
+    from deployments.stack.shared_server_state import is_used
 
     server = running_server(home)
     if server is None:
@@ -148,7 +148,7 @@ def _in_words(server: dict[str, Any]) -> str:
 
 
 def _home() -> Path:
-    from sft_core.runtime import RuntimeConfig
+    from sft_core.processes.runtime import RuntimeConfig
 
     home = RuntimeConfig().home_folder(os.environ)
     try:
@@ -186,7 +186,7 @@ def as_result(stack: "Stack", home: Path) -> dict[str, Any]:
 
 def show_stack(console: Console, stack: "Stack", home: Path) -> None:
     """Addresses and parts."""
-    from deployments.stack_state import logs_folder
+    from deployments.stack.state import logs_folder
 
     addresses = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     addresses.add_column(no_wrap=True)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from sft_core.run_pages import interval
+from sft_core.inspection.run_pages import interval
 
 if TYPE_CHECKING:
     from flows.preparation import PreparedData
-    from flows.run_report import RunReport
+    from flows.reports.run_report import RunReport
 
 NOT_COMPARED = ("eval_entropy", "eval_perplexity", "num_prompts", "num_prompts_cut")
 """Numbers of the scorecard that are no scores, or another way to write one."""
@@ -99,8 +99,8 @@ def _stages(stages: dict[str, str]) -> str:
 
 def _how_to_look(report: "RunReport", home: Path) -> list[str]:
     """What opens both UIs, with the address of this run: one command where both keep their records in the home."""
-    from flows.links import run_path, ui_command
-    from tasks.servers import server_with_pages
+    from flows.reports.links import run_path, ui_command
+    from tasks.processes.servers import server_with_pages
 
     programs = Path(sys.executable).parent
     server = server_with_pages()

@@ -12,8 +12,8 @@ from sft_cli.session import session
 from sft_core.errors import RecipeError
 
 if TYPE_CHECKING:
-    from flows.sweep_report import SweepReport
-    from flows.trials import Trial
+    from flows.reports.sweep_report import SweepReport
+    from flows.triggers.trials import Trial
 
 Grid = Annotated[
     list[str] | None,
@@ -54,8 +54,8 @@ def sweep(
 ) -> None:
     """Run a recipe in several trials, tell which is best, and let the gate judge that one."""
     with session(is_json, is_debugging) as current:
-        from sft_core.recipe_file import parse_as
-        from sft_core.sweep import Base, Space, check_trials, corners_of, parse_paths
+        from sft_core.recipe.recipe_file import parse_as
+        from sft_core.recipe.sweep import Base, Space, check_trials, corners_of, parse_paths
 
         asked = {"--grid": grid, "--random": random, "--optuna": optuna}
         tried = {name[2:]: parse_paths(given, name, name != "--grid") for name, given in asked.items() if given}
@@ -100,7 +100,7 @@ def show_sweep(console: Console, report: "SweepReport") -> None:
 
 
 def _cells(trial: "Trial", is_best: bool) -> list[str]:
-    from sft_core.sweep import as_sets
+    from sft_core.recipe.sweep import as_sets
 
     interval = "–" if trial.low is None or trial.high is None else f"{trial.low:.4g} to {trial.high:.4g}"
     return [

@@ -1,5 +1,9 @@
 """Supervised fine-tuning as plain functions: no orchestrator, no tracker, no environment, no printing.
 
-One room per stage (`sources`, `formats`, `chat`, `tokens`, `packing`, `shards`, `training`, `evaluation`); each
-exports one config, one verb and its nouns. The nouns that cross from one room to the next stand in `records.py`.
+Ten rooms. Each may import those to its left, and none to its right; `lint-imports` checks this order:
+
+    store ← processes ← pretrained ← (data, modeling) ← evaluation ← (training, inspection, registry) ← recipe
+
+`errors` and `section` hold what all rooms share: the errors that a user can act on, and the base of all sections of a
+recipe. The rooms of `data` follow the stages: `sources`, `formats`, `images`, `chat`, `tokens`, `packing`, `shards`.
 """

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.formats import FormatsConfig, Verdict, detect, total_verdict
-from sft_core.records import ShardRef
+from sft_core.data.formats import FormatsConfig, Verdict, detect, total_verdict
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.records import ShardRef
 from tasks.stages import stage
 from tasks.workers import ShardWorkers, Work
 

@@ -2,16 +2,16 @@
 
 import functools
 
-from sft_core.answering import Scoring
-from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import EvaluationConfig, EvaluationPlan, LocatedTasks
-from sft_core.image_store import ImageStore
-from sft_core.launch import Launch
-from sft_core.model import ModelRef
-from sft_core.processor import ProcessorRef
+from sft_core.evaluation.answering import Scoring
+from sft_core.pretrained.model import ModelRef
+from sft_core.pretrained.processor import ProcessorRef
+from sft_core.processes.launch import Launch
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.image_store import ImageStore
 from sft_core.training import MODEL_FOLDER
-from tasks.evaluator import libraries_asked_for, run_evaluator
 from tasks.home import log_file
+from tasks.processes.evaluator import libraries_asked_for, run_evaluator
 from tasks.stages import stage
 from tasks.workers import Work
 

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sft_core.artifact import ArtifactRef, ArtifactStore
+from sft_core.data.images import ImageFolder, ImagesConfig, NamedImages, gather, name_images
+from sft_core.data.sources import LocatedSource
 from sft_core.errors import RecipeError
-from sft_core.file_digests import FileDigests, Remembered
-from sft_core.image_store import ImageStore
-from sft_core.images import ImageFolder, ImagesConfig, NamedImages, gather, name_images
-from sft_core.ledger import Ledger
-from sft_core.processor import ProcessorRef
-from sft_core.records import ShardRef
-from sft_core.sources import LocatedSource
+from sft_core.pretrained.processor import ProcessorRef
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.file_digests import FileDigests, Remembered
+from sft_core.store.image_store import ImageStore
+from sft_core.store.ledger import Ledger
+from sft_core.store.records import ShardRef
 from tasks.stages import stage
 from tasks.workers import ShardWorkers, Work
 

@@ -5,13 +5,13 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
-from sft_core.artifact import ArtifactStore
-from sft_core.closure import own_code
-from sft_core.file_digests import FileDigests
-from sft_core.occupancy import announce
-from sft_core.runtime import RuntimeConfig
-from sft_core.subprocesses import end_with_parent
-from sft_core.tokenizer import remember_contents_in
+from sft_core.pretrained.tokenizer import remember_contents_in
+from sft_core.processes.runtime import RuntimeConfig
+from sft_core.processes.subprocesses import end_with_parent
+from sft_core.store.artifact import ArtifactStore
+from sft_core.store.closure import own_code
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.occupancy import announce
 from tasks.context import current_flow_run
 
 PLACEMENT = "It says where the state is."

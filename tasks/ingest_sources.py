@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.records import ShardRef
-from sft_core.sources import Group, Ingested, LocatedSource, Piece, assemble, ingest
+from sft_core.data.sources import Group, Ingested, LocatedSource, Piece, assemble, ingest
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.records import ShardRef
 from tasks.stages import stage
 from tasks.workers import ShardWorkers, Work
 

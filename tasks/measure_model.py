@@ -2,15 +2,15 @@
 
 import functools
 
-from sft_core.answering import Scoring
-from sft_core.artifact import ArtifactRef, ArtifactStore
 from sft_core.evaluation import EvaluationConfig, EvaluationPlan, LocatedTasks
-from sft_core.image_store import ImageStore
-from sft_core.launch import Launch
-from sft_core.model_content import ModelContent
-from sft_core.processor import ProcessorRef
-from tasks.evaluator import libraries_asked_for, run_evaluator
+from sft_core.evaluation.answering import Scoring
+from sft_core.pretrained.model_content import ModelContent
+from sft_core.pretrained.processor import ProcessorRef
+from sft_core.processes.launch import Launch
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.image_store import ImageStore
 from tasks.home import log_file
+from tasks.processes.evaluator import libraries_asked_for, run_evaluator
 from tasks.stages import stage
 from tasks.workers import Work
 

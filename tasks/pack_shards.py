@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from sft_core.accounts import ShardFiles
-from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.pack import pack
-from sft_core.packing import PackingConfig
+from sft_core.data.accounts import ShardFiles
+from sft_core.data.pack import pack
+from sft_core.data.packing import PackingConfig
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
 from tasks.stages import stage
 from tasks.workers import Work
 

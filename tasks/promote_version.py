@@ -21,11 +21,21 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import ValidationError
 
-from sft_core.artifact import ArtifactStore
-from sft_core.comparability import rows_digest, template_digest, tokenizer_digest
 from sft_core.errors import RecipeError, StageFailedError
-from sft_core.paired_rows import pair_rows
-from sft_core.promotion import CHALLENGER, CHAMPION, LOST, PREVIOUS, GateConfig, Standing, Verdict, decide, force
+from sft_core.evaluation.paired_rows import pair_rows
+from sft_core.registry.comparability import rows_digest, template_digest, tokenizer_digest
+from sft_core.registry.promotion import (
+    CHALLENGER,
+    CHAMPION,
+    LOST,
+    PREVIOUS,
+    GateConfig,
+    Standing,
+    Verdict,
+    decide,
+    force,
+)
+from sft_core.store.artifact import ArtifactStore
 from tasks.events import CHAMPION_CHANGED, REFUSED, emit
 from tasks.tracking import RegisteredVersion, Registry
 

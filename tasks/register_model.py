@@ -7,20 +7,20 @@ from tempfile import TemporaryDirectory
 
 from pydantic import BaseModel
 
-from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.launch import Launch
-from sft_core.promotion import RegistryConfig
-from sft_core.records import StageOutcome
+from sft_core.processes.launch import Launch
+from sft_core.registry.promotion import RegistryConfig
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.records import StageOutcome
 from sft_core.training import MODEL_FOLDER, PROBE_FILE
-from tasks.checkpoints import log_checkpoints
-from tasks.companions import companions_of
 from tasks.events import REGISTERED, emit
 from tasks.home import log_file
+from tasks.processes.proving import prove
 from tasks.promote_version import comparable_by, judge
-from tasks.provenance import RecipeText
-from tasks.proving import prove
 from tasks.stages import stage
 from tasks.tracking import TrackedRun, Tracker, log_model
+from tasks.tracking.checkpoints import log_checkpoints
+from tasks.tracking.companions import companions_of
+from tasks.tracking.provenance import RecipeText
 from tasks.workers import Work
 
 NOT_ASKED = "registered; the gate was not asked (`registry.promote`)"

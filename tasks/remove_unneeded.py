@@ -1,4 +1,4 @@
-"""Remove from a home what nothing needs any more (`sft_core.retention` says what that is).
+"""Remove from a home what nothing needs any more (`sft_core.store.retention` says what that is).
 
 Kept are: what a registered version was made by, whether an alias names it or not; what runs need that are running, and
 the newest ones; what was made or used in the last days, and since the first process or run began that is still at work;
@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from sft_core.artifact import ArtifactStore
-from sft_core.disk_use import last_change
 from sft_core.errors import RecipeError
-from sft_core.occupancy import at_work_since
-from sft_core.retention import Piece, Pruning, Roots, judge_store, plan_pruning, remove
+from sft_core.store.artifact import ArtifactStore
+from sft_core.store.disk_use import last_change
+from sft_core.store.occupancy import at_work_since
+from sft_core.store.retention import Piece, Pruning, Roots, judge_store, plan_pruning, remove
 from tasks.tracking import needed
 from tasks.tracking.stores import open_client, store_behind, tracking_uri_of
 

@@ -3,11 +3,11 @@
 import functools
 from collections.abc import Sequence
 
-from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.chat import ChatConfig, TemplateRef, chat_template_of, render
-from sft_core.ledger import Ledger
-from sft_core.processor import ProcessorRef, image_tokens_of
-from sft_core.tokenizer import TokenizerRef
+from sft_core.data.chat import ChatConfig, TemplateRef, chat_template_of, render
+from sft_core.pretrained.processor import ProcessorRef, image_tokens_of
+from sft_core.pretrained.tokenizer import TokenizerRef
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.ledger import Ledger
 from tasks.stages import stage
 from tasks.workers import ShardWorkers, Work
 

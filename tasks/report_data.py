@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.gate_result import GateResult
+from sft_core.data.gate_result import GateResult
 from sft_core.inspection import REPORT_FILE, SUMMARY_FILE, report_dataset
-from sft_core.processor import ProcessorRef
-from sft_core.tokenizer import TokenizerRef
+from sft_core.pretrained.processor import ProcessorRef
+from sft_core.pretrained.tokenizer import TokenizerRef
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
 from tasks.stages import stage
 from tasks.workers import Work
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from sft_core.artifact import ArtifactStore
 from sft_core.errors import RecipeError
-from sft_core.promotion import CHAMPION, PREVIOUS
+from sft_core.registry.promotion import CHAMPION, PREVIOUS
+from sft_core.store.artifact import ArtifactStore
 from tasks.events import CHAMPION_CHANGED, emit
 from tasks.promote_version import PROMOTED_OVER, ROLLED_BACK, signed_now
 from tasks.tracking import Registry

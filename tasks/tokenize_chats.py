@@ -3,11 +3,11 @@
 import functools
 from collections.abc import Mapping, Sequence
 
-from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.ledger import Ledger
-from sft_core.processor import ProcessorRef, image_tokens_of
-from sft_core.tokenizer import TokenizerRef, freeze_tokenizer
-from sft_core.tokens import TokensConfig, tokenize
+from sft_core.data.tokens import TokensConfig, tokenize
+from sft_core.pretrained.processor import ProcessorRef, image_tokens_of
+from sft_core.pretrained.tokenizer import TokenizerRef, freeze_tokenizer
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.ledger import Ledger
 from tasks.stages import stage
 from tasks.workers import ShardWorkers, Work
 

@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft_core.answering import AnsweringConfig, Scoring
-from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.chat import TemplateRef
-from sft_core.durable import link_or_copy
-from sft_core.image_store import ImageStore
-from sft_core.launch import Launch
-from sft_core.model import ModelRef, libraries_of_model
-from sft_core.processor import ProcessorRef
-from sft_core.records import StageOutcome
-from sft_core.subprocesses import LISTENING_FOLDER
-from sft_core.tokenizer import TokenizerRef
+from sft_core.data.chat import TemplateRef
+from sft_core.evaluation.answering import AnsweringConfig, Scoring
+from sft_core.pretrained.model import ModelRef, libraries_of_model
+from sft_core.pretrained.processor import ProcessorRef
+from sft_core.pretrained.tokenizer import TokenizerRef
+from sft_core.processes.launch import Launch
+from sft_core.processes.subprocesses import LISTENING_FOLDER
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.durable import link_or_copy
+from sft_core.store.image_store import ImageStore
+from sft_core.store.records import StageOutcome
 from sft_core.training import (
     CHECKPOINTS_FOLDER,
     METRICS_FILE,
@@ -31,10 +31,10 @@ from sft_core.training import (
     rewind,
 )
 from tasks.home import log_file
-from tasks.launching import launch
-from tasks.replaying import replay
+from tasks.processes.launching import launch
+from tasks.processes.replaying import replay
+from tasks.processes.watching import TrainingWatch
 from tasks.stages import stage
-from tasks.watching import TrainingWatch
 from tasks.workers import Work
 
 if TYPE_CHECKING:

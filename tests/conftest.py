@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from sft_core.file_digests import FileDigests
-from sft_core.model import ModelConfig
-from sft_core.plain_tokenizer import PlainTokenizer, plain_tokenizer
-from sft_core.tokenizer import TokenizerRef, load_tokenizer, locate_tokenizer
+from sft_core.pretrained.model import ModelConfig
+from sft_core.pretrained.plain_tokenizer import PlainTokenizer, plain_tokenizer
+from sft_core.pretrained.tokenizer import TokenizerRef, load_tokenizer, locate_tokenizer
+from sft_core.store.file_digests import FileDigests
 
 if TYPE_CHECKING:
     from tests.sft_core.inspection.data_set import Prepared

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from sft_core.subprocesses import die_with_parent
+from sft_core.processes.subprocesses import die_with_parent
 from tests.fresh_mlflow import write_fresh_mlflow
 from tests.loopback import free_port, wait_until_up
 

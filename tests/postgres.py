@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_core.subprocesses import die_with_parent
+from sft_core.processes.subprocesses import die_with_parent
 from tests.loopback import free_port, wait_until_up
 
 

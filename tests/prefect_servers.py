@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sft_core.subprocesses import die_with_parent
+from sft_core.processes.subprocesses import die_with_parent
 from tests.loopback import free_port, wait_until_up
 
 OUTSIDE = ("PREFECT_", "MLFLOW_", "SFT_HOME")

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sft_core.chat import TemplateRef
-from sft_core.file_digests import FileDigests
-from sft_core.inputs import DataInputs
-from sft_core.ledger import Ledger
-from sft_core.model import locate_model
+from sft_core.data.chat import TemplateRef
+from sft_core.data.sources import locate_sources
+from sft_core.pretrained.model import locate_model
+from sft_core.pretrained.tokenizer import TokenizerRef
 from sft_core.recipe import Recipe
-from sft_core.sources import locate_sources
-from sft_core.tokenizer import TokenizerRef
+from sft_core.recipe.inputs import DataInputs
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.ledger import Ledger
 from tasks.tracking import TrackedRun, Tracker, log_model, log_origin, log_stages
-from tasks.tracking.lookup import History
+from tasks.tracking.lookup.history import History
 from tests.fresh_mlflow import open_sqlite
 
 ONE_SET, OTHER_SET = "1" * 32, "2" * 32

@@ -17,7 +17,7 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3I
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from sft_core.processor import without_videos
+from sft_core.pretrained.processor import without_videos
 
 END, PAD = "<|im_end|>", "<|pad|>"
 _TEMPLATE = """{%- for message in messages -%}

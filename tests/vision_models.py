@@ -6,12 +6,12 @@ from typing import Any
 
 from transformers import AutoConfig, AutoModelForImageTextToText, set_seed
 
-from sft_core.file_digests import FileDigests
-from sft_core.image_store import ImageRef, ImageStore
 from sft_core.modeling.pixels import PixelMaker
-from sft_core.processor import ProcessorRef, locate_processor
-from sft_core.serving import ChatModel
-from sft_core.tokenizer import TokenizerRef
+from sft_core.pretrained.processor import ProcessorRef, locate_processor
+from sft_core.pretrained.tokenizer import TokenizerRef
+from sft_core.registry.serving import ChatModel
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.image_store import ImageRef, ImageStore
 from tests.vision_families import FAMILIES, Family, picture
 
 Size = tuple[int, int]

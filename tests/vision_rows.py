@@ -7,16 +7,16 @@ from typing import Any
 
 import orjson
 
-from sft_core.chat import ChatConfig, chat_template_of, locate_template, render
-from sft_core.file_digests import FileDigests
-from sft_core.image_store import ImageRef, ImageStore, encode_images
-from sft_core.ledger import Ledger, Rejection, read_rejections, write_rejections
-from sft_core.model import ModelConfig
-from sft_core.processor import ProcessorRef, image_tokens_of, locate_processor
-from sft_core.records import EXAMPLES, Conversation, Example
-from sft_core.tables import iterate_rows, write_table
-from sft_core.tokenizer import TokenizerRef, locate_tokenizer
-from sft_core.tokens import TokensConfig, tokenize
+from sft_core.data.chat import ChatConfig, chat_template_of, locate_template, render
+from sft_core.data.tokens import TokensConfig, tokenize
+from sft_core.pretrained.model import ModelConfig
+from sft_core.pretrained.processor import ProcessorRef, image_tokens_of, locate_processor
+from sft_core.pretrained.tokenizer import TokenizerRef, locate_tokenizer
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.image_store import ImageRef, ImageStore, encode_images
+from sft_core.store.ledger import Ledger, Rejection, read_rejections, write_rejections
+from sft_core.store.records import EXAMPLES, Conversation, Example
+from sft_core.store.tables import iterate_rows, write_table
 
 Row = dict[str, Any]
 IMAGE = {"type": "image"}

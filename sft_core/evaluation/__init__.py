@@ -4,7 +4,7 @@
     "baseline_exact_match": 0.0, …}
 
 What always holds: the loss is a sum over tokens divided by their number, and each score that is a mean over rows or
-their tokens comes with what each row adds to it. Answers and their metrics are `sft_core.answering`'s.
+their tokens comes with what each row adds to it. Answers and their metrics are `sft_core.evaluation.answering`'s.
 
 Importing the room does not import torch: the verb, `sft_core.evaluation.run.evaluate`, is imported where it runs.
 """

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from sft_core.subprocesses import run_child
+from sft_core.processes.subprocesses import run_child
 
 
 def load() -> Callable[[Path], None]:

@@ -1,6 +1,6 @@
 """What is measured on held-out rows."""
 
-from sft_core.answering import AnsweringConfig
+from sft_core.evaluation.answering import AnsweringConfig
 from sft_core.evaluation.harness import LmEvalConfig
 
 

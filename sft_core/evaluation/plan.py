@@ -4,11 +4,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from sft_core.answering import Scoring
+from sft_core.evaluation.answering import Scoring
 from sft_core.evaluation.config import EvaluationConfig
 from sft_core.evaluation.harness import LocatedTasks
-from sft_core.model import ModelRef
-from sft_core.processor import ProcessorRef
+from sft_core.pretrained.model import ModelRef
+from sft_core.pretrained.processor import ProcessorRef
 
 SCORECARD_FILE = "scorecard.json"
 SAMPLES_FILE = "samples.jsonl"

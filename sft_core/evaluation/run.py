@@ -12,9 +12,9 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer
 
-from sft_core.answering import Prompts
-from sft_core.answering.answer import Answering, Row, as_lines
 from sft_core.errors import RecipeError
+from sft_core.evaluation.answering import Prompts
+from sft_core.evaluation.answering.answer import Answering, Row, as_lines
 from sft_core.evaluation.harness.measure import Harness
 from sft_core.evaluation.harness.measure import as_lines as as_task_lines
 from sft_core.evaluation.plan import (
@@ -50,8 +50,8 @@ from sft_core.modeling import (
     takes_positions,
     to_device,
 )
-from sft_core.records import SCORED_ITEMS
-from sft_core.tables import write_arrow
+from sft_core.store.records import SCORED_ITEMS
+from sft_core.store.tables import write_arrow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sft_core.answering import Prompts
-from sft_core.bootstrap import score_interval
-from sft_core.records import SCORED_ITEMS
+from sft_core.evaluation.answering import Prompts
+from sft_core.evaluation.bootstrap import score_interval
+from sft_core.store.records import SCORED_ITEMS
 
 Integers = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]

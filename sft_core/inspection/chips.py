@@ -7,7 +7,7 @@ from sft_core.inspection.images import figures_of_images
 from sft_core.inspection.markup import count, escaped
 from sft_core.inspection.pieces import ImagePiece, Kind, Piece
 from sft_core.inspection.rows import RowView
-from sft_core.thumbnails import Thumbnails
+from sft_core.inspection.thumbnails import Thumbnails
 
 CLASSES: dict[Kind, str] = {"trained": "t", "context": "c", "cut": "x"}
 LEGEND = (

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from sft_core.image_store import ImageRef
 from sft_core.inspection.markup import count, escaped
-from sft_core.thumbnails import Thumbnails
+from sft_core.inspection.thumbnails import Thumbnails
+from sft_core.store.image_store import ImageRef
 
 MAX_A_ROW = 8
 

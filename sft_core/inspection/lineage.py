@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from sft_core.artifact import FOLDER_KEY_DIGITS, MANIFEST, ArtifactRef, ArtifactStore, Manifest
 from sft_core.errors import RecipeError
-from sft_core.parts import Part, rows_in_files
+from sft_core.store.artifact import FOLDER_KEY_DIGITS, MANIFEST, ArtifactRef, ArtifactStore, Manifest
+from sft_core.store.parts import Part, rows_in_files
 
 ARTIFACTS = "artifacts"
 DATASET_STAGE = "pack_shards"

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sft_core.gate_result import GateResult
+from sft_core.data.gate_result import GateResult
 from sft_core.inspection.charts import bars, bins_of, stacked
 from sft_core.inspection.chips import LEGEND, row_card
 from sft_core.inspection.figures import Figures, ReasonFigures, Rejected, SourceFigures, SplitFigures
 from sft_core.inspection.markup import count, escaped, paragraph, section, share, table, tile
 from sft_core.inspection.rows import RowView
 from sft_core.inspection.style import STYLE
-from sft_core.thumbnails import Thumbnails
+from sft_core.inspection.thumbnails import Thumbnails
 
 MAX_REASONS = 25
 MAX_SOURCES = 200

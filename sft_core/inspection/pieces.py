@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sft_core.image_places import ImagePlace
-from sft_core.image_store import ImageRef
-from sft_core.plain_tokenizer import PlainTokenizer
+from sft_core.pretrained.image_places import ImagePlace
+from sft_core.pretrained.plain_tokenizer import PlainTokenizer
+from sft_core.store.image_store import ImageRef
 
 Kind = Literal["trained", "context", "cut"]
 """Whether the loss looks at a token, only the model does, or truncation took it away."""

@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.gate_result import GateResult
-from sft_core.image_store import ImageStore
+from sft_core.data.gate_result import GateResult
 from sft_core.inspection.figures import figures_of
 from sft_core.inspection.lineage import Lineage, lineage_of
 from sft_core.inspection.page import page
 from sft_core.inspection.rows import RowTable, random_rows, view_rows, worst_rows
 from sft_core.inspection.summary import summary
-from sft_core.plain_tokenizer import PlainTokenizer, plain_tokenizer
-from sft_core.processor import ProcessorRef
-from sft_core.records import StageOutcome
-from sft_core.thumbnails import Thumbnails
-from sft_core.tokenizer import TokenizerRef
+from sft_core.inspection.thumbnails import Thumbnails
+from sft_core.pretrained.plain_tokenizer import PlainTokenizer, plain_tokenizer
+from sft_core.pretrained.processor import ProcessorRef
+from sft_core.pretrained.tokenizer import TokenizerRef
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.image_store import ImageStore
+from sft_core.store.records import StageOutcome
 
 REPORT_FILE = "report.html"
 SUMMARY_FILE = "summary.md"

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sft_core.errors import DataError, RecipeError
-from sft_core.image_places import ImagePlace, ImageReader
-from sft_core.image_store import ImageRef, decode_images
 from sft_core.inspection.lineage import Lineage, ShardLineage, read_columns
 from sft_core.inspection.pieces import Kind, Piece, TokenReader, with_images
-from sft_core.parts import parts_of_rows, rows_in_files
-from sft_core.plain_tokenizer import PlainTokenizer
-from sft_core.processor import ProcessorRef, load_processor
-from sft_core.tokenizer import load_tokenizer
+from sft_core.pretrained.image_places import ImagePlace, ImageReader
+from sft_core.pretrained.plain_tokenizer import PlainTokenizer
+from sft_core.pretrained.processor import ProcessorRef, load_processor
+from sft_core.pretrained.tokenizer import load_tokenizer
+from sft_core.store.image_store import ImageRef, decode_images
+from sft_core.store.parts import parts_of_rows, rows_in_files
 
 TOKEN_FILE, INDEX_FILE, TEXT_FILE = "tokens.arrow", "index.arrow", "rendered.arrow"
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sft_core.image_store import ImageRef, ImageStore
 from sft_core.inspection.images import figures_of_images
 from sft_core.inspection.markup import escaped, paragraph, section
+from sft_core.inspection.run_pages import score_in_words, scores_of
 from sft_core.inspection.style import STYLE
-from sft_core.run_pages import score_in_words, scores_of
-from sft_core.thumbnails import Thumbnails
+from sft_core.inspection.thumbnails import Thumbnails
+from sft_core.store.image_store import ImageRef, ImageStore
 
 SAMPLES_PAGE = "samples.html"
 MAX_PROMPTS = 30

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sft_core.gate_result import GateResult
+from sft_core.data.gate_result import GateResult
 from sft_core.inspection.charts import round_up
 from sft_core.inspection.figures import Figures, SplitFigures
+from sft_core.inspection.markdown import bar, excerpt, table
 from sft_core.inspection.markup import share
-from sft_core.markdown import bar, excerpt, table
 
 MAX_REASONS = 10
 MAX_SOURCES = 20

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sft_core.errors import RecipeError
-from sft_core.image_store import ImageRef, decode_images
 from sft_core.inspection.lineage import Lineage, ShardLineage, read_columns
 from sft_core.inspection.pieces import name_of
 from sft_core.inspection.rows import INDEX_FILE, TEXT_FILE, take_rows
+from sft_core.store.image_store import ImageRef, decode_images
 
 EXCERPT_CHARS = 160
 Fate = Literal["trained", "held out", "rejected", "left out"]

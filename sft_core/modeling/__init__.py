@@ -27,7 +27,7 @@ from sft_core.modeling.token_sums import as_token_sums
 from sft_core.modeling.trained_part import choose_trained, count_trained, let_gradients_in
 from sft_core.modeling.vocabulary import fit_vocabulary, new_ids
 from sft_core.modeling.weights import config_of, load_model
-from sft_core.positions import check_positions, longest_text, max_positions
+from sft_core.pretrained.positions import check_positions, longest_text, max_positions
 
 __all__ = [
     "LIKELIHOOD",

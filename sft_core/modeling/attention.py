@@ -9,9 +9,9 @@ import torch
 from transformers.utils import is_flash_attn_3_available
 
 from sft_core.errors import RecipeError
-from sft_core.model import AttnImplementation
 from sft_core.modeling.model_class import has_vision
 from sft_core.modeling.varlen import HEAD_WIDTH_STEP, MAX_HEAD_WIDTH, VARLEN, has_kernel
+from sft_core.pretrained.model import AttnImplementation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

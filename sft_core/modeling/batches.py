@@ -30,11 +30,11 @@ import orjson
 import torch
 from torch.utils.data import Dataset
 
-from sft_core.image_store import ImageRef
 from sft_core.modeling.image_positions import ImagePositions
 from sft_core.modeling.pixels import PixelMaker
 from sft_core.modeling.segments import Segments
-from sft_core.records import IGNORED_LABEL
+from sft_core.store.image_store import ImageRef
+from sft_core.store.records import IGNORED_LABEL
 
 Block = dict[str, Any]
 Batch = dict[str, Any]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from sft_core.processor import TOKEN_TYPES
+from sft_core.pretrained.processor import TOKEN_TYPES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

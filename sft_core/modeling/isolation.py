@@ -20,12 +20,12 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 
 from sft_core.errors import RecipeError
-from sft_core.image_store import ImageRef
-from sft_core.model import AttnImplementation
 from sft_core.modeling.attention import Attention, attention_choices, use_attention
 from sft_core.modeling.batches import NOT_FOR_THE_MODEL, Block, Blocks, Collator
 from sft_core.modeling.image_positions import ImagePositions
 from sft_core.modeling.pixels import PixelMaker
+from sft_core.pretrained.model import AttnImplementation
+from sft_core.store.image_store import ImageRef
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig, AutoTokenizer
 
-from sft_core.model import ModelRef
 from sft_core.modeling.adapters import PEFT_MISTAKES, is_mergeable, with_hidden_prompts
 from sft_core.modeling.model_class import auto_class
 from sft_core.modeling.weights import load_model
+from sft_core.pretrained.model import ModelRef
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from sft_core.errors import DataError
-from sft_core.image_store import ImageRef, ImageStore
-from sft_core.processor import ProcessorRef, VisionProcessor, load_processor
+from sft_core.pretrained.processor import ProcessorRef, VisionProcessor, load_processor
+from sft_core.store.image_store import ImageRef, ImageStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sft_core.image_store import ImageRef
 from sft_core.modeling.batches import Blocks
 from sft_core.modeling.pixels import PixelMaker
+from sft_core.store.image_store import ImageRef
 
 MAX_TEXTS, MAX_TOKENS, MAX_POSITIONS = 2, 64, 8
 """At 150,000 logits a position: 10 MB, and two short forward passes."""

@@ -15,8 +15,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from sft_core.records import SEGMENTS
-from sft_core.tables import read_columns
+from sft_core.store.records import SEGMENTS
+from sft_core.store.tables import read_columns
 
 Integers = npt.NDArray[np.int64]
 

@@ -13,7 +13,7 @@ from sft_core.modeling.fused_loss import NUM_SUMS
 from sft_core.modeling.head import Head, Targets
 from sft_core.modeling.objective import LIKELIHOOD, Objective
 from sft_core.modeling.segments import count_hits, sum_by_segment, sum_by_source
-from sft_core.records import IGNORED_LABEL
+from sft_core.store.records import IGNORED_LABEL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -6,8 +6,8 @@ This is the exact path for any model: its logits are its own work. `fused_loss` 
 import torch
 from torch import Tensor
 
-from sft_core.metrics import TokenSums
 from sft_core.modeling.fused_loss import TargetLoss, add_up
+from sft_core.modeling.metrics import TokenSums
 from sft_core.modeling.objective import LIKELIHOOD, Objective
 
 ROWS_AT_A_TIME = 64

@@ -8,12 +8,12 @@ from accelerate.utils import set_seed
 from transformers import AutoConfig, PreTrainedModel
 
 from sft_core.errors import RecipeError
-from sft_core.hub import download_snapshot
-from sft_core.model import ModelRef
 from sft_core.modeling.attention import loaded_with
 from sft_core.modeling.model_class import auto_class, has_vision
 from sft_core.modeling.quantization import quantization_of
 from sft_core.modeling.vocabulary import fit_vocabulary
+from sft_core.pretrained.hub import download_snapshot
+from sft_core.pretrained.model import ModelRef
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sft_core.answering import Prompts
-from sft_core.answering.answer import Answering, as_lines
-from sft_core.answering.processes import rank_and_count
+from sft_core.evaluation.answering import Prompts
+from sft_core.evaluation.answering.answer import Answering, as_lines
+from sft_core.evaluation.answering.processes import rank_and_count
 from sft_core.modeling.pixels import PixelMaker
 from sft_core.training.plan import SAMPLES_FILE, TrainPlan
 

@@ -8,8 +8,8 @@ import difflib
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from sft_core.answering.best import is_greater_better
 from sft_core.errors import RecipeError
+from sft_core.evaluation.answering.best import is_greater_better
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments

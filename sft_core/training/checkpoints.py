@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from sft_core.durable import flush, write_durably
+from sft_core.store.durable import flush, write_durably
 
 CHECKPOINTS_FOLDER = "checkpoints"
 UNFINISHED = "unfinished"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft_core.processor import PROCESSOR_FILES, ProcessorRef
+from sft_core.pretrained.processor import PROCESSOR_FILES, ProcessorRef
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

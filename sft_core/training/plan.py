@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from sft_core.answering import AnsweringConfig, Scoring
-from sft_core.model import ModelRef
-from sft_core.processor import ProcessorRef
+from sft_core.evaluation.answering import AnsweringConfig, Scoring
+from sft_core.pretrained.model import ModelRef
+from sft_core.pretrained.processor import ProcessorRef
 from sft_core.training.config import TrainingConfig
 
 METRICS_FILE = "metrics.jsonl"

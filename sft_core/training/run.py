@@ -24,8 +24,8 @@ from sft_core.modeling import (
     max_positions,
     new_ids,
 )
-from sft_core.subprocesses import EndRequest
-from sft_core.tokenizer import add_special_tokens
+from sft_core.pretrained.tokenizer import add_special_tokens
+from sft_core.processes.subprocesses import EndRequest
 from sft_core.training.answers import Answerer
 from sft_core.training.arguments import training_arguments, wants_bf16
 from sft_core.training.best import settle_best_metric

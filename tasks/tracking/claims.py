@@ -27,7 +27,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from sft_core.errors import StageFailedError
-from tasks.owners import owner_tags, why_dead
+from tasks.processes.owners import owner_tags, why_dead
 
 CLAIM = "sft.claim."
 LEASE_SECONDS = 60.0

@@ -5,7 +5,7 @@ from collections.abc import Set
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tasks.owners import HEARTBEAT_TAG, is_this_process, why_dead
+from tasks.processes.owners import HEARTBEAT_TAG, is_this_process, why_dead
 from tasks.tracking.claims import claim, on_run
 
 CLOSED_TAG = "sft.closed"

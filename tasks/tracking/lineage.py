@@ -20,13 +20,13 @@ from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import DatasetInput, InputTag, RunTag
 
-from sft_core.file_digests import FileDigests
-from sft_core.fingerprint import digest
-from sft_core.inputs import DataInputs
-from sft_core.model import ModelRef
+from sft_core.data.sources.source_files import SourceFile, digest_of_files, source_files
+from sft_core.pretrained.model import ModelRef
 from sft_core.recipe import Recipe
-from sft_core.source_files import SourceFile, digest_of_files, source_files
-from tasks.codebase import pipeline_code
+from sft_core.recipe.inputs import DataInputs
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.fingerprint import digest
+from tasks.stages.codebase import pipeline_code
 from tasks.tracking.tags import (
     ARTIFACT,
     CODE_DIGEST,

@@ -14,7 +14,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType, Array, Object, Property
 
 from sft_core.errors import TrackerAwayError
-from sft_core.serving import DEFAULT_MAX_TOKENS
+from sft_core.registry.serving import DEFAULT_MAX_TOKENS
 from tasks.tracking.model_files import check_stored, local_folder, store_folder
 from tasks.tracking.model_references import CHECKPOINT_TAG
 from tasks.tracking.tracked_run import TrackedRun
@@ -125,8 +125,8 @@ def log_checkpoint(run: TrackedRun, step: int, folder: Path, tags: Mapping[str, 
 
 
 def _write_mlmodel(folder: Path, run_id: str, model_id: str, is_chat: bool) -> None:
-    """Say how the model is loaded: `sft_core.serving` on the weights, from the copy of the code that lies beside
-    them."""
+    """Write how MLflow loads the model: `sft_core.registry.serving` on the weights, from the copy of the code that is
+    stored with them."""
     # a text, or a list of parts: {"type": "text", "text": …}, {"type": "image_url", "image_url": {"url": "data:…"}}
     message = Object([Property("role", DataType.string), Property("content", AnyType())])
     inputs = Schema([ColSpec(Array(message), "messages") if is_chat else ColSpec(DataType.string, "prompt")])
@@ -136,6 +136,6 @@ def _write_mlmodel(folder: Path, run_id: str, model_id: str, is_chat: bool) -> N
     signature = ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.string)]), params=params)
     model = Model(run_id=run_id, model_id=model_id, signature=signature)
     pyfunc.add_to_model(
-        model, loader_module="sft_core.serving", data="model", code="code", python_env="python_env.yaml"
+        model, loader_module="sft_core.registry.serving", data="model", code="code", python_env="python_env.yaml"
     )
     model.save(str(folder / "MLmodel"))

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from tasks.owners import why_dead
+from tasks.processes.owners import why_dead
 from tasks.tracking.addresses import local_path
 from tasks.tracking.dead_runs import heard_of
 from tasks.tracking.registry import Registry

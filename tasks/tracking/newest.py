@@ -5,7 +5,7 @@ from typing import Any
 
 from mlflow.entities import RunTag
 
-from tasks.tracking.lookup import History, RunFacts
+from tasks.tracking.lookup.history import History, RunFacts
 from tasks.tracking.sweeps import KIND, SWEEP
 
 A_PAGE = 20

@@ -18,11 +18,11 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from sft_core.artifact import ArtifactStore
 from sft_core.errors import RecipeError, StageFailedError
 from sft_core.evaluation import SCORED_ITEMS_FILE
-from sft_core.promotion import CHAMPION
-from sft_core.tables import read_table
+from sft_core.registry.promotion import CHAMPION
+from sft_core.store.artifact import ArtifactStore
+from sft_core.store.tables import read_table
 from tasks.tracking.addresses import model_id_of, parse_model
 from tasks.tracking.claims import claim, on_model
 from tasks.tracking.companion_files import RECIPE_FILE, companion_file

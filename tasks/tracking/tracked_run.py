@@ -23,9 +23,9 @@ from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, R
 from mlflow.exceptions import MlflowException
 
 from sft_core.errors import TrackerAwayError
-from sft_core.fingerprint import Placement
-from sft_core.ledger import Ledger
-from tasks.owners import HEARTBEAT_SECONDS, heartbeat
+from sft_core.store.fingerprint import Placement
+from sft_core.store.ledger import Ledger
+from tasks.processes.owners import HEARTBEAT_SECONDS, heartbeat
 from tasks.progress import tell
 from tasks.tracking.outbox import Call, Outbox, is_outage
 from tasks.tracking.points import Points

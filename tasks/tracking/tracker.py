@@ -10,15 +10,15 @@ from typing import Any
 from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from sft_core.artifact import ArtifactStore
 from sft_core.errors import StageInterruptedError, TrackerAwayError, log_of
 from sft_core.recipe import Recipe
-from sft_core.run_names import run_name
+from sft_core.recipe.run_names import run_name
+from sft_core.store.artifact import ArtifactStore
 from tasks.progress import tell
-from tasks.provenance import RecipeText, environment, origin_tags, recipe_params
 from tasks.tracking.claims import claim, on_run
 from tasks.tracking.dead_runs import CLOSED_TAG, close_dead_runs
 from tasks.tracking.outbox import is_outage
+from tasks.tracking.provenance import RecipeText, environment, origin_tags, recipe_params
 from tasks.tracking.registry import Registry
 from tasks.tracking.stores import connect, store_behind, tracking_uri_of
 from tasks.tracking.tracked_run import PATIENCE_SECONDS, TrackedRun

@@ -18,10 +18,10 @@ from typing import Any
 from uuid import uuid4
 
 import sft_core
-from sft_core.closure import library_versions, own_code
 from sft_core.errors import RecipeError
-from sft_core.fingerprint import digest
-from tasks.codebase import definition_of
+from sft_core.store.closure import library_versions, own_code
+from sft_core.store.fingerprint import digest
+from tasks.stages.codebase import definition_of
 
 PLACEMENT = "It decides where work is done."
 

@@ -12,10 +12,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sft_core.artifact import ArtifactStore, Plan
 from sft_core.errors import RecipeError
-from sft_core.fingerprint import Placement
-from sft_core.runtime import RuntimeConfig
+from sft_core.processes.runtime import RuntimeConfig
+from sft_core.store.artifact import ArtifactStore, Plan
+from sft_core.store.fingerprint import Placement
 from tasks.workers.inline import Inline
 from tasks.workers.pools import Pool
 from tasks.workers.work import Runner, Work

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sft_core.artifact import ArtifactRef, ArtifactStore, Plan
 from sft_core.errors import StageFailedError
-from sft_core.records import StageOutcome
+from sft_core.store.artifact import ArtifactRef, ArtifactStore, Plan
+from sft_core.store.records import StageOutcome
 
 PLACEMENT = "It calls what the stages name."
 

@@ -14,7 +14,7 @@ import yaml
 
 from deployments.names import CPU_POOL, GPU_POOL
 from deployments.worker import SECONDS_OF_A_WORKER
-from tasks.launching import SECONDS_TO_SAVE
+from tasks.processes.launching import SECONDS_TO_SAVE
 
 FOLDER = Path(__file__).parents[2] / "deployments"
 POOLS = ["docker-pool.json", "kubernetes-pool.json"]

@@ -9,9 +9,9 @@ import pytest
 from trl import ModelConfig, ScriptArguments, SFTConfig
 from trl.scripts.utils import DatasetConfig, DatasetMixtureConfig
 
-from sft_core.aliases import ALIASES
-from sft_core.counterparts import FORMER, TRL, TRLX, Counterpart
 from sft_core.recipe import Recipe
+from sft_core.recipe.aliases import ALIASES
+from sft_core.recipe.counterparts import FORMER, TRL, TRLX, Counterpart
 from sft_core.training.owned import OWNED
 from tests.docs.test_pages import load
 

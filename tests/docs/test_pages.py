@@ -12,8 +12,8 @@ import pytest
 import typer
 
 from sft_cli.main import app
-from sft_core.formats.dialects import DIALECTS
-from sft_core.recipe_file import load_recipe
+from sft_core.data.formats.dialects import DIALECTS
+from sft_core.recipe.recipe_file import load_recipe
 
 PROJECT = Path(__file__).parents[2]
 PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md"), *(PROJECT / "benchmarks").glob("*.md")])

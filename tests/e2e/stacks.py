@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from conftest import RECIPE, Workspace, make_workspace
 
-from deployments.addresses import ask
+from deployments.stack.addresses import ask
 
 SECONDS = 240.0
 """For anything to happen; long, because servers start slowly on a machine that others use."""

@@ -13,7 +13,7 @@ from prefect.states import Completed, Running
 
 from deployments.automations import make_automations
 from sft_core.errors import RecipeError
-from sft_core.held_out import HeldOutRecipe
+from sft_core.recipe.held_out import HeldOutRecipe
 from tasks.events import REGISTERED, emit
 from tasks.tracking import RegisteredVersion
 

@@ -18,8 +18,8 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from stacks import end, make_home
 from workers import Team
 
-from deployments.addresses import ask
-from sft_core.recipe_file import load_recipe
+from deployments.stack.addresses import ask
+from sft_core.recipe.recipe_file import load_recipe
 from tests.full_size import IS_FULL
 
 pytest.importorskip("playwright", reason="needs playwright: pip install -c constraints.txt -e '.[browser]'")

@@ -67,7 +67,7 @@ def stored(model: Any) -> Path:
 @pytest.fixture(scope="module")
 def direct(report: dict[str, Any]) -> str:
     """What the trained model answers, asked without MLflow."""
-    from sft_core.serving import ChatModel
+    from sft_core.registry.serving import ChatModel
 
     told: list[str] = []
     answer = ChatModel(Path(report["model_dir"])).say(MESSAGES, 5, 0.0, told.append)

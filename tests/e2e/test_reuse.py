@@ -84,13 +84,13 @@ def test_an_edit_of_code_costs_the_stages_that_run_it_and_those_that_read_someth
     workspace = with_own_code(tmp_path, prefect_url)
     first = workspace.ok("prepare")
 
-    tokenize = "sft_core/tokens/tokenize.py"
+    tokenize = "sft_core/data/tokens/tokenize.py"
     edit(workspace, tokenize, '"""Tokenize every row of a shard."""', '"""Turn rows into tokens."""\n\n# a comment')
     assert executed(workspace.ok("prepare")) == [], "words about the code are no code"
     edit(workspace, tokenize, "EXCERPT_IDS = 50", "EXCERPT_IDS = 40")
     assert executed(workspace.ok("prepare")) == ["tokenize_chats"], "the same tokens come out, so nothing follows"
 
-    edit(workspace, "sft_core/pack.py", '"tokens": written.tokens,', '"tokens": 2 * written.tokens,')
+    edit(workspace, "sft_core/data/pack.py", '"tokens": written.tokens,', '"tokens": 2 * written.tokens,')
     doubled = workspace.ok("prepare")
     assert executed(doubled) == ["pack_shards", "report_data"], "another count comes out"
     assert doubled["scorecard"]["train_tokens"] == 2 * first["scorecard"]["train_tokens"]
@@ -99,10 +99,10 @@ def test_an_edit_of_code_costs_the_stages_that_run_it_and_those_that_read_someth
 def test_an_edit_that_changes_no_row_trains_no_model_again(tmp_path: Path, prefect_url: str) -> None:
     workspace = with_own_code(tmp_path, prefect_url)
     first = workspace.ok("run")
-    edit(workspace, "sft_core/sources/ingest.py", "BATCH_ROWS = 1024", "BATCH_ROWS = 1000")
+    edit(workspace, "sft_core/data/sources/ingest.py", "BATCH_ROWS = 1024", "BATCH_ROWS = 1000")
     plan = workspace.ok("plan")["stages"]
     assert [(one["stage"], one["changes"]) for one in plan if one["state"] == "run"] == [
-        ("ingest_sources", ["code: sft_core.sources.ingest:BATCH_ROWS changed"])
+        ("ingest_sources", ["code: sft_core.data.sources.ingest:BATCH_ROWS changed"])
     ]
     again = workspace.ok("run")
     assert executed(again) == ["ingest_sources"]

@@ -15,8 +15,8 @@ from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Crashed, Running
 
-from tasks import slots
-from tasks.slots import GPU_LIMIT, gpu_slots
+from tasks.processes import slots
+from tasks.processes.slots import GPU_LIMIT, gpu_slots
 
 pytestmark = pytest.mark.e2e
 

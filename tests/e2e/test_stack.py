@@ -15,7 +15,7 @@ import pytest
 from conftest import PROJECT, Outcome, Workspace
 from stacks import end, make_home, nothing_is_left, processes_of, start_foreground, state_of, trigger, wait_for_run
 
-from deployments.addresses import ask
+from deployments.stack.addresses import ask
 
 pytestmark = pytest.mark.e2e
 

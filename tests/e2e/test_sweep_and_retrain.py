@@ -13,7 +13,7 @@ import pytest
 import yaml
 from conftest import RECIPE, Workspace, sums, write_rows
 
-from sft_core.recipe_file import load_value
+from sft_core.recipe.recipe_file import load_value
 
 pytestmark = pytest.mark.e2e
 RATE = "training.learning_rate"

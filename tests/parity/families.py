@@ -15,7 +15,7 @@ from pathlib import Path
 from tokenizers import Regex, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from sft_core.tokens.pretokens import LLAMA3, QWEN2
+from sft_core.data.tokens.pretokens import LLAMA3, QWEN2
 
 TEMPLATES = Path(__file__).parent / "templates"
 _TAG = re.compile(r"\{%-? (?:end)?generation -?%\}")

@@ -8,20 +8,20 @@ from typing import Any
 
 from datasets import load_from_disk
 
-from sft_core.block_plan import BlockPlan
-from sft_core.chat import chat_template_of, render
-from sft_core.file_digests import FileDigests
-from sft_core.formats import detect
-from sft_core.inputs import DataInputs, locate_inputs
-from sft_core.ledger import Ledger, Rejection, read_rejections
-from sft_core.packing import choose_rows, plan_blocks
+from sft_core.data.block_plan import BlockPlan
+from sft_core.data.chat import chat_template_of, render
+from sft_core.data.formats import detect
+from sft_core.data.packing import choose_rows, plan_blocks
+from sft_core.data.shards import write_blocks
+from sft_core.data.sources import ingest_all
+from sft_core.data.token_rows import TokenRows
+from sft_core.data.tokens import tokenize
 from sft_core.recipe import Recipe
-from sft_core.records import ShardRef
-from sft_core.shards import write_blocks
-from sft_core.sources import ingest_all
-from sft_core.tables import read_table
-from sft_core.token_rows import TokenRows
-from sft_core.tokens import tokenize
+from sft_core.recipe.inputs import DataInputs, locate_inputs
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.ledger import Ledger, Rejection, read_rejections
+from sft_core.store.records import ShardRef
+from sft_core.store.tables import read_table
 
 LabelledRow = tuple[list[int], list[int]]
 """`input_ids` and `labels`; the label is -100 where the token is no target."""

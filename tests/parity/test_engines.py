@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from sft_core.tokens import Encoder, TextRows
+from sft_core.data.tokens import Encoder, TextRows
 from tests.full_size import IS_FULL
 
 pytestmark = pytest.mark.parity

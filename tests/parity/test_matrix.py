@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from sft_core.tokens import CUT_TARGETS
+from sft_core.data.tokens import CUT_TARGETS
 from tests.full_size import IS_FULL, covering
 
 from .corpora import CORPORA, Format, Row, rows_of

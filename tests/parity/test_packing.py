@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from datasets import Dataset, load_from_disk
 
-from sft_core.packing import PackingConfig, plan_blocks
-from sft_core.shards import write_blocks
+from sft_core.data.packing import PackingConfig, plan_blocks
+from sft_core.data.shards import write_blocks
 
 from .our_side import Prepared, prepare, prepare_rows, recipe_of
 from .tiny_tokenizer import save_word_tokenizer

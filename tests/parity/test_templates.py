@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import trl
 
-from sft_core.chat.grammar import ASSISTANT, grammar_of
-from sft_core.chat.parts import with_readable_contents
-from sft_core.chat.spans import Rendering, turn_spans
-from sft_core.chat.template import ChatTemplate
-from sft_core.records import Conversation
+from sft_core.data.chat.grammar import ASSISTANT, grammar_of
+from sft_core.data.chat.parts import with_readable_contents
+from sft_core.data.chat.spans import Rendering, turn_spans
+from sft_core.data.chat.template import ChatTemplate
+from sft_core.store.records import Conversation
 
 pytestmark = pytest.mark.parity
 

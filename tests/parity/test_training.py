@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
-from sft_core.model import ModelRef
+from sft_core.pretrained.model import ModelRef
 from sft_core.training import TrainingConfig, TrainPlan
 from sft_core.training.run import train
 from tests.full_size import covering

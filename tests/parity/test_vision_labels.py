@@ -14,9 +14,9 @@ import torch
 from PIL.Image import Image
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-from sft_core.image_store import ImageRef, ImageStore, decode_images
 from sft_core.modeling.pixels import PixelMaker
-from sft_core.records import IGNORED_LABEL, Conversation
+from sft_core.store.image_store import ImageRef, ImageStore, decode_images
+from sft_core.store.records import IGNORED_LABEL, Conversation
 from tests.vision_families import FAMILIES, picture
 from tests.vision_rows import IMAGE, Model, Row, kept, make, model_in, said
 

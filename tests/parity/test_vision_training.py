@@ -15,8 +15,8 @@ from transformers import AutoModelForImageTextToText
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-from sft_core.image_store import ImageRef, ImageStore
-from sft_core.processor import load_processor
+from sft_core.pretrained.processor import load_processor
+from sft_core.store.image_store import ImageRef, ImageStore
 from sft_core.training.run import train
 from tests.sft_core.training.vision_training import OPTIONS, VisionTraining, png
 from tests.vision_families import FAMILIES, picture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from sft_core.recipe_file import load_recipe
+from sft_core.recipe.recipe_file import load_recipe
 
 PROJECT = Path(__file__).parents[2]
 COMMITTED = PROJECT / "recipes" / "quickstart"

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from transformers import AutoProcessor
 
-from sft_core.file_digests import FileDigests
-from sft_core.processor import load_processor, locate_processor
-from sft_core.recipe_file import load_recipe
-from sft_core.tokenizer import locate_tokenizer
+from sft_core.pretrained.processor import load_processor, locate_processor
+from sft_core.pretrained.tokenizer import locate_tokenizer
+from sft_core.recipe.recipe_file import load_recipe
+from sft_core.store.file_digests import FileDigests
 
 PROJECT = Path(__file__).parents[2]
 RECIPE = PROJECT / "recipes" / "vision_quickstart.yaml"

@@ -9,7 +9,7 @@ import pytest
 
 from sft_cli.chat import Talk, converse
 from sft_core.errors import RecipeError
-from sft_core.serving import ChatModel
+from sft_core.registry.serving import ChatModel
 from tests.sft_core.modeling.tiny_models import tiny_model, tiny_tokenizer
 
 TEMPLATE = (

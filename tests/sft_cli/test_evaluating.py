@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.score_report import Comparison, ScoreReport
+from flows.reports.score_report import Comparison, ScoreReport
 from sft_cli.evaluating import show_gains, show_scores
-from sft_core.gains import Gain
+from sft_core.evaluation.gains import Gain
 
 LEDGER = {f"rows_{fate}": 25 for fate in ("in", "held_out", "trained", "rejected", "left_out")}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.run_report import RunReport
+from flows.reports.run_report import RunReport
 from sft_cli.summary import show_run
 
 LEDGER = {

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sft_core.accounts import ShardFiles
-from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.inputs import locate_inputs
+from sft_core.data.accounts import ShardFiles
 from sft_core.recipe import Recipe
+from sft_core.recipe.inputs import locate_inputs
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
 from tasks.detect_formats import detect_formats
 from tasks.gather_images import gather_images, shards_with_images, with_images
 from tasks.home import file_digests

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from sft_core.records import SCORED_ITEMS
-from sft_core.tables import write_arrow
+from sft_core.store.records import SCORED_ITEMS
+from sft_core.store.tables import write_arrow
 from tasks.tracking import RegisteredVersion, Tracker
 
 NAME = "sums"

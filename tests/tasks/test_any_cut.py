@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sft_core.recipe import Recipe
-from sft_core.tables import read_table
+from sft_core.store.tables import read_table
 from tests.tasks.packed_data import pack
 
 pytestmark = pytest.mark.slow

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from sft_core.recipe import Recipe
-from tasks import owners
-from tasks.owners import HEARTBEAT_TAG, owner_tags
-from tasks.provenance import recipe_params
+from tasks.processes import owners
+from tasks.processes.owners import HEARTBEAT_TAG, owner_tags
 from tasks.tracking import Tracker, tracked_run
 from tasks.tracking.dead_runs import CLOSED_TAG
+from tasks.tracking.provenance import recipe_params
 
 pytestmark = pytest.mark.slow
 

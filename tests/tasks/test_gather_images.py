@@ -14,24 +14,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sft_core.accounts import ShardFiles, ledger_of, rejections_of
-from sft_core.artifact import ArtifactRef, ArtifactStore
+from sft_core.data.accounts import ShardFiles, ledger_of, rejections_of
+from sft_core.data.images import NamedImages
+from sft_core.data.sources import group
 from sft_core.errors import DataError, RecipeError
-from sft_core.file_digests import FileDigests
-from sft_core.fingerprint import digest_bytes
-from sft_core.image_store import ImageStore, decode_images
-from sft_core.images import NamedImages
-from sft_core.inputs import locate_inputs
-from sft_core.ledger import Ledger, Rejection
-from sft_core.processor import locate_processor
+from sft_core.pretrained.processor import locate_processor
 from sft_core.recipe import Recipe
-from sft_core.sources import group
-from sft_core.tables import read_table
+from sft_core.recipe.inputs import locate_inputs
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.fingerprint import digest_bytes
+from sft_core.store.image_store import ImageStore, decode_images
+from sft_core.store.ledger import Ledger, Rejection
+from sft_core.store.tables import read_table
 from tasks.detect_formats import detect_formats
 from tasks.gather_images import gather_images, shards_with_images, with_images
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
 from tasks.workers import shard_workers
-from tests.sft_core.images.pictures import BAD, GOOD, colours, png, written
+from tests.sft_core.data.images.pictures import BAD, GOOD, colours, png, written
 from tests.vision_families import FAMILIES
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -375,7 +375,7 @@ def test_data_of_the_hub_must_hold_its_images(work: Workplace, monkeypatch: pyte
     work.draw("1.png")
     text = base64.b64encode(png()).decode()
     path = work.write([asking(["1.png"]), asking([{"bytes": text, "path": "1.png"}])])
-    monkeypatch.setattr("sft_core.sources.find.download_data_files", lambda url: ("c" * 40, [path]))
+    monkeypatch.setattr("sft_core.data.sources.find.download_data_files", lambda url: ("c" * 40, [path]))
     found = work.gather({"path": "hf://datasets/o/n/rows.jsonl"})
     assert [row["row"] for row in found.rows] == [1]
     assert "on the Hub" in found.rejections[0].reason
@@ -386,7 +386,7 @@ def test_an_image_that_changes_while_it_is_read_ends_the_run(work: Workplace, mo
     work.write([asking(["1.png"])])
     work.draw("1.png")
     digest = "0" * 32
-    monkeypatch.setattr("sft_core.file_digests.digest_file", lambda path: digest)
+    monkeypatch.setattr("sft_core.store.file_digests.digest_file", lambda path: digest)
     with pytest.raises(DataError, match="the image changed while it was being read"):
         work.gather()
 

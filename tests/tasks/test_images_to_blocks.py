@@ -8,15 +8,15 @@ import orjson
 import pytest
 from datasets import load_from_disk
 
-from sft_core.accounts import ShardFiles
-from sft_core.artifact import ArtifactRef, ArtifactStore, plan_artifact
-from sft_core.chat import TemplateRef
+from sft_core.data.accounts import ShardFiles
+from sft_core.data.chat import TemplateRef
 from sft_core.errors import RecipeError
-from sft_core.image_store import ImageRef, encode_images
-from sft_core.ledger import Ledger, write_rejections
 from sft_core.recipe import Recipe
-from sft_core.records import EXAMPLES, RECORDS, Conversation, Example, StageOutcome
-from sft_core.tables import iterate_rows, write_table
+from sft_core.store.artifact import ArtifactRef, ArtifactStore, plan_artifact
+from sft_core.store.image_store import ImageRef, encode_images
+from sft_core.store.ledger import Ledger, write_rejections
+from sft_core.store.records import EXAMPLES, RECORDS, Conversation, Example, StageOutcome
+from sft_core.store.tables import iterate_rows, write_table
 from tasks.pack_shards import pack_shards
 from tasks.render_chats import render_chats
 from tasks.tokenize_chats import tokenize_chats
@@ -134,7 +134,7 @@ def test_texts_alone_do_not_hang_on_what_the_model_sees(
     def refuse(*_: Any) -> None:
         raise AssertionError("a run of texts loaded the processor")
 
-    monkeypatch.setattr("sft_core.processor.load_processor", refuse)
+    monkeypatch.setattr("sft_core.pretrained.processor.load_processor", refuse)
     folder = pack(tmp_path / "home", model, recipe_of(model), ROWS[1:2] * 3)
     assert "images" not in load_from_disk(str(folder / "train")).column_names
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from sft_core.artifact import ArtifactStore
-from sft_core.file_digests import FileDigests
-from sft_core.records import ShardRef
-from sft_core.sources import SourceSpec, locate_sources
+from sft_core.data.sources import SourceSpec, locate_sources
+from sft_core.store.artifact import ArtifactStore
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.records import ShardRef
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
 from tasks.workers import ShardWorkers
 

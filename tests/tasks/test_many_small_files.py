@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sft_core.accounts import audit_of
-from sft_core.data_difference import difference_of
+from sft_core.data.accounts import audit_of
+from sft_core.data.sources import group
 from sft_core.inspection import (
     Lineage,
     RowTable,
@@ -21,9 +21,9 @@ from sft_core.inspection import (
     trace_row,
     view_rows,
 )
-from sft_core.plain_tokenizer import PlainTokenizer
-from sft_core.sources import group
-from sft_core.tables import read_table
+from sft_core.inspection.data_difference import difference_of
+from sft_core.pretrained.plain_tokenizer import PlainTokenizer
+from sft_core.store.tables import read_table
 from tests.tasks.packed_data import pack
 from tests.tasks.test_any_cut import recipe, row
 

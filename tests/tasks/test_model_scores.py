@@ -8,8 +8,8 @@ import pytest
 
 from sft_core.recipe import Recipe
 from sft_core.training.checkpoints import seal
-from tasks.checkpoints import log_checkpoints
 from tasks.tracking import TrackedRun, Tracker, log_model
+from tasks.tracking.checkpoints import log_checkpoints
 from tasks.tracking.model_references import find_model, logged_model
 from tests.fresh_mlflow import open_sqlite
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from datasets import load_from_disk
 
-from sft_core.accounts import ShardFiles
-from sft_core.artifact import ArtifactRef, ArtifactStore, Manifest, plan_artifact
-from sft_core.ledger import Ledger, write_rejections
-from sft_core.packing import PackingConfig
-from sft_core.records import INDEX, RECORDS, TOKENS, StageOutcome
-from sft_core.tables import iterate_rows, write_table
+from sft_core.data.accounts import ShardFiles
+from sft_core.data.packing import PackingConfig
+from sft_core.store.artifact import ArtifactRef, ArtifactStore, Manifest, plan_artifact
+from sft_core.store.ledger import Ledger, write_rejections
+from sft_core.store.records import INDEX, RECORDS, TOKENS, StageOutcome
+from sft_core.store.tables import iterate_rows, write_table
 from tasks.pack_shards import pack_shards
 
 Row = dict[str, Any]

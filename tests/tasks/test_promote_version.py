@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from sft_core.artifact import ArtifactStore
 from sft_core.errors import RecipeError, StageFailedError
-from sft_core.promotion import GateConfig, Verdict
+from sft_core.registry.promotion import GateConfig, Verdict
+from sft_core.store.artifact import ArtifactStore
 from tasks import promote_version
-from tasks.owners import owner_tags
+from tasks.processes.owners import owner_tags
 from tasks.promote_version import judge
 from tasks.roll_back_version import RollBack, roll_back_version
 from tasks.tracking import RegisteredVersion, Tracker, claims

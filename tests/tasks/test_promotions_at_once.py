@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sft_core.artifact import ArtifactStore
-from sft_core.promotion import GateConfig
+from sft_core.registry.promotion import GateConfig
+from sft_core.store.artifact import ArtifactStore
 from tasks.promote_version import judge
 from tasks.tracking import Tracker
 from tests.full_size import IS_FULL

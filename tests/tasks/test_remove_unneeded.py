@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sft_core.artifact import MANIFEST, ArtifactRef, ArtifactStore, plan_artifact
-from sft_core.records import StageOutcome
-from sft_core.retention import Pruning
+from sft_core.store.artifact import MANIFEST, ArtifactRef, ArtifactStore, plan_artifact
+from sft_core.store.records import StageOutcome
+from sft_core.store.retention import Pruning
 from tasks.remove_unneeded import find_unneeded, remove_all, remove_unneeded
 from tasks.tracking import RegisteredVersion, Tracker
 from tests.fresh_mlflow import open_sqlite

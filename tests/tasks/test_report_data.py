@@ -1,7 +1,7 @@
 """The report as a stage: made once, kept beside what it shows."""
 
-from sft_core.gate_result import GateResult
-from sft_core.tokenizer import TokenizerRef
+from sft_core.data.gate_result import GateResult
+from sft_core.pretrained.tokenizer import TokenizerRef
 from tasks.report_data import report_data, report_file, summary_of
 from tests.sft_core.inspection.data_set import Prepared
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sft_core.recipe import Recipe
-from tasks.owners import owner_tags
+from tasks.processes.owners import owner_tags
 from tasks.tracking import Tracker
 from tasks.tracking.claims import CLAIM
 

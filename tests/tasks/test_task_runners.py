@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sft_core.artifact import ArtifactStore, Manifest
 from sft_core.errors import DataError, RecipeError, StageFailedError
-from sft_core.runtime import RuntimeConfig
+from sft_core.processes.runtime import RuntimeConfig
+from sft_core.store.artifact import ArtifactStore, Manifest
 from tasks.workers import shard_workers
 from tasks.workers.proof import proof_of
 from tests.tasks.dask_cluster import PROJECT, scheduler, workers

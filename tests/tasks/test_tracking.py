@@ -10,9 +10,9 @@ import pytest
 
 from sft_core.errors import StageFailedError
 from sft_core.recipe import Recipe
-from sft_core.run_names import run_name
-from tasks.provenance import recipe_params
+from sft_core.recipe.run_names import run_name
 from tasks.tracking import TrackedRun, Tracker, tracked_run
+from tasks.tracking.provenance import recipe_params
 from tests.fresh_mlflow import open_sqlite, write_fresh_mlflow
 
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])

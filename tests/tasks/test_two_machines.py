@@ -11,11 +11,11 @@ from datasets import Dataset
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from sft_core.launch import Launch, read_launch
-from sft_core.model import ModelRef
-from sft_core.runtime import RuntimeConfig
+from sft_core.pretrained.model import ModelRef
+from sft_core.processes.launch import Launch, read_launch
+from sft_core.processes.runtime import RuntimeConfig
 from sft_core.training import TrainingConfig, TrainPlan
-from tasks.launching import launch
+from tasks.processes.launching import launch
 from tests.loopback import free_port
 
 PROJECT = Path(__file__).parents[2]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sft_core.artifact import ArtifactStore, Plan, plan_shards
 from sft_core.errors import DataError, StageFailedError
-from sft_core.records import StageOutcome
-from sft_core.runtime import RuntimeConfig
+from sft_core.processes.runtime import RuntimeConfig
+from sft_core.store.artifact import ArtifactStore, Plan, plan_shards
+from sft_core.store.records import StageOutcome
 from tasks.workers import ShardWorkers, Work, shard_workers
 from tasks.workers.shards import INLINE_SHARDS
 

@@ -3,8 +3,8 @@
 import ast
 from pathlib import Path
 
-from sft_core.closure import Codebase
-from tasks.codebase import definition_of
+from sft_core.store.closure import Codebase
+from tasks.stages.codebase import definition_of
 
 PROJECT = Path(__file__).parents[2]
 TRACER = Path(__file__).parent

@@ -19,7 +19,7 @@ from typing import Any
 from tests.warm.client import code_of
 from tests.warm.start import CHECKOUT
 
-PACKAGES = ("sft_cli", "flows", "tasks", "sft_core.training", "sft_core.evaluation", "sft_core.verification")
+PACKAGES = ("sft_cli", "flows", "tasks", "sft_core.training", "sft_core.evaluation", "sft_core.registry.verification")
 """All of their modules are imported, and so is what these import."""
 OURS = {"deployments", *(package.partition(".")[0] for package in PACKAGES)}
 LATE = (
@@ -70,7 +70,7 @@ class Request:
         if code_of(self.folder, self.environment) != str(CHECKOUT):
             _forget_our_code()
             if self.words[0] == "sft_cli.main":
-                _read_settings_after(importlib.import_module("deployments.embedded"))
+                _read_settings_after(importlib.import_module("deployments.stack.embedded"))
         if self.words[0] != "sft_cli.main":
             _log_as_by_default()
         threading.Thread(target=self._end_with_client, daemon=True).start()
@@ -132,8 +132,8 @@ def _tell_how_it_ended(process: int, pid: int, connection: socket.socket) -> Non
 
 def load(folder: Path) -> None:
     """Import everything."""
-    from deployments import embedded
-    from sft_core.garbage import uncollected
+    from deployments.stack.front import embedded
+    from sft_core.processes.garbage import uncollected
 
     embedded.configure(folder / "home", is_debugging=False)
     uncollected(lambda: [_import(name) for name in (*_modules(), *LATE)])
@@ -143,8 +143,8 @@ def load(folder: Path) -> None:
 
 def _read_code() -> None:
     """Find the code that keys depend on, which is kept for as long as a process lives."""
-    from sft_core.closure import own_code
-    from tasks.codebase import definition_of, pipeline_code
+    from sft_core.store.closure import own_code
+    from tasks.stages.codebase import definition_of, pipeline_code
 
     pipeline_code()
     for stage in ("report_data", "measure_model", "register_model"):

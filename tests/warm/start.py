@@ -10,10 +10,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from sft_core.subprocesses import die_with_parent
+from sft_core.processes.subprocesses import die_with_parent
 
 CHECKOUT = Path(__file__).parents[2]
-ROOMS = ("sft_core.training", "sft_core.evaluation", "sft_core.verification")
+ROOMS = ("sft_core.training", "sft_core.evaluation", "sft_core.registry.verification")
 LAUNCHERS = ("accelerate.commands.launch", "torch.distributed.run")
 MODULES = ("sft_cli.main", *ROOMS, *LAUNCHERS)
 """What is run: `python -m MODULE`; modules of the tests as well."""

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 from sft_core.errors import RecipeError
 from sft_core.evaluation.harness.definitions import PLACE
-from sft_core.file_digests import FileDigests
-from sft_core.hub import download_data_files, looks_like_repo, resolve_commit
+from sft_core.pretrained.hub import download_data_files, looks_like_repo, resolve_commit
+from sft_core.store.file_digests import FileDigests
 
 PLACES = ("data_files", "data_dir", "revision", "trust_remote_code")
 """Arguments of `load_dataset` that say where data lies, or nothing: what lies there stands in the key instead."""

@@ -14,9 +14,9 @@ from sft_core.errors import RecipeError
 from sft_core.evaluation.harness.config import LmEvalConfig
 from sft_core.evaluation.harness.data import PLACES, TaskData, locate_data
 from sft_core.evaluation.harness.definitions import PLACE, Definitions, lm_eval_version, read_definitions
-from sft_core.file_digests import FileDigests
-from sft_core.fingerprint import digest
-from sft_core.user_function import digest_module
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.fingerprint import digest
+from sft_core.store.user_function import digest_module
 
 METRIC_LIBRARIES = ("datasets", "evaluate", "rouge_score", "sacrebleu", "scikit-learn")
 """From which lm-eval takes data and metrics."""

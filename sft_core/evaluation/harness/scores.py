@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sft_core.records import SCORED_ITEMS
+from sft_core.store.records import SCORED_ITEMS
 
 PREFIX = "lm_eval"
 ROUNDING = 1e-9

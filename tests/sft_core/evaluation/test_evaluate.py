@@ -18,12 +18,12 @@ from transformers import (
     set_seed,
 )
 
-from sft_core.answering import Prompts, is_exact_match
-from sft_core.answering.generate import generate
 from sft_core.evaluation import EvaluationConfig, EvaluationPlan
+from sft_core.evaluation.answering import Prompts, is_exact_match
+from sft_core.evaluation.answering.generate import generate
 from sft_core.evaluation.run import evaluate
-from sft_core.records import PROMPTS
-from sft_core.tables import write_table
+from sft_core.store.records import PROMPTS
+from sft_core.store.tables import write_table
 
 VOCABULARY = 24
 

@@ -17,11 +17,11 @@ from sft_core.evaluation import (
     EvaluationPlan,
     locate_tasks,
 )
+from sft_core.evaluation.paired_rows import pair_rows
 from sft_core.evaluation.run import evaluate
-from sft_core.file_digests import FileDigests
-from sft_core.paired_rows import pair_rows
-from sft_core.promotion import GateConfig, Standing, decide
-from sft_core.tables import read_table
+from sft_core.registry.promotion import GateConfig, Standing, decide
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.tables import read_table
 from tests.sft_core.evaluation.harness_tasks import SAYS, TRUTH, WORDS, write_random, write_scripted, write_tasks
 from tests.sft_core.evaluation.tiny_evaluation import plan_of
 

@@ -9,8 +9,8 @@ import pytest
 
 from sft_core.errors import RecipeError
 from sft_core.evaluation import LmEvalConfig, LocatedTasks, locate_tasks
-from sft_core.file_digests import FileDigests
-from sft_core.fingerprint import digest
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.fingerprint import digest
 from tests.e2e.fake_hub import COMMIT, serve_hub
 from tests.sft_core.evaluation.harness_tasks import write_tasks
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from sft_core.answering import Scoring, locate_scoring
-from sft_core.bootstrap import score_interval
 from sft_core.evaluation import INTERVALS_FILE, PROGRESS_FILE, SCORED_ITEMS_FILE, EvaluationConfig
+from sft_core.evaluation.answering import Scoring, locate_scoring
+from sft_core.evaluation.bootstrap import score_interval
 from sft_core.evaluation.run import evaluate
-from sft_core.tables import read_table
+from sft_core.store.tables import read_table
 from tests.sft_core.evaluation.tiny_evaluation import (
     plan_of,
     ragged_rows,

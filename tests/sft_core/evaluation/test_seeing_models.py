@@ -8,10 +8,10 @@ import pytest
 
 from sft_core.evaluation import EvaluationConfig, EvaluationPlan, locate_tasks
 from sft_core.evaluation.run import evaluate
-from sft_core.file_digests import FileDigests
-from sft_core.image_store import encode_images
-from sft_core.records import PROMPTS
-from sft_core.tables import write_table
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.image_store import encode_images
+from sft_core.store.records import PROMPTS
+from sft_core.store.tables import write_table
 from tests.sft_core.evaluation.harness_tasks import write_tasks
 from tests.vision_families import FAMILIES
 from tests.vision_models import SIZES, Seeing, served

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, models
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, set_seed
 
 from sft_core.evaluation import EvaluationConfig, EvaluationPlan
-from sft_core.records import PROMPTS, SEGMENTS
-from sft_core.tables import write_table
+from sft_core.store.records import PROMPTS, SEGMENTS
+from sft_core.store.tables import write_table
 
 VOCABULARY = 24
 SIZES = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}

@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from sft_core.artifact import ArtifactRef, ArtifactStore
-from sft_core.gates import GatesConfig
+from sft_core.data.gates import GatesConfig
 from sft_core.inspection import Lineage, RowTable, lineage_of
 from sft_core.recipe import Recipe
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
 from tests.tasks.packed_data import pack
 
 MAX_LENGTH = 64

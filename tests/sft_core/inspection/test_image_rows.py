@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.open_data import open_folder
+from flows.queries.open_data import open_folder
 from sft_cli.rows import show_rows
-from sft_core.image_store import ImageStore
 from sft_core.inspection import (
     ImagePiece,
     RowView,
@@ -21,8 +20,9 @@ from sft_core.inspection import (
     view_rows,
     write_report,
 )
-from sft_core.plain_tokenizer import PlainTokenizer, plain_tokenizer
-from sft_core.processor import ProcessorRef, load_processor
+from sft_core.pretrained.plain_tokenizer import PlainTokenizer, plain_tokenizer
+from sft_core.pretrained.processor import ProcessorRef, load_processor
+from sft_core.store.image_store import ImageStore
 from tests.sft_core.inspection.data_set import Prepared, run_prepare
 from tests.sft_core.inspection.test_report import read
 from tests.vision_families import FAMILIES, picture

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sft_core.gate_result import GateResult
+from sft_core.data.gate_result import GateResult
 from sft_core.inspection import RowTable, write_report
 from sft_core.inspection.charts import bins_of
 from sft_core.inspection.figures import figures_of
-from sft_core.plain_tokenizer import PlainTokenizer
+from sft_core.pretrained.plain_tokenizer import PlainTokenizer
 from tests.sft_core.inspection.data_set import LONG_ROW, Prepared
 
 VOID = {"meta", "br", "img"}

@@ -8,7 +8,7 @@ from sft_core.inspection import RowView, first_rows, label, named_rows, random_r
 from sft_core.inspection.display import Gap
 from sft_core.inspection.pieces import TokenPiece, TokenReader
 from sft_core.inspection.rows import lost_between
-from sft_core.plain_tokenizer import PlainTokenizer
+from sft_core.pretrained.plain_tokenizer import PlainTokenizer
 from tests.sft_core.inspection.data_set import EMOJI_ROW, LONG_ROW, REJECTED_ROW, Prepared
 
 

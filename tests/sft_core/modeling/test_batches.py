@@ -9,8 +9,8 @@ import torch
 from datasets import Dataset
 
 from sft_core.modeling import NO_BLOCK, Blocks, Collator
-from sft_core.records import SEGMENTS
-from sft_core.tables import write_table
+from sft_core.store.records import SEGMENTS
+from sft_core.store.tables import write_table
 
 
 def a_block(ids: list[int], seq_lengths: list[int], labels: list[int]) -> dict:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from sft_core.model import ModelRef
 from sft_core.modeling import choose_trained, deliver_adapter, load_model, load_trained, new_ids
-from sft_core.tokenizer import add_special_tokens
+from sft_core.pretrained.model import ModelRef
+from sft_core.pretrained.tokenizer import add_special_tokens
 
 from .tiny_models import logits_of, random_ref, saved_ref, tiny_model, tiny_tokenizer
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from sft_core.errors import RecipeError
 from sft_core.modeling import choose_trained, load_model, new_ids
-from sft_core.tokenizer import add_special_tokens
+from sft_core.pretrained.tokenizer import add_special_tokens
 
 from .tiny_models import VOCABULARY, logits_of, random_ref, rows, saved_ref, tiny_model, tiny_tokenizer
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from sft_core.metrics import TokenSums
 from sft_core.modeling import Objective, as_token_sums, weights_at_targets
+from sft_core.modeling.metrics import TokenSums
 from sft_core.modeling.token_sums import sum_over_targets
 
 LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [5.0, 0.0, 0.0]])

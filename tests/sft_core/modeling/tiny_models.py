@@ -7,7 +7,7 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from sft_core.model import ModelRef
+from sft_core.pretrained.model import ModelRef
 
 VOCABULARY = 48
 LLAMA: dict[str, Any] = {

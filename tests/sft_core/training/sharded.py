@@ -9,7 +9,7 @@ from typing import Any
 
 from accelerate.state import AcceleratorState, DistributedType, PartialState
 
-from sft_core.subprocesses import run_child
+from sft_core.processes.subprocesses import run_child
 from sft_core.training.run import main
 
 ENVIRONMENT = {

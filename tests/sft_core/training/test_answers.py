@@ -13,11 +13,11 @@ from datasets import Dataset
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, TrainingArguments
 
-from sft_core.answering import AnsweringConfig, locate_scoring
 from sft_core.errors import RecipeError
-from sft_core.model import ModelRef
-from sft_core.records import PROMPTS
-from sft_core.tables import write_table
+from sft_core.evaluation.answering import AnsweringConfig, locate_scoring
+from sft_core.pretrained.model import ModelRef
+from sft_core.store.records import PROMPTS
+from sft_core.store.tables import write_table
 from sft_core.training import TrainingConfig, TrainPlan
 from sft_core.training.best import settle_best_metric
 from sft_core.training.run import train

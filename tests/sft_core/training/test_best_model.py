@@ -8,7 +8,7 @@ import torch
 
 from sft_core.errors import StageInterruptedError
 from sft_core.modeling import Blocks, Collator, as_token_sums, evaluate_batches, load_trained
-from sft_core.subprocesses import EndRequest
+from sft_core.processes.subprocesses import EndRequest
 from sft_core.training.run import train
 from tests.sft_core.training.tiny_training import TinyTraining, tiny_training
 

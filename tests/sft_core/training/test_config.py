@@ -17,7 +17,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy, Scheduler
 from transformers.training_args import OptimizerNames
 from trl import SFTConfig
 
-from sft_core.aliases import ALIASES
+from sft_core.recipe.aliases import ALIASES
 from sft_core.training import TrainingConfig
 from sft_core.training.fields.memory import CHECKPOINTING_OPTIONS
 from sft_core.training.optimizers import TRAITS, Optimizer

@@ -9,8 +9,8 @@ import torch
 from datasets import Dataset
 
 from sft_core.errors import RecipeError
-from sft_core.records import SEGMENTS
-from sft_core.tables import write_table
+from sft_core.store.records import SEGMENTS
+from sft_core.store.tables import write_table
 from sft_core.training.speed import Speed, flops_per_pair, flops_per_token, peak_flops
 from tests.sft_core.training.test_train import (
     LLAMA,

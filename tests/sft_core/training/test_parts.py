@@ -11,9 +11,9 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sft_core.errors import RecipeError
-from sft_core.model import ModelRef
 from sft_core.modeling import as_token_sums, choose_trained, evaluate_batches, load_model, load_trained
 from sft_core.modeling.batches import Blocks, Collator
+from sft_core.pretrained.model import ModelRef
 from sft_core.training import TrainingConfig, TrainPlan
 from sft_core.training.run import train
 from tests.sft_core.modeling.tiny_models import LLAMA, VOCABULARY, random_ref, saved_ref, tiny_model, tiny_tokenizer

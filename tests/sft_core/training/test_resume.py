@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sft_core.serving import ChatModel
-from sft_core.subprocesses import INTERRUPTED_FILE
+from sft_core.processes.subprocesses import INTERRUPTED_FILE
+from sft_core.registry.serving import ChatModel
 from sft_core.training.checkpoints import newest_checkpoint
 from tests.full_size import IS_FULL
 from tests.sft_core.training.tiny_training import STEPS, TinyTraining, tiny_training

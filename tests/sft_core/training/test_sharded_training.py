@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sft_core.answering import AnsweringConfig, locate_scoring
+from sft_core.evaluation.answering import AnsweringConfig, locate_scoring
 from sft_core.modeling import Probe, difference
-from sft_core.records import PROMPTS
-from sft_core.tables import write_table
+from sft_core.store.records import PROMPTS
+from sft_core.store.tables import write_table
 from sft_core.training.checkpoints import newest_checkpoint
 from sft_core.training.run import train
 from tests.sft_core.training.test_invariance import LLAMA, assert_equal, lay_out, one_thread

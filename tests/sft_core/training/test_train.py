@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, set_seed
 
 from sft_core.errors import RecipeError, StageFailedError
-from sft_core.model import ModelRef
 from sft_core.modeling import load_model
+from sft_core.pretrained.model import ModelRef
 from sft_core.training import TrainingConfig, TrainPlan
 from sft_core.training.run import train
 

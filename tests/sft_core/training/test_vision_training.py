@@ -12,8 +12,6 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from sft_core.errors import RecipeError
-from sft_core.file_digests import FileDigests
-from sft_core.model import ModelConfig
 from sft_core.modeling import (
     NO_BLOCK,
     Blocks,
@@ -32,8 +30,10 @@ from sft_core.modeling import (
     supervise,
 )
 from sft_core.modeling.model_parts import parameters_of
-from sft_core.processor import PROCESSOR_FILES, load_processor, locate_processor
-from sft_core.tokenizer import load_tokenizer, locate_tokenizer
+from sft_core.pretrained.model import ModelConfig
+from sft_core.pretrained.processor import PROCESSOR_FILES, load_processor, locate_processor
+from sft_core.pretrained.tokenizer import load_tokenizer, locate_tokenizer
+from sft_core.store.file_digests import FileDigests
 from sft_core.training import rewind
 from sft_core.training.run import train
 from tests.sft_core.training.tiny_training import TinyTraining

@@ -16,8 +16,8 @@ from datasets import Dataset
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from sft_core.model import ModelRef
-from sft_core.subprocesses import LISTENING_FOLDER, forget_endings
+from sft_core.pretrained.model import ModelRef
+from sft_core.processes.subprocesses import LISTENING_FOLDER, forget_endings
 from sft_core.training import TrainingConfig, TrainPlan
 from tests.warm import warm_python
 

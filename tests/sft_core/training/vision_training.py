@@ -14,11 +14,11 @@ from datasets import Dataset
 from PIL.Image import Image
 from transformers import AutoConfig, AutoModelForImageTextToText, set_seed
 
-from sft_core.file_digests import FileDigests
-from sft_core.image_store import ImageRef, ImageStore
-from sft_core.model import ModelConfig, ModelRef
-from sft_core.processor import ProcessorRef, load_processor, locate_processor
-from sft_core.tokenizer import load_tokenizer, locate_tokenizer
+from sft_core.pretrained.model import ModelConfig, ModelRef
+from sft_core.pretrained.processor import ProcessorRef, load_processor, locate_processor
+from sft_core.pretrained.tokenizer import load_tokenizer, locate_tokenizer
+from sft_core.store.file_digests import FileDigests
+from sft_core.store.image_store import ImageRef, ImageStore
 from sft_core.training import TrainingConfig, TrainPlan
 from tests.vision_families import FAMILIES, Family, picture
 

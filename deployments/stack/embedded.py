@@ -1,0 +1,91 @@
+"""Defaults for a command that is told nothing: the servers of the home's stack, if `sft up` keeps one running; else
+a Prefect server that the commands of the home share. Quiet, offline.
+
+Must be called before Prefect or MLflow are imported, because both read the environment then. What is already set is
+left alone.
+"""
+
+import os
+from pathlib import Path
+
+from deployments.environment import HEARTBEAT_ENVIRONMENT
+from deployments.stack.addresses import answers
+from deployments.stack.shared_server import join_server
+from deployments.stack.state import Stack, kept_stack
+from tasks.processes.servers import ADDRESS_VARIABLE
+
+STACK_VARIABLE = "SFT_STACK"
+"""`off`: a command does without the stack."""
+
+
+def configure(home: Path, is_debugging: bool) -> None:
+    """Set what is not set.
+
+    Args:
+        home: The folder of all state.
+        is_debugging: Let Prefect's logs through to the console.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    use_stack(home)
+    defaults = {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_CLI_PROMPT": "false",
+        # a server on SQLite is busy now and then, and answers 503; with the default of 5 a loaded machine gives up
+        "PREFECT_CLIENT_MAX_RETRIES": "10",
+        **HEARTBEAT_ENVIRONMENT,
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        # with MLflow's own defaults (7 retries), one metric waits four minutes for a server that is down
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "true",
+    }
+    if not is_debugging:
+        defaults["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    if "PREFECT_API_URL" not in os.environ:
+        defaults |= {
+            "PREFECT_HOME": str(home / "prefect"),
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+            "PREFECT_LOGGING_TO_API_ENABLED": "true",
+            "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+        }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def use_shared_server(home: Path) -> None:
+    """Name the Prefect server that the commands of a home share, where no server is named; a first one starts it."""
+    if "PREFECT_API_URL" in os.environ:
+        return
+    server = join_server(home)
+    if server is not None:
+        os.environ |= {"PREFECT_API_URL": server.api, ADDRESS_VARIABLE: server.url}
+
+
+def use_stack(home: Path) -> None:
+    """Name the servers of the stack that runs over a home, where no others are named and they answer.
+
+    One that starts, ends or does not answer is left alone: the databases are the same on sqlite, so a command does its
+    work without the servers, and its runs are seen there later.
+    """
+    if os.environ.get(STACK_VARIABLE, "").lower() in ("off", "0", "false", "no"):
+        return
+    stack = kept_stack(home)
+    if stack is None or stack.phase != "running":
+        return
+    for name, value in _servers(stack).items():
+        os.environ.setdefault(name, value)
+
+
+def _servers(stack: Stack) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if "PREFECT_API_URL" not in os.environ and answers(f"{stack.prefect_api}/health"):
+        found |= {"PREFECT_API_URL": stack.prefect_api, "PREFECT_UI_URL": stack.prefect_url}
+    if "MLFLOW_TRACKING_URI" not in os.environ and answers(f"{stack.mlflow_url}/health"):
+        found |= {"MLFLOW_TRACKING_URI": stack.mlflow_url, "SFT_TRACKING_STORE": stack.store}
+    return found

@@ -1,0 +1,125 @@
+"""One part of a stack while it runs: its process, what it says, and how often it was started."""
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from deployments.stack.processes import PART_VARIABLE, TOKEN_VARIABLE
+from deployments.stack.services import CHECKOUT, Service
+from deployments.stack.state import Health, Part
+from sft_core.processes.subprocesses import die_with_parent
+
+LAST_LINES = 25
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+SECONDS_OF_A_GOOD_START = 120.0
+"""A part that worked for so long is started again without a pause."""
+SECONDS_BETWEEN_CHECKS, SECONDS_BETWEEN_FIRST_CHECKS = 10.0, 0.4
+
+
+@dataclass
+class RunningPart:
+    """A part, from before it is started until it is ended."""
+
+    service: Service
+    token: str
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    started_at: float = 0.0
+    is_healthy: bool = False
+    is_done: bool = False
+    num_restarts: int = 0
+    may_start_at: float = 0.0
+    _pause: float = field(default=FIRST_PAUSE_SECONDS)
+    _checked_at: float = 0.0
+
+    def start(self) -> None:
+        """Start its process, the leader of a group of its own, which ends when this process does."""
+        environment = {**self.service.environment, TOKEN_VARIABLE: self.token, PART_VARIABLE: self.service.name}
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.service.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=CHECKOUT,
+                start_new_session=True,
+                preexec_fn=partial(die_with_parent, signal.SIGTERM),
+            )
+        self.started_at, self.is_healthy, self._checked_at = time.time(), False, 0.0
+
+    def check(self) -> bool:
+        """Look whether it works, when it is time to; return whether that changed."""
+        pause = SECONDS_BETWEEN_CHECKS if self.is_healthy else SECONDS_BETWEEN_FIRST_CHECKS
+        if self.process is None or time.monotonic() - self._checked_at < pause:
+            return False
+        before, self.is_healthy = self.is_healthy, self.service.is_healthy(self.started_at)
+        self._checked_at = time.monotonic()
+        return before != self.is_healthy
+
+    @property
+    def has_died(self) -> bool:
+        """Whether it was started and is no more."""
+        return self.process is not None and self.process.poll() is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of the process that has died."""
+        return self.process.poll() if self.process else None
+
+    def plan_restart(self) -> float:
+        """Forget the process that has died; return in how many seconds the next may start: twice as many each time."""
+        if time.time() - self.started_at >= SECONDS_OF_A_GOOD_START:
+            self._pause = FIRST_PAUSE_SECONDS
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        self.process, self.is_healthy = None, False
+        self.num_restarts += 1
+        self.may_start_at = time.time() + pause
+        return pause
+
+    def signal(self, number: int) -> None:
+        """Send a signal to its whole group."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join(f"    {line}" for line in lines[-LAST_LINES:])
+
+    def described(self) -> Part:
+        """For the state that others read."""
+        return Part(
+            name=self.service.name,
+            log=str(self.log),
+            health=self._health(),
+            pid=self.process.pid if self.process and self.process.poll() is None else None,
+            num_restarts=self.num_restarts,
+        )
+
+    def _health(self) -> Health:
+        if self.is_done:
+            return "done" if self.service.is_task else "ended"
+        if self.process is None:
+            return "restarting" if self.num_restarts else "waiting"
+        if self.is_healthy:
+            return "healthy"
+        return "ended" if self.has_died else "starting" if self._is_young() else "not answering"
+
+    def _is_young(self) -> bool:
+        return time.time() - self.started_at < SECONDS_OF_A_GOOD_START
+
+
+def end_parts(parts: list[RunningPart]) -> None:
+    """Ask parts to end, each with its whole group, and make those that do not."""
+    alive = [part for part in parts if part.process is not None]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for part in alive:
+            part.signal(number)
+        deadline = time.monotonic() + max((part.service.seconds_to_end for part in alive), default=0.0)
+        while any(not part.has_died for part in alive) and time.monotonic() < deadline:
+            time.sleep(0.05)

@@ -1,0 +1,130 @@
+"""The process of the Prefect server that the commands of one state directory share.
+
+It serves Prefect's API on a free port of 127.0.0.1, without pages and without the services that only deployments need,
+and checks twice a second whether it is still wanted:
+
+| what happened | what it does |
+| --- | --- |
+| no command holds its lock for `SFT_PREFECT_IDLE_SECONDS` | ends |
+| another server has taken its place in `state.json` | ends as soon as no command uses it |
+| its state directory was removed | ends |
+| the process named by `SFT_PREFECT_WATCHED_PID` has ended | ends |
+| SIGTERM | ends |
+"""
+
+import fcntl
+import gc
+import os
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deployments.stack.prefect_database import make_database
+from deployments.stack.processes import TOKEN_VARIABLE
+from deployments.stack.shared_server import IDLE_VARIABLE, WATCHED_VARIABLE, forget
+from deployments.stack.shared_server_state import (
+    SharedServer,
+    lock_file,
+    read_server,
+    server_folder,
+    try_lock,
+    write_server,
+)
+
+if TYPE_CHECKING:
+    import uvicorn
+
+CHECK_SECONDS = 0.5
+SHUTDOWN_SECONDS = 5
+"""For requests that are being answered when the server ends."""
+
+
+class Wanted:
+    """Answers whether a server is still wanted."""
+
+    def __init__(self, home: Path, token: str, idle_seconds: float, watched: int | None = None) -> None:
+        self._home, self._token, self._idle_seconds = home, token, idle_seconds
+        self._lock = os.open(lock_file(home, token), os.O_RDWR)
+        self._watched = None if watched is None else os.pidfd_open(watched)
+        self._used_at = time.monotonic()
+
+    def is_over(self) -> bool:
+        """True when the server has to end. The lock stays taken from then on, so no command joins it any more."""
+        if not server_folder(self._home).is_dir() or self._has_watched_ended():
+            return True
+        if not try_lock(self._lock, fcntl.LOCK_EX):
+            self._used_at = time.monotonic()
+            return False
+        current = read_server(self._home)
+        is_replaced = current is None or current.token != self._token
+        if is_replaced or time.monotonic() - self._used_at >= self._idle_seconds:
+            return True
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        return False
+
+    def _has_watched_ended(self) -> bool:
+        if self._watched is None:
+            return False
+        import select
+
+        return bool(select.select([self._watched], [], [], 0)[0])
+
+
+def end_when_over(server: "uvicorn.Server", wanted: Wanted) -> None:
+    """Stop a server when it is not wanted any more."""
+    while not wanted.is_over():
+        time.sleep(CHECK_SECONDS)
+    server.should_exit = True
+
+
+def serve(home: Path, token: str, idle_seconds: float, watched: int | None) -> None:
+    """Serve until the server is not wanted any more, or SIGTERM arrives."""
+    wanted = Wanted(home, token, idle_seconds, watched)
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    if "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in os.environ:
+        make_database(home / "prefect")
+    gc.disable()  # imports make a million objects, all of which stay
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    app = create_app()
+    gc.freeze()
+    gc.enable()
+    config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=SHUTDOWN_SECONDS)
+    server = uvicorn.Server(config)
+
+    def announce() -> None:
+        while not server.started:
+            if server.should_exit:
+                return
+            time.sleep(0.02)
+        write_server(
+            home,
+            SharedServer(url=url, pid=os.getpid(), token=token, started_at=time.time(), idle_seconds=idle_seconds),
+        )
+        end_when_over(server, wanted)
+
+    threading.Thread(target=announce, name="wanted", daemon=True).start()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        forget(home, token)
+
+
+def main() -> None:
+    """Serve the state directory that the command line names."""
+    watched = os.environ.get(WATCHED_VARIABLE)
+    serve(
+        Path(sys.argv[1]),
+        os.environ[TOKEN_VARIABLE],
+        float(os.environ[IDLE_VARIABLE]),
+        int(watched) if watched else None,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Which runs and models saw a source line, and what became of it in each."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from flows.queries.open_data import OpenData, open_folder, steps_of
+from sft_core.errors import RecipeError
+from sft_core.inspection import RowTrace, trace_line, trace_row
+from tasks.tracking.lookup.history import History, RunFacts, VersionFacts
+from tasks.tracking.lookup.models import artifact_folders
+from tasks.tracking.lookup.sources import digest_of, uses_of
+from tasks.tracking.tags import ARTIFACT, HOME
+
+DATASET_STAGE, TRAINING_STAGE = "pack_shards", "train_model"
+
+
+@dataclass(frozen=True, slots=True)
+class RowSeen:
+    """What became of a row in one run."""
+
+    run: RunFacts = field(repr=False)
+    models: list[str]
+    """`models:/name/version` of each, with its aliases behind it; `models:/m-…` of one that was not registered."""
+    source: str
+    file: str
+    fate: str
+    """`trained`, `held out`, `rejected` or `left out`. Without the artifacts: `rejected` or `not rejected`, as MLflow
+    has all rejections, or `unknown`, if it cannot give them."""
+    reason: str | None
+    """Of a rejected row."""
+    traces: list[RowTrace]
+    """Through all stages, where the artifacts are at hand."""
+    steps: dict[int, list[int]]
+    """Block → the optimizer steps that train on it, where the training is at hand too."""
+
+    def as_result(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**asdict(self), "run": self.run.summary, "steps": {str(b): steps for b, steps in self.steps.items()}}
+
+
+def find_line(history: History, file: Path, line: int) -> list[RowSeen]:
+    """Find the runs that read a file, and what became of one of its lines.
+
+    Args:
+        history: Where to look.
+        file: Wherever it lies now: it is known by its bytes.
+        line: From 1.
+
+    Raises:
+        RecipeError: if there is no such file, or no row begins in that line.
+    """
+    digest = digest_of(history, file)
+    look = _Look(history, None, line)
+    return [look.seen(use.run, use.source, use.file) for use in uses_of(history, digest, None)]
+
+
+def find_row(history: History, run: RunFacts, source: str, row: int) -> list[RowSeen]:
+    """Say what became of a row of a run's source.
+
+    Args:
+        history: Where to look.
+        run: The run.
+        source: As its recipe calls it.
+        row: From 0.
+
+    Raises:
+        RecipeError: if the run has no such source, or the source no such row.
+    """
+    known = sorted({facts.source for facts in run.sources})
+    if known and source not in known:
+        raise RecipeError(f"run {run.run_id}: expected one of the sources {', '.join(known)}, found '{source}'")
+    return [_Look(history, row, None).seen(run, source, "")]
+
+
+class _Look:
+    """One look for one row in many runs; a data set that several runs share is read once."""
+
+    def __init__(self, history: History, row: int | None, line: int | None) -> None:
+        self._history, self._row, self._line = history, row, line
+        self._versions: dict[str, list[VersionFacts]] = {}
+        for version in history.versions():
+            self._versions.setdefault(version.model_id, []).append(version)
+        self._traced: dict[tuple[str, str, str], list[RowTrace] | None] = {}
+
+    def seen(self, run: RunFacts, source: str, file: str) -> RowSeen:
+        keys = {stage: key for stage in (DATASET_STAGE, TRAINING_STAGE) if (key := run.tags.get(f"{ARTIFACT}{stage}"))}
+        folders = artifact_folders(self._history, keys, run.tags.get(HOME))
+        traces = self._traces(folders.get(DATASET_STAGE), source, file)
+        if traces is None:
+            fate, reason = self._without_artifacts(run, source, file)
+            return RowSeen(run, self._models(run), source, file, fate, reason, [], {})
+        fates = sorted({trace.fate for trace in traces}, key=("trained", "held out", "rejected", "left out").index)
+        blocks = {place.block for trace in traces for place in trace.places if place.split == "train"}
+        return RowSeen(
+            run,
+            self._models(run),
+            source,
+            file or traces[0].file,
+            fates[0],
+            next((trace.reason for trace in traces if trace.reason), None),
+            traces,
+            _steps(folders.get(TRAINING_STAGE), sorted(blocks)),
+        )
+
+    def _traces(self, folder: str | None, source: str, file: str) -> list[RowTrace] | None:
+        """None if the artifacts are gone."""
+        key = (folder or "", source, file)
+        if folder is not None and key not in self._traced:
+            data = _open(Path(folder))
+            is_whole = data and all(shard.records.exists() for shard in data.lineage.shards if shard.source == source)
+            self._traced[key] = self._trace(data, source, file) if data and is_whole else None
+        return self._traced.get(key)
+
+    def _trace(self, data: OpenData, source: str, file: str) -> list[RowTrace]:
+        if self._line is None:
+            assert self._row is not None
+            return trace_row(data.lineage, source, self._row)
+        names = {shard.file for shard in data.lineage.shards if shard.source == source}
+        asked = file if file in names else next(iter(names)) if len(names) == 1 else file  # renamed since it was packed
+        try:
+            traces = trace_line(data.lineage, asked, self._line)
+        except RecipeError as error:
+            raise RecipeError(f"{error}; a row of a file that has no lines is named SOURCE:ROW, with --run") from error
+        return [trace for trace in traces if trace.source == source and trace.file == asked]
+
+    def _without_artifacts(self, run: RunFacts, source: str, file: str) -> tuple[str, str | None]:
+        """The row's fate and the reason for it, as far as the run's rejections tell them."""
+        rejections = self._history.text(run.run_id, "rejected.jsonl")
+        if rejections is None:
+            return "unknown", None
+        for line in rejections.splitlines():
+            rejection = orjson.loads(line)
+            is_row = rejection["row"] == self._row if self._line is None else rejection["line"] == self._line
+            if is_row and rejection["source"] == source and (not file or rejection.get("file") in (None, "", file)):
+                return "rejected", str(rejection["reason"])
+        return "not rejected", None
+
+    def _models(self, run: RunFacts) -> list[str]:
+        names = []
+        for model_id in run.model_ids:
+            versions = self._versions.get(model_id, [])
+            names += [" @".join([version.uri, *version.aliases]) for version in versions]
+            names += [] if versions else [f"models:/{model_id}"]
+        return names
+
+
+def _open(folder: Path) -> OpenData | None:
+    try:
+        return open_folder(folder)
+    except RecipeError:  # an artifact on the way back is gone
+        return None
+
+
+def _steps(folder: str | None, blocks: Sequence[int]) -> dict[int, list[int]]:
+    data = _open(Path(folder)) if folder is not None else None
+    return {block: steps_of(data, block) for block in blocks} if data else {}

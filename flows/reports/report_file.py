@@ -1,0 +1,30 @@
+"""A run's report as a file in the home, for the run that waits for it in another process."""
+
+from pathlib import Path
+
+from prefect.runtime import flow_run
+
+from flows.reports.run_report import RunReport
+from sft_core.store.artifact import ArtifactStore
+
+
+def hand_over(store: ArtifactStore, report: RunReport) -> RunReport:
+    """Write the report of this flow run where the run that started it looks for it; return it as it is."""
+    if flow_run.parent_flow_run_id is not None:
+        file = report_file(store, flow_run.id)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_suffix(".part")
+        unfinished.write_text(report.model_dump_json(indent=1), encoding="utf-8")
+        unfinished.rename(file)
+    return report
+
+
+def report_file(store: ArtifactStore, flow_run_id: str) -> Path:
+    """Where the report of a flow run lies."""
+    return store.root / "reports" / f"{flow_run_id}.json"
+
+
+def read_report(store: ArtifactStore, flow_run_id: str) -> RunReport | None:
+    """Read the report of a flow run; None if this home has none."""
+    file = report_file(store, flow_run_id)
+    return RunReport.model_validate_json(file.read_bytes()) if file.exists() else None

@@ -1,0 +1,162 @@
+"""What a sweep has to say: a table of its trials, the best one, and how to run that again."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from pydantic import BaseModel
+
+from flows.reports.links import run_url
+from flows.triggers.trials import Trial
+from sft_core.inspection.markdown import number, table
+from sft_core.inspection.run_pages import interval
+from sft_core.recipe import Recipe
+from sft_core.recipe.sweep import as_command, as_sets, best_of
+from sft_core.registry.promotion import Direction, Verdict
+from sft_core.store.artifact import ArtifactStore
+from sft_core.store.durable import write_durably
+from tasks.tracking import TrackedRun
+from tasks.tracking.sweeps import as_csv, log_trials
+
+FOLDER = "sweeps"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All trials of a sweep."""
+
+    sweep: str
+    preset: str
+    overrides: tuple[str, ...]
+    metric: str
+    direction: Direction
+    trials: Sequence[Trial]
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the best score; None if all failed."""
+        position = best_of([trial.score for trial in self.trials], self.direction)
+        return None if position is None else self.trials[position]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The table: a column for each path, then what came of it."""
+        return [
+            {
+                "trial": trial.number,
+                **trial.overrides,
+                self.metric: trial.score,
+                **trial.model_dump(exclude={"number", "overrides", "score"}),
+            }
+            for trial in self.trials
+        ]
+
+    @property
+    def command(self) -> str:
+        """What runs the best trial by itself."""
+        return as_command(self.preset, [*self.overrides, *as_sets(self.best.overrides if self.best else {})])
+
+
+class SweepReport(BaseModel):
+    """One sweep in plain values."""
+
+    status: str = "completed"
+    sweep: str
+    """Its id: the tag `sft.sweep` of its run and of the runs of its trials."""
+    recipe: str
+    metric: str
+    direction: Direction
+    trials: list[Trial]
+    best: Trial
+    command: str
+    """What runs the best trial by itself; it finds its data and its training done."""
+    is_champion: bool
+    """Whether the gate made the best trial's version champion."""
+    verdict: str
+    mlflow_run_id: str
+    tracking_uri: str
+    mlflow_url: str | None
+    table: Path
+    """`trials.csv`; `trials.json` lies beside it."""
+
+
+def record_sweep(outcome: Outcome, store: ArtifactStore, run: TrackedRun) -> None:
+    """Lay the table into the home, beside the sweep's run, and on the flow run's page."""
+    folder = store.root / FOLDER / outcome.sweep
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, best = outcome.rows, outcome.best
+    write_durably(folder / "trials.csv", as_csv(rows).encode())
+    write_durably(folder / "trials.json", json.dumps({"trials": rows}, indent=1).encode())
+    log_trials(run, rows, best.mlflow_run_id if best else None)
+    create_table_artifact(rows, key="sft-sweep-trials", description=f"Trials of sweep {outcome.sweep}")
+
+
+def report_sweep(
+    outcome: Outcome, recipe: Recipe, store: ArtifactStore, run: TrackedRun, verdict: Verdict | None
+) -> SweepReport:
+    """Describe a sweep in MLflow and in Prefect, and sum it up.
+
+    Args:
+        outcome: Its trials, of which one has a score.
+        recipe: That they are made of.
+        store: Of the home.
+        run: Of the sweep.
+        verdict: On the best trial's version; None: the gate was not asked.
+    """
+    assert outcome.best is not None
+    report = SweepReport(
+        sweep=outcome.sweep,
+        recipe=recipe.name,
+        metric=outcome.metric,
+        direction=outcome.direction,
+        trials=list(outcome.trials),
+        best=outcome.best,
+        command=outcome.command,
+        is_champion=verdict is not None and verdict.is_champion,
+        verdict=verdict.in_words if verdict else "the gate was not asked (`registry.promote`)",
+        mlflow_run_id=run.run_id,
+        tracking_uri=run.tracking_uri,
+        mlflow_url=run_url(run.tracking_uri, run.experiment_id, run.run_id),
+        table=store.root / FOLDER / outcome.sweep / "trials.csv",
+    )
+    markdown = as_markdown(report)
+    run.describe(markdown)
+    create_markdown_artifact(markdown, key="sft-sweep", description=f"What came of the sweep of {recipe.name}")
+    return report
+
+
+def as_markdown(report: SweepReport) -> str:
+    """The report as people read it, the best trial first."""
+    factor = 1 if report.direction == "minimize" else -1
+    ranked = sorted(report.trials, key=lambda trial: (trial.score is None, factor * (trial.score or 0.0)))
+    headers = ["trial", "overrides", report.metric, "95 % interval", "eval_loss", "seconds", "MLflow run", "error"]
+    rows = [
+        [
+            trial.number,
+            "<br>".join(f"`{one}`" for one in as_sets(trial.overrides)),
+            number(trial.score),
+            _interval(trial),
+            number(trial.loss),
+            number(trial.seconds),
+            trial.mlflow_run_id or "–",
+            (trial.error or "").partition("\n")[0],
+        ]
+        for trial in ranked
+    ]
+    return f"""Trial {report.best.number} is best of {len(report.trials)}: {report.metric} \
+{number(report.best.score)} ({report.direction}). Model `{report.best.model_uri}`, {report.verdict}.
+
+```sh
+{report.command}
+```
+
+{table(headers, rows)}
+"""
+
+
+def _interval(trial: Trial) -> str:
+    known = {} if trial.low is None or trial.high is None else {"score": {"low": trial.low, "high": trial.high}}
+    return interval(known, "score")

@@ -1,0 +1,146 @@
+"""The trials of a sweep, run one after the other, or side by side where a deployment trains.
+
+A trial that fails is a result like any other: it is told, and the others go on. What ends the sweep itself (it is
+cancelled, the trainer was asked to end, MLflow is away) goes through, and the same sweep, started again, finds what was
+finished.
+"""
+
+import contextvars
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, TypeVar
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Cancelling
+from pydantic import BaseModel
+
+from flows.prepare_data import prepare_data
+from flows.reports.run_report import RunReport
+from flows.triggers.placement import run_sft
+from sft_core.errors import StageInterruptedError, TrackerAwayError
+from sft_core.recipe import Recipe
+from sft_core.recipe.sweep import Overrides, as_sets
+
+ERROR_CHARS = 2000
+
+
+class Trial(BaseModel):
+    """One trial, and what came of it."""
+
+    number: int
+    """From 1."""
+    overrides: dict[str, Any]
+    """Dotted path → value."""
+    status: Literal["completed", "failed"]
+    score: float | None = None
+    """What trials are compared by; None of a failed one."""
+    low: float | None = None
+    """Of the score's interval, where it has one."""
+    high: float | None = None
+    loss: float | None = None
+    """`eval_loss`, whatever is compared."""
+    seconds: float | None = None
+    """That the training took."""
+    mlflow_run_id: str | None = None
+    model_uri: str | None = None
+    error: str | None = None
+
+
+Result = TypeVar("Result")
+Asked = tuple[int, Overrides, Recipe]
+"""Number, overrides and recipe of a trial."""
+
+
+Then = Callable[[Recipe, Trial], Trial]
+"""What is done with a trial as soon as it has ended."""
+
+
+def run_all(asked: Sequence[Asked], metric: str, at_once: int, train_on: str | None, then: Then) -> list[Trial]:
+    """Run trials; their results in the same order.
+
+    Args:
+        asked: The trials.
+        metric: What they are compared by.
+        at_once: How many of them, where a deployment trains; in this process it is one.
+        train_on: As in `run_sft`.
+        then: Called with each that has ended.
+    """
+
+    def run_one(one: Asked) -> Trial:
+        return then(one[2], _run(one, metric, train_on))
+
+    if train_on is None or at_once == 1:
+        return [run_one(one) for one in asked]
+    ready = [_prepare(one) for one in asked]
+    with ThreadPoolExecutor(at_once, thread_name_prefix="trial") as threads:
+        started = [
+            threads.submit(contextvars.copy_context().run, run_one, one)
+            for one, trial in zip(asked, ready, strict=True)
+            if trial is None
+        ]
+        try:
+            ran = iter([future.result() for future in started])
+        except BaseException:  # Prefect's signal of termination reaches this thread alone
+            threads.shutdown(wait=False, cancel_futures=True)
+            _cancel_children()
+            raise
+    return [trial or next(ran) for trial in ready]
+
+
+def _run(asked: Asked, metric: str, train_on: str | None) -> Trial:
+    return _caught(asked, lambda: _completed(asked, metric, run_sft(asked[2], train_on)))
+
+
+def _prepare(asked: Asked) -> Trial | None:
+    """Prepare the data of a trial in this thread, in turn: preparing takes all cores as it is. Gives the trial only if
+    that fails."""
+    prepared = _caught(asked, lambda: prepare_data(asked[2]))
+    return prepared if isinstance(prepared, Trial) else None
+
+
+def _caught(asked: Asked, work: Callable[[], Result]) -> Result | Trial:
+    number, overrides, _ = asked
+    try:
+        return work()
+    except (StageInterruptedError, TrackerAwayError):
+        raise
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}"[:ERROR_CHARS]
+        get_run_logger().warning("trial %d (%s) failed: %s", number, ", ".join(as_sets(overrides)), words)
+        return Trial(number=number, overrides=overrides, status="failed", error=words)
+
+
+def _completed(asked: Asked, metric: str, report: RunReport) -> Trial:
+    number, overrides, _ = asked
+    interval = report.intervals.get(metric, {})
+    score, error = report.scorecard.get(metric), None
+    if score is None:
+        error = f"no score is called {metric}; there are {', '.join(report.scorecard)}"
+    elif not math.isfinite(score):
+        score, error = None, f"{metric} is {score}"
+    return Trial(
+        number=number,
+        overrides=overrides,
+        status="failed" if score is None else "completed",
+        score=score,
+        low=interval.get("low"),
+        high=interval.get("high"),
+        loss=report.scorecard.get("eval_loss"),
+        seconds=report.training["seconds"],
+        mlflow_run_id=report.mlflow_run_id,
+        model_uri=report.model_uri,
+        error=error,
+    )
+
+
+def _cancel_children() -> None:
+    """Cancel the runs that this flow run waits for, so that the threads that ask for their states come to an end."""
+    ours = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run.id]))
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=ours):
+            if run.deployment_id and run.state and not run.state.is_final():
+                client.set_flow_run_state(run.id, Cancelling(message="The sweep that waited for it ended."))

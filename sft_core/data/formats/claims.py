@@ -1,0 +1,74 @@
+"""Which dialect a row is of, told by the columns that it has, and why a row is of none."""
+
+import functools
+from dataclasses import dataclass
+
+from sft_core.data.formats.dialects import DIALECTS, Dialect, Fields
+
+MAX_COLUMNS_NAMED = 8
+"""In a reason, which many rows shall share and a person shall read."""
+_DISTINCT_ROWS_REMEMBERED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the columns of a row decide: the dialect, by which columns, and which other dialects they would fit."""
+
+    dialect: Dialect
+    columns: str
+    candidates: tuple[str, ...]
+    """Names of all dialects that the columns fit, the chosen one first."""
+
+
+@functools.lru_cache(maxsize=_DISTINCT_ROWS_REMEMBERED)
+def claim_of(columns: tuple[str, ...], dataset_format: str) -> Claim | None:
+    """Find the dialect of a row.
+
+    Args:
+        columns: Names of the row's columns that are not null.
+        dataset_format: A dialect's name, or `auto`.
+    """
+    present = set(columns)
+    fitting = [
+        (dialect, alternative)
+        for dialect in _allowed(dataset_format)
+        for alternative in dialect.columns
+        if present.issuperset(alternative)
+    ]
+    if not fitting:
+        return None
+    dialect, alternative = fitting[0]
+    return Claim(dialect, quoted(alternative), tuple(dict.fromkeys(dialect.name for dialect, _ in fitting)))
+
+
+def why_unclaimed(fields: Fields, present: Fields, dataset_format: str) -> str:
+    """Say what a row lacks: of the alternatives of which it has some column, the one that comes closest."""
+    candidates = [
+        (sum(column not in fields for column in alternative), dialect, alternative)
+        for dialect in _allowed(dataset_format)
+        for alternative in dialect.columns
+        if any(column in fields for column in alternative)
+    ]
+    if candidates:
+        missing, dialect, alternative = min(candidates, key=lambda candidate: candidate[0])
+        lacking = sorted(column for column in alternative if column not in present)
+        kind = "null" if missing == 0 else "missing"
+        return f"{quoted(lacking)} {'is' if len(lacking) == 1 else 'are'} {kind}, needed for {dialect.name}"
+    if dataset_format != "auto":
+        (dialect,) = _allowed(dataset_format)
+        return f"not {dialect.name}: expected {' or '.join(quoted(alternative) for alternative in dialect.columns)}"
+    return f"columns {_some(sorted(fields)) or '(none)'} fit no known format"
+
+
+def quoted(names: list[str] | tuple[str, ...]) -> str:
+    """Name columns in a sentence."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - MAX_COLUMNS_NAMED
+    return quoted([name[:40] for name in names[:MAX_COLUMNS_NAMED]]) + (f" and {more} more" if more > 0 else "")
+
+
+def _allowed(dataset_format: str) -> list[Dialect]:
+    return [dialect for dialect in DIALECTS if dataset_format in ("auto", dialect.name)]

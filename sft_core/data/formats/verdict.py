@@ -1,0 +1,72 @@
+"""What a source was taken for, and why, in numbers that can be summed over its shards.
+
+formats      {"messages": 297}                       rows that became examples, by format
+columns      {"messages": {"`messages`": 300}}       rows that a format claimed, by the columns that it told them by
+considered   {"messages": 300, "text": 300}          rows whose columns fit a format, chosen or not
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sft_core.data.formats.claims import Claim
+from sft_core.data.formats.dialects import DIALECTS
+
+Verdict = dict[str, dict[str, Any]]
+
+
+def verdict_of(claims: Mapping[Claim, int], formats: Mapping[str, int]) -> Verdict:
+    """Summarize a shard.
+
+    Args:
+        claims: How many rows each claim was made for.
+        formats: How many rows became an example of each format.
+    """
+    columns: dict[str, Counter[str]] = {}
+    considered: Counter[str] = Counter()
+    for claim, rows in claims.items():
+        columns.setdefault(claim.dialect.name, Counter())[claim.columns] += rows
+        considered.update(dict.fromkeys(claim.candidates, rows))
+    return _plain(Counter(formats), columns, considered)
+
+
+def total_verdict(verdicts: Iterable[Mapping[str, Any]]) -> Verdict:
+    """Sum the verdicts of a source's shards."""
+    formats: Counter[str] = Counter()
+    columns: dict[str, Counter[str]] = {}
+    considered: Counter[str] = Counter()
+    for verdict in verdicts:
+        formats.update(verdict["formats"])
+        considered.update(verdict["considered"])
+        for name, rows in verdict["columns"].items():
+            columns.setdefault(name, Counter()).update(rows)
+    return _plain(formats, columns, considered)
+
+
+def _plain(formats: Counter[str], columns: dict[str, Counter[str]], considered: Counter[str]) -> Verdict:
+    return {
+        "formats": dict(formats.most_common()),
+        "columns": {name: dict(rows.most_common()) for name, rows in columns.items()},
+        "considered": dict(considered.most_common()),
+    }
+
+
+def describe_verdict(verdict: Mapping[str, Any], rows_rejected: int) -> str:
+    """Say in words what a source was taken for, why, and what else it could have been.
+
+    Args:
+        verdict: `formats`, and where they are known `columns` and `considered`.
+        rows_rejected: Of the same rows.
+    """
+    columns, considered = verdict.get("columns", {}), verdict.get("considered", {})
+    formats = sorted(verdict["formats"].items(), key=lambda kv: -kv[1])
+    found = [_describe_format(name, rows, columns.get(name, {})) for name, rows in formats]
+    others = [f"{rows:,} would also fit {name}" for name, rows in considered.items() if name not in verdict["formats"]]
+    rejected = [f"{rows_rejected:,} rows rejected"] if rows_rejected else []
+    return "; ".join([*found, *others, *rejected]) or "no rows"
+
+
+def _describe_format(name: str, rows: int, columns: Mapping[str, int]) -> str:
+    description = next(dialect.description for dialect in DIALECTS if dialect.name == name)
+    told_by = " or ".join(columns)
+    return f"{rows:,} rows are {name} ({description}{f'; told by {told_by}' if told_by else ''})"

@@ -1,0 +1,73 @@
+"""Rows that packing leaves out go where all such rows go: to the ledger and to `rejected.jsonl`, with a reason."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from sft_core.data.block_plan import IntArray
+from sft_core.data.packing.choose import Choice
+from sft_core.data.token_rows import TokenRows
+from sft_core.store.ledger import Ledger, Rejection
+from sft_core.store.records import TOKENS
+from sft_core.store.tables import read_columns
+
+STAGE = "pack_shards"
+DUPLICATE = "exact duplicate of an earlier row"
+LEFT_OUT = "left out by a `repeat` below 1"
+
+
+def without_left_out(ledger: Ledger, rows: TokenRows, choices: Mapping[str, Choice]) -> Ledger:
+    """Move the rows that are not packed, and their tokens, from their split to the rejected ones.
+
+    Args:
+        ledger: The account of all shards.
+        rows: All rows.
+        choices: Of each split.
+    """
+    moved: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    splits: list[str] = []
+    for split, choice in choices.items():
+        gone = np.concatenate([choice.dropped, choice.left_out])
+        tokens, targets = int(rows.tokens[gone].sum()), int(rows.targets[gone].sum())
+        moved.update({f"tokens_{split}": -tokens, f"targets_{split}": -targets, "tokens_rejected": tokens})
+        reasons.update({DUPLICATE: len(choice.dropped), LEFT_OUT: len(choice.left_out)})
+        splits += [split] * len(gone)
+    counts = {name: getattr(ledger, name) + change for name, change in moved.items()}
+    return ledger.rejecting(splits, +reasons, counts)
+
+
+def rejections_of_choice(rows: TokenRows, choice: Choice, files: Sequence[str] | None = None) -> Iterator[Rejection]:
+    """Yield the rows of a split that are not packed: duplicates, then those left out, each in order.
+
+    Args:
+        rows: All rows.
+        choice: Of the split.
+        files: [parts] the file of each, where they are to be named.
+    """
+    equals = {
+        row: f"equal to row {rows.row[first]} of {rows.source_of(first)}" + (f", {file}" if file else "")
+        for row, first, file in zip(
+            choice.dropped.tolist(), choice.earlier.tolist(), _files_of(rows, choice.earlier, files), strict=True
+        )
+    }
+    for gone, reason in ((choice.dropped, DUPLICATE), (choice.left_out, LEFT_OUT)):
+        shard_of_row = rows.shard_of(gone)
+        for shard in np.unique(shard_of_row).tolist():
+            lines = read_columns(rows.files[shard], TOKENS, ["line"])["line"]
+            own = gone[shard_of_row == shard]
+            for row, file in zip(own.tolist(), _files_of(rows, own, files), strict=True):
+                yield Rejection(
+                    source=rows.sources[shard],
+                    row=int(rows.row[row]),
+                    line=lines[row - int(rows.offsets[shard])].as_py(),
+                    stage=STAGE,
+                    reason=reason,
+                    excerpt=equals.get(row, ""),
+                    file=file,
+                )
+
+
+def _files_of(rows: TokenRows, chosen: IntArray, files: Sequence[str] | None) -> list[str | None]:
+    return [None] * len(chosen) if files is None else [files[part] for part in rows.part_of(chosen).tolist()]

@@ -1,0 +1,30 @@
+"""Drawing by hash: the same choice on every machine, with every version of every library, for any cut of the rows."""
+
+import numpy as np
+import numpy.typing as npt
+
+from sft_core.data.block_plan import IntArray
+from sft_core.data.mixing import mix
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 divided by the golden ratio: the step of splitmix64 (Steele, Lea, Flood 2014)."""
+
+
+def splitmix64(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """64 well mixed bits of each value: what the generator of that name yields when this is its state."""
+    return mix(values + _STEP)
+
+
+def mixed(values: npt.NDArray[np.integer], salt: int) -> npt.NDArray[np.uint64]:
+    """64 well mixed bits of each value and the salt."""
+    return splitmix64(values.astype(np.uint64) + splitmix64(np.array([salt], np.uint64)))
+
+
+def is_drawn(values: npt.NDArray[np.uint64], share: npt.NDArray[np.float64], salt: int) -> npt.NDArray[np.bool_]:
+    """[values] whether each belongs to a random share of them, from 0 to 1."""
+    return (mixed(values, salt) >> np.uint64(11)) * 2.0**-53 < share
+
+
+def shuffled(count: int, seed: int) -> IntArray:
+    """The numbers below `count` in a random order."""
+    return np.argsort(mixed(np.arange(count), seed), kind="stable")

@@ -1,0 +1,146 @@
+"""The bytes of a piece, decompressed as they are read, and what is said where they are not what was expected."""
+
+import bz2
+import codecs
+import contextlib
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, TypeAlias, cast
+
+import pyarrow as pa
+
+from sft_core.data.sources.cut import UTF8_BOM
+from sft_core.data.sources.file_kind import Compression
+from sft_core.data.sources.pieces import Piece
+from sft_core.errors import DataError
+
+Stream: TypeAlias = "io.BufferedReader[io.RawIOBase]"
+BUFFER_BYTES = 1 << 18
+HEAD_BYTES = 64
+SIGNATURES = {
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"\x1f\x8b": "gzip, whose ending is .gz",
+    b"BZh": "bzip2, whose ending is .bz2",
+    b"\xfd7zXZ\x00": "xz, whose ending is .xz",
+    b"\x28\xb5\x2f\xfd": "Zstandard, whose ending is .zst",
+    b"PAR1": "Parquet, whose ending is .parquet",
+    b"ARROW1": "Arrow, whose ending is .arrow",
+}
+"""First bytes of what is often mistaken for UTF-8 text."""
+
+DECOMPRESSORS: dict[Compression, Callable[[Path], Any]] = {
+    "gzip": gzip.open,
+    "bz2": bz2.open,
+    "xz": lzma.open,
+    "zstd": lambda path: pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"),
+}
+
+
+@contextlib.contextmanager
+def open_piece(piece: Piece) -> Iterator[Stream]:
+    """Open a piece at its first byte; decompressed where it is compressed.
+
+    Raises:
+        DataError: while it is read, if its archive is broken.
+    """
+    raw: io.RawIOBase
+    if piece.compression is None:
+        raw = io.FileIO(piece.path)
+        raw.seek(piece.range.offset if piece.range else 0)
+    else:
+        raw = _Decompressed(piece)
+    with cast(Stream, io.BufferedReader(raw, BUFFER_BYTES)) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def open_text(piece: Piece) -> Iterator[Stream]:
+    """Open a piece of text behind its byte order mark, and explain what is not UTF-8.
+
+    Raises:
+        DataError: if a `UnicodeDecodeError` is raised inside the context: with the offset of the first bad byte.
+    """
+    try:
+        with open_piece(piece) as stream:
+            head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+            if head.startswith(UTF8_BOM):
+                stream.read(len(UTF8_BOM))
+            elif _alternates_with_nul(head):
+                raise DataError(f"{piece.path}: expected UTF-8, found what looks like UTF-16; {_ADVICE}")
+            yield stream
+    except UnicodeDecodeError as error:
+        raise _not_utf8(piece) from error
+
+
+_ADVICE = "convert the file to UTF-8"
+
+
+class _Decompressed(io.RawIOBase):
+    """A decompressor that tells of a broken archive in words."""
+
+    def __init__(self, piece: Piece) -> None:
+        self._piece = piece
+        assert piece.compression is not None
+        self._stream = cast(IO[bytes], DECOMPRESSORS[piece.compression](piece.path))
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            content = self._stream.read(len(buffer))
+        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk's, not the archive's
+            raise DataError(
+                f"{self._piece.path}: expected a whole {self._piece.compression} file, found: {error}"
+            ) from error
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def _alternates_with_nul(head: bytes) -> bool:
+    """Whether ASCII text seems to be stored in two bytes a character."""
+    return len(head) >= 4 and any(not any(head[first::2]) and all(head[1 - first :: 2]) for first in (0, 1))
+
+
+def _not_utf8(piece: Piece) -> DataError:
+    with open_piece(piece) as stream:
+        head = stream.peek(HEAD_BYTES)
+        found = _first_bad_byte(stream)
+    kinds = [name for signature, name in SIGNATURES.items() if head.startswith(signature)]
+    if found is None:
+        return DataError(f"{piece.path}: expected UTF-8, found other bytes; {_ADVICE}")
+    position, value = found
+    offset = position + (piece.range.offset if piece.range else 0)
+    within = " of the decompressed text" if piece.compression else ""
+    guess = f" (it looks like {kinds[0]})" if kinds and offset <= 4 else ""
+    return DataError(
+        f"{piece.path}: expected UTF-8, found byte {value:#04x} at offset {offset:,}{within}{guess}; {_ADVICE}"
+    )
+
+
+def _first_bad_byte(stream: IO[bytes]) -> tuple[int, int] | None:
+    """Find where text stops being UTF-8, reading it again: this is for the error message only."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    offset = 0
+    is_last = False
+    while not is_last:
+        chunk = stream.read(BUFFER_BYTES)
+        is_last = not chunk
+        pending = len(decoder.getstate()[0])
+        try:
+            decoder.decode(chunk, is_last)
+        except UnicodeDecodeError as error:
+            return offset - pending + error.start, error.object[error.start]
+        offset += len(chunk)
+    return None

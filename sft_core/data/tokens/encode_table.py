@@ -1,0 +1,113 @@
+"""Tokens for every row of a `RENDERED` table, whether it came as text or as token ids."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sft_core.data.tokens.arrow_rows import given_tokens, list_lengths, text_rows
+from sft_core.data.tokens.encode import Encoder, EngineUse
+from sft_core.data.tokens.images import ShownImages, count_image_tokens
+from sft_core.data.tokens.rows import Bools, Ints, MaskedRows, Spans, TextRows
+from sft_core.pretrained.processor import ImageTokens
+
+
+@dataclass(frozen=True, slots=True)
+class WholeRows:
+    """All rows before any cut."""
+
+    rows: MaskedRows
+    has_unequal_mask: Bools
+    """[rows] whether a row came with more or fewer mask values than ids; it has no tokens here."""
+    has_unknown_ids: Bools
+    """[rows] whether a row came with an id that the vocabulary has not; it has no tokens here."""
+    has_refused_images: Bools
+    """[rows] whether the processor refuses the row's images."""
+    has_other_images: Bools
+    """[rows] whether a row has more or fewer tokens that stand for images than its images take."""
+    engine: EngineUse
+
+
+def encode_table(
+    encoder: Encoder, table: pa.Table, with_literals: bool, threads: int, image_tokens: ImageTokens | None = None
+) -> WholeRows:
+    """Encode texts, and pass through what came as token ids.
+
+    Args:
+        encoder: Of the run's tokenizer.
+        table: `RENDERED`, in one chunk.
+        with_literals: Whether what spells a special token in the data is plain text.
+        threads: How many encode.
+        image_tokens: What stands for images; None where none are shown.
+    """
+    is_given = table["input_ids"].is_valid().to_numpy()
+    texts, of_texts = _shown_texts(_only(table, ~is_given), with_literals, image_tokens)
+    rows, engine = encoder.encode(texts, threads)
+    expected = np.zeros(len(table), np.int64)
+    expected[~is_given] = of_texts
+    has_unequal_mask = is_given & (list_lengths(table["input_ids"]) != list_lengths(table["loss_mask"]))
+    if is_given.any():
+        is_whole = is_given & ~has_unequal_mask
+        parts = [
+            (np.flatnonzero(~is_given), rows),
+            (np.flatnonzero(is_whole), given_tokens(_only(table, is_whole))),
+            (np.flatnonzero(has_unequal_mask), _empty_rows(int(has_unequal_mask.sum()))),
+        ]
+        rows = MaskedRows.interleaved(parts)
+    is_unknown = (rows.input_ids < 0) | (rows.input_ids >= encoder.vocabulary_size)
+    has_unknown_ids = np.diff(np.concatenate([[0], np.cumsum(is_unknown)])[rows.offsets]) > 0
+    if has_unknown_ids.any():
+        rows = rows.gather(np.arange(len(rows)), lengths=np.where(has_unknown_ids, 0, rows.lengths))
+    is_refused = expected < 0
+    found = count_image_tokens(rows, image_tokens.ids) if image_tokens else expected
+    return WholeRows(rows, has_unequal_mask, has_unknown_ids, is_refused, found != expected, engine)
+
+
+def encode_prompts(
+    encoder: Encoder, table: pa.Table, with_literals: bool, threads: int, image_tokens: ImageTokens | None = None
+) -> tuple[dict[int, npt.NDArray[np.int32]], EngineUse]:
+    """Encode the prompts of held-out rows with an answer: number of the row → the ids to generate from.
+
+    A literal of the row is one of its prompt as far as both begin alike. A prompt that has not all images of its row
+    gets no ids.
+    """
+    numbers = np.flatnonzero(table["prompt"].is_valid().to_numpy())
+    asked = table.take(numbers)
+    prompts = asked["prompt"].to_pylist()
+    rows = text_rows(asked, with_literals, image_tokens.spellings if image_tokens else ())
+    literals = {
+        row: [position for pair in zip(flat[::2], flat[1::2], strict=True) if pair[1] <= shared for position in pair]
+        for row, flat in rows.literals.items()
+        if (shared := _num_shared(rows.texts[row], prompts[row]))
+    }
+    texts = TextRows(prompts, Spans.none(), rows.wants_special_tokens, literals)
+    expected = np.zeros(len(prompts), np.int64)
+    if image_tokens:
+        texts, expected = ShownImages.of(image_tokens, asked["images"]).expand(texts)
+    encoded, engine = encoder.encode_prompts(texts, threads)
+    found = count_image_tokens(encoded, image_tokens.ids) if image_tokens else expected
+    ids = zip(numbers.tolist(), np.split(encoded.input_ids, encoded.offsets[1:-1]), found == expected, strict=False)
+    return {row: own for row, own, is_whole in ids if is_whole}, engine
+
+
+def _shown_texts(table: pa.Table, with_literals: bool, image_tokens: ImageTokens | None) -> tuple[TextRows, Ints]:
+    """Texts with their images, and [rows] how many tokens of images each should have."""
+    if image_tokens is None:
+        return text_rows(table, with_literals), np.zeros(len(table), np.int64)
+    rows = text_rows(table, with_literals, image_tokens.spellings)
+    return ShownImages.of(image_tokens, table["images"]).expand(rows)
+
+
+def _num_shared(text: str, prompt: str) -> int:
+    """Characters that two texts begin with in common."""
+    pairs = enumerate(zip(text, prompt, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(text), len(prompt)))
+
+
+def _only(table: pa.Table, chosen: Bools) -> pa.Table:
+    return table if chosen.all() else table.filter(pa.array(chosen))
+
+
+def _empty_rows(num_rows: int) -> MaskedRows:
+    return MaskedRows.of([[]] * num_rows, [[]] * num_rows)

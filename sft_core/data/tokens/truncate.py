@@ -1,0 +1,91 @@
+"""Cut rows to a number of tokens.
+
+row        [5 6 7 8 9]   mask [0 0 1 1 1]   limit 3
+keep_start [5 6 7]            [0 0 1]        with `keep_end_token` [5 6 9]: 9 is the end token that was cut off
+keep_end       [7 8 9]            [1 1 1]
+drop       nothing here: rows that are too long are rejected whole
+
+A cut that falls into an image takes all of it:
+
+row        [5 i i i 9]   limit 3     keep_start [5]     keep_end [9]
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sft_core.data.tokens.config import TokensConfig
+from sft_core.data.tokens.rows import Bools, Ints, MaskedRows
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Rows after the cut, and what it took."""
+
+    rows: MaskedRows
+    num_tokens: Ints
+    """[rows] tokens cut off."""
+    num_targets: Ints
+    """[rows] targets cut off, counted after the shift by one."""
+    has_restored_end: Bools
+    """[rows] whether the last token kept is the row's end token again."""
+
+    def gather(self, numbers: Ints) -> "Cut":
+        """Only some of the rows."""
+        return Cut(
+            self.rows.gather(numbers),
+            self.num_tokens[numbers],
+            self.num_targets[numbers],
+            self.has_restored_end[numbers],
+        )
+
+
+def cut_rows(config: TokensConfig, rows: MaskedRows, limits: Ints, is_stop: Bools) -> Cut:
+    """Cut rows that are longer than their limit.
+
+    Args:
+        config: The `tokens` section.
+        rows: Whole rows.
+        limits: [rows] tokens that each may have.
+        is_stop: [ids] whether generation can stop at a token.
+    """
+    lengths = np.minimum(rows.lengths, limits)
+    num_cut = rows.lengths - lengths
+    if not num_cut.any():
+        return Cut(rows, num_cut, num_cut, num_cut > 0)
+    keeps_end = config.truncation_mode == "keep_end"
+    if rows.images is not None:
+        num_cut = num_cut + _rest_of_image(rows, rows.images, lengths, num_cut, keeps_end)
+        lengths = rows.lengths - num_cut
+    starts = num_cut if keeps_end else np.zeros_like(num_cut)
+    kept = rows.gather(np.arange(len(rows)), starts, lengths)
+    has_restored_end = num_cut < 0
+    if config.keep_end_token:
+        has_restored_end = _restore_ends(rows, kept, num_cut > 0, is_stop)
+    return Cut(kept, num_cut, rows.num_targets - kept.num_targets, has_restored_end)
+
+
+def _rest_of_image(
+    rows: MaskedRows, images: npt.NDArray[np.int32], lengths: Ints, num_cut: Ints, keeps_end: bool
+) -> Ints:
+    """[rows] how many tokens are kept of an image that the cut falls into."""
+    # where another image begins, text, or another row
+    edges = np.union1d(np.flatnonzero(np.diff(images, prepend=-1)), rows.offsets)
+    cut = rows.offsets[:-1] + (num_cut if keeps_end else lengths)
+    behind, before = np.append(images, 0)[cut], np.append(images, 0)[cut - 1]
+    is_inside = (num_cut > 0) & (lengths > 0) & (behind > 0) & (before == behind)
+    at = np.searchsorted(edges, cut, side="right")
+    kept = edges[np.minimum(at, len(edges) - 1)] - cut if keeps_end else cut - edges[at - 1]
+    return np.where(is_inside, kept, 0)
+
+
+def _restore_ends(rows: MaskedRows, kept: MaskedRows, is_cut: Bools, is_stop: Bools) -> Bools:
+    """Where a target was cut short, put the stop token that was the row's last target in place of the last one kept."""
+    last_target = rows.last(rows.loss_mask > 0)
+    end_token = rows.input_ids[last_target]
+    last_kept = kept.offsets[1:] - 1
+    restored = is_cut & (kept.lengths > 0) & (last_target >= 0)
+    restored[restored] = (kept.loss_mask[last_kept[restored]] > 0) & is_stop[end_token[restored]]
+    kept.input_ids[last_kept[restored]] = end_token[restored]
+    return restored

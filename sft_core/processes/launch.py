@@ -1,0 +1,202 @@
+"""How the processes of a training are launched: what the recipe says becomes one command of `accelerate launch`.
+
+    runtime: {num_processes: 4}                                       4 processes on this machine, DDP
+    runtime: {launch: {config_file: recipes/accelerate/fsdp2.yaml}}   as that file says
+    runtime: {launch: {config_file: …, main_process_ip: 10.0.0.7}}    options lie over the file
+
+How many processes train is part of what comes out, because it decides which blocks share a step; how they are launched
+is not. So everything in a launch that would change numbers is refused: it belongs to `training`.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sft_core.errors import RecipeError
+from sft_core.processes.launch_refusals import reason_against
+from sft_core.processes.runtime import RuntimeConfig
+from sft_core.store.fingerprint import Placement
+
+PLAIN_CONFIG = Path(__file__).with_name("plain_launch.yaml")
+"""Takes the place of the file that a recipe does not name: otherwise accelerate looks into the home folder for one."""
+DEFAULT_PORT = 29500
+
+_STRATEGIES = ("multi_gpu", "use_fsdp", "cpu")
+_STRATEGY_OF_TYPE = {"NO": None, "MULTI_CPU": None, "MULTI_GPU": "multi_gpu", "FSDP": "use_fsdp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Launch(Placement):
+    """The processes of one training."""
+
+    num_processes: int = 1
+    """Over all machines: the world size."""
+    num_machines: int = 1
+    strategy: str | None = None
+    """`multi_gpu`, `use_fsdp` or `cpu`; None: one process, or DDP over several."""
+    config_file: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of `accelerate launch`, by their long names; they lie over the file."""
+    main_process_ip: str | None = None
+    main_process_port: int = DEFAULT_PORT
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one process of which nothing special is asked, for which nothing needs to be launched."""
+        return self.num_processes == 1 and self.strategy is None and self.config_file is None and not self.options
+
+    @property
+    def processes_here(self) -> int:
+        """Processes on each machine."""
+        return self.num_processes // self.num_machines
+
+    @property
+    def gpus_here(self) -> int:
+        """GPUs that are taken on each machine, one a process: none where they are kept off them."""
+        return 0 if self.strategy == "cpu" else self.processes_here
+
+    def alone(self) -> "Launch":
+        """One process on the same kind of device, for what is done with a trained model."""
+        return Launch(strategy="cpu" if self.strategy == "cpu" else None)
+
+    def accelerate_arguments(self, machine_rank: int = 0) -> list[str]:
+        """The arguments of `accelerate launch` that come before the program.
+
+        Raises:
+            RecipeError: for an option that accelerate does not have.
+        """
+        flags = _check_names(self.options)
+        said = {
+            **self.options,
+            "config_file": self.config_file or PLAIN_CONFIG,
+            "num_processes": self.num_processes,
+            "num_machines": self.num_machines,
+            "mixed_precision": "no",
+            "dynamo_backend": "no",
+        }
+        if self.num_machines > 1:
+            said["machine_rank"] = machine_rank
+        if self.strategy is None and self.num_processes > 1:
+            said["multi_gpu"] = True
+        return [part for name, value in said.items() for part in _argument(name, value, name in flags)]
+
+    def torchrun_arguments(self, machine_rank: int = 0) -> list[str]:
+        """The arguments of `torch.distributed.run` that come before the program, for processes on CPUs.
+
+        Raises:
+            RecipeError: if the weights are to be sharded, for which accelerate needs GPUs.
+        """
+        if self.strategy == "use_fsdp":
+            raise RecipeError("runtime.launch: FSDP needs GPUs, found none on this machine")
+        processes = ["--nproc_per_node", str(self.processes_here)]
+        if self.num_machines == 1:
+            return ["--standalone", *processes]
+        machines = ["--nnodes", str(self.num_machines), "--node_rank", str(machine_rank)]
+        meeting = ["--master_addr", str(self.main_process_ip), "--master_port", str(self.main_process_port)]
+        return [*processes, *machines, *meeting]
+
+
+def read_launch(runtime: RuntimeConfig) -> Launch:
+    """Read what the recipe says about launching, and count the processes.
+
+    Raises:
+        RecipeError: if there is no such file, if an option would change the result, or if two numbers contradict.
+    """
+    options = {name.replace("-", "_"): value for name, value in runtime.launch.items()}
+    path = options.pop("config_file", None)
+    from_file = {} if path is None else _read_config_file(str(path))
+    _refuse(from_file, f"runtime.launch.config_file: {path}: ")
+    _refuse(options, "runtime.launch.")
+    said = {**from_file, **options}
+    num_machines = _whole(said, "num_machines", 1)
+    num_processes = _whole(said, "num_processes", runtime.num_processes * num_machines)
+    if runtime.num_processes not in (1, num_processes // num_machines):
+        raise RecipeError(
+            f"runtime: `num_processes` is {runtime.num_processes} on each machine, but `launch` asks for "
+            f"{num_processes} on {num_machines} altogether: leave `runtime.num_processes` out"
+        )
+    if num_processes % num_machines:
+        raise RecipeError(f"runtime.launch: {num_processes} processes do not come out even on {num_machines} machines")
+    if num_machines > 1 and not said.get("main_process_ip"):
+        raise RecipeError("runtime.launch: several machines need `main_process_ip`, the address of this one")
+    return Launch(
+        num_processes=num_processes,
+        num_machines=num_machines,
+        strategy=_strategy(from_file, options),
+        config_file=None if path is None else Path(str(path)).expanduser().resolve(),
+        options=options,
+        main_process_ip=said.get("main_process_ip"),
+        main_process_port=_whole(said, "main_process_port", DEFAULT_PORT),
+    )
+
+
+def _read_config_file(path: str) -> dict[str, Any]:
+    """What `accelerate config` wrote; what is empty or off there is left out."""
+    file = Path(path).expanduser()
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(
+            f"runtime.launch.config_file: expected accelerate's YAML at '{path}', found none ({file.absolute()})"
+        ) from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"runtime.launch.config_file: {path}: expected YAML, found: {error}") from error
+    if not isinstance(content, dict) or "distributed_type" not in content:
+        raise RecipeError(
+            f"runtime.launch.config_file: {path}: expected what `accelerate config` writes, with a `distributed_type`"
+        )
+    return {name: value for name, value in content.items() if value}
+
+
+def _refuse(options: Mapping[str, Any], where: str) -> None:
+    for name, value in options.items():
+        reason = reason_against(name, value)
+        if reason is not None:
+            raise RecipeError(f"{where}{name}: {reason}; found {value!r}")
+
+
+def _strategy(from_file: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
+    asked = [name for name in _STRATEGIES if options.get(name)]
+    if len(asked) > 1:
+        raise RecipeError(f"runtime.launch: {' and '.join(asked)} exclude each other")
+    if asked:
+        return asked[0]
+    return "cpu" if from_file.get("use_cpu") else _STRATEGY_OF_TYPE[str(from_file.get("distributed_type") or "NO")]
+
+
+def _whole(said: Mapping[str, Any], name: str, default: int) -> int:
+    value = said.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise RecipeError(f"runtime.launch.{name}: expected a whole number from 1, found {value!r}")
+    return value
+
+
+def _argument(name: str, value: Any, is_flag: bool) -> list[str]:
+    if is_flag:
+        return [f"--{name}"] if value else []
+    return [f"--{name}", str(value).lower() if isinstance(value, bool) else str(value)]
+
+
+def _check_names(options: Mapping[str, Any]) -> frozenset[str]:
+    """Check names and choices; return the names of all flags, which take no value. (Looking at accelerate's own parser
+    imports torch, which a run that reuses everything does not need.)"""
+    if not options:
+        return frozenset({"multi_gpu"})
+    from accelerate.commands.launch import launch_command_parser
+
+    actions = {action.dest: action for action in launch_command_parser()._actions if action.option_strings}
+    for name, value in options.items():
+        action = actions.get(name)
+        if action is None:
+            close = difflib.get_close_matches(name, actions, n=1, cutoff=0.5)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise RecipeError(f"runtime.launch.{name}: `accelerate launch` has no such option{hint}")
+        if action.choices and str(value) not in action.choices:
+            raise RecipeError(f"runtime.launch.{name}: expected one of {', '.join(action.choices)}, found {value!r}")
+        if action.nargs == 0 and not isinstance(value, bool):
+            raise RecipeError(f"runtime.launch.{name}: expected true or false, found {value!r}")
+    return frozenset(name for name, action in actions.items() if action.nargs == 0)

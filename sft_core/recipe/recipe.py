@@ -1,0 +1,103 @@
+"""The recipe: the only configuration there is.
+
+The same frozen model stands behind the YAML file, the command line's `--set`, Prefect's parameter form and MLflow's
+parameters. A section is what one stage takes; a field keeps the name that TRL, transformers or trlX users know.
+"""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sft_core.data.chat import ChatConfig
+from sft_core.data.formats import FormatsConfig
+from sft_core.data.gates import GatesConfig
+from sft_core.data.images import ImagesConfig
+from sft_core.data.packing import PackingConfig
+from sft_core.data.sources import SourceSpec
+from sft_core.data.tokens import TokensConfig
+from sft_core.evaluation import EvaluationConfig
+from sft_core.evaluation.answering import AnsweringConfig
+from sft_core.pretrained.model import ModelConfig
+from sft_core.processes.runtime import RuntimeConfig
+from sft_core.registry.promotion import RegistryConfig
+from sft_core.section import Section
+from sft_core.training import TrainingConfig
+from sft_core.training.best import explain_missing
+
+
+class Recipe(Section):
+    """One model's way from files to registry."""
+
+    needed_split: ClassVar[Literal["train", "eval"]] = "train"
+    """Without rows in it there is nothing to do."""
+    idle_sections: ClassVar[frozenset[str]] = frozenset()
+    """Sections that say nothing about what is done."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """What runs, artifacts and the registered model are called."""
+    model: ModelConfig
+    sources: tuple[SourceSpec, ...] = Field(min_length=1)
+    formats: FormatsConfig = FormatsConfig()
+    images: ImagesConfig = ImagesConfig()
+    chat: ChatConfig = ChatConfig()
+    tokens: TokensConfig = TokensConfig()
+    packing: PackingConfig = PackingConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    registry: RegistryConfig = RegistryConfig()
+    gates: GatesConfig = GatesConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        packs = self.packing.packing or self.packing.eval_packing
+        if packs and self.tokens.max_length is None:
+            raise ValueError("`packing` needs `tokens.max_length`: it is the size of a block")
+        cuts_every_row = packs and set(self.row_limits.values()) == {None}
+        if cuts_every_row and (self.tokens.truncation_mode != "keep_start" or self.tokens.keep_end_token):
+            raise ValueError(
+                f"`packing_strategy: {self.packing.packing_strategy}` cuts longer rows into blocks and loses nothing: "
+                "`tokens.truncation_mode` and `tokens.keep_end_token` would have no effect, leave them out"
+            )
+        if self.needed_split == "train" and all(source.split == "eval" for source in self.sources):
+            raise ValueError("`sources` are all of split eval: nothing is left to train on")
+        missing = self._missing_best_metric()
+        if missing is not None:
+            raise ValueError(missing)
+        return self
+
+    def _missing_best_metric(self) -> str | None:
+        """Say that evaluations will not have the number that checkpoints are compared by. What a function of the user's
+        gives is known only to the training."""
+        answering, metric = self.answering_while_training, self.training.metric_for_best_model
+        answers = answering.score_names if answering else ()
+        if metric is None or answers is None:
+            return None
+        return explain_missing(metric, answers)
+
+    @property
+    def model_name(self) -> str:
+        """The registered model's name."""
+        return self.registry.model_name or self.name
+
+    @property
+    def answering_while_training(self) -> AnsweringConfig | None:
+        """How held-out prompts are answered at each evaluation during training; None: they are not."""
+        num_prompts = self.training.num_eval_prompts
+        return self.evaluation.while_training(num_prompts) if num_prompts else None
+
+    @property
+    def row_limits(self) -> dict[str, int | None]:
+        """Split → tokens that its rows may have before they are packed; None where packing cuts longer ones itself."""
+        packing = self.packing
+        cuts_itself = packing.packing_strategy in ("bfd_split", "wrapped")
+        return {
+            split: None if cuts_itself and packing.packs(split) else self.tokens.max_length
+            for split in ("train", "eval")
+        }
+
+    @property
+    def image_row_limits(self) -> dict[str, int | None]:
+        """The same of rows with images."""
+        longest = self.tokens.max_length_with_images
+        return {split: limit if self.packing.packs(split) else longest for split, limit in self.row_limits.items()}

@@ -1,0 +1,77 @@
+"""Trials drawn with a look at the scores so far: Optuna's tree-structured Parzen estimator (Bergstra et al., 2011).
+
+Asked and told in turn. The draws hang on the seed and on what was told alone, so a sweep that was killed and is started
+again draws the same trials as long as they score as before, which they do: their runs are found finished.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sft_core.errors import RecipeError
+from sft_core.recipe.sweep import Overrides, Range, Space
+from sft_core.registry.promotion import Direction
+
+STARTUP_SHARE = 3
+"""The first of so many trials are drawn blindly, at most `MAX_STARTUP`: before, there is nothing to learn from."""
+MAX_STARTUP = 10
+
+
+class Tpe:
+    """A study in memory."""
+
+    def __init__(self, space: Space, direction: Direction) -> None:
+        """Begin one.
+
+        Raises:
+            RecipeError: if Optuna is not installed.
+        """
+        optuna = import_optuna()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        startup = max(1, min(MAX_STARTUP, space.num_trials // STARTUP_SHARE))
+        sampler = optuna.samplers.TPESampler(seed=space.seed, n_startup_trials=startup)
+        self._study = optuna.create_study(direction=direction, sampler=sampler)
+        self._failed = optuna.trial.TrialState.FAIL
+        self._space = space
+        self._distributions = {path: _distribution(optuna, values) for path, values in space.paths.items()}
+        self._asked: list[Any] = []
+
+    def ask(self, num_trials: int) -> list[Overrides]:
+        """Draw trials, to be told about before others are drawn."""
+        self._asked = [self._study.ask(self._distributions) for _ in range(num_trials)]
+        return [self._overrides(trial.params) for trial in self._asked]
+
+    def tell(self, scores: Sequence[float | None]) -> None:
+        """Say how those that were asked for scored, in their order; None: it failed, and teaches nothing."""
+        for trial, score in zip(self._asked, scores, strict=True):
+            if score is None:
+                self._study.tell(trial, state=self._failed)
+            else:
+                self._study.tell(trial, score)
+
+    def _overrides(self, drawn: dict[str, Any]) -> Overrides:
+        return {
+            path: drawn[path] if isinstance(values, Range) else values[drawn[path]]
+            for path, values in self._space.paths.items()
+        }
+
+
+def import_optuna() -> Any:
+    """Optuna, which is an extra.
+
+    Raises:
+        RecipeError: if it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise RecipeError("`optuna`: expected Optuna to be installed, found none; pip install 'sft[optuna]'") from error
+    return optuna
+
+
+def _distribution(optuna: Any, values: list[Any] | Range) -> Any:
+    """Of a list, its positions: Optuna takes no lists and sections as values."""
+    if not isinstance(values, Range):
+        return optuna.distributions.CategoricalDistribution(list(range(len(values))))
+    if values.int:
+        return optuna.distributions.IntDistribution(round(values.low), round(values.high), log=values.log)
+    return optuna.distributions.FloatDistribution(values.low, values.high, log=values.log)

@@ -1,0 +1,120 @@
+"""What goes into a logged model beside its weights.
+
+README.md is in `model/`, where the Hub looks for it and MLflow shows it; all else lies around `model/`
+recipe.yaml  scorecard.json  data_digests.json    what it was made from, and how good it is
+scored_items.arrow  intervals.json                each held-out row's share of the scores, and how sure they are
+code/  requirements.txt  python_env.yaml          the code that answers requests, and what it needs
+"""
+
+import importlib.metadata
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from huggingface_hub import try_to_load_from_cache
+
+from sft_core.evaluation import INTERVALS_FILE, SCORED_ITEMS_FILE
+from sft_core.pretrained.model import ModelRef
+from sft_core.registry.image_facts import image_facts
+from sft_core.registry.imports import libraries_of
+from sft_core.registry.model_card import CARD_FILE, CardFacts, DataSplit, model_card
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.training import MODEL_FOLDER, TrainPlan
+from tasks.stages.codebase import PROJECT
+from tasks.tracking.provenance import RecipeText
+
+SERVING_MODULES = ("registry.serving", "registry.verification.run")
+"""What is run of the code that lies beside the weights."""
+CODE_FOLDER, WEIGHTS_FOLDER = "code", "model"
+TOLD_BY_TRAINING = ("is_merged", "num_tokens", "global_step", "num_parameters", "num_trained_parameters")
+EVIDENCE = (SCORED_ITEMS_FILE, INTERVALS_FILE)
+"""Files of an evaluation that go with its scorecard, where it has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Companions:
+    """All that lies beside the weights."""
+
+    recipe_yaml: str
+    scores: Mapping[str, float]
+    digests: Mapping[str, str]
+    """`data_digest.train`, `data_digest.eval` → digest."""
+    evaluation_folder: Path
+    card: CardFacts
+
+    def write(self, folder: Path) -> None:
+        """Write them into an empty folder."""
+        (folder / WEIGHTS_FOLDER).mkdir()
+        (folder / WEIGHTS_FOLDER / CARD_FILE).write_text(model_card(self.card), encoding="utf-8")
+        (folder / "recipe.yaml").write_text(self.recipe_yaml, encoding="utf-8")
+        (folder / "scorecard.json").write_text(json.dumps(self.scores, indent=1), encoding="utf-8")
+        (folder / "data_digests.json").write_text(json.dumps(self.digests, indent=1), encoding="utf-8")
+        for file in (self.evaluation_folder / name for name in EVIDENCE):
+            if file.exists():
+                shutil.copyfile(file, folder / file.name)
+        write_runtime(folder)
+
+
+def companions_of(
+    recipe: RecipeText,
+    name: str,
+    store: ArtifactStore,
+    trained: ArtifactRef,
+    scorecard: ArtifactRef,
+    dataset: ArtifactRef,
+) -> Companions:
+    """Gather what lies beside the weights of a training.
+
+    Args:
+        recipe: Of the run.
+        name: Of the registered model.
+        store: Where the artifacts are.
+        trained: The training.
+        scorecard: Its evaluation.
+        dataset: The packed data.
+    """
+    training, scores = store.manifest(trained).facts, store.manifest(scorecard).facts["scorecard"]
+    splits = store.manifest(dataset).facts["splits"]
+    plan = TrainPlan.model_validate_json((store.path(trained) / "plan.json").read_bytes())
+    card = CardFacts(
+        name=name,
+        recipe=recipe.recipe.model_dump(mode="json"),
+        base_folder=_base_folder(plan.model),
+        splits=[DataSplit(split, facts["digest"], facts["rows"], facts["tokens"]) for split, facts in splits.items()],
+        scores=scores,
+        is_chat=(store.path(trained) / MODEL_FOLDER / "chat_template.jinja").exists(),
+        images=image_facts(store.path(dataset) / "train", plan.processor) if plan.processor else None,
+        **{field: training[field] for field in TOLD_BY_TRAINING},
+    )
+    digests = {f"data_digest.{split}": facts["digest"] for split, facts in splits.items()}
+    return Companions(recipe.yaml, scores, digests, store.path(scorecard), card)
+
+
+def _base_folder(ref: ModelRef) -> Path | None:
+    """Where the base lies on this machine: its folder, or the Hub cache."""
+    if ref.path is None or ref.init == "config":
+        return None
+    if ref.commit is None:
+        return Path(ref.path).expanduser()
+    cached = try_to_load_from_cache(ref.path, "config.json", revision=ref.commit)
+    return Path(cached).parent if isinstance(cached, str) else None
+
+
+def write_runtime(folder: Path) -> None:
+    """Write the code that answers requests and what it needs, each library in the version that is installed here."""
+    shutil.copytree(
+        PROJECT / "sft_core", folder / CODE_FOLDER / "sft_core", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    libraries = {name for module in SERVING_MODULES for name in libraries_of(module)}
+    pins = [f"{name}=={importlib.metadata.version(name)}" for name in ("mlflow", *sorted(libraries))]
+    (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
+    environment = {
+        "python": platform.python_version(),
+        "build_dependencies": ["pip"],
+        "dependencies": ["-r requirements.txt"],
+    }
+    (folder / "python_env.yaml").write_text(yaml.safe_dump(environment), encoding="utf-8")
