@@ -1,10 +1,11 @@
-"""How long it takes to tell a row's format and read it: CPU time of `detect` over one shard of 4,096 rows, per row.
+"""CPU time per row of `detect`, which recognizes a row's format and reads it, over one shard of 4,096 rows.
 
     PYTHONPATH=. python benchmarks/detect.py
 
-Measured is the whole room as its task calls it: reading the Arrow file of records, JSON, checks, both identities, the
-split, JSON again, and writing the Arrow file of examples. The rows have about 500 characters of text, those of token
-ids 512 tokens. One thread; the best of 5 runs, because anything else on the machine only adds.
+The whole stage is measured, as its task calls it: reading the Arrow file of records, parsing JSON, checks, both
+identities, the split, writing JSON, and writing the Arrow file of examples. The rows have about 500 characters of text;
+those of token ids have 512 tokens. One thread; the best of 5 runs counts, because other work on the machine can only
+add time.
 """
 
 import json
@@ -25,20 +26,24 @@ CALL = {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
 TOOL = {"type": "function", "function": {"name": "f", "description": WORDS, "parameters": {"type": "object"}}}
 
 
-def _said(role: str, number: int) -> dict[str, str]:
+def _message(role: str, number: int) -> dict[str, str]:
     return {"role": role, "content": f"{number} {WORDS}"}
 
 
 KINDS: dict[str, Callable[[int], Any]] = {
     "prompt and completion": lambda n: {"prompt": f"{n} {WORDS * 3}", "completion": WORDS * 3},
     "text": lambda n: {"text": f"{n} {WORDS * 6}"},
-    "five messages": lambda n: {"messages": [_said(role, n) for role in ("system", *["user", "assistant"] * 2)]},
+    "five messages": lambda n: {"messages": [_message(role, n) for role in ("system", *["user", "assistant"] * 2)]},
     "five ShareGPT turns": lambda n: {
         "conversations": [{"from": role, "value": f"{n} {WORDS}"} for role in ("system", *["human", "gpt"] * 2)]
     },
     "Alpaca": lambda n: {"instruction": f"{n} {WORDS * 3}", "input": "", "output": WORDS * 3},
     "messages with a tool and a call": lambda n: {
-        "messages": [_said("user", n), {"role": "assistant", "content": None, "tool_calls": [CALL]}, _said("tool", n)],
+        "messages": [
+            _message("user", n),
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            _message("tool", n),
+        ],
         "tools": [TOOL],
     },
     "512 token ids with a mask": lambda n: {
@@ -49,7 +54,7 @@ KINDS: dict[str, Callable[[int], Any]] = {
 
 
 def main() -> None:
-    """Print a table of Markdown."""
+    """Print a Markdown table."""
     print("| row | µs of CPU |\n| --- | ---: |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

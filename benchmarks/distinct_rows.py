@@ -1,8 +1,8 @@
-"""Any number of rows that are all different, made of GSM8K: every number in a problem is drawn anew.
+"""Write any number of distinct rows made from GSM8K: every number in a problem is replaced by a random one.
 
     PYTHONPATH=. python benchmarks/distinct_rows.py 1000000 rows.jsonl [--turns 4]
 
-Rows repeated as they are would flatter any encoder that remembers words, and be found as duplicates.
+Repeated rows would be too easy for an encoder that caches words, and would be found as duplicates.
 """
 
 import argparse
@@ -18,7 +18,7 @@ NUMBER = re.compile(r"\d+")
 
 
 def distinct_rows(num_rows: int, seed: int = 0, data: Path = GSM8K) -> Iterator[dict[str, str]]:
-    """Yield `question` and `answer`; the first rows are the same for any `num_rows`."""
+    """Yield rows of `question` and `answer`. The first rows are the same for any `num_rows`."""
     problems = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
     chance = random.Random(seed)
     for number in range(num_rows):
@@ -27,7 +27,7 @@ def distinct_rows(num_rows: int, seed: int = 0, data: Path = GSM8K) -> Iterator[
 
 
 def as_chats(rows: Iterator[dict[str, str]], turns: int) -> Iterator[dict[str, Any]]:
-    """Put `turns` problems into each chat, as a user's question and the assistant's answer."""
+    """Yield chats of `turns` problems each, as questions of the user and answers of the assistant."""
     for first in rows:
         pairs = [first, *(row for _, row in zip(range(turns - 1), rows, strict=False))]
         roles = {"question": "user", "answer": "assistant"}
@@ -43,7 +43,7 @@ def write_rows(path: Path, num_rows: int, turns: int | None = None, seed: int = 
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Write distinct rows made of GSM8K.")
+    parser = argparse.ArgumentParser(description="Write distinct rows made from GSM8K.")
     parser.add_argument("num_rows", type=int)
     parser.add_argument("path", type=Path)
     parser.add_argument("--turns", type=int)

@@ -1,15 +1,15 @@
-"""Training on a GPU, ours beside TRL: `PYTHONPATH=. python benchmarks/gpu_train.py`.
+"""Training on a GPU, ours and TRL's: `PYTHONPATH=. python benchmarks/gpu_train.py`.
 
 Llama-shaped models of 0.5B and 1.2B parameters with random weights, full fine-tuning: weights in float32, arithmetic in
 bfloat16, the defaults of both systems. Rows have log-normal lengths (median 300 tokens, σ 0.9, so a mean of 450), and
 the first 40 % of each is a prompt that is not trained on; they are packed to 4,096 and 8,192 tokens. Both systems get
-the same blocks, one a step, each in a process of its own, in turn. A step is over when the GPU has done it.
+the same blocks, one per step, each in a process of its own, in turn. A step ends when the GPU has finished it.
 
-Told are medians over steps after the warm-up; real tokens alone; the peak of the memory of tensors; and the share of
-989 TFLOP/s (H100, dense bfloat16), counted as 6 × all parameters × real tokens, and attention on true document lengths.
-TRL runs with FlashAttention 2 where that package is installed, else with what it takes by default.
+The table has medians over steps after the warm-up. Tokens exclude padding. Memory is the peak of the memory of tensors.
+The share of 989 TFLOP/s (H100, dense bfloat16) counts 6 × all parameters × tokens, and attention on true document
+lengths. TRL runs with FlashAttention 2 if that package is installed, else with `sdpa`.
 
-`--self-check` does the same with a tiny model on few tokens, without a GPU, and says nothing about speed.
+`--self-check` does the same with a tiny model on few tokens, without a GPU; its speed has no meaning.
 """
 
 import argparse
@@ -64,7 +64,7 @@ TINY = {
 
 @dataclass(frozen=True)
 class Case:
-    """A model and a length of blocks."""
+    """A model, a block length, and the number of steps."""
 
     model: dict[str, Any]
     max_length: int
@@ -78,7 +78,7 @@ SELF_CHECK = (Case(TINY, 64, 4, 1, 12),)
 
 
 def draw_rows(case: Case, num_tokens: int) -> list[tuple[list[int], list[int]]]:
-    """Random rows of at least so many tokens in all: ids, and labels without the prompt."""
+    """Return random rows of at least `num_tokens` tokens in total: ids, and labels that are −100 on the prompt."""
     random = np.random.default_rng(0)
     rows, total = [], 0
     while total < num_tokens:
@@ -91,7 +91,7 @@ def draw_rows(case: Case, num_tokens: int) -> list[tuple[list[int], list[int]]]:
 
 
 def num_parameters(model: dict[str, Any]) -> int:
-    """Counted without making them."""
+    """Count the parameters of a model without allocating them."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -101,12 +101,12 @@ def num_parameters(model: dict[str, Any]) -> int:
 
 
 def pairs_per_token(lengths: Sequence[int]) -> float:
-    """Of which one attends to the other, on average over the data."""
+    """Return the number of token pairs of which one attends to the other, per token of documents of these lengths."""
     return sum(length * (length + 1) / 2 for length in lengths) / sum(lengths)
 
 
 def run_case(case: Case, bf16: bool, systems: Sequence[System], trl_attention: str) -> list[str]:
-    """The lines of the table."""
+    """Run all systems on a case, and return the lines of the table."""
     rows = draw_rows(case, case.max_length * (case.steps + 2))
     pairs = pairs_per_token([len(ids) for ids, _ in rows])
     count = num_parameters(case.model)
@@ -132,7 +132,7 @@ def run_case(case: Case, bf16: bool, systems: Sequence[System], trl_attention: s
 
 
 def line_of(case: Case, job: Job, found: Measured, count: int, pairs: float) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     speed = found.tokens_per_second
     share = flops(case.model, count, speed, speed * pairs) / PEAK_FLOPS
     return (
@@ -142,7 +142,7 @@ def line_of(case: Case, job: Job, found: Measured, count: int, pairs: float) -> 
 
 
 def describe() -> str:
-    """Date, device and versions."""
+    """Return a line with date, device and versions."""
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
@@ -153,9 +153,9 @@ def describe() -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Measure training on a GPU, ours and TRL's.")
-    parser.add_argument("--self-check", action="store_true", help="a tiny model, wherever this runs")
+    parser.add_argument("--self-check", action="store_true", help="use a tiny model, which runs without a GPU")
     parser.add_argument("--systems", nargs="+", default=["ours", "trl"], choices=["ours", "trl"])
-    parser.add_argument("--trl-attention", help="of transformers' names; by default the best that is installed")
+    parser.add_argument("--trl-attention", help="name of attention in transformers; default: the best installed")
     options = parser.parse_args()
     has_flash = importlib.util.find_spec("flash_attn") is not None and not options.self_check
     trl_attention = options.trl_attention or ("flash_attention_2" if has_flash else "sdpa")

@@ -1,9 +1,9 @@
 """Output projection and loss: our fused step, full logits with autograd, and checkpointed chunks.
 
-Forward and backward of the head alone, with gradients for hidden states and weight. Ours also gives entropy and
-accuracy; the other two give the loss alone unless `--metrics` has them compute these from their logits. CPU seconds are
-those of the process; memory is the peak of its resident pages beyond what it held before, each way in a process of its
-own.
+Forward and backward pass of the head only, with gradients for hidden states and weight. Ours also computes entropy and
+accuracy; the other two compute only the loss, unless `--metrics` makes them compute these from their logits. Each
+method runs in a process of its own. CPU seconds are those of the process; memory is its peak of resident memory in
+addition to what it had before.
 
     PYTHONPATH=. python benchmarks/head.py
 """
@@ -25,7 +25,7 @@ CHUNK_ROWS = 256
 
 
 def loss_of(logits: Tensor, targets: Tensor, metrics: bool) -> Tensor:
-    """The summed loss, and where asked entropy and hits, of logits [rows, vocabulary]."""
+    """Return the summed loss of logits [rows, vocabulary]; with `metrics`, compute entropy and hits as well."""
     if metrics:
         with torch.no_grad():
             log_p = torch.log_softmax(logits, -1)
@@ -35,17 +35,17 @@ def loss_of(logits: Tensor, targets: Tensor, metrics: bool) -> Tensor:
 
 
 def ours(hidden: Tensor, weight: Tensor, targets: Tensor, metrics: bool) -> Tensor:
-    """The fused step; it always has the metrics."""
+    """Return the summed loss by the fused step, which always computes the metrics."""
     return fused_loss(hidden, weight, None, targets).loss
 
 
 def full_logits(hidden: Tensor, weight: Tensor, targets: Tensor, metrics: bool) -> Tensor:
-    """All logits at once, kept for the backward pass."""
+    """Return the summed loss from all logits at once, which are kept for the backward pass."""
     return loss_of(hidden @ weight.t(), targets, metrics)
 
 
 def checkpointed_chunks(hidden: Tensor, weight: Tensor, targets: Tensor, metrics: bool) -> Tensor:
-    """Logits of some rows at a time, made again in the backward pass."""
+    """Return the summed loss from `CHUNK_ROWS` rows of logits at a time, computed again in the backward pass."""
 
     def chunk(rows: Tensor, y: Tensor) -> Tensor:
         return loss_of(rows @ weight.t(), y, metrics)
@@ -62,18 +62,18 @@ WAYS: dict[str, Callable[[Tensor, Tensor, Tensor, bool], Tensor]] = {
 
 
 def cpu_seconds() -> float:
-    """Of this process so far."""
+    """Return the CPU seconds of this process so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def peak_megabytes() -> float:
-    """Of resident memory so far."""
+    """Return the peak of resident memory of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(way: str, options: argparse.Namespace) -> tuple[list[tuple[float, float]], float]:
-    """Seconds (wall, CPU) of each round, and the peak in MB beyond inputs and imports."""
+    """Return seconds (wall, CPU) of each round, and the peak memory in MiB in addition to inputs and imports."""
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     hidden = torch.randn(options.targets, options.width, requires_grad=True)
@@ -90,14 +90,14 @@ def measure(way: str, options: argparse.Namespace) -> tuple[list[tuple[float, fl
 
 
 def main() -> None:
-    """Print a line for each way."""
+    """Print a line for each method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vocabulary", type=int, default=50_277)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--targets", type=int, default=1_500)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--metrics", action="store_true", help="entropy and accuracy in all three")
+    parser.add_argument("--metrics", action="store_true", help="compute entropy and accuracy in all three methods")
     options = parser.parse_args()
     print(f"| {'':20} | wall s | CPU s | least CPU s | peak MB |\n| --- | ---: | ---: | ---: | ---: |")
     for way in WAYS:

@@ -1,19 +1,18 @@
-"""What a shard costs beyond its rows: CPU time of this process as shards of one row grow in number.
+"""The cost of a shard in addition to its rows: CPU time of this process as the number of one-row shards grows.
 
     PYTHONPATH=. python benchmarks/many_shards.py --files 20 220 1020
 
-Each of so many JSON Lines files has one row, and so is one shard in each of the four stages before packing. They are
-made by the functions of the tasks, in this process and without Prefect. The slope between two numbers of files is what
-finding, keys, locks, manifests, digests and tables cost a file; what does not grow (imports, the tokenizer) falls out.
-Waiting for the disk is not CPU time: a shard flushes about 14 files and folders in the four stages. The second column
-is the same again, when everything is there.
+Each JSON Lines file has one row, and so is one shard in each of the four stages before packing. The shards are made by
+the functions of the tasks, in this process and without Prefect. The slope between two numbers of files is the cost per
+file of finding, keys, locks, manifests, digests and tables; constant costs (imports, the tokenizer) cancel out. Waiting
+for the disk is not CPU time: a shard flushes about 14 files and folders in the four stages. The second column is a
+repetition in which everything exists already.
 """
 
 import argparse
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -24,6 +23,7 @@ from tasks.detect_formats import detect_formats
 from tasks.home import file_digests
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
 from tasks.render_chats import render_chats
+from tasks.stages.run_context import RunContext
 from tasks.tokenize_chats import tokenize_chats
 from tasks.workers import shard_workers
 
@@ -31,8 +31,8 @@ TOKENIZER = Path(__file__).parents[2] / "shared" / "data" / "tokenizer-gpt-neox"
 
 
 def main() -> None:
-    """Print a line a number of files."""
-    parser = argparse.ArgumentParser(description="CPU time a shard.")
+    """Print a line for each number of files."""
+    parser = argparse.ArgumentParser(description="Measure CPU time per shard.")
     parser.add_argument("--files", type=int, nargs="+", default=[20, 220, 1020])
     options = parser.parse_args()
     print("| files | CPU s | again, CPU s |")
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def measure(folder: Path, num_files: int, tokenizer: Path) -> tuple[float, float]:
-    """CPU seconds of making all shards, and of finding them made."""
+    """Return the CPU seconds of making all shards, and of finding them in the store."""
     (folder / "in").mkdir()
     for number in range(num_files):
         row = {"prompt": f"What is {number} plus one?", "completion": f"{number + 1}"}
@@ -65,11 +65,11 @@ def _seconds(recipe: Recipe, home: Path) -> float:
     store = ArtifactStore(root=home)
     inputs = locate_inputs(recipe, file_digests(store))
     with shard_workers(recipe.runtime) as workers:
-        here: dict[str, Any] = {"store": store, "workers": workers}
-        shards = shards_of(store, inputs.sources, ingest_sources(pieces_of(inputs.sources), **here))
-        records = detect_formats(recipe.formats, shards, **here)
-        rendered = render_chats(recipe.chat, inputs.template, inputs.tokenizer, records, **here)
-        tokenize_chats(recipe.tokens, recipe.row_limits, inputs.tokenizer, rendered, **here)
+        context, reader = RunContext(store, workers), inputs.reader(has_images=False)
+        shards = shards_of(store, inputs.sources, ingest_sources(pieces_of(inputs.sources), context))
+        records = detect_formats(recipe.formats, shards, context)
+        rendered = render_chats(recipe.chat, inputs.template, reader, records, context)
+        tokenize_chats(recipe.tokens, recipe.limits(has_images=False), reader, rendered, context)
     return time.process_time() - started
 
 

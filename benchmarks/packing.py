@@ -1,18 +1,18 @@
-"""How long it takes to decide which rows share a block, and how full the blocks are: ours against TRL 1.16's.
+"""Time to decide which rows share a block, and how full the blocks are: ours against TRL 1.16's.
 
     PYTHONPATH=. python benchmarks/packing.py                      # 10,000, 100,000 and 1,000,000 rows, capacity 4096
     PYTHONPATH=. python benchmarks/packing.py --rows 50000 --strategy bfd_split --median 3000
 
 Lengths are drawn from a log-normal distribution with the median and the spread of instruction data (`--median` 300
-tokens, `--sigma` 0.9), cut to the capacity for `bfd` as truncation would. Both sides get the same.
+tokens, `--sigma` 0.9), cut to the capacity for `bfd` as truncation would. Both sides get the same lengths.
 
-    ours       `plan_blocks`: lengths → which piece of which row lies where
+    ours       `plan_blocks`: lengths → the position of each piece of a row
     TRL        `pack_dataset` as its trainer calls it: in `map` batches of 1,000 rows
     TRL, all   the same with one batch that holds every row, which makes the same blocks as ours
 
-What is fair: `pack_dataset` also moves the tokens, which ours does later, while it writes. So its rows have one column
-of one byte a token, which costs it next to nothing, and lie in memory. Nothing is cached. The best of `--rounds`
-counts. The run ends with status 1 if the blocks of ours and of `TRL, all` are not as many.
+Fairness: `pack_dataset` also moves the tokens, which ours does later, while it writes. Therefore its rows have one
+column of one byte per token, which costs it almost nothing, and are in memory. Nothing is cached. The best of
+`--rounds` counts. The run ends with status 1 if ours and `TRL, all` make different numbers of blocks.
 """
 
 import argparse

@@ -1,24 +1,24 @@
-"""How long preparation takes: raw file to packed shards, ours against TRL 1.16's, in turn in one process.
+"""Time of preparation, from raw file to packed shards: ours against TRL 1.16's, in turn in one process.
 
     PYTHONPATH=. python benchmarks/prepare.py                    # 5 rounds of ours, TRL, ours, TRL, … on GSM8K
     PYTHONPATH=. python benchmarks/prepare.py --turns 4          # chats of 4 of its problems each, ChatML
     PYTHONPATH=. python benchmarks/prepare.py --rounds 3 --rows 2000 --trl-processes 2
 
-Both turn one JSONL into blocks of `--max-length` tokens (`bfd`), with completion-only labels, or with assistant-only
-labels where it holds chats:
+Both turn one JSONL file into blocks of `--max-length` tokens (`bfd`), with completion-only labels, or with
+assistant-only labels if it holds chats:
 
-    ours    locate and digest the inputs → ingest → detect → render → tokenize → pack → Arrow shards, by the rooms that
-            the tasks call, one shard after the other in this process as `tasks/workers` has few of them, encoded by
-            as many threads as there are cores; no Prefect, no artifact store
+    ours    locate and digest the inputs → ingest → detect → render → tokenize → pack → Arrow shards, by the functions
+            that the tasks call, one shard after the other in this process (as `tasks/workers` makes a few shards),
+            encoded by as many threads as there are cores; no Prefect, no artifact store
     TRL     `load_dataset("json")` → rename the two columns → `SFTTrainer._prepare_dataset(packing=True)`, which is all
-            that the constructor does to a data set; the trainer around it is built once, outside the clock
+            that the constructor does to a data set; building the trainer itself, once, is not timed
 
-What is fair: both start from the file and end with Arrow files on disk; both get an empty folder each round (TRL's is
-the cache of `datasets`, so nothing of an earlier round is reused); both work in one process, as TRL's users get it
-(`dataset_num_proc=None`), and CPU seconds stand beside the wall clock; imports, loading the tokenizer and one whole
-round of each side, from which the outputs are compared, are not counted.
+Fairness: both start from the file and end with Arrow files on disk. Both get an empty folder each round (TRL's is the
+cache of `datasets`, so nothing of an earlier round is reused). Both work in one process, which is TRL's default
+(`dataset_num_proc=None`), and CPU seconds are given as well as wall time. Not counted are imports, loading the
+tokenizer, and one whole round of each side, whose outputs are compared.
 
-The floor is one `encode_batch` of the same texts by `tokenizers`: what no pipeline around that encoder can go below.
+The floor is one `encode_batch` of the same texts by `tokenizers`, which no pipeline around that encoder can undercut.
 
 The run ends with status 1 if the two did not make the same tokens and the same targets, counted by token id.
 """
@@ -62,7 +62,7 @@ from sft_core.store.records import ShardRef
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What both sides are asked to do."""
+    """The data and options that both sides get."""
 
     data: Path
     has_chats: bool
@@ -71,7 +71,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One round of one side."""
+    """Wall and CPU seconds of one round of one side."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -79,7 +79,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What came out, whatever the order: how often each token id is there, and how often as a target."""
+    """Counts that do not depend on the order: how often each token id occurs, and how often it is a target."""
 
     num_blocks: int
     num_tokens: int
@@ -89,7 +89,7 @@ class Contents:
 
 
 def prepare_ours(task: Task, folder: Path) -> Path:
-    """Run our rooms one after the other; returns the data set's folder."""
+    """Run our stages one after the other, and return the data set's folder."""
     recipe = _recipe(task)
     inputs = locate_inputs(recipe, FileDigests(folder / "digests.sqlite"))
     template = chat_template_of(recipe.chat, inputs.template, inputs.tokenizer)
@@ -111,13 +111,13 @@ def prepare_ours(task: Task, folder: Path) -> Path:
 
 
 def prepare_trl(task: Task, trainer: SFTTrainer, folder: Path) -> datasets.Dataset:
-    """Let TRL prepare the same file."""
+    """Prepare the same file with TRL."""
     columns = {} if task.has_chats else {"question": "prompt", "answer": "completion"}
     return prepare(trainer, task.data, folder, columns)
 
 
 def timed(work: Callable[[Path], object]) -> Timing:
-    """Run `work` in an empty folder."""
+    """Run `work` in an empty folder, and return its time."""
     with tempfile.TemporaryDirectory() as folder:
         gc.collect()
         wall, cpu = time.perf_counter(), _cpu_seconds()
@@ -126,21 +126,21 @@ def timed(work: Callable[[Path], object]) -> Timing:
 
 
 def contents_of_ours(dataset: Path) -> Contents:
-    """Count what our shards hold."""
+    """Count the blocks, tokens and targets of our shards."""
     columns = datasets.load_from_disk(str(dataset)).with_format("numpy")
     ids, mask = np.concatenate(list(columns["input_ids"])), np.concatenate(list(columns["loss_mask"]))
     return _count(len(columns), ids, ids[mask == 1])
 
 
 def contents_of_trl(dataset: datasets.Dataset) -> Contents:
-    """Count what TRL's data set holds."""
+    """Count the blocks, tokens and targets of TRL's data set."""
     columns = dataset.with_format("numpy")
     ids, labels = np.concatenate(list(columns["input_ids"])), np.concatenate(list(columns["labels"]))
     return _count(len(columns), ids, labels[labels != -100])
 
 
 def main() -> int:
-    """Compare the outputs, run the rounds, print the table."""
+    """Compare the outputs, run the rounds, print the table. Return 0 if the outputs are equal, else 1."""
     options = _options()
     logging.disable(logging.WARNING)
     datasets.disable_progress_bars()
@@ -220,7 +220,7 @@ def _recipe(task: Task) -> Recipe:
 
 
 def _write_data(options: argparse.Namespace, target: Path) -> Path:
-    """Cut the file or make chats of it, outside the clock, so that both sides read the same one."""
+    """Write the file that both sides read, cut or made into chats as the options require. This is not timed."""
     rows = [json.loads(line) for line in options.data.read_bytes().splitlines()][: options.rows]
     made = list(as_chats(iter(rows), options.turns)) if options.turns else rows
     target.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made), encoding="utf-8")
@@ -252,9 +252,9 @@ def _cpu_seconds() -> float:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time our preparation of a JSONL file against TRL's.")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", type=int, help="only the first rows of the file")
+    parser.add_argument("--rows", type=int, help="use only the first ROWS rows of the file")
     parser.add_argument("--data", type=Path, default=GSM8K, help="JSON lines of `question` and `answer`")
-    parser.add_argument("--turns", type=int, help="make chats of so many problems")
+    parser.add_argument("--turns", type=int, help="make chats of TURNS problems each")
     parser.add_argument("--max-length", type=int, default=1024)
     parser.add_argument("--trl-processes", type=int, help="SFTConfig.dataset_num_proc")
     return parser.parse_args()

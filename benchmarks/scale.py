@@ -1,17 +1,18 @@
-"""What `sft prepare` costs as rows grow: seconds, memory of the whole process tree, bytes in the store.
+"""Cost of `sft prepare` as the number of rows grows: seconds, memory of the process tree, bytes in the store.
 
-    PYTHONPATH=. python benchmarks/scale.py --rows 10000 100000 1000000    # one line a size
+    PYTHONPATH=. python benchmarks/scale.py --rows 10000 100000 1000000    # one line per size
     PYTHONPATH=. python benchmarks/scale.py --rows 1000000 --append 10000  # then append, and compare with a cold run
     PYTHONPATH=. python benchmarks/scale.py --rows 200000 --trl            # and TRL 1.16 on the same file
     PYTHONPATH=. python benchmarks/scale.py --rows 100000 --shard-rows 100 # 1,000 shards, and their task runs
-    PYTHONPATH=. python benchmarks/scale.py --rows 100000 --files 100000   # so many files of a row each
+    PYTHONPATH=. python benchmarks/scale.py --rows 100000 --files 100000   # 100,000 files of one row each
     PYTHONPATH=. python benchmarks/scale.py --rows 200000 --runner threads # by another `runtime.task_runner`
 
-The command runs as people run it, Prefect included, against a Prefect server that this script starts on the loopback
-(its process is not counted; with `--embedded` there is none, and the one inside the command is). Memory is the
-proportional set size (PSS) of the command and all its children, sampled five times a second: pages that processes
-share are counted once. Time is the wall clock from the start of the command, Python's start and Prefect's included.
-TRL is timed in a process of its own around `load_dataset` and `SFTTrainer._prepare_dataset`, imports excluded.
+The command runs as users run it, Prefect included, against a Prefect server that this script starts on the loopback
+interface. The process of this server is not counted. With `--embedded` there is no such server, and the one inside the
+command is counted. Memory is the proportional set size (PSS) of the command and all its children, sampled five times a
+second: pages that processes share are counted once. Time is the wall time from the start of the command, including the
+start of Python and Prefect. TRL is timed in a process of its own around `load_dataset` and
+`SFTTrainer._prepare_dataset`, without imports.
 """
 
 import argparse
@@ -41,7 +42,7 @@ PROJECT = Path(__file__).parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one command."""
+    """Time, peak memory and JSON result of one command."""
 
     seconds: float
     peak_mb: float
@@ -49,7 +50,7 @@ class Cost:
 
 
 def main() -> None:
-    """Print a line a size."""
+    """Print a line for each number of rows."""
     options = _options()
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch, _prefect(Path(scratch), options.embedded) as url:
         print("| rows | seconds | rows/s | peak MB | source MB | store MB | store / source |")
@@ -86,7 +87,7 @@ def _measure(folder: Path, num_rows: int, url: str | None, options: argparse.Nam
 
 
 def _shared_out(data: Path, num_files: int | None) -> Path:
-    """The rows in so many files of a folder, where that is asked for, each as many as the others."""
+    """Distribute the rows evenly over `num_files` files in a folder; return the folder, or the file if None."""
     if not num_files:
         return data
     lines = data.read_bytes().splitlines(keepends=True)
@@ -99,7 +100,7 @@ def _shared_out(data: Path, num_files: int | None) -> Path:
 
 
 def _task_runs(url: str) -> dict[str, int]:
-    """How many task runs a Prefect server has recorded, by their state."""
+    """Count the task runs that a Prefect server has recorded, by their state."""
     found: dict[str, int] = {}
     for state in ("COMPLETED", "FAILED", "CRASHED", "RUNNING", "PENDING"):
         content = json.dumps({"task_runs": {"state": {"type": {"any_": [state]}}}}).encode()
@@ -136,7 +137,7 @@ def _append(
 
 
 def _work_before_packing(home: Path) -> tuple[int, float]:
-    """Shards made by the stages before packing, and the seconds that their makers took."""
+    """Return the number of shards that the stages before packing made, and the worker seconds they took."""
     stages = ("ingest_sources", "detect_formats", "render_chats", "tokenize_chats")
     manifests = [path for stage in stages for path in (home / "artifacts" / stage).rglob("manifest.json")]
     return len(manifests), sum(json.loads(path.read_bytes())["seconds"] for path in manifests)
@@ -201,7 +202,7 @@ def _write_recipe(folder: Path, data: Path, options: argparse.Namespace) -> Path
 
 
 def _trl(data: Path, folder: Path, turns: int | None) -> float:
-    """TRL in a process of its own, so that nothing of ours is in its memory or its caches."""
+    """Time TRL in a process of its own, so that nothing of ours is in its memory or its caches; return the seconds."""
     command = [sys.executable, "-m", "benchmarks.trl_prepare", str(data), str(folder), *(["--chats"] if turns else [])]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -210,7 +211,7 @@ def _trl(data: Path, folder: Path, turns: int | None) -> float:
 
 @contextmanager
 def _prefect(scratch: Path, is_embedded: bool) -> Iterator[str | None]:
-    """A Prefect server on the loopback, ended by its pid."""
+    """Run a Prefect server on the loopback interface, and yield the address of its API; yield None if embedded."""
     if is_embedded:
         yield None
         return
@@ -238,15 +239,15 @@ def _wait(url: str) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time `sft prepare` as rows grow.")
+    parser = argparse.ArgumentParser(description="Time `sft prepare` as the number of rows grows.")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--turns", type=int, help="make chats of so many problems")
-    parser.add_argument("--shard-rows", type=int, help="rows a shard; by default the recipe's")
-    parser.add_argument("--files", type=int, help="share the rows out to so many files")
+    parser.add_argument("--turns", type=int, help="make chats of TURNS problems each")
+    parser.add_argument("--shard-rows", type=int, help="rows per shard; by default the recipe's")
+    parser.add_argument("--files", type=int, help="distribute the rows over FILES files")
     parser.add_argument("--runner", default="processes", help="threads, processes, dask or ray")
-    parser.add_argument("--append", type=int, help="append so many rows, and prepare again")
+    parser.add_argument("--append", type=int, help="append APPEND rows, and prepare again")
     parser.add_argument("--trl", action="store_true", help="time TRL on the same file")
-    parser.add_argument("--embedded", action="store_true", help="without a Prefect server")
+    parser.add_argument("--embedded", action="store_true", help="run without a separate Prefect server")
     parser.add_argument("--scratch", type=Path, help="folder for data and stores")
     return parser.parse_args()
 

@@ -1,11 +1,11 @@
-"""How long the packing stage takes from token shards to a data set, and how much memory it needs.
+"""Time and memory of the packing stage, from token shards to a data set.
 
     PYTHONPATH=. python benchmarks/shards.py                        # 245 shards of 4,096 rows: 1,003,520 rows
     PYTHONPATH=. python benchmarks/shards.py --shards 61 --strategy wrapped
 
-Shards are made as the tokenizing stage leaves them (row lengths log-normal around 110 tokens, 147 on average; token ids
-by Zipf's law, 60 % of them targets). Then a fresh process reads the index, plans blocks of 4096 tokens and writes them.
-Peak memory is that process's, less what it had after its imports.
+The shards have the form that the tokenizing stage writes (row lengths log-normal around 110 tokens, 147 on average;
+token ids by Zipf's law, 60 % of them targets). Then a new process reads the index, plans blocks of 4096 tokens and
+writes them. Peak memory is that of this process, minus what it had after its imports.
 """
 
 import argparse
@@ -30,7 +30,7 @@ CAPACITY = 4096
 
 
 def main() -> None:
-    """Make the shards, pack them in another process, print what it took."""
+    """Make the shards, pack them in another process, and print time and memory."""
     options = _options()
     with tempfile.TemporaryDirectory() as scratch:
         folders = [Path(scratch) / str(number) for number in range(options.shards)]
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _pack(folders: list[Path], out: Path, strategy: str) -> None:
-    import datasets  # noqa: F401  (writing needs it; its memory is not ours)
+    import datasets  # noqa: F401  (needed for writing; its memory must not be counted)
 
     out.mkdir()
     imported, start, cpu = _peak_mb(), time.perf_counter(), time.process_time()

@@ -1,15 +1,15 @@
-"""What commands cost before and beside their work: processor time, next to the imports that they cannot do without.
+"""Processor time of commands, compared with that of the imports that they cannot do without.
 
     PYTHONPATH=. python benchmarks/startup.py
 
-In a home of its own, with no server named: a first `sft prepare` of 300 rows; then, in turn, each command in a fresh
-process and its floor, a bare `python -c "import …"` of the libraries that its work needs. Both are measured in the same
-minute, because the processor time of the same imports doubles on a machine that others use. The server that the
-commands share (`deployments/stack/shared_server.py`) counts: what it computed while a command ran is added to the
-command.
-User and system time of processes and their children, medians; never wall time.
+The commands run in a new state directory, without a configured server: first `sft prepare` of 300 rows, then, in turn,
+each command in a new process and its floor, a bare `python -c "import …"` of the libraries that its work needs. Both
+are measured in the same minute, because the processor time of the same imports doubles on a machine that others use.
+The server that the commands share (`deployments/stack/shared_server.py`) counts: its processor time while a command ran
+is added to the command. All numbers are medians of user and system time of processes and their children; wall time is
+not measured.
 
-`--plain-garbage` runs the commands with Python's garbage collector as it is, without `sft_core.processes.garbage`.
+`--plain-garbage` runs the commands with Python's default garbage collection, without `sft_core.processes.garbage`.
 """
 
 import argparse
@@ -48,7 +48,7 @@ CONFIG = {
 
 @dataclass(frozen=True)
 class Case:
-    """A command, the imports that it cannot do without, each in a process of its own, and the bound for it."""
+    """A command, its floor (imports, each entry in a process of its own), and the bound for it in CPU seconds."""
 
     name: str
     words: list[str]
@@ -57,7 +57,7 @@ class Case:
 
 
 def main() -> None:
-    """Print a line a command."""
+    """Print a line for each command."""
     parser = argparse.ArgumentParser(description="Processor time of commands, next to that of their imports.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--plain-garbage", action="store_true")
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def write_recipe(folder: Path, num_rows: int) -> str:
-    """Write rows and a recipe of a small model; return the recipe's file."""
+    """Write rows and a recipe of a small model; return the path of the recipe."""
     rows = (
         {
             "prompt": f"What is {n} plus {n + 1}? Say it.",
@@ -116,11 +116,11 @@ def write_recipe(folder: Path, num_rows: int) -> str:
 
 
 def one_run(program: str, case: Case, home: Path, is_kept: bool = False) -> tuple[float, float]:
-    """Run a command; return its CPU seconds, those of the server included, and those of the server."""
+    """Run a command; return its CPU seconds, the server's included, and the server's alone."""
     before = server_seconds(home)
     own = seconds(program, case.words, home)
     if not is_kept:
-        time.sleep(2)  # the server writes down the last events
+        time.sleep(2)  # the server still stores the last events
     server = server_seconds(home) - before
     if not is_kept:
         end_server(home)
@@ -128,12 +128,12 @@ def one_run(program: str, case: Case, home: Path, is_kept: bool = False) -> tupl
 
 
 def floor_of(case: Case) -> float:
-    """CPU seconds of the bare imports."""
+    """Return the CPU seconds of the bare imports."""
     return sum(seconds(imports, [], PROJECT) for imports in case.floor)
 
 
 def seconds(program: str, words: list[str], home: Path) -> float:
-    """CPU seconds of a fresh process and of those of its children that it waits for."""
+    """Run a program in a new process; return its CPU seconds and those of the children that it waits for."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "SFT_"))}
     environment = {**clean, "SFT_HOME": str(home), "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -145,7 +145,7 @@ def seconds(program: str, words: list[str], home: Path) -> float:
 
 
 def server_seconds(home: Path) -> float:
-    """CPU seconds of the server that the commands of a home share, since it started."""
+    """Return the CPU seconds, since its start, of the server that commands with one state directory share."""
     try:
         pid = json.loads((home / "prefect" / "server" / "state.json").read_bytes())["pid"]
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -155,7 +155,7 @@ def server_seconds(home: Path) -> float:
 
 
 def end_server(home: Path) -> None:
-    """End the shared server of a home."""
+    """End the shared server of a state directory."""
     seconds(COMMAND, ["down"], home)
 
 

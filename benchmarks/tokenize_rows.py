@@ -1,12 +1,12 @@
-"""What the room of tokens costs a row, beside the bare engines: CPU microseconds, medians of rounds in turn.
+"""Cost of tokenizing a row, compared with the bare encoders: CPU microseconds, medians of rounds in turn.
 
     PYTHONPATH=. python benchmarks/tokenize_rows.py
 
     tokenizers   `Tokenizer.encode_batch` of the texts: ids and offsets, no masks
     tiktoken     `Encoding.encode_to_numpy` of the texts, with the same merges, without added tokens
-    room         `tokenize`: from `rendered.arrow` to `tokens.arrow`, `index.arrow` and the ledger
+    stage        `tokenize`: from `rendered.arrow` to `tokens.arrow`, `index.arrow` and the ledger
 
-Rows are questions and answers of GSM8K, one shard of 4,096; the answer and its end token are learned.
+The rows are questions and answers of GSM8K, one shard of 4,096; the loss is on the answer and its end token.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
         ledger = Ledger(rows_in=len(rows), rows_train=len(rows))
         works: dict[str, Callable[[], object]] = {
             "tokenizers": lambda: encoder.backend.encode_batch(texts),
-            "room": lambda: tokenize(TokensConfig(), ref, "gsm8k", folder, ledger, folder / "out"),
+            "stage": lambda: tokenize(TokensConfig(), ref, "gsm8k", folder, ledger, folder / "out"),
         }
         if encoder.fast is not None:
             bare = encoder.fast.encoding
@@ -74,7 +74,7 @@ def _cpu_us(work: Callable[[], object]) -> float:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time the room of tokens beside the bare engines.")
+    parser = argparse.ArgumentParser(description="Time tokenizing, compared with the bare encoders.")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rows", type=int, default=4096)
     parser.add_argument("--data", type=Path, default=SHARED / "gsm8k_train.jsonl")

@@ -1,12 +1,12 @@
-"""Training on a CPU, ours beside TRL: `PYTHONPATH=. python benchmarks/train.py`.
+"""Training on a CPU, ours and TRL's: `PYTHONPATH=. python benchmarks/train.py`.
 
 A Llama of 4 layers × 128 (4 heads, 512 in between) with random weights and the 50,277 ids of GPT-NeoX' tokenizer; GSM8K
-with a loss on the answers alone; float32, without gradient checkpointing, batches of 4, all other options as each
-system has them (entropy and accuracy are computed by both). Packed: best fit decreasing into 512 tokens. Both get the
+with a loss on the answers only; float32, without gradient checkpointing, batches of 4, all other options at the default
+of each system (entropy and accuracy are computed by both). Packed: best fit decreasing into 512 tokens. Both get the
 same blocks, each in a process of its own, in turn, several rounds.
 
-Told are medians over the steps of all rounds, after the warm-up: seconds a step, real tokens a second; and the most
-resident memory of a process, imports included.
+The table has medians over the steps of all rounds, after the warm-up: seconds per step, and tokens per second without
+padding. Memory is the peak of resident memory of a process, imports included.
 """
 
 import argparse
@@ -33,7 +33,7 @@ MAX_LENGTH = 512
 
 
 def read_rows(num_rows: int) -> list[tuple[list[int], list[int]]]:
-    """Token ids of question and answer, and labels on the answer."""
+    """Return token ids of question and answer, and labels that are −100 on the question, for each row."""
     tokenizer = AutoTokenizer.from_pretrained(DATA / "tokenizer-gpt-neox")
     lines = (DATA / "gsm8k_train.jsonl").read_text(encoding="utf-8").splitlines()[:num_rows]
     rows = []
@@ -46,7 +46,7 @@ def read_rows(num_rows: int) -> list[tuple[list[int], list[int]]]:
 
 
 def run_once(system: System, rows: list[tuple[list[int], list[int]]], options: argparse.Namespace) -> Measured:
-    """One process."""
+    """Train once in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         write_blocks(Path(folder), rows, MAX_LENGTH if options.packed else None)
         job = Job(

@@ -1,8 +1,9 @@
 """One training on prepared blocks by one system: `python -m benchmarks.training_side job.json`.
 
-Both systems get the same blocks (`input_ids`, `labels`, `seq_lengths`), the same random model and the same options,
-and all their other defaults. Ours is `sft_core.training` from a plan to `metrics.jsonl`; TRL's is `SFTTrainer.train` on
-rows that need no preparation. Prints a JSON line: seconds and real tokens of each step, and the peak memory.
+Both systems get the same blocks (`input_ids`, `labels`, `seq_lengths`), the same random model and the same options; all
+other options have their defaults. Ours is `sft_core.training` from a plan to `metrics.jsonl`; TRL's is
+`SFTTrainer.train` on rows that need no preparation. The output is a JSON line: seconds and tokens without padding of
+each step, and the peak memory.
 """
 
 import dataclasses
@@ -28,19 +29,19 @@ System = Literal["ours", "trl"]
 
 @dataclass(frozen=True)
 class Job:
-    """What one process trains."""
+    """The training that one process runs."""
 
     system: System
     folder: str
-    """Holds `train/`, and gets what training writes."""
+    """Folder that contains `train/`; the training writes its files into it."""
     model: dict[str, Any]
-    """Configuration, with `vocab_size`."""
+    """Configuration of the model, with `model_type` and `vocab_size`."""
     is_packed: bool
     max_length: int
     batch_size: int
     steps: int
     warmup: int
-    """Steps that are not measured."""
+    """Number of first steps that are not measured."""
     bf16: bool
     gradient_checkpointing: bool
     attention: str
@@ -48,11 +49,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of it, without the warm-up."""
+    """Measurements of a training, without the warm-up."""
 
     seconds: list[float]
+    """Time of each step."""
     tokens: list[float]
-    """Without padding."""
+    """Number of tokens of each step, without padding."""
     peak_bytes: int
     first_loss: float
     last_loss: float
@@ -60,12 +62,12 @@ class Measured:
 
     @property
     def tokens_per_second(self) -> float:
-        """The median over steps."""
+        """Return the median over steps."""
         return median(tokens / seconds for tokens, seconds in zip(self.tokens, self.seconds, strict=True))
 
 
 def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Rows → blocks, best fit decreasing."""
+    """Return the rows of each block, packed by best fit decreasing."""
     from sft_core.data.packing.bfd import best_fit_decreasing
 
     rows, block_of = best_fit_decreasing(lengths, capacity)
@@ -73,12 +75,12 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 
 def write_blocks(folder: Path, rows: Sequence[tuple[list[int], list[int]]], capacity: int | None) -> None:
-    """Write `train/`.
+    """Write the data set `train/` of shuffled blocks.
 
     Args:
-        folder: Where to.
-        rows: Token ids and labels of each.
-        capacity: Of a block; None: nothing is packed.
+        folder: Folder in which `train/` is created.
+        rows: Token ids and labels of each row.
+        capacity: Tokens per block. None writes one block per row.
     """
     from datasets import Dataset
 
@@ -93,7 +95,11 @@ def write_blocks(folder: Path, rows: Sequence[tuple[list[int], list[int]]], capa
 
 
 def measure(job: Job, environment: dict[str, str] | None = None) -> Measured:
-    """Run a job in a process of its own."""
+    """Run a job in a process of its own.
+
+    Raises:
+        RuntimeError: if the process fails, with its output.
+    """
     path = Path(job.folder) / f"{job.system}.json"
     path.write_text(json.dumps(dataclasses.asdict(job)), encoding="utf-8")
     command = [sys.executable, "-m", "benchmarks.training_side", str(path)]
@@ -104,7 +110,7 @@ def measure(job: Job, environment: dict[str, str] | None = None) -> Measured:
 
 
 def flops(model: dict[str, Any], num_parameters: int, tokens: float, pairs: float) -> float:
-    """6 × all parameters × real tokens, and attention on true document lengths."""
+    """Return 6 × all parameters × tokens, plus attention over `pairs` of tokens in the same document."""
     from transformers import AutoConfig
 
     from sft_core.training.speed import flops_per_pair
@@ -113,7 +119,7 @@ def flops(model: dict[str, Any], num_parameters: int, tokens: float, pairs: floa
 
 
 def run_ours(job: Job) -> Measured:
-    """Train by a plan, and read the metrics of each step."""
+    """Train with `sft_core.training`, and read the metrics of each step."""
     from transformers import PreTrainedTokenizerFast
 
     from sft_core.pretrained.model import ModelRef
@@ -167,7 +173,7 @@ def run_ours(job: Job) -> Measured:
 
 
 def tiny_tokenizer(tokenizer_class: Any) -> Any:
-    """What is saved with a model; the ids are there already."""
+    """Return a tokenizer of two tokens to save with the model; the blocks have token ids already."""
     from tokenizers import Tokenizer, models
 
     words = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 1}, unk_token="<eos>"))
@@ -175,7 +181,7 @@ def tiny_tokenizer(tokenizer_class: Any) -> Any:
 
 
 def run_trl(job: Job) -> Measured:
-    """Train with `SFTTrainer`; a step ends when the device has done it."""
+    """Train with `SFTTrainer`. A step ends when the device has finished it."""
     import torch
     from datasets import load_from_disk
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, TrainerCallback, set_seed
@@ -231,7 +237,7 @@ def run_trl(job: Job) -> Measured:
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     return Measured(
         seconds=np.diff(ends)[job.warmup :].tolist(),
-        tokens=[float(count) for count in tokens[job.warmup : job.steps]],  # a batch more is fetched than is used
+        tokens=[float(count) for count in tokens[job.warmup : job.steps]],  # one more batch is fetched than is used
         peak_bytes=int(peak),
         first_loss=losses[0],
         last_loss=losses[-1],

@@ -1,7 +1,7 @@
-"""TRL's preparation of one JSONL file, timed: `python -m benchmarks.trl_prepare rows.jsonl folder [--chats]`.
+"""Time of TRL's preparation of one JSONL file: `python -m benchmarks.trl_prepare rows.jsonl folder [--chats]`.
 
-Prints the seconds of `load_dataset` and `SFTTrainer._prepare_dataset(packing=True)`, in one process as its users get
-it; imports and the trainer around it are not counted.
+The output is the seconds of `load_dataset` and `SFTTrainer._prepare_dataset(packing=True)`, in one process, which is
+TRL's default. Imports and the construction of the trainer are not counted.
 """
 
 import argparse
@@ -27,7 +27,7 @@ CHATML = (
 def build_trainer(
     tokenizer: PreTrainedTokenizerFast, folder: Path, max_length: int = 1024, **options: object
 ) -> SFTTrainer:
-    """An `SFTTrainer` around a random Llama of one layer, with two rows in place of the data."""
+    """Return an `SFTTrainer` with a random Llama of one layer, and two rows in place of the data."""
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes))
     args = SFTConfig(
@@ -48,7 +48,7 @@ def build_trainer(
 
 
 def prepare(trainer: SFTTrainer, data: Path, folder: Path, columns: dict[str, str]) -> datasets.Dataset:
-    """Let TRL prepare a file with `folder` as the cache of `datasets`; `columns` are the file's names → TRL's."""
+    """Prepare a file with TRL. `folder` is the cache of `datasets`; `columns` maps the file's names to TRL's."""
     raw = datasets.load_dataset("json", data_files=str(data), split="train", cache_dir=str(folder))
     raw = raw.rename_columns(columns) if columns else raw
     return trainer._prepare_dataset(raw, trainer.processing_class, trainer.args, True, None, "train")

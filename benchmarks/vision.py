@@ -1,12 +1,12 @@
-"""The way of images into training: how many a loading process makes ready in a second, how long the trainer waits for
-them, and whether memory stays flat.
+"""Loading of images for training: images per second, the time that the trainer waits for them, and memory.
 
     PYTHONPATH=. python benchmarks/vision.py --images 10000 --workers 0 1 2
 
-Every image is another one: the shapes of the vision quickstart, drawn in any size, kept in an image store, read from
-there, decoded, processed and trained on once, by the quickstart's model in batches of 32. Waiting is the time between
-asking the loader for a batch and having it, as a share of all time; the first batch, for which processes start, does
-not count. Memory is that of this process with its loading processes, after a tenth of the images and at the end.
+All images are different: the shapes of the vision quickstart, drawn in any size and kept in an image store. Each is
+read from there, decoded, processed and trained on once, by the quickstart's model in batches of 32. Waiting is the time
+between the request for a batch and its arrival, as a share of the whole time; the first batch, for which processes
+start, does not count. Memory is that of this process and its loading processes, after a tenth of the images and at the
+end: it must not grow.
 """
 
 import argparse
@@ -40,7 +40,7 @@ BATCH = 32
 
 
 class Pictures:
-    """Rows of one picture, a question and an answer each."""
+    """Rows of one picture, a question and an answer each. Labels are −100 except on the last `num_answered` tokens."""
 
     def __init__(self, images: list[ImageRef], ids: list[int], num_answered: int) -> None:
         self._images, self._ids = images, np.array(ids, np.int64)
@@ -57,11 +57,11 @@ class Pictures:
 
 
 def main() -> None:
-    """Print a line a number of loading processes."""
-    parser = argparse.ArgumentParser(description="Loading images beside training.")
+    """Print a line for each number of loading processes."""
+    parser = argparse.ArgumentParser(description="Measure the loading of images during training.")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--side", type=int, default=64, help="pixels of an image's side")
+    parser.add_argument("--side", type=int, default=64, help="side of an image in pixels")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def draw(store: ImageStore, count: int, side: int) -> list[ImageRef]:
-    """Put so many different pictures into a store."""
+    """Put `count` different pictures of `side` × `side` pixels into a store."""
     chance = random.Random(1)
     found = []
     for _ in range(count):
@@ -88,7 +88,7 @@ def draw(store: ImageStore, count: int, side: int) -> list[ImageRef]:
 
 
 def measure(images: list[ImageRef], folder: Path, workers: int) -> tuple[float, float, float, float]:
-    """Images a second, the share of time that the trainer waited, and memory in MB early and late."""
+    """Return images per second, the share of time that the trainer waited, and memory in MiB early and late."""
     recipe = load_recipe(PROJECT / "recipes" / "vision_quickstart.yaml")
     made = folder / "quickstart" / "processor"
     processor_folder = made if made.exists() else PROJECT / "recipes" / "vision_quickstart" / "processor"
@@ -131,7 +131,7 @@ def measure(images: list[ImageRef], folder: Path, workers: int) -> tuple[float, 
 
 
 def resident() -> float:
-    """MB of this process and its children: proportional shares, so that what they share counts once."""
+    """Return the memory of this process and its children in MiB (PSS, which counts shared pages once)."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     total = 0
     for pid in ("self", *children):

@@ -1,6 +1,6 @@
 """Write `docs/from-trl-and-trlx.md` from the tables of names: `python docs/make_from_trl_and_trlx.py`.
 
-A test compares the page with what this writes, and the tables with the fields of the installed TRL.
+Tests compare the page with the output of this script, and the tables with the fields of the installed TRL.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,25 +16,25 @@ HEAD = """# From TRL and trlX
 Written by `python docs/make_from_trl_and_trlx.py` from `sft_core/recipe/counterparts.py`, `aliases.py` and
 `training/owned.py`; change them there.
 
-Most names are the same. A recipe that uses another is either understood, and told so, or gets an error that says what
-to write instead.
+Most names are the same. If a recipe uses another name, it is either accepted with a message, or refused with an error
+that names the field to use instead.
 """
 TRL_HEAD = """## TRL and transformers
 
-Every field of `SFTConfig` and of `TrainingArguments` that is in none of the tables below has the same name and meaning
-here: those of preparation in `formats`, `chat`, `tokens` and `packing`, all others in `training`
+Every field of `SFTConfig` and of `TrainingArguments` that is not in the tables below has the same name and meaning
+here. Fields of data preparation are in the sections `formats`, `chat`, `tokens` and `packing`, all others in `training`
 ([recipe.md](recipe.md)). Defaults are TRL's. `training.bf16` is on where the hardware has bfloat16, and
 `training.save_total_limit` is 2.
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     return "\n".join(
         [
             HEAD,
             TRL_HEAD,
-            "### Other names, or none\n",
+            "### Fields with another name, or without a counterpart\n",
             _table(("TRL", "here", "remark"), _rows(TRL)),
             "### Names of earlier versions\n",
             _table(("earlier", "here", "remark"), _rows(FORMER)),
@@ -47,9 +47,9 @@ def page() -> str:
             "## trlX\n",
             "Fields of `TRLConfig` for supervised fine-tuning.\n",
             _table(("trlX", "here", "remark"), _rows(TRLX)),
-            "### Names that are understood\n",
-            "Where one of these stands in a recipe, or in `--set`, it is taken for ours, and the command says so.\n",
-            _table(("written", "taken for"), ((_code(alias), _code(ours)) for alias, ours in ALIASES.items())),
+            "### Names that are accepted\n",
+            "If a recipe or `--set` uses one of these names, it is read as our name, and the command reports it.\n",
+            _table(("name", "read as"), ((_code(alias), _code(ours)) for alias, ours in ALIASES.items())),
         ]
     )
 

@@ -1,6 +1,6 @@
 """Write `docs/recipe.md` from the recipe's own fields: `python docs/make_recipe_reference.py`.
 
-A test compares the page with what this writes, so that the two cannot drift apart.
+A test compares the page with the output of this script, so that the two cannot drift apart.
 """
 
 import types
@@ -19,12 +19,12 @@ HEAD = """# Recipe reference
 
 Written by `python docs/make_recipe_reference.py` from the fields themselves; change them there. A recipe is a YAML
 file with these sections. Every field can be overridden on the command line: `--set training.learning_rate=1e-4
---set sources.0.path=x.jsonl`. An unknown key is an error that names the key that was probably meant.
+--set sources.0.path=x.jsonl`. An unknown key is an error that suggests the closest known key.
 """
 
 
 def recipe_reference() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [HEAD]
     for name, field in Recipe.model_fields.items():
         section = _section_of(field.annotation)

@@ -1,22 +1,23 @@
-"""From files to a packed data set: the stages that need no GPU, as a plain function that needs no Prefect."""
+"""Preparation of data, from files to a packed data set: the stages that need no GPU, as a function without Prefect."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from sft_core.data.accounts import ShardFiles, audit_of, check_sources, ledger_of, rejections_of
-from sft_core.data.chat import replaces_own_template
+from sft_core.data.accounts import Origins, ShardFiles, Shards
 from sft_core.data.formats import Verdict
 from sft_core.data.gates import check_gates, check_rows_left, measure_gates
+from sft_core.pretrained.reader import Reader
 from sft_core.processes.runtime import STAGES as ALL_STAGES
 from sft_core.recipe import Recipe
-from sft_core.recipe.inputs import locate_inputs
+from sft_core.recipe.inputs import DataInputs, locate_inputs
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
 from sft_core.store.ledger import Ledger
-from tasks.detect_formats import detect_formats, verdicts_of
-from tasks.gather_images import gather_images, shards_with_images, with_images
+from tasks.detect_formats import detect_formats
+from tasks.gather_images import examples_with_images
 from tasks.home import file_digests, open_store
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
 from tasks.pack_shards import pack_shards
@@ -24,32 +25,33 @@ from tasks.progress.preparing import preparation
 from tasks.render_chats import render_chats
 from tasks.report_data import report_data, report_file
 from tasks.stages.outcomes import executed_or_cached, stage_folders, stage_keys
+from tasks.stages.run_context import RunContext
 from tasks.tokenize_chats import tokenize_chats
 from tasks.workers import shard_workers
 
 STAGES = ALL_STAGES[: ALL_STAGES.index("train_model")]
-"""Of the preparation, in order; `gather_images` only where rows have images."""
+"""Stages of the preparation, in order; `gather_images` runs only if rows have images."""
 
 
 class PreparedData(BaseModel):
-    """A packed data set, and how it came to be."""
+    """A packed data set, with the artifacts and facts of the stages that made it."""
 
     dataset: ArtifactRef
     folder: Path
     report: Path
-    """The page that shows it."""
+    """HTML page of the data report."""
     splits: dict[str, dict[str, Any]]
-    """Of each split that has rows: rows, blocks, tokens, content digest."""
+    """Split → its rows, blocks, tokens and content digest, for each split that has rows."""
     ledger: Ledger
     verdicts: dict[str, Verdict]
-    """What each source was taken for, and why."""
+    """Source → the format that was detected for it, and the reason."""
     artifacts: dict[str, Path]
     artifact_keys: dict[str, str]
-    """Stage → key of its artifact, or what the keys of its shards share."""
+    """Stage → key of its artifact; for a stage with an artifact for each shard, the digest that they share."""
     stages: dict[str, str]
 
     def as_result(self) -> dict[str, Any]:
-        """What the command line prints as JSON."""
+        """Return the values that the command line prints as JSON."""
         train, held_out = self.splits["train"], self.splits.get("eval", {})
         return {
             "status": "completed",
@@ -75,78 +77,77 @@ ShowReport = Callable[[str, ArtifactStore, ArtifactRef], None]
 
 
 def prepare(recipe: Recipe, on_report: ShowReport = lambda *_: None) -> PreparedData:
-    """Read, understand, render, tokenize and pack the sources of a recipe, doing again only what changed.
+    """Read, parse, render, tokenize and pack the sources of a recipe; stages whose inputs did not change are reused.
 
     Args:
-        recipe: What to prepare.
-        on_report: Called with the recipe's name, the store and the data report before the gates are checked, so that
-            the report of data that they refuse can be shown.
+        recipe: The recipe whose data is prepared.
+        on_report: Function called with the recipe's name, the store and the data report before the gates are checked,
+            so that the report can be shown even if a gate rejects the data.
     """
     store = open_store(recipe.runtime)
-    digests = file_digests(store)
-    inputs = locate_inputs(recipe, digests)
+    inputs, context = locate_inputs(recipe, file_digests(store)), RunContext(store)
     with preparation(STAGES):
-        with shard_workers(recipe.runtime) as workers:
-            here: dict[str, Any] = {"store": store, "workers": workers}
-            ingested = ingest_sources(pieces_of(inputs.sources), **here)
-            shards = shards_of(store, inputs.sources, ingested)
-            files, repeats = ShardFiles.of(shards), [shard.repeat for shard in shards]
-            records = detect_formats(recipe.formats, shards, **here)
-            check_sources(store, records, files)
-            named = shards_with_images(store, inputs.sources, shards, records, inputs.processor, digests)
-            gathered = gather_images(recipe.images, named, **here) if named else []
-            examples = with_images(records, named, gathered)
-            check_sources(store, examples, files)
-            # a run of texts alone hangs on no processor, whatever else the model could see
-            processor = inputs.processor if named else None
-            image_limits = recipe.image_row_limits if named else None
-            rendered = render_chats(
-                recipe.chat, inputs.template, inputs.tokenizer, examples, processor=processor, **here
-            )
-            tokens = tokenize_chats(
-                recipe.tokens,
-                recipe.row_limits,
-                inputs.tokenizer,
-                rendered,
-                image_limits=image_limits,
-                processor=processor,
-                **here,
-            )
-
-        check_rows_left(recipe.needed_split, ledger_of(store, tokens), rejections_of(store, tokens, files))
-        dataset = pack_shards(
-            recipe.packing,
-            recipe.tokens.max_length,
-            tokens,
-            repeats,
-            [shard.content_digest for shard in shards],
-            files=files.with_stages(records, examples, rendered),
-            store=store,
-        )
-        has_other_template = replaces_own_template(inputs.template, inputs.tokenizer)
-        gates = measure_gates(recipe.gates, audit_of(store, tokens, files), has_other_template)
-        report = report_data(
-            recipe.name,
-            dataset,
-            inputs.tokenizer,
-            gates,
-            processor,
-            [*records, *gathered, *rendered, *tokens],
-            store=store,
-        )
+        rows = _tokenize_rows(recipe, inputs, store)
+        check_rows_left(recipe.needed_split, rows.tokens.ledger, rows.tokens.rejections())
+        dataset = pack_shards(recipe.packing, recipe.tokens.max_length, rows.tokens.refs, rows.origins, context)
+        gates = measure_gates(recipe.gates, rows.tokens.audit(), inputs.replaces_template)
+        report = report_data(recipe.name, [dataset, *rows.shown], rows.reader, gates, context)
         on_report(recipe.name, store, report)
         check_gates(gates, report_file(store, report))
+    return _prepared(store, rows, dataset, report)
 
+
+@dataclass(frozen=True)
+class _TokenizedRows:
+    """All rows as tokens, and the artifacts of the stages that made them."""
+
+    made: dict[str, list[ArtifactRef]]
+    """Stage → its artifacts, one for each shard; an empty list for a stage that has nothing to do."""
+    tokens: Shards
+    origins: Origins
+    reader: Reader
+    verdicts: dict[str, Verdict]
+
+    @property
+    def shown(self) -> list[ArtifactRef]:
+        """Artifacts that the data report shows in addition to the data set."""
+        return [ref for stage, refs in self.made.items() if stage != "ingest_sources" for ref in refs]
+
+
+def _tokenize_rows(recipe: Recipe, inputs: DataInputs, store: ArtifactStore) -> _TokenizedRows:
+    """Run the stages that process each shard independently."""
+    with shard_workers(recipe.runtime) as workers:
+        context = RunContext(store, workers)
+        ingested = ingest_sources(pieces_of(inputs.sources), context)
+        shards = shards_of(store, inputs.sources, ingested)
+        files = ShardFiles.of(shards)
+        records = Shards(store, detect_formats(recipe.formats, shards, context), files).checked()
+        examples, gathered = examples_with_images(recipe.images, inputs, shards, records.refs, context)
+        Shards(store, examples, files).checked()
+        reader, limits = inputs.reader(has_images=bool(gathered)), recipe.limits(has_images=bool(gathered))
+        rendered = render_chats(recipe.chat, inputs.template, reader, examples, context)
+        tokens = tokenize_chats(recipe.tokens, limits, reader, rendered, context)
+    refs = (ingested, records.refs, gathered, rendered, tokens)
+    return _TokenizedRows(
+        made=dict(zip(STAGES, refs, strict=False)),
+        tokens=Shards(store, tokens, files),
+        origins=Origins.of(shards, records.refs, examples, rendered),
+        reader=reader,
+        verdicts=records.verdicts(),
+    )
+
+
+def _prepared(store: ArtifactStore, rows: _TokenizedRows, dataset: ArtifactRef, report: ArtifactRef) -> PreparedData:
     packed = store.manifest(dataset)
-    refs = (ingested, records, gathered, rendered, tokens, [dataset], [report])
-    made = {stage: of_stage for stage, of_stage in zip(STAGES, refs, strict=True) if of_stage}
+    stages = {**rows.made, "pack_shards": [dataset], "report_data": [report]}
+    made = {stage: refs for stage, refs in stages.items() if refs}
     return PreparedData(
         dataset=dataset,
         folder=store.path(dataset),
         report=report_file(store, report),
         splits=packed.facts["splits"],
         ledger=packed.ledger or Ledger(),
-        verdicts=verdicts_of(store, records),
+        verdicts=rows.verdicts,
         artifacts=stage_folders(store, made),
         artifact_keys=stage_keys(made),
         stages=executed_or_cached(store, made),

@@ -10,5 +10,11 @@ from sft_core.recipe import Recipe
 
 @flow(name="prepare-data", flow_run_name=of_recipe)
 def prepare_data(recipe: Recipe) -> PreparedData:
-    """Read, understand, render, tokenize and pack the sources of a recipe, doing again only what changed."""
+    """Prepare the data of a recipe: read its sources, render chats, tokenize, and pack the tokens into blocks.
+
+    Stages whose inputs did not change are reused. The page `data-report` shows the result.
+
+    Args:
+        recipe: The recipe whose data is prepared.
+    """
     return prepare(recipe, show_data)

@@ -1,4 +1,4 @@
-"""Judge a version that is registered already, by the gate of its recipe or by another."""
+"""Promotion of a model version that is already registered, by the gate of its recipe or by another gate."""
 
 from typing import Any
 
@@ -15,30 +15,30 @@ from tasks.tracking import open_registry
 
 
 class Promotion(BaseModel):
-    """What came of it."""
+    """Result of a promotion."""
 
     status: str = "completed"
     model_uri: str
     is_promoted: bool
     verdict: str
-    """In words."""
+    """Decision of the gate and its reason, as a sentence."""
     numbers: dict[str, Any]
-    """All that was looked at, as in `verdict.json`."""
+    """All values that the gate compared, as in `verdict.json`."""
     aliases: dict[str, str]
-    """Of the model, as they stand now."""
+    """Alias → version of the registered model, after the decision."""
 
 
 @flow(name="promote-model", flow_run_name="{model}")
 def promote_model(
     model: str, gate: GateConfig | None = None, force: str | None = None, runtime: RuntimeConfig | None = None
 ) -> Promotion:
-    """Make a version champion if the gate lets it, or if somebody says why it has to be.
+    """Give a registered model version the alias `champion` if it passes the gate, or if the gate is overruled.
 
     Args:
-        model: NAME/VERSION, NAME@ALIAS, NAME for the newest version, or a run's id.
-        gate: The rule; by default that of the recipe which lies beside the version.
-        force: Why the gate is overruled; by default it is not.
-        runtime: Where the state is.
+        model: The version: NAME/VERSION, NAME@ALIAS, NAME for the newest version, or the id of an MLflow run.
+        gate: The rule that decides. By default it is the gate of the recipe that is stored with the version.
+        force: Reason for overruling the gate, kept with the decision. If it is empty, the gate decides.
+        runtime: Settings of the `runtime` section; `home` is the state directory.
     """
     store = open_store(runtime or RuntimeConfig())
     registry = open_registry(store)

@@ -1,4 +1,4 @@
-"""Remove from a home what nothing needs any more, or say what that would be."""
+"""Removal of files in the state directory that nothing needs any more, or a list of them."""
 
 from typing import Any
 
@@ -13,32 +13,32 @@ from tasks.remove_unneeded import remove_unneeded
 
 
 class Pruned(BaseModel):
-    """What goes and what stays."""
+    """Files and folders that are removed, and those that are kept."""
 
     status: str = "completed"
     is_dry_run: bool
-    """Whether nothing was removed."""
+    """True if the files were only listed and nothing was removed."""
     freed_bytes: int
-    """On the disk, by all that goes."""
+    """Disk space that the removal frees, in total."""
     going: list[dict[str, Any]]
-    """Of each folder or file that goes: kind, path, bytes freed, when it was last used, why."""
+    """Each folder or file that is removed: kind, path, bytes freed, time of its last use, and the reason."""
     kept: dict[str, dict[str, int]]
-    """Reason → `folders` and `files` that stay for it, and the `bytes` they take."""
+    """Reason → number of `folders` and `files` that are kept for it, and the `bytes` that they take."""
     skipped: list[str] = Field(default_factory=list)
-    """Folders and files that were to go, and stayed because somebody took them up meanwhile."""
+    """Folders and files that were to be removed but were kept, because a process began to use them meanwhile."""
 
 
 @flow(name="prune-home")
 def prune_home(
     keep_days: float = 14.0, keep_runs: int = 5, is_dry_run: bool = True, runtime: RuntimeConfig | None = None
 ) -> Pruned:
-    """Remove what no registered version, run, process or recent use needs.
+    """Remove artifacts and other files that no registered version, run, process or recent use needs.
 
     Args:
-        keep_days: What was made or used in the last days stays.
-        keep_runs: What the newest runs made stays.
-        is_dry_run: Only say what would go.
-        runtime: Where the state is.
+        keep_days: Number of days; files that were made or used within them are kept.
+        keep_runs: Number of runs; files that the newest ones made are kept.
+        is_dry_run: Only list the files that would be removed.
+        runtime: Settings of the `runtime` section; `home` is the state directory.
     """
     store = open_store(runtime or RuntimeConfig())
     pruning, skipped = remove_unneeded(keep_days, keep_runs, is_dry_run, store=store)

@@ -1,4 +1,4 @@
-"""Train again when what a model is made from has changed, and only then."""
+"""Change detection: train again if data, recipe or code of a model changed, and only then."""
 
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,16 @@ def retrain_on_change(
 ) -> State[Retrained]:
     """Compare a recipe with its newest finished run, and run it again if something changed.
 
-    Nothing changed: ends in seconds, and says so. Else the data is prepared, compared row by row with that of the
-    earlier run, and the recipe is run.
+    If nothing changed, the flow reports that and ends within seconds. Otherwise it prepares the data, compares it row
+    by row with the data of the earlier run, and runs the recipe. The page `sft-retrain` shows the changes.
 
     Args:
-        preset: The recipe's YAML file, relative to the checkout.
-        overrides: `dotted.path=value` each, laid over the file.
-        on: What counts: `data` (sources, tokenizer, template, the model that training begins with), `recipe`, `code`.
-        dry_run: Prepare and compare, and train nothing.
-        train_on: FLOW/DEPLOYMENT that trains; empty: this run.
+        preset: YAML file of the recipe, relative to the project's folder.
+        overrides: Changes to the recipe, each as `dotted.path=value`.
+        on: Kinds of changes that start a training: `data` (sources, tokenizer, chat template, and the model that
+            training begins with), `recipe`, `code`.
+        dry_run: Prepare and compare the data, but do not train.
+        train_on: Deployment that trains, as FLOW/DEPLOYMENT. If it is empty, this flow run trains.
     """
     recipe = load_recipe(Path(preset), overrides or [], get_run_logger().info)
     store = open_store(recipe.runtime)
@@ -73,16 +74,16 @@ def retrain_on_change(
     if earlier is not None:
         found = found.model_copy(update={"difference": _difference(store, earlier, data)})
     if dry_run:
-        return _ended(found, f"{_said(why)}; nothing was trained (dry run)")
+        return _ended(found, f"{_in_short(why)}; nothing was trained (dry run)")
     _show(found)
     report = run_sft(recipe, train_on or None)
-    told = {"changes": changes.as_json() if changes else None, "data": found.difference}
-    log_difference(open_history(store.root), report.mlflow_run_id, found.earlier_run_id, told)
-    return _ended(found.model_copy(update={"run": report}), f"{_said(why)}; {report.model_uri}: {report.verdict}")
+    difference = {"changes": changes.as_json() if changes else None, "data": found.difference}
+    log_difference(open_history(store.root), report.mlflow_run_id, found.earlier_run_id, difference)
+    return _ended(found.model_copy(update={"run": report}), f"{_in_short(why)}; {report.model_uri}: {report.verdict}")
 
 
 def _history(store: ArtifactStore) -> History | None:
-    """None where there is no MLflow yet: the first run makes it."""
+    """Open the history of runs; return None if no MLflow database exists yet, as before the first run."""
     try:
         return open_history(store.root)
     except RecipeError:
@@ -90,7 +91,7 @@ def _history(store: ArtifactStore) -> History | None:
 
 
 def _difference(store: ArtifactStore, earlier: RunFacts, data: PreparedData) -> dict[str, Any]:
-    """Row by row where the earlier data set is at hand; else by what MLflow says of it."""
+    """Compare row by row if the earlier data set is still in the store, otherwise by the facts that MLflow has."""
     key = earlier.tags.get(DATASET)
     try:
         if key is None:
@@ -101,7 +102,7 @@ def _difference(store: ArtifactStore, earlier: RunFacts, data: PreparedData) -> 
         return known_difference(earlier, data, str(error))
 
 
-def _said(why: list[str]) -> str:
+def _in_short(why: list[str]) -> str:
     return "changed: " + "; ".join(why[:3]) + (f"; and {len(why) - 3:,} more" if len(why) > 3 else "")
 
 

@@ -1,4 +1,4 @@
-"""Make the previous version of a model champion again."""
+"""Rollback of the alias `champion` to the previous version of a model."""
 
 from prefect import flow
 from pydantic import BaseModel
@@ -12,25 +12,25 @@ from tasks.tracking import open_registry
 
 
 class Restored(BaseModel):
-    """What came of it."""
+    """Result of a rollback."""
 
     status: str = "completed"
     model_uri: str
-    """Of the version that is champion again."""
+    """URI of the version that is champion again."""
     taken_back: str
-    """The version that was."""
+    """Number of the version that was champion before the rollback."""
     aliases: dict[str, str]
-    """Of the model, as they stand now."""
+    """Alias → version of the registered model, after the rollback."""
 
 
 @flow(name="roll-back-model", flow_run_name="{name}")
 def roll_back_model(name: str, reason: str | None = None, runtime: RuntimeConfig | None = None) -> Restored:
-    """Take the champion back.
+    """Give the alias `champion` back to the version of a registered model that had it before.
 
     Args:
-        name: The registered model.
-        reason: For the record.
-        runtime: Where the state is.
+        name: Name of the registered model.
+        reason: Reason for the rollback, kept with the version.
+        runtime: Settings of the `runtime` section; `home` is the state directory.
     """
     store = open_store(runtime or RuntimeConfig())
     registry = open_registry(store)

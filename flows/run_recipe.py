@@ -1,4 +1,4 @@
-"""What people trigger: a recipe file, with as much of it changed as they like."""
+"""The flow behind the form in Prefect's UI: a recipe file, with any of its fields changed."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from flows.triggers.run_form import FormOf, lay_form
 from sft_core.recipe.recipe_file import parse_recipe, read_content
 
 Fields = dict[str, Any] | None
-"""Some fields of a section, or none."""
+"""Some fields of a section; None if the input was left empty."""
 
 
 @flow(name="run-recipe", flow_run_name=of_form)
@@ -34,15 +34,17 @@ def run_recipe(
     runtime: Annotated[Fields, FormOf("runtime")] = None,
     train_on: str = "",
 ) -> RunReport:
-    """Fine-tune one model from a recipe file, with what is filled in here laid over it.
+    """Fine-tune one model from a recipe file. Values that are filled in here replace those of the file.
 
-    An empty input leaves what the file says, and where it says nothing, the recipe's default. All parameters but the
-    first and the last are fields of the recipe, and described there.
+    An empty input keeps the value of the file or, if the file has none, the default of the recipe. All parameters
+    except `preset` and `train_on` are fields of the recipe, with the same descriptions.
 
     Args:
-        preset: The recipe's YAML file, relative to the checkout.
-        sources: Where the rows come from. The list is replaced as a whole: give all sources, or none.
-        train_on: FLOW/DEPLOYMENT that trains, in the pool with the GPUs; empty: this run trains itself.
+        preset: YAML file of the recipe, relative to the project's folder.
+        sources: Data sources that the rows come from. The list replaces that of the file as a whole: fill in all
+            sources, or none.
+        train_on: Deployment that trains, as FLOW/DEPLOYMENT, usually in the work pool with the GPUs. If it is empty,
+            this flow run trains.
     """
     filled = {
         "name": name,

@@ -1,4 +1,4 @@
-"""A sweep: one recipe in several trials, and which of them is best."""
+"""A sweep: one recipe is run in several trials with different values, and the best trial is found."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -47,23 +47,25 @@ def sweep(
     max_parallel: int = 1,
     train_on: str = "",
 ) -> SweepReport:
-    """Run a recipe in several trials, and let the gate judge the best of them.
+    """Run a recipe in several trials with different values, and let the gate judge the best of them.
 
-    Give one of grid, random and optuna. All trials are checked before the first one starts; what they share is made
-    once; one that fails is told and ends nothing. Started again, a sweep finds what was finished.
+    Fill in one of grid, random and optuna. All trials are checked before the first one starts. Data that several trials
+    share is prepared once. A trial that fails is reported, and the others continue. If the same sweep is started again,
+    it reuses the trials that were finished.
 
     Args:
-        preset: The recipe's YAML file, relative to the checkout.
-        overrides: `dotted.path=value` each, laid over the file for all trials.
-        grid: Path → values; every combination is a trial.
-        random: Path → values, or a range {low, high, log, int}; drawn num_trials times.
-        optuna: The same, drawn with a look at the scores so far.
-        num_trials: Draws of random and optuna.
-        seed: Of the draws.
-        metric: The score that is compared; empty: what the recipe's gate compares.
-        direction: `minimize` or `maximize`; by default the gate's, or told by the metric's name.
-        max_parallel: Trials at once, where train_on is given. Optuna draws so many at a time.
-        train_on: FLOW/DEPLOYMENT that trains; empty: this run, one trial after the other.
+        preset: YAML file of the recipe, relative to the project's folder.
+        overrides: Changes to the recipe that hold for all trials, each as `dotted.path=value`.
+        grid: Path of a field → list of values; every combination is a trial.
+        random: Path of a field → list of values, or a range {low, high, log, int}; num_trials trials are drawn.
+        optuna: The same as random, but Optuna draws the trials and takes the scores so far into account.
+        num_trials: Number of trials that random or optuna draws.
+        seed: Random seed of the draws.
+        metric: Score that trials are compared by. If it is empty, it is the metric that the recipe's gate compares.
+        direction: `minimize` or `maximize`. By default it is that of the gate, or follows from the metric's name.
+        max_parallel: Number of trials that run at once if train_on is given, and of trials that Optuna draws at a time.
+        train_on: Deployment that trains, as FLOW/DEPLOYMENT. If it is empty, this flow run trains one trial after the
+            other.
     """
     tried = {"grid": grid, "random": random, "optuna": optuna, "num_trials": num_trials, "seed": seed}
     space = parse_as(Space, {name: value for name, value in tried.items() if value is not None}, "sweep")
@@ -98,7 +100,7 @@ def sweep(
 
 
 def _is_there(recipe: Recipe) -> None:
-    """Look for what a trial is made from, and for what it asks of this machine."""
+    """Check that the inputs of a trial exist, by identifying its run."""
     identify(recipe, file_digests(open_store(recipe.runtime)))
 
 
@@ -118,5 +120,5 @@ def _run_trials(
 
 
 def _asked(base: Base, drawn: Sequence[Overrides], first: int) -> list[Asked]:
-    """Trials do not fight for the champion's place one by one: the gate is asked about the best alone, at the end."""
+    """Build the trials, with promotion switched off: the gate judges only the best of them, at the end of the sweep."""
     return [(number, overrides, base.trial(overrides, NOT_PROMOTED)) for number, overrides in enumerate(drawn, first)]

@@ -5,10 +5,10 @@ Run it from the project root: `python recipes/make_quickstart.py [folder]` (defa
     chats.jsonl   48 islands × 5 topics × 12 ways to ask = 2,880 chats of one question and one answer
     tokenizer/    byte-level BPE trained on exactly these chats, with the bundled ChatML template
 
-Nothing here can be known to any model, so whatever a model answers correctly it has learned from these rows. Each fact
-is asked in twelve ways and answered in one; a tenth of the rows is held out, so a held-out prompt is a known fact in
-words that were never asked about it. The same bytes come out of every run: the order comes from one seed, and the
-tokenizer is trained in one thread.
+No model can know these facts beforehand, so a model that answers correctly has learned from these rows. Each fact is
+asked in twelve ways and answered in one. A tenth of the rows is held out, so a held-out prompt asks for a fact that was
+trained, in words that were not. Every run writes the same bytes: the order comes from one seed, and the tokenizer is
+trained in one thread.
 """
 
 import json
@@ -23,7 +23,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 SEED = 7
 VOCAB_SIZE = 1024
-"""An upper bound: merging stops by itself when every word of the chats is one token."""
+"""Upper bound of the vocabulary; merging stops earlier, when every word of the chats is one token."""
 SPECIAL_TOKENS = ["<|im_start|>", "<|im_end|>", "<|pad|>"]
 HERE = Path(__file__).parent
 CHAT_TEMPLATE = HERE.parent / "sft_core" / "data" / "chat" / "templates" / "chatml.jinja"
@@ -38,15 +38,16 @@ ISLANDS = """
 
 @dataclass(frozen=True)
 class Topic:
-    """One thing to know about each island: a pair of words, and no two islands share both."""
+    """A fact about each island. Its value is a pair of words, and no two islands have the same pair."""
 
     firsts: str
     seconds: str
     value: str
-    """How the two words become the value."""
+    """Format string that makes the value from the two words."""
     answer: str
     questions: str
-    """One a line. None begins with the island: without a space before it, its name would be another token."""
+    """One question per line. No question begins with the island, whose name without a space in front would be another
+    token."""
 
     def values(self, chance: random.Random) -> list[str]:
         """Return one value per island: 8 × 6 pairs of words, shuffled."""
@@ -177,7 +178,7 @@ def make_chats() -> list[list[dict[str, str]]]:
 
 def train_tokenizer(texts: Iterable[str], special_tokens: Sequence[str] = SPECIAL_TOKENS) -> Tokenizer:
     """Train byte-level BPE. All 256 bytes are in the vocabulary, so that any other text can be encoded as well."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # nothing then hangs on the order in which threads end
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the result must not depend on the order in which threads end
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -192,7 +193,10 @@ def train_tokenizer(texts: Iterable[str], special_tokens: Sequence[str] = SPECIA
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write what `AutoTokenizer.from_pretrained` reads, by hand: `save_pretrained` adds what depends on its version."""
+    """Write the files that `AutoTokenizer.from_pretrained` reads.
+
+    `save_pretrained` is not used because it adds fields that depend on its version.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",

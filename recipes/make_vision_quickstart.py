@@ -3,12 +3,12 @@
 Run it from the project root: `python recipes/make_vision_quickstart.py [folder]` (default: `recipes/vision_quickstart`,
 which git does not keep). It writes in a few seconds
 
-    images/       3,600 PNG files of 64 × 64 pixels: 8 colours × 5 shapes, each somewhere, in some size and shade
-    chats.jsonl   a question and an answer about each: what is there, in which colour, in which shape
+    images/       3,600 PNG files of 64 × 64 pixels: 8 colours × 5 shapes, with random position, size and shade
+    chats.jsonl   a question and an answer about each: the object, its colour, its shape
     processor/    byte-level BPE trained on these chats, an image processor, and a chat template
 
-No two pictures are alike, so a held-out question is about a picture that was never seen. The same pictures and chats
-come out of every run: all of it is drawn from one seed.
+No two pictures are equal, so a held-out question is about a picture that was not trained on. Every run writes the same
+pictures and chats: all random choices come from one seed.
 """
 
 import json
@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 SEED = 7
 NUM_PICTURES = 3600
 SIDE, OVERSAMPLING = 64, 2
-"""Pixels; drawn larger and made smaller, so that edges are smooth."""
+"""Side of a picture in pixels, and the factor by which it is drawn larger; scaling down makes edges smooth."""
 COLOURS = {
     "red": (220, 40, 40),
     "green": (40, 170, 60),
@@ -53,7 +53,7 @@ SPECIAL_TOKENS = [
     "<end_of_utterance>",
 ]
 IMAGE_TOKENS = 16
-"""32 × 32 pixels in patches of 4 × 4, of which 2 × 2 become one token."""
+"""Number of tokens per image: 32 × 32 pixels in patches of 4 × 4, of which 2 × 2 become one token."""
 HERE = Path(__file__).parent
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
@@ -83,7 +83,7 @@ TEXT_OF = """\
 
 
 def draw(chance: random.Random, colour: str, shape: str) -> Image.Image:
-    """Draw one shape on a dark ground."""
+    """Draw one shape on a dark background, `SIDE` × `SIDE` pixels."""
     side = SIDE * OVERSAMPLING
     ground = tuple(chance.randrange(0, 70) for _ in range(3))
     shade = chance.randrange(-15, 16)
@@ -112,7 +112,7 @@ def draw(chance: random.Random, colour: str, shape: str) -> Image.Image:
 
 
 def make_chats(images: Path) -> list[dict[str, object]]:
-    """Draw all pictures into a folder, and return a row for each."""
+    """Draw all pictures into the folder `images`, and return one row for each."""
     chance = random.Random(SEED)
     images.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
@@ -130,7 +130,7 @@ def make_chats(images: Path) -> list[dict[str, object]]:
 
 
 def save_processor(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write what `AutoProcessor.from_pretrained` reads, as SmolVLM's checkpoints have it."""
+    """Write the files that `AutoProcessor.from_pretrained` reads, in the form of SmolVLM's checkpoints."""
     folder.mkdir(parents=True, exist_ok=True)
     tokens = {
         "tokenizer_class": "PreTrainedTokenizerFast",

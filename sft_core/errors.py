@@ -1,31 +1,31 @@
-"""What can go wrong, sorted by who can mend it.
+"""Exceptions, sorted by who can fix the cause.
 
 A `UserError` is a mistake in a recipe or in data: its message says what was expected, what was found, where, and what
-to change, in a line or two; the command line shows just that and ends with exit code 2. Everything else is ours: exit
-code 1. Work that was asked to end is neither, and so is a server that stays away: exit code 75, and the same command
-goes on.
+to change, in a line or two. The command line shows only that message and ends with exit code 2. Every other error is a
+fault of this code base and ends with exit code 1. Work that was asked to end, and a server that does not come back, are
+neither: they end with exit code 75, and the same command resumes the work.
 """
 
 from pathlib import Path
 from typing import Self
 
-PLACEMENT = "Errors are for people; whoever raises them counts."
+PLACEMENT = "Errors are for people; the code that raises them counts."
 
 
 class _WithLog:
-    """An error that a process of ours may have ended with."""
+    """Base of the errors that a subprocess of the pipeline may have ended with."""
 
     log_file: Path | None = None
-    """What that process printed."""
+    """Log file with the output of that subprocess; None if no subprocess was involved."""
 
     def with_log(self, log_file: Path) -> Self:
-        """Say where that is."""
+        """Set the log file of the subprocess and return this error."""
         self.log_file = log_file
         return self
 
 
 class UserError(_WithLog, ValueError):
-    """Somebody outside this code base can mend it: the message tells them how."""
+    """A mistake that somebody outside this code base can fix; the message explains how."""
 
 
 class RecipeError(UserError):
@@ -41,31 +41,31 @@ class GateError(UserError):
 
 
 class StageFailedError(_WithLog, RuntimeError):
-    """A subprocess of ours ended without doing its work; the message names its log file."""
+    """A subprocess of the pipeline ended without doing its work; the message names its log file."""
 
 
 class StageInterruptedError(_WithLog, RuntimeError):
-    """A subprocess of ours was asked to end, and did, leaving all that the same command needs to go on."""
+    """A subprocess was asked to end and did; it left everything that the same command needs to resume."""
 
 
 class StageTimeoutError(StageInterruptedError):
-    """A stage took longer than the recipe lets it, and was ended where the same command can go on."""
+    """A stage took longer than its limit in the recipe, and was ended at a point where the same command resumes."""
 
 
 class TrackerAwayError(RuntimeError):
-    """MLflow does not answer; what was made is kept, and the same command brings it there."""
+    """MLflow does not answer. Finished results are kept, and the same command records them in MLflow later."""
 
     @classmethod
     def at(cls, address: str, cause: BaseException) -> Self:
-        """Say where it was looked for, and what happened."""
+        """Make the error for an MLflow address and the exception that the request to it raised."""
         return cls(
             f"MLflow at {address} does not answer ({_first_line(cause)}). Nothing is lost: data, model and scores are "
-            "kept, and the same command, once MLflow is back, reuses them and brings all that is missing there"
+            "kept; once MLflow is back, the same command reuses them and records what is missing there"
         )
 
 
 def log_of(error: BaseException) -> Path | None:
-    """The log file of the process that an error came from; None if it came from none."""
+    """Return the log file of the subprocess that an error came from; None if no subprocess was involved."""
     return error.log_file if isinstance(error, _WithLog) else None
 
 

@@ -1,8 +1,8 @@
-"""What happens to models, as events of the Prefect server, which automations wait for.
+"""Events on the Prefect server about registered models, by which automations can be triggered.
 
-    sft.model.registered    a version was made; its `payload.recipe` is the recipe that made it
-    sft.gate.refused        the gate did not let a version become champion
-    sft.champion.changed    another version is champion now, by the gate, by somebody's word or by a roll-back
+    sft.model.registered    a version was registered; `payload.recipe` is the recipe that made it
+    sft.gate.refused        the gate did not promote a version to champion
+    sft.champion.changed    another version is champion now: by the gate, by a forced promotion or by a roll-back
 
 The resource is the registered model: id `sft.model.<name>`. Every payload has `model_uri` (`models:/name/version`),
 `name`, `version`, `mlflow_run_id` and `scores`. The flow run is among the related resources.
@@ -14,17 +14,17 @@ from typing import Any
 from tasks.context import is_in_flow
 from tasks.tracking import RegisteredVersion
 
-PLACEMENT = "It tells others what was done."
+PLACEMENT = "It announces what was done."
 REGISTERED, REFUSED, CHAMPION_CHANGED = "sft.model.registered", "sft.gate.refused", "sft.champion.changed"
 
 
 def emit(event: str, version: RegisteredVersion, **details: Any) -> None:
-    """Tell the server what happened to a version; outside of a flow run nobody is told.
+    """Emit an event about a model version; do nothing outside of a flow run.
 
     Args:
-        event: One of this module's.
-        version: Of the registered model.
-        details: Go into the payload.
+        event: One of this module's constants.
+        version: The version of the registered model that the event is about.
+        details: Further entries of the payload.
     """
     if not is_in_flow():
         return

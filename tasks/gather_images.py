@@ -1,4 +1,4 @@
-"""Bring the images of a shard's rows into the home; shards whose rows have none do not come here."""
+"""Copy the images of a shard's rows into the state directory; only shards that have images are passed to the stage."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,26 +7,58 @@ from sft_core.data.images import ImageFolder, ImagesConfig, NamedImages, gather,
 from sft_core.data.sources import LocatedSource
 from sft_core.errors import RecipeError
 from sft_core.pretrained.processor import ProcessorRef
+from sft_core.recipe.inputs import DataInputs
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
 from sft_core.store.file_digests import FileDigests, Remembered
 from sft_core.store.image_store import ImageStore
 from sft_core.store.ledger import Ledger
 from sft_core.store.records import ShardRef
+from tasks.home import file_digests
 from tasks.stages import stage
-from tasks.workers import ShardWorkers, Work
+from tasks.stages.run_context import RunContext
+from tasks.workers import Work
 
 
 @stage(per="named")
-def gather_images(
-    config: ImagesConfig, named: Sequence[NamedImages], *, store: ArtifactStore, workers: ShardWorkers
-) -> list[Work]:
+def gather_images(config: ImagesConfig, named: Sequence[NamedImages], context: RunContext) -> list[Work]:
     """Check and keep the images of shards, and refer to them by content."""
-    images, works = ImageStore.below(store.root), []
+    store, works = context.store, []
     for shard in named:
         manifest = store.manifest(shard.examples)
         source, ledger, examples = manifest.facts["source"], manifest.ledger or Ledger(), store.path(shard.examples)
-        works.append(Work(gather, (config, shard, source, examples, ledger, images)))
+        works.append(Work(gather, (config, shard, source, examples, ledger, ImageStore.below(store.root))))
     return works
+
+
+def examples_with_images(
+    config: ImagesConfig,
+    inputs: DataInputs,
+    shards: Sequence[ShardRef],
+    detected: Sequence[ArtifactRef],
+    context: RunContext,
+) -> tuple[list[ArtifactRef], list[ArtifactRef]]:
+    """Gather the images of all shards that have rows with images.
+
+    Args:
+        config: The `images` section.
+        inputs: The sources, with the folders of their images, and the model's image processor.
+        shards: [shards] the records.
+        detected: [shards] their examples.
+        context: The store with the artifacts, and the workers.
+
+    Returns:
+        [shards] the examples of all shards, with gathered images for those that have some; and the artifacts of the
+        stage, an empty list if no row has an image.
+
+    Raises:
+        RecipeError: if rows have images, and the model has no image processor.
+    """
+    store = context.store
+    named = shards_with_images(store, inputs.sources, shards, detected, inputs.processor, file_digests(store))
+    if not named:
+        return list(detected), []
+    gathered = gather_images(config, named, context)
+    return with_images(detected, named, gathered), gathered
 
 
 def shards_with_images(
@@ -37,10 +69,10 @@ def shards_with_images(
     processor: ProcessorRef | None,
     digests: FileDigests,
 ) -> list[NamedImages]:
-    """Find the shards whose rows have images, and the files that these name.
+    """Find the shards that have rows with images, and the image files that these rows name.
 
     Raises:
-        RecipeError: if there are any, and the model shows none.
+        RecipeError: if there are such shards, and the model has no image processor.
     """
     folders = {source.name: source.image_folders for source in sources}
     with digests.together() as known:
@@ -54,9 +86,10 @@ def shards_with_images(
 def with_images(
     detected: Sequence[ArtifactRef], named: Sequence[NamedImages], gathered: Sequence[ArtifactRef]
 ) -> list[ArtifactRef]:
-    """The examples of all shards, in order: with their images gathered where they have some.
+    """Return the examples of all shards in order, with gathered images for those that have some.
 
-    Shards are told by their order: equal rows in two folders are one artifact, and name other images in each.
+    Shards are matched by their order, not by their artifact: equal rows in two folders are one artifact, but name other
+    image files in each.
     """
     have_images, waiting = {shard.examples for shard in named}, iter(gathered)
     return [next(waiting) if ref in have_images else ref for ref in detected]
@@ -67,9 +100,9 @@ def _has_images(store: ArtifactStore, detected: ArtifactRef, processor: Processo
     if facts["rows_with_images"] and processor is None:
         raise RecipeError(
             f"source '{facts['source']}' has rows with images ({facts['rows_with_images']:,} in its shard "
-            f"{detected.name}), and no image processor lies with the model's tokenizer: expected a "
-            "preprocessor_config.json as vision-language models have it; take such a model, or leave the columns "
-            "`image` and `images` out by `sources[].transform`"
+            f"{detected.name}), and the model's tokenizer comes without an image processor: expected a "
+            "preprocessor_config.json as vision-language models have it; use such a model, or drop the columns `image` "
+            "and `images` with `sources[].transform`"
         )
     return bool(facts["rows_with_images"])
 

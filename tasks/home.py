@@ -1,4 +1,4 @@
-"""Where state lives: one folder for artifacts, locks, logs and the default databases."""
+"""The state directory: one folder for artifacts, locks, logs and the default databases."""
 
 import functools
 import os
@@ -14,21 +14,23 @@ from sft_core.store.file_digests import FileDigests
 from sft_core.store.occupancy import announce
 from tasks.context import current_flow_run
 
-PLACEMENT = "It says where the state is."
+PLACEMENT = "It decides where the state is stored."
 STARTED_BY_WORKER = "PREFECT__FLOW_RUN_ID"
-"""What a worker leaves in the environment of a flow run's process."""
+"""Environment variable that a Prefect worker sets in the process of a flow run."""
 
 
 def is_by_worker() -> bool:
-    """Whether a Prefect worker started this process for a flow run, and will kill it 30 s after a cancellation."""
+    """Return True if a Prefect worker started this process for a flow run; it kills it 30 s after a cancellation."""
     return STARTED_BY_WORKER in os.environ
 
 
 def open_store(runtime: RuntimeConfig) -> ArtifactStore:
-    """Open the artifact store for the rest of this process, which keeps `sft prune` from what it may need; what is made
-    through it bears the outermost flow run's id, or, outside of a flow run, one of this process.
+    """Open the artifact store for the rest of this process, and mark it as in use, so that `sft prune` keeps what this
+    process may need.
 
-    A flow run's process that a worker started is asked to end when its worker dies: nobody could cancel it any more.
+    Artifacts made through it carry the id of the outermost flow run, or, outside of a flow run, an id of this process.
+    If a Prefect worker started this process, it is also set up to receive SIGTERM when the worker dies, since nobody
+    could cancel the run then.
     """
     if is_by_worker():
         end_with_parent()
@@ -51,18 +53,17 @@ def _command_id() -> str:
 
 
 def _maker() -> str:
-    """The id of the outermost flow run; without one, of this process."""
     flow_run = current_flow_run()
     return str(flow_run.root_flow_run_id) if flow_run else _command_id()
 
 
 def file_digests(store: ArtifactStore) -> FileDigests:
-    """The remembered digests of input files."""
+    """Return the cache of input files' digests that is kept in the state directory."""
     return FileDigests.below(store.root)
 
 
 def log_file(store: ArtifactStore, stage: str, name: str) -> Path:
-    """Where a subprocess of a stage writes what it prints."""
+    """Return the path of the log file to which a stage's subprocess writes its output."""
     folder = store.root / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{stage}-{name}-{(store.made_by or 'none')[:8]}.log"

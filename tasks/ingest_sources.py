@@ -1,4 +1,4 @@
-"""Read a piece of a source once, and cut it into shards of records."""
+"""Read each piece of a source once, and split it into shards of records."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,12 @@ from sft_core.data.sources import Group, Ingested, LocatedSource, Piece, assembl
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
 from sft_core.store.records import ShardRef
 from tasks.stages import stage
-from tasks.workers import ShardWorkers, Work
+from tasks.stages.run_context import RunContext
+from tasks.workers import Work
 
 
 @stage(per="pieces")
-def ingest_sources(pieces: Sequence[Piece | Group], *, store: ArtifactStore, workers: ShardWorkers) -> list[Work]:
+def ingest_sources(pieces: Sequence[Piece | Group], context: RunContext) -> list[Work]:
     """Read pieces of a recipe's sources, and groups of small files."""
     return [Work(ingest, (piece,)) for piece in pieces]
 

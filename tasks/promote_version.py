@@ -1,12 +1,13 @@
-"""Judge a registered version by the gate, and move the aliases accordingly.
+"""Evaluate the gate for a registered version, and move the aliases accordingly.
 
     promoted           previous ← the old champion, champion ← the version
     measured and lost  challenger ← the version: worse, equal, a gain that is too small or may be chance
     anything else      no alias moves: a version that could not be measured against the champion challenges nothing
 
-Two promotions at once lose none: processes with one home wait for each other at a file lock; and whoever finds, when
-it wants to move the aliases, that the champion is not the one it compared with, compares again (`Registry.move`).
-Verdict and tags are written before the aliases: a promotion that is cut short in between is made by the next call.
+Two promotions at the same time are both counted: processes with the same state directory wait for each other at a file
+lock, and a process that finds another champion than the one it compared with compares again before it moves the aliases
+(`Registry.move`). Verdict and tags are written before the aliases: a promotion that was interrupted in between is
+completed by the next call.
 """
 
 import getpass
@@ -48,24 +49,25 @@ ATTEMPTS = 20
 def promote_version(
     gate: GateConfig, version: RegisteredVersion, reason: str | None, registry: Registry, store: ArtifactStore
 ) -> Verdict:
-    """Judge a version that is registered already; with a reason, it becomes champion whatever the gate says."""
+    """Judge a version that is already registered; with a reason, it becomes champion whatever the gate decides."""
     return judge(store, registry, gate, version, reason)
 
 
 def judge(
     store: ArtifactStore, registry: Registry, gate: GateConfig, version: RegisteredVersion, reason: str | None = None
 ) -> Verdict:
-    """Decide, move the aliases, and record the verdict in the version's tags, beside its run and beside its model.
+    """Decide whether a version is promoted, move the aliases, and record the verdict in the version's tags and as an
+    artifact of its run and of its model.
 
     Args:
-        store: Whose lock is held.
-        registry: That has the version.
-        gate: The rule.
-        version: The one to be judged.
-        reason: Why the gate is to be overruled; None leaves it to the gate.
+        store: The artifact store whose lock is held meanwhile.
+        registry: The registry of the version.
+        gate: The rule of promotion.
+        version: The version that is judged.
+        reason: Why the gate is overruled; with None, the gate decides.
 
     Raises:
-        StageFailedError: if the champion changes as often as this looks.
+        StageFailedError: if the champion changed during each of `ATTEMPTS` attempts.
     """
     with store.lock(f"alias-{version.name}"):
         for _ in range(ATTEMPTS):
@@ -73,7 +75,7 @@ def judge(
             verdict = _compare(store, registry, gate, version, aliases.get(CHAMPION))
             verdict = verdict if reason is None else force(verdict, reason)
             if verdict.rule == "is champion":
-                return verdict  # what made it champion stays on record
+                return verdict  # the record of its promotion is kept
             registry.log_verdict(version, verdict.as_json())
             if _carry_out(registry, version, verdict, aliases):
                 emit(CHAMPION_CHANGED if verdict.is_promoted else REFUSED, version, verdict=verdict.in_words)
@@ -82,7 +84,7 @@ def judge(
 
 
 def _carry_out(registry: Registry, version: RegisteredVersion, verdict: Verdict, aliases: Mapping[str, str]) -> bool:
-    """Tag the version and move the aliases; whether the verdict still held when they were to be moved."""
+    """Tag the version and move the aliases; return False if the champion is no longer the one of the verdict."""
     moves, tags = _moves(verdict, aliases), _tags(verdict, version)
     if moves:
         return registry.move(version.name, aliases.get(CHAMPION), moves, {version.version: tags})
@@ -91,11 +93,11 @@ def _carry_out(registry: Registry, version: RegisteredVersion, verdict: Verdict,
 
 
 def comparable_by(model_folder: Path, dataset: Path) -> dict[str, str]:
-    """The tags by which a later version is comparable with this one.
+    """Return the tags by which later promotions decide whether a version's scores are comparable with this one's.
 
     Args:
-        model_folder: With template and tokenizer.
-        dataset: The packed data set.
+        model_folder: The folder of the model, with its chat template and tokenizer.
+        dataset: The folder of the packed data set.
     """
     rows = rows_digest(dataset / "eval-segments.arrow")
     return {
@@ -106,10 +108,10 @@ def comparable_by(model_folder: Path, dataset: Path) -> dict[str, str]:
 
 
 def gate_of(registry: Registry, version: RegisteredVersion, store: ArtifactStore) -> GateConfig:
-    """The gate of the recipe that a version was made by, as it lies beside the version's weights.
+    """Return the gate of the recipe that made a version, read from the `recipe.yaml` that is stored with its model.
 
     Raises:
-        RecipeError: if no recipe lies there, or its gate has fields that there are none of.
+        RecipeError: if no recipe is stored there, or its gate is not valid.
     """
     recipe = yaml.safe_load(registry.recipe_text(version, downloads(store))) or {}
     try:
@@ -121,12 +123,12 @@ def gate_of(registry: Registry, version: RegisteredVersion, store: ArtifactStore
 
 
 def downloads(store: ArtifactStore) -> Path:
-    """Where files of models that lie elsewhere are brought to."""
+    """Return the folder for downloaded files of models that are not stored on this machine."""
     return store.root / "downloads"
 
 
 def signed_now() -> str:
-    """When and by whom, for a tag."""
+    """Return the present time (UTC) with user and host, as the text of a tag."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} by {getpass.getuser()}@{socket.gethostname()}"
 
 
@@ -154,7 +156,7 @@ def _standing(version: RegisteredVersion) -> Standing:
 
 
 def _moves(verdict: Verdict, aliases: Mapping[str, str]) -> dict[str, str | None]:
-    """Alias → version, in the order that leaves a way back if the last of them is not reached."""
+    """Return alias → version, with `previous` first, so that an interruption leaves a version to roll back to."""
     version = verdict.version.version
     if verdict.is_promoted:
         previous: dict[str, str | None] = {PREVIOUS: aliases[CHAMPION]} if CHAMPION in aliases else {}

@@ -2,14 +2,15 @@
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from pydantic import BaseModel
 
-from sft_core.processes.launch import Launch
 from sft_core.registry.promotion import RegistryConfig
-from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.artifact import ArtifactRef
 from sft_core.store.records import StageOutcome
 from sft_core.training import MODEL_FOLDER, PROBE_FILE
 from tasks.events import REGISTERED, emit
@@ -17,7 +18,8 @@ from tasks.home import log_file
 from tasks.processes.proving import prove
 from tasks.promote_version import comparable_by, judge
 from tasks.stages import stage
-from tasks.tracking import TrackedRun, Tracker, log_model
+from tasks.stages.run_context import RunContext
+from tasks.tracking import Tracker, log_model
 from tasks.tracking.checkpoints import log_checkpoints
 from tasks.tracking.companions import companions_of
 from tasks.tracking.provenance import RecipeText
@@ -41,38 +43,49 @@ class ModelVersion(BaseModel):
         return f"models:/{self.name}/{self.version}"
 
 
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """The registry that a model goes to, and the conditions of its promotion."""
+
+    config: RegistryConfig
+    model_name: str
+    tracker: Tracker
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return every field by its name."""
+        return {"config": self.config, "model_name": self.model_name, "tracker": self.tracker}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trained model with its scorecard and its data."""
+
+    trained: ArtifactRef
+    scorecard: ArtifactRef
+    dataset: ArtifactRef
+
+    @property
+    def name(self) -> str:
+        """The recipe's name, which the artifact bears as well."""
+        return self.trained.name
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return every artifact by its stage."""
+        return {ref.stage: ref for ref in (self.trained, self.scorecard, self.dataset)}
+
+
 @stage(readers=("datasets", "pyarrow"))
-def register_model(
-    config: RegistryConfig,
-    model_name: str,
-    trained: ArtifactRef,
-    scorecard: ArtifactRef,
-    dataset: ArtifactRef,
-    tracker: Tracker,
-    *,
-    recipe: RecipeText,
-    processes: Launch,
-    run: TrackedRun,
-    store: ArtifactStore,
-) -> Work:
-    """Log, prove, register and judge; the artifact remembers which version it was."""
-    inputs = (config, model_name, trained, scorecard, dataset, tracker, recipe, processes, run, store)
-    return Work(_register, inputs)
+def register_model(registration: Registration, candidate: Candidate, recipe: RecipeText, context: RunContext) -> Work:
+    """Log, verify, register and judge a model; the artifact records which version it became."""
+    return Work(_register, (registration, candidate, recipe, context))
 
 
 def _register(
-    config: RegistryConfig,
-    model_name: str,
-    trained: ArtifactRef,
-    scorecard: ArtifactRef,
-    dataset: ArtifactRef,
-    tracker: Tracker,
-    recipe: RecipeText,
-    processes: Launch,
-    run: TrackedRun,
-    store: ArtifactStore,
-    folder: Path,
+    registration: Registration, candidate: Candidate, recipe: RecipeText, context: RunContext, folder: Path
 ) -> StageOutcome:
+    config, model_name, registry = registration.config, registration.model_name, registration.tracker.registry
+    trained, scorecard, dataset = candidate.trained, candidate.scorecard, candidate.dataset
+    store, run = context.store, context.tracked
     scores = store.manifest(scorecard).facts["scorecard"]
     splits = store.manifest(dataset).facts["splits"]
     companions = companions_of(recipe, model_name, store, trained, scorecard, dataset)
@@ -87,7 +100,7 @@ def _register(
 
     def proven(weights: Path, code: Path) -> dict[str, str]:
         log = log_file(store, "register_model", trained.name)
-        found = prove(weights, code, training / PROBE_FILE, log, processes)
+        found = prove(weights, code, training / PROBE_FILE, log, context.processes)
         return {"sft.verified": str(found)}
 
     with TemporaryDirectory(dir=folder.parent, suffix=folder.suffix) as beside:  # swept with the folder after a kill
@@ -100,7 +113,6 @@ def _register(
         now = int(time.time() * 1000)
         run.insist("scoring the model", lambda: run.record_model_scores(model_id, step, measured, data, now))
     run.insist("logging checkpoints", lambda: log_checkpoints(run, training, made_from, data))
-    registry = tracker.registry
     version = run.insist("registering the model", lambda: registry.register(model_name, model_id, run.run_id, tags))
     registered = run.insist("finding the version", lambda: registry.version(model_name, version))
     emit(REGISTERED, registered, recipe=recipe.recipe.model_dump(mode="json", exclude_unset=True))

@@ -1,8 +1,12 @@
-"""Remove from a home what nothing needs any more (`sft_core.store.retention` says what that is).
+"""Remove what is no longer needed from a state directory, by the rules of `sft_core.store.retention`.
 
-Kept are: what a registered version was made by, whether an alias names it or not; what runs need that are running, and
-the newest ones; what was made or used in the last days, and since the first process or run began that is still at work;
-and all that these were made from. So a version's artifacts go some time after somebody deletes the version.
+These are kept, with everything that they were made from:
+
+- artifacts that a registered version was made from, whether or not an alias points at it;
+- artifacts that a running run, or one of the newest runs, needs;
+- what was made or used in the last days, or since the oldest process or run started that is still running.
+
+So a version's artifacts are removed some time after the version was deleted.
 """
 
 import shutil
@@ -27,26 +31,27 @@ SECONDS_A_DAY = 86_400.0
 def remove_unneeded(
     keep_days: float, keep_runs: int, is_dry_run: bool, store: ArtifactStore
 ) -> tuple[Pruning, list[Piece]]:
-    """Remove what goes.
+    """Remove all pieces that nothing needs.
 
     Args:
-        keep_days: What was made or used in the last days stays.
-        keep_runs: What the newest runs made stays.
-        is_dry_run: Remove nothing.
-        store: Whose root is the home.
+        keep_days: Pieces that were made or used in this number of days are kept.
+        keep_runs: Pieces that this number of newest runs made are kept.
+        is_dry_run: True removes nothing.
+        store: The artifact store, whose root is the state directory.
 
     Returns:
-        What goes and what stays; and what stayed after all, because somebody took it up meanwhile.
+        The plan, with what is removed and what is kept; and the pieces that were planned to be removed but were kept,
+        because a process began to use them meanwhile.
     """
     pruning = find_unneeded(keep_days, keep_runs, store)
     return pruning, [] if is_dry_run else remove_all(pruning, store)
 
 
 def find_unneeded(keep_days: float, keep_runs: int, store: ArtifactStore) -> Pruning:
-    """Say what would go; nothing is removed."""
+    """Return what would be removed, without removing it."""
     try:
         client = open_client(store.root)
-    except RecipeError:  # data that was prepared, and never trained on
+    except RecipeError:  # no MLflow yet: data was prepared, but nothing was trained
         client = None
     found = needed.what_is_needed(client, keep_runs) if client else needed.Needed({}, {}, {}, None)
     since = [time.time() - keep_days * SECONDS_A_DAY, found.running_since, at_work_since(store.root)]
@@ -58,20 +63,23 @@ def find_unneeded(keep_days: float, keep_runs: int, store: ArtifactStore) -> Pru
 
 
 def remove_all(pruning: Pruning, store: ArtifactStore) -> list[Piece]:
-    """Remove what was found to go; return what stayed after all."""
+    """Remove the pieces of a plan; return those that could not be removed."""
     return [piece for piece in pruning.going if not _remove(store, piece)]
 
 
 def _keys(store: ArtifactStore, found: needed.Needed) -> dict[str, str]:
-    """Artifacts that versions and runs need, by key. A registration needs what was registered as long as there is the
-    version, and if it was made in another MLflow, which nobody asked, for good."""
+    """Return key → reason for all artifacts that versions and runs need.
+
+    A registration is kept as long as its version exists. One that was made in another MLflow store, which is not
+    queried here, is always kept.
+    """
     keys = dict(found.keys)
     asked = store_behind(tracking_uri_of(store.root))
     for manifest in store.manifests("register_model"):
-        where = manifest.payload["inputs"]["tracker"]["tracking_uri"]
+        where = manifest.payload["inputs"]["registration"]["tracker"]["tracking_uri"]
         version = found.versions.get((manifest.facts["name"], manifest.facts["version"]))
         if where != asked:
-            keys[manifest.ref.key] = f"registered in {where}, which was not asked"
+            keys[manifest.ref.key] = f"registered in {where}, which was not queried"
         elif version is not None:
             keys[manifest.ref.key] = version
     return keys

@@ -4,29 +4,22 @@ import functools
 from collections.abc import Sequence
 
 from sft_core.data.chat import ChatConfig, TemplateRef, chat_template_of, render
-from sft_core.pretrained.processor import ProcessorRef, image_tokens_of
-from sft_core.pretrained.tokenizer import TokenizerRef
-from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.pretrained.reader import Reader
+from sft_core.store.artifact import ArtifactRef
 from sft_core.store.ledger import Ledger
 from tasks.stages import stage
-from tasks.workers import ShardWorkers, Work
+from tasks.stages.run_context import RunContext
+from tasks.workers import Work
 
 
 @stage(per="examples")
 def render_chats(
-    config: ChatConfig,
-    template: TemplateRef,
-    tokenizer: TokenizerRef,
-    examples: Sequence[ArtifactRef],
-    *,
-    processor: ProcessorRef | None = None,
-    store: ArtifactStore,
-    workers: ShardWorkers,
+    config: ChatConfig, template: TemplateRef, reader: Reader, examples: Sequence[ArtifactRef], context: RunContext
 ) -> list[Work]:
-    """Apply the chat template to shards; `processor` is the model's where the run has images, else None."""
-    image_tokens = image_tokens_of(processor) if processor else None
-    chat_template = chat_template_of(config, template, tokenizer, image_tokens)
-    verb, works = functools.partial(render, image_tokens=image_tokens), []
+    """Apply the chat template to the examples of shards."""
+    store = context.store
+    chat_template = chat_template_of(config, template, reader.tokenizer, reader.image_tokens)
+    verb, works = functools.partial(render, image_tokens=reader.image_tokens), []
     for shard in examples:
         manifest = store.manifest(shard)
         source, ledger = manifest.facts["source"], manifest.ledger or Ledger()

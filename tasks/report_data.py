@@ -5,33 +5,34 @@ from pathlib import Path
 
 from sft_core.data.gate_result import GateResult
 from sft_core.inspection import REPORT_FILE, SUMMARY_FILE, report_dataset
-from sft_core.pretrained.processor import ProcessorRef
-from sft_core.pretrained.tokenizer import TokenizerRef
+from sft_core.pretrained.reader import Reader
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
 from tasks.stages import stage
+from tasks.stages.run_context import RunContext
 from tasks.workers import Work
 
 
 @stage(is_read_by_none=True)
 def report_data(
-    title: str,
-    dataset: ArtifactRef,
-    tokenizer: TokenizerRef,
-    gates: Sequence[GateResult],
-    processor: ProcessorRef | None,
-    behind: Sequence[ArtifactRef],
-    *,
-    store: ArtifactStore,
+    title: str, shown: Sequence[ArtifactRef], reader: Reader, gates: Sequence[GateResult], context: RunContext
 ) -> Work:
-    """Write `report.html` and `summary.md` of a data set; `behind` are the shards of earlier stages, which it shows."""
-    return Work(report_dataset, (title, dataset, tokenizer, gates, processor, store))
+    """Write `report.html` and `summary.md` of a data set.
+
+    Args:
+        title: The recipe's name.
+        shown: The data set, followed by the shards of earlier stages that the report also shows.
+        reader: The tokenizer and image processor that turn token ids back into text and images.
+        gates: The results of the data gates.
+        context: The store with the artifacts.
+    """
+    return Work(report_dataset, (title, shown[0], reader.tokenizer, gates, reader.processor, context.store))
 
 
 def report_file(store: ArtifactStore, report: ArtifactRef) -> Path:
-    """The page."""
+    """Return the path of the HTML page."""
     return store.path(report) / REPORT_FILE
 
 
 def summary_of(store: ArtifactStore, report: ArtifactRef) -> str:
-    """The page in a few tables, as Markdown."""
+    """Return the page as a few tables in Markdown."""
     return (store.path(report) / SUMMARY_FILE).read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """Make the previous version champion again.
 
-What the restored version was itself promoted over becomes `previous`, so that one can go back further; the version that
-was taken back is marked, and the gate does not promote it again unless somebody says why.
+The version that the restored one had replaced becomes `previous`, so that one can roll back further. The version that
+was rolled back is tagged, and the gate does not promote it again unless a reason is given.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,15 @@ from tasks.tracking import Registry
 
 @dataclass(frozen=True, slots=True)
 class RollBack:
-    """Which version took which one's place."""
+    """Result of a roll-back: the versions before and after it."""
 
     name: str
     champion: str
     """The version that is champion again."""
     taken_back: str
+    """The version that was champion until now."""
     previous: str | None
-    """Where another roll-back would lead; None: nowhere."""
+    """The version that another roll-back would restore, or None."""
 
 
 @task(name="roll_back_version", task_run_name="roll_back_version", cache_policy=NO_CACHE)
@@ -34,7 +35,7 @@ def roll_back_version(name: str, reason: str | None, registry: Registry, store: 
     """Move the aliases back, and record when, by whom and why.
 
     Raises:
-        RecipeError: if there is no champion, no version before it, or somebody else moved the champion meanwhile.
+        RecipeError: if there is no champion, no version before it, or if another process moved the champion meanwhile.
     """
     with store.lock(f"alias-{name}"):
         aliases = registry.aliases(name)
@@ -53,13 +54,13 @@ def roll_back_version(name: str, reason: str | None, registry: Registry, store: 
             restored: {"sft.restored": f"{signed}; in the place of version {champion}"},
         }
         if not registry.move(name, champion, {CHAMPION: restored, PREVIOUS: previous}, record):
-            raise RecipeError(f"model '{name}': somebody moved the champion meanwhile; look at it and try again")
+            raise RecipeError(f"model '{name}': another process moved the champion meanwhile; check it and try again")
     emit(CHAMPION_CHANGED, registry.version(name, restored), verdict=f"rolled back from version {champion}")
     return RollBack(name, restored, champion, previous)
 
 
 def _before(registry: Registry, name: str, version: str) -> str | None:
-    """What a version was promoted over, if that is still there and was not taken back itself."""
+    """Return the version that a version replaced as champion, if it still exists and was not itself rolled back."""
     before = registry.version(name, version).tags.get(PROMOTED_OVER)
     if not before:
         return None

@@ -1,38 +1,32 @@
 """Turn the rendered rows of shards into token ids and loss masks."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from sft_core.data.tokens import TokensConfig, tokenize
-from sft_core.pretrained.processor import ProcessorRef, image_tokens_of
-from sft_core.pretrained.tokenizer import TokenizerRef, freeze_tokenizer
-from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.data.tokens import RowLimits, TokensConfig, tokenize
+from sft_core.pretrained.reader import Reader
+from sft_core.pretrained.tokenizer import freeze_tokenizer
+from sft_core.store.artifact import ArtifactRef
 from sft_core.store.ledger import Ledger
 from tasks.stages import stage
-from tasks.workers import ShardWorkers, Work
+from tasks.stages.run_context import RunContext
+from tasks.workers import Work
 
 
 @stage(per="rendered")
 def tokenize_chats(
-    config: TokensConfig,
-    limits: Mapping[str, int | None],
-    tokenizer: TokenizerRef,
-    rendered: Sequence[ArtifactRef],
-    *,
-    image_limits: Mapping[str, int | None] | None = None,
-    processor: ProcessorRef | None = None,
-    store: ArtifactStore,
-    workers: ShardWorkers,
+    config: TokensConfig, limits: RowLimits, reader: Reader, rendered: Sequence[ArtifactRef], context: RunContext
 ) -> list[Work]:
-    """Tokenize shards.
-
-    `limits` are the tokens that a row of each split may have before packing, `image_limits` those of a row with images;
-    `processor` is the model's. Where the run has no images, both are None."""
-    frozen = freeze_tokenizer(tokenizer, store.root / "tokenizers")
-    image_tokens = image_tokens_of(processor) if processor else None
-    threads, works = workers.threads_a_shard(len(rendered)), []
+    """Tokenize the rendered rows of shards, and truncate or reject those that are longer than their limit."""
+    store = context.store
+    frozen = freeze_tokenizer(reader.tokenizer, store.root / "tokenizers")
+    threads, works = context.workers.threads_a_shard(len(rendered)), []
     verb = functools.partial(
-        tokenize, limits=limits, image_limits=image_limits, image_tokens=image_tokens, threads=threads
+        tokenize,
+        limits=limits.text,
+        image_limits=limits.with_images,
+        image_tokens=reader.image_tokens,
+        threads=threads,
     )
     for shard in rendered:
         manifest = store.manifest(shard)

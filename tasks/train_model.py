@@ -7,16 +7,12 @@ import functools
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sft_core.data.chat import TemplateRef
-from sft_core.evaluation.answering import AnsweringConfig, Scoring
-from sft_core.pretrained.model import ModelRef, libraries_of_model
-from sft_core.pretrained.processor import ProcessorRef
-from sft_core.pretrained.tokenizer import TokenizerRef
-from sft_core.processes.launch import Launch
+from sft_core.evaluation.answering import Scoring
+from sft_core.pretrained.model import libraries_of_model
 from sft_core.processes.subprocesses import LISTENING_FOLDER
-from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.artifact import ArtifactRef
 from sft_core.store.durable import link_or_copy
 from sft_core.store.image_store import ImageStore
 from sft_core.store.records import StageOutcome
@@ -24,7 +20,7 @@ from sft_core.training import (
     CHECKPOINTS_FOLDER,
     METRICS_FILE,
     START_FILE,
-    TrainingConfig,
+    TrainInputs,
     TrainPlan,
     TrainResult,
     packages_of,
@@ -35,76 +31,61 @@ from tasks.processes.launching import launch
 from tasks.processes.replaying import replay
 from tasks.processes.watching import TrainingWatch
 from tasks.stages import stage
+from tasks.stages.run_context import RunContext
 from tasks.workers import Work
-
-if TYPE_CHECKING:
-    from tasks.tracking import TrackedRun  # beside MLflow, which takes seconds to import
 
 INCIDENTAL = frozenset({"plan.json", METRICS_FILE, "result.json", "seconds", "resumed_from"})
 """They hold paths and times: two trainings that give the same weights differ in them."""
 
 
 def _libraries(inputs: Mapping[str, Any]) -> list[str]:
-    return [*packages_of(inputs["config"]), *libraries_of_model(inputs["model"])]
+    training: TrainInputs = inputs["training"]
+    return [*packages_of(training.config), *libraries_of_model(training.model)]
 
 
 @stage(needs_gpu=True, asks_for=_libraries, readers=("datasets", "orjson", "pyarrow"))
-def train_model(
-    config: TrainingConfig,
-    model: ModelRef,
-    tokenizer: TokenizerRef,
-    processor: ProcessorRef | None,
-    template: TemplateRef,
-    eos_token: str | None,
-    dataset: ArtifactRef,
-    answering: AnsweringConfig | None,
-    scoring: Scoring | None,
-    num_processes: int,
-    *,
-    processes: Launch,
-    run: "TrackedRun",
-    store: ArtifactStore,
-) -> Work:
-    """Train on a packed data set; the artifact holds the model's folder, the metrics, the plan, and samples of
-    answers where held-out prompts are answered meanwhile.
+def train_model(training: TrainInputs, dataset: ArtifactRef, context: RunContext) -> Work:
+    """Train on a packed data set.
 
-    How many processes train is an input, because it decides which blocks share a step; how they are launched is not.
+    The artifact holds the model's folder, the metrics, the plan, and samples of answers if held-out prompts are
+    answered during training.
     """
+    store = context.store
     facts = store.manifest(dataset).facts
     has_eval = "eval" in facts["splits"]
     plan = functools.partial(
         TrainPlan,
-        training=config,
-        model=model,
-        tokenizer_folder=tokenizer.folder.resolve(),
-        trust_remote_code=tokenizer.trust_remote_code,
-        chat_template=template.source,
-        eos_token=eos_token,
+        training=training.config,
+        model=training.model,
+        tokenizer_folder=training.reader.tokenizer.folder.resolve(),
+        trust_remote_code=training.reader.tokenizer.trust_remote_code,
+        chat_template=training.template.source,
+        eos_token=training.eos_token,
         train_folder=store.path(dataset) / "train",
         eval_folder=store.path(dataset) / "eval" if has_eval else None,
-        prompts=store.path(dataset) / "prompts.arrow" if answering and has_eval else None,
-        answering=answering,
-        scoring=scoring or Scoring(),
-        processor=processor,
+        prompts=store.path(dataset) / "prompts.arrow" if training.answering and has_eval else None,
+        answering=training.answering,
+        scoring=training.scoring or Scoring(),
+        processor=training.reader.processor,
         images_folder=ImageStore.below(store.root).folder,
-        num_processes=num_processes,
+        num_processes=training.num_processes,
         source_of_shard=tuple(shard["source"] for shard in facts["shards"]),
     )
     log = log_file(store, "train_model", dataset.name)
-    proof = functools.partial(replay, plan, log, processes)
-    return Work(_train, (plan, log, processes, run), resumes=True, replay=proof)
+    proof = functools.partial(replay, plan, log, context.processes)
+    return Work(_train, (plan, log, context), resumes=True, replay=proof)
 
 
 def _train(
-    plan_for: Callable[..., TrainPlan], log: Path, processes: Launch, run: "TrackedRun", work: Path, folder: Path
+    plan_for: Callable[..., TrainPlan], log: Path, context: RunContext, work: Path, folder: Path
 ) -> StageOutcome:
     work.mkdir(parents=True, exist_ok=True)
     rewind(work)  # before the run follows the lines: what comes after the checkpoint comes again
-    run.follow(work / METRICS_FILE)
+    context.tracked.follow(work / METRICS_FILE)
     (work / START_FILE).unlink(missing_ok=True)
     plan = plan_for(output_folder=work)
     with TrainingWatch(work, log) as watch:
-        launch("sft_core.training", plan, work, log, processes, watch.update)
+        launch("sft_core.training", plan, work, log, context.processes, watch.update)
     _take(work, folder, with_checkpoints=plan.training.keep_checkpoints)
     result = TrainResult.model_validate_json((folder / "result.json").read_bytes())
     return StageOutcome(facts={**result.model_dump(), "seed": plan.training.seed}, incidental=INCIDENTAL)

@@ -30,7 +30,8 @@ def test_only_the_tracking_package_imports_mlflow() -> None:
         for name in imported_modules(path)
         if name.split(".")[0] == "mlflow"
     }
-    assert {importer.rpartition("/")[0] for importer in importers} == {"tasks/tracking"}
+    assert importers
+    assert all(importer.startswith("tasks/tracking/") for importer in importers), importers
 
 
 def test_the_core_does_not_read_the_environment_or_print() -> None:
@@ -57,7 +58,6 @@ def test_every_task_file_holds_the_task_of_its_name() -> None:
             "evaluate_model",
             "gather_images",
             "ingest_sources",
-            "measure_model",
             "pack_shards",
             "promote_version",
             "register_model",

@@ -1,4 +1,4 @@
-"""Which runs and models saw a source line, and what became of it in each."""
+"""Search for the runs and models that saw a source line, and for the fate of that line in each of them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,39 +16,41 @@ from tasks.tracking.lookup.sources import digest_of, uses_of
 from tasks.tracking.tags import ARTIFACT, HOME
 
 DATASET_STAGE, TRAINING_STAGE = "pack_shards", "train_model"
+FATES = ("trained", "held out", "rejected", "left out")
+"""Fates of a row, in the order of preference if parts of a row have different fates."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowSeen:
-    """What became of a row in one run."""
+    """Fate of a row in one run."""
 
     run: RunFacts = field(repr=False)
     models: list[str]
-    """`models:/name/version` of each, with its aliases behind it; `models:/m-…` of one that was not registered."""
+    """Models of the run: `models:/name/version` followed by its aliases; `models:/m-…` if it was not registered."""
     source: str
     file: str
     fate: str
-    """`trained`, `held out`, `rejected` or `left out`. Without the artifacts: `rejected` or `not rejected`, as MLflow
-    has all rejections, or `unknown`, if it cannot give them."""
+    """`trained`, `held out`, `rejected` or `left out`. If the artifacts are gone, it is `rejected` or `not rejected`,
+    as MLflow has all rejections, or `unknown` if MLflow cannot provide them."""
     reason: str | None
-    """Of a rejected row."""
+    """Reason why the row was rejected; None for other rows."""
     traces: list[RowTrace]
-    """Through all stages, where the artifacts are at hand."""
+    """Path of the row through all stages; empty if the artifacts are gone."""
     steps: dict[int, list[int]]
-    """Block → the optimizer steps that train on it, where the training is at hand too."""
+    """Block → optimizer steps that train on it; empty if the artifact of the training is gone."""
 
     def as_result(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the fields as JSON values."""
         return {**asdict(self), "run": self.run.summary, "steps": {str(b): steps for b, steps in self.steps.items()}}
 
 
 def find_line(history: History, file: Path, line: int) -> list[RowSeen]:
-    """Find the runs that read a file, and what became of one of its lines.
+    """Find the runs that read a file, and the fate of one of its lines in each of them.
 
     Args:
-        history: Where to look.
-        file: Wherever it lies now: it is known by its bytes.
-        line: From 1.
+        history: History of runs to search.
+        file: The file. It may have moved since the runs read it, as it is found by its content.
+        line: Number of the line, from 1.
 
     Raises:
         RecipeError: if there is no such file, or no row begins in that line.
@@ -59,13 +61,13 @@ def find_line(history: History, file: Path, line: int) -> list[RowSeen]:
 
 
 def find_row(history: History, run: RunFacts, source: str, row: int) -> list[RowSeen]:
-    """Say what became of a row of a run's source.
+    """Find the fate of one row of a run's source.
 
     Args:
-        history: Where to look.
-        run: The run.
-        source: As its recipe calls it.
-        row: From 0.
+        history: History of runs to search.
+        run: The run that read the source.
+        source: Name of the source in the recipe of the run.
+        row: Number of the row in the source, from 0.
 
     Raises:
         RecipeError: if the run has no such source, or the source no such row.
@@ -77,7 +79,7 @@ def find_row(history: History, run: RunFacts, source: str, row: int) -> list[Row
 
 
 class _Look:
-    """One look for one row in many runs; a data set that several runs share is read once."""
+    """Search for one row in many runs; a data set that several runs share is read only once."""
 
     def __init__(self, history: History, row: int | None, line: int | None) -> None:
         self._history, self._row, self._line = history, row, line
@@ -93,7 +95,7 @@ class _Look:
         if traces is None:
             fate, reason = self._without_artifacts(run, source, file)
             return RowSeen(run, self._models(run), source, file, fate, reason, [], {})
-        fates = sorted({trace.fate for trace in traces}, key=("trained", "held out", "rejected", "left out").index)
+        fates = sorted({trace.fate for trace in traces}, key=FATES.index)
         blocks = {place.block for trace in traces for place in trace.places if place.split == "train"}
         return RowSeen(
             run,
@@ -107,7 +109,7 @@ class _Look:
         )
 
     def _traces(self, folder: str | None, source: str, file: str) -> list[RowTrace] | None:
-        """None if the artifacts are gone."""
+        """Trace the row through all stages; return None if the artifacts are gone."""
         key = (folder or "", source, file)
         if folder is not None and key not in self._traced:
             data = _open(Path(folder))
@@ -120,7 +122,7 @@ class _Look:
             assert self._row is not None
             return trace_row(data.lineage, source, self._row)
         names = {shard.file for shard in data.lineage.shards if shard.source == source}
-        asked = file if file in names else next(iter(names)) if len(names) == 1 else file  # renamed since it was packed
+        asked = file if file in names else next(iter(names)) if len(names) == 1 else file  # renamed after it was packed
         try:
             traces = trace_line(data.lineage, asked, self._line)
         except RecipeError as error:
@@ -128,7 +130,7 @@ class _Look:
         return [trace for trace in traces if trace.source == source and trace.file == asked]
 
     def _without_artifacts(self, run: RunFacts, source: str, file: str) -> tuple[str, str | None]:
-        """The row's fate and the reason for it, as far as the run's rejections tell them."""
+        """Return the row's fate and its reason, as far as the run's list of rejections has them."""
         rejections = self._history.text(run.run_id, "rejected.jsonl")
         if rejections is None:
             return "unknown", None
@@ -151,7 +153,7 @@ class _Look:
 def _open(folder: Path) -> OpenData | None:
     try:
         return open_folder(folder)
-    except RecipeError:  # an artifact on the way back is gone
+    except RecipeError:  # an artifact on the way back to the source was removed
         return None
 
 

@@ -1,4 +1,4 @@
-"""Tell what a run will take, from its prepared data and the shape of its model."""
+"""Forecast of the steps, disk space and memory of a run, from its prepared data and the shape of its model."""
 
 import numpy as np
 
@@ -20,10 +20,10 @@ from tasks.processes.launching import ready_to_train
 
 
 def forecast_run(recipe: Recipe, data: PreparedData) -> Forecast:
-    """Measure data and model; no weight is read.
+    """Forecast what a run will take, from the sizes of its data and its model; no weights are read.
 
     Raises:
-        RecipeError: if there is no such model, or a text is longer than it can take.
+        RecipeError: if there is no such model, or if a text is longer than the model's positions allow.
     """
     store = open_store(recipe.runtime)
     digests = file_digests(store)
@@ -37,10 +37,10 @@ def forecast_run(recipe: Recipe, data: PreparedData) -> Forecast:
 
 
 def check_training(recipe: Recipe) -> None:
-    """Check what a recipe asks of this machine, its metrics and its model, before its data is prepared.
+    """Check the launch options, metrics, evaluation tasks and model of a recipe, before its data is prepared.
 
     Raises:
-        RecipeError: if the model cannot be trained so.
+        RecipeError: if the model cannot be trained with this recipe on this machine.
     """
     ready_to_train(recipe)
     locate_scoring(recipe.evaluation)

@@ -1,4 +1,4 @@
-"""Open prepared data for a look: from a recipe, which is prepared first, or from a folder in the store."""
+"""Access to prepared data for inspection: from a recipe, which is prepared first, or from a folder in the store."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,25 +21,25 @@ TRAINING_STAGE = "train_model"
 
 @dataclass(frozen=True, slots=True)
 class OpenData:
-    """A data set, and what is known of the training on it."""
+    """A data set, with the settings of the training on it if there was one."""
 
     lineage: Lineage
     tokenizer: TokenizerRef | None
     training: TrainingConfig | None
     num_processes: int
     processor: ProcessorRef | None = None
-    """Tells which tokens are an image's; None of a model that sees no images."""
+    """Processor that determines which tokens belong to an image; None for a model without images."""
 
 
 def open_recipe(recipe: Recipe) -> OpenData:
-    """Prepare a recipe's data, or find it prepared."""
-    from flows.preparation import prepare  # a look into a folder does not need what this imports
+    """Open the data of a recipe; it is prepared first if it is not in the store."""
+    from flows.preparation import prepare  # opening a folder does not need these imports, which are slow
 
     return open_prepared(recipe, prepare(recipe))
 
 
 def open_prepared(recipe: Recipe, data: "PreparedData") -> OpenData:
-    """Open what was prepared."""
+    """Open data that was prepared from a recipe."""
     from sft_core.recipe.inputs import locate_inputs
     from tasks.home import file_digests, open_store
 
@@ -50,10 +50,10 @@ def open_prepared(recipe: Recipe, data: "PreparedData") -> OpenData:
 
 
 def open_folder(folder: Path) -> OpenData:
-    """Open the data set behind the folder of a data set, a training or an evaluation; nothing is made.
+    """Open the data set that belongs to the folder of a data set, a training or an evaluation; nothing is computed.
 
     Raises:
-        RecipeError: if the folder is none of these.
+        RecipeError: if the folder is something else.
     """
     store, dataset, manifest = find_dataset(folder)
     lineage = lineage_of(store, dataset)
@@ -72,10 +72,10 @@ def open_folder(folder: Path) -> OpenData:
 
 
 def batches_of(data: OpenData, step: int) -> list[list[int]]:
-    """The blocks of one training step: of each micro-batch, process after process.
+    """Return the blocks of one training step, as one list for each micro-batch, process after process.
 
     Raises:
-        RecipeError: if the folder is a data set alone, or training does not get that far.
+        RecipeError: if the data was opened without a training, or if the training has fewer steps.
     """
     if data.training is None:
         raise RecipeError("--step: a data set has no steps; name the recipe, or the folder of a training run")
@@ -89,7 +89,7 @@ def batches_of(data: OpenData, step: int) -> list[list[int]]:
 
 
 def steps_of(data: OpenData, block: int) -> list[int]:
-    """The optimizer steps that train on a block of the train split; none of a data set alone."""
+    """Return the optimizer steps that train on a block of the train split; empty if there was no training."""
     if data.training is None:
         return []
     num_blocks = data.lineage.splits["train"]["blocks"]

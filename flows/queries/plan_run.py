@@ -1,47 +1,38 @@
-"""What a run of a recipe would do, stage by stage, without doing it: no server is asked, and nothing is written."""
+"""Plan of a run, stage by stage, without running it: no server is asked, and nothing is written."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from flows.preparation import STAGES, prepare
-from flows.stage_inputs import evaluation_inputs, training_inputs
-from sft_core.evaluation import locate_tasks
-from sft_core.pretrained.model import locate_model
 from sft_core.processes.launch import read_launch
 from sft_core.recipe import Recipe
-from sft_core.recipe.inputs import locate_inputs
-from sft_core.store.fingerprint import Placement
+from sft_core.recipe.inputs import locate_run
 from tasks.evaluate_model import evaluate_model
 from tasks.home import file_digests, open_store
 from tasks.stages.planning import StagePlan, looking
+from tasks.stages.run_context import RunContext
 from tasks.train_model import train_model
 
-NO_RUN: Any = Placement()
-"""A stage that is only looked at follows no run."""
 OPTIONAL_STAGE = "gather_images"
 AFTER_PREPARATION = ("train_model", "evaluate_model", "register_model")
 
 
 def plan_run(recipe: Recipe) -> list[StagePlan]:
-    """Look at every stage of a run, in order.
+    """Return the plan of every stage of a run, in order: whether it would be reused or run.
 
-    A registration counts for one MLflow store, which is not asked: it is left to depend on the evaluation.
+    A registration is valid for one MLflow store. That store is not asked, so the plan of `register_model` only states
+    that it depends on the evaluation.
 
     Raises:
-        UserError: for what would stop the run before any work: a missing input, a gate that the data fails.
+        UserError: if something would stop the run before any work, such as a missing input or a gate that fails.
     """
     store = open_store(recipe.runtime)
     digests = file_digests(store)
-    inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
-    harness, processes = locate_tasks(recipe.evaluation.lm_eval, digests), read_launch(recipe.runtime)
+    inputs, processes = locate_run(recipe, digests), read_launch(recipe.runtime)
+    context = RunContext(store, processes=processes)
     with looking() as found:
         dataset = prepare(recipe).dataset
-        trained = train_model(
-            **training_inputs(recipe, inputs, model, dataset, processes), processes=processes, run=NO_RUN, store=store
-        )
-        evaluate_model(
-            **evaluation_inputs(recipe, inputs, model, trained, dataset, harness), processes=processes, store=store
-        )
+        trained = train_model(inputs.of_training(recipe, processes.num_processes), dataset, context)
+        evaluate_model(inputs.of_evaluation(recipe), trained, dataset, context)
     return [*found, *_not_reached(found)]
 
 

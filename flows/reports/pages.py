@@ -1,11 +1,11 @@
-"""The pages of a flow run in Prefect. Each has one key, the same in every run, so that Prefect shows its history.
+"""Pages of a flow run in Prefect. The key of a page is the same in every run, so that Prefect shows its history.
 
-    mlflow-run    where the MLflow run is             loss-curve   a picture of the training
-    data-report   what is in the data, and what not   samples      prompts with answers
-    scorecard     scores and the gate's verdict       sft-run      the run in short
-    comparison    two models on the same rows         promotion    who is champion, and why
+    mlflow-run    link to the MLflow run              loss-curve   losses of the training
+    data-report   contents of the data, rejections    samples      prompts with answers
+    scorecard     scores and the gate's verdict       sft-run      summary of the run
+    comparison    two models on the same rows         promotion    which version is champion, and why
 
-Their contents are made in `sft_core` (`run_pages`, `inspection.summary`) and in the reports beside this file.
+Their contents are made in `sft_core` (`run_pages`, `inspection.summary`) and in the other modules of this package.
 """
 
 from pathlib import Path
@@ -22,14 +22,14 @@ from tasks.report_data import report_file, summary_of
 
 
 def show_data(name: str, store: ArtifactStore, report: ArtifactRef) -> None:
-    """Show what is in a data set."""
-    where = f"All of it, with rows token by token: `{report_file(store, report)}`"
+    """Show the data report of a data set: its summary, and the path of the whole report."""
+    where = f"The whole report, with rows token by token: `{report_file(store, report)}`"
     text = f"{summary_of(store, report)}\n{where}\n"
     create_markdown_artifact(text, key="data-report", description=f"The data of {name}: rows, tokens, lengths, gates")
 
 
 def show_training(name: str, training: Path, summary: str) -> None:
-    """Show how the losses went."""
+    """Show the loss curves of a training."""
     text = loss_page(read_lines(training / METRICS_FILE), summary)
     create_markdown_artifact(text, key="loss-curve", description=f"Loss and held-out loss of {name}")
 
@@ -37,27 +37,27 @@ def show_training(name: str, training: Path, summary: str) -> None:
 def show_scores(
     name: str, evaluation: Path, scores: dict[str, float], intervals: dict[str, dict[str, float]], verdict: str | None
 ) -> None:
-    """Show scores, and samples where prompts were answered."""
+    """Show the scores, and a table of samples if prompts were answered."""
     text = scorecard_page(scores, intervals, verdict)
     create_markdown_artifact(text, key="scorecard", description=f"Scores of {name} on held-out rows")
     rows: list[dict[str, Any]] = [*samples_rows(read_lines(evaluation / SAMPLES_FILE))]
     if rows:
-        words = f"The first {len(rows)} held-out prompts of {name}, and what was answered; `samples.jsonl` has all"
-        create_table_artifact(rows, key="samples", description=words)
+        description = f"The first {len(rows)} held-out prompts of {name} with the answers; `samples.jsonl` has all"
+        create_table_artifact(rows, key="samples", description=description)
 
 
 def show_comparison(model: str, against: str, scores: tuple[Any, Any], gains: Any) -> None:
-    """Show what one model gains over another."""
+    """Show the scores of two models, and the gains of the first over the second."""
     text = comparison_page(model, against, scores, gains)
     create_markdown_artifact(text, key="comparison", description="Two models on the same held-out rows")
 
 
 def show_promotion(model: str, verdict: str, numbers: dict[str, Any] | None, aliases: dict[str, str]) -> None:
-    """Show what was decided of a version."""
+    """Show the decision on a model version, and the aliases of the model."""
     text = promotion_page(model, verdict, numbers, aliases)
-    create_markdown_artifact(text, key="promotion", description="What was decided, and who is champion now")
+    create_markdown_artifact(text, key="promotion", description="The decision, and the version that is champion now")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All lines of a JSONL file; none where there is no file."""
+    """Read all lines of a JSONL file; return an empty list if there is no file."""
     return [orjson.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []

@@ -1,4 +1,4 @@
-"""A run's report as a file in the home, for the run that waits for it in another process."""
+"""Report of a run as a file in the state directory, for the flow run that waits for it in another process."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from sft_core.store.artifact import ArtifactStore
 
 
 def hand_over(store: ArtifactStore, report: RunReport) -> RunReport:
-    """Write the report of this flow run where the run that started it looks for it; return it as it is."""
+    """Write the report of this flow run to the file that its parent flow run reads, and return it unchanged."""
     if flow_run.parent_flow_run_id is not None:
         file = report_file(store, flow_run.id)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -20,11 +20,11 @@ def hand_over(store: ArtifactStore, report: RunReport) -> RunReport:
 
 
 def report_file(store: ArtifactStore, flow_run_id: str) -> Path:
-    """Where the report of a flow run lies."""
+    """Return the path of a flow run's report."""
     return store.root / "reports" / f"{flow_run_id}.json"
 
 
 def read_report(store: ArtifactStore, flow_run_id: str) -> RunReport | None:
-    """Read the report of a flow run; None if this home has none."""
+    """Read the report of a flow run; return None if this state directory has none."""
     file = report_file(store, flow_run_id)
     return RunReport.model_validate_json(file.read_bytes()) if file.exists() else None

@@ -1,4 +1,4 @@
-"""What a look for changes has to say: what changed, how the data differs, and what came of the training."""
+"""Report of change detection: the changes, the differences in the data, and the result of the training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,31 +14,31 @@ FACTS = ("rows", "tokens", "digest")
 
 
 class Retrained(BaseModel):
-    """One look for changes in plain values."""
+    """Result of one change detection, as plain values."""
 
     status: str = "completed"
     recipe: str
     message: str = ""
-    """What came of it, in a line."""
+    """Result in one line."""
     earlier_run_id: str | None
-    """The newest finished run of this recipe; None if there is none."""
+    """Id of the newest finished MLflow run of this recipe; None if no run has finished."""
     changes: list[str]
-    """What changed of what counts, a line each; empty: nothing was done."""
+    """Changes that start a training, one line for each; if it is empty, nothing was done."""
     ignored: list[str]
-    """What changed and does not count."""
+    """Changes of kinds that do not start a training, one line for each."""
     difference: dict[str, Any] | None = None
-    """Of the data, as in `data_difference.json`."""
+    """Differences of the data, as in `data_difference.json`."""
     run: RunReport | None = None
-    """None where nothing was trained."""
+    """Report of the training; None if nothing was trained."""
 
 
 def known_difference(earlier: RunFacts, data: PreparedData, why: str) -> dict[str, Any]:
-    """What MLflow knows of an earlier data set beside the present one.
+    """Compare an earlier data set with the present one by the facts that MLflow has of it: rows, tokens and digest.
 
     Args:
-        earlier: The run that it was made for.
-        data: The present one.
-        why: There is no more than that.
+        earlier: The run that the earlier data set was made for.
+        data: The present data set.
+        why: Reason why the rows cannot be compared.
     """
     splits = {
         split: {name: (_known(earlier, split, name), data.splits.get(split, {}).get(name)) for name in FACTS}
@@ -54,11 +54,11 @@ def _known(run: RunFacts, split: str, name: str) -> Any:
 
 
 def as_markdown(found: Retrained) -> str:
-    """The report as people read it."""
+    """Return the report as Markdown."""
     parts = [f"**{found.message or 'Changed: training begins.'}**"]
     if found.earlier_run_id:
         parts.append(f"Compared with MLflow run `{found.earlier_run_id}` of `{found.recipe}`.")
-    parts += [_listed("What changed", found.changes), _listed("Changed, and not counted", found.ignored)]
+    parts += [_listed("Changes", found.changes), _listed("Changes of kinds that are ignored", found.ignored)]
     if found.difference:
         parts += _difference(found.difference)
     if found.run:
@@ -75,9 +75,7 @@ def _listed(title: str, lines: list[str]) -> str:
 def _difference(difference: Mapping[str, Any]) -> list[str]:
     parts = []
     if not difference["by_row"]:
-        parts.append(
-            f"The earlier data set is not in the store any more, so rows are not compared: {difference['why']}."
-        )
+        parts.append(f"The earlier data set is no longer in the store, so rows are not compared: {difference['why']}.")
     else:
         parts.append(_sources(difference["sources"]))
     pairs = {f"{split} {name}": pair for split, facts in difference["splits"].items() for name, pair in facts.items()}

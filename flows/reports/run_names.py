@@ -1,4 +1,4 @@
-"""Names of flow runs, from their parameters; Prefect calls these as a run begins."""
+"""Names of flow runs, made from their parameters. Prefect calls these functions when a run begins."""
 
 from pathlib import Path
 
@@ -12,26 +12,26 @@ from sft_core.recipe.run_names import comparison_name, run_name, score_name
 
 
 def of_recipe() -> str:
-    """Of a flow that takes a recipe."""
+    """Name the run of a flow that takes a recipe."""
     return run_name(flow_run.parameters["recipe"])
 
 
 def of_form() -> str:
-    """Of a flow that takes a recipe file and fields to lay over it; the file's name where that makes no recipe."""
+    """Name the run of a flow that takes a recipe file and changed fields; by the file's path if they are not valid."""
     preset = flow_run.parameters["preset"]
     filled = {name: flow_run.parameters.get(name) for name in Recipe.model_fields}
     try:
         content = read_content(Path(preset), [], lambda _: None)
         return run_name(parse_recipe(lay_form(content, filled), preset))
-    except RecipeError:  # told by the run itself
+    except RecipeError:  # the run itself reports the error
         return str(preset)
 
 
 def of_evaluation() -> str:
-    """Of a flow that takes a model and held-out rows."""
+    """Name the run of a flow that takes a model and held-out rows."""
     return score_name(flow_run.parameters["model"], flow_run.parameters["recipe"])
 
 
 def of_comparison() -> str:
-    """Of a flow that takes two models and held-out rows."""
+    """Name the run of a flow that takes two models and held-out rows."""
     return comparison_name(flow_run.parameters["model"], flow_run.parameters["against"], flow_run.parameters["recipe"])

@@ -1,4 +1,4 @@
-"""What a run has to say at its end: to the command line, to MLflow's run page and to Prefect."""
+"""Report of a run at its end: for the command line, for MLflow's run page and for Prefect."""
 
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,17 @@ from sft_core.processes.launch import read_launch
 from sft_core.recipe import Recipe
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
 from sft_core.training import MODEL_FOLDER
-from tasks.register_model import ModelVersion
+from tasks.register_model import Candidate, ModelVersion
 from tasks.stages.outcomes import accepted, executed_or_cached, stage_folders, stage_keys
 from tasks.tracking import TrackedRun, log_stages
 from tasks.tracking.provenance import prefect_page
 
 PLAN_FILE = "plan.json"
-TOLD_BY_TRAINER = ("device", "bf16", "attn_implementation", "padding_free")
+TRAINER_TAGS = ("device", "bf16", "attn_implementation", "padding_free")
 
 
 class RunReport(BaseModel):
-    """One run in plain values."""
+    """Result of one run, as plain values."""
 
     status: str
     recipe: str
@@ -35,24 +35,31 @@ class RunReport(BaseModel):
     tracking_uri: str
     experiment_id: str
     mlflow_url: str | None
-    """The run's page; None where no server is used."""
+    """Address of the run's page; None if MLflow is a database without a server."""
     model_uri: str
     model_dir: Path
     is_champion: bool
     verdict: str
     resumed_from: int | None
-    """The step that training last went on from, after it was interrupted."""
+    """Step that the training was last resumed from; None if it was never interrupted."""
     training: dict[str, Any]
-    """What the trainer said at its end, as `TrainResult`."""
+    """Result of the training, with the fields of `TrainResult`."""
     scorecard: dict[str, float]
     intervals: dict[str, dict[str, float]]
-    """Score → `low` and `high`, between which it would be in 95 of 100 cases, had other rows been held out."""
+    """Score → `low` and `high`: a 95 % interval for how it would vary if other rows were held out."""
     ledger: dict[str, Any]
     rejected: Path
     report: Path
-    """The data report."""
+    """HTML page of the data report."""
     artifacts: dict[str, Path]
     stages: dict[str, str]
+
+
+def log_data(run: TrackedRun, name: str, data: PreparedData) -> None:
+    """Attach prepared data to the MLflow run: the artifacts of its stages, its splits, its ledger and its report."""
+    log_stages(run, data.artifact_keys)
+    run.log_dataset(name, data.folder, data.splits, data.ledger)
+    run.log_file(data.report)
 
 
 def report_run(
@@ -60,16 +67,16 @@ def report_run(
     store: ArtifactStore,
     run: TrackedRun,
     data: PreparedData,
-    trained: ArtifactRef,
-    scorecard: ArtifactRef,
+    candidate: Candidate,
     registered: ArtifactRef,
 ) -> RunReport:
-    """Bring all points and scores into the MLflow run, describe it there and in Prefect, and sum the run up."""
+    """Record all metrics and scores in the MLflow run, describe the run there and in Prefect, and return its report."""
+    trained, scorecard = candidate.trained, candidate.scorecard
     training = store.manifest(trained).facts
     scores = store.manifest(scorecard).facts["scorecard"]
     version = ModelVersion(**store.manifest(registered).facts)
     run.log_file(store.path(trained) / PLAN_FILE)
-    run.set_tags({f"sft.{name}": str(training[name]) for name in TOLD_BY_TRAINER})
+    run.set_tags({f"sft.{name}": str(training[name]) for name in TRAINER_TAGS})
     run.set_tags({"sft.num_processes": str(read_launch(recipe.runtime).num_processes)})
     run.record_scorecard(scores, training["global_step"], store.path(scorecard) / SAMPLES_FILE)
     run.log_files(files_beside_run(store.path(scorecard)))
@@ -105,14 +112,14 @@ def report_run(
 
 
 def show_run(report: RunReport) -> RunReport:
-    """Show the run in short on the page of the flow run at work, and return the report as it is."""
+    """Show a summary of the run on the page of the current flow run, and return the report unchanged."""
     text = as_markdown(report, _links_in_prefect(report))
-    create_markdown_artifact(text, key="sft-run", description=f"What came of {report.recipe}")
+    create_markdown_artifact(text, key="sft-run", description=f"Result of {report.recipe}")
     return report
 
 
 def as_markdown(report: RunReport, links: str) -> str:
-    """The report as people read it; what comes first is what MLflow shows unfolded."""
+    """Return the report as Markdown; the model and its verdict come first, as MLflow folds the rest."""
     ledger = report.ledger
     return f"""Model `{report.model_uri}`, {verdict_of(report)}.
 
@@ -130,7 +137,7 @@ def as_markdown(report: RunReport, links: str) -> str:
 
 
 def trained_in_words(report: RunReport) -> str:
-    """What the training came to."""
+    """Return a sentence about the training: steps, tokens, seconds, device and attention."""
     training = report.training
     resumed = "" if report.resumed_from is None else f"Training was resumed from step {report.resumed_from:,}. "
     return (
@@ -140,12 +147,12 @@ def trained_in_words(report: RunReport) -> str:
 
 
 def verdict_of(report: RunReport) -> str:
-    """Whether the model became champion, and why."""
+    """Return whether the model became champion, and why, in words."""
     return f"{'champion' if report.is_champion else 'not champion'}: {report.verdict}"
 
 
 def _links_in_mlflow(report: RunReport) -> str:
-    """Links below the server that shows the page, whatever its address."""
+    """Return links that are relative to the server that shows the page, so that they hold for any of its addresses."""
     page = run_path(report.experiment_id, report.mlflow_run_id, report.report.name)
     flow_run = prefect_page()
     return f"[Data report]({page})" + (f" · [Prefect run]({flow_run})" if flow_run else "")

@@ -1,4 +1,4 @@
-"""The page of samples with images, beside the MLflow run: a table of text cannot show what the model was shown."""
+"""Page of samples with images, an artifact of the MLflow run: a table of text cannot show the images of a prompt."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tasks.tracking import TrackedRun
 
 
 def log_samples_page(run: TrackedRun, title: str, store: ArtifactStore, evaluation: Path) -> None:
-    """Lay the page beside the run, where any prompt had an image."""
+    """Log the page to the MLflow run if any prompt had an image."""
     page = samples_page(title, read_lines(evaluation / SAMPLES_FILE), ImageStore.below(store.root))
     if page is not None:
         run.log_text(SAMPLES_PAGE, page)

@@ -1,4 +1,4 @@
-"""What an evaluation has to say: to the command line, to MLflow's run page and to Prefect."""
+"""Report of an evaluation: for the command line, for MLflow's run page and for Prefect."""
 
 from pathlib import Path
 from typing import Any
@@ -21,35 +21,35 @@ from tasks.tracking.provenance import prefect_page
 
 
 class ScoreReport(BaseModel):
-    """One evaluation in plain values."""
+    """Result of one evaluation, as plain values."""
 
     status: str = "completed"
     name: str
-    """Of the held-out rows."""
+    """Name of the held-out rows, as in their recipe."""
     model: str
-    """As it was named."""
+    """The model, as the caller named it."""
     model_dir: Path
     model_id: str | None
-    """Of the logged model; None of a plain folder."""
+    """Id of the logged model in MLflow; None for a plain folder."""
     mlflow_run_id: str
     tracking_uri: str
     experiment_id: str
     scorecard: dict[str, float]
     intervals: dict[str, dict[str, float]]
-    """Score → `low` and `high`."""
+    """Score → `low` and `high` of its 95 % interval."""
     ledger: dict[str, Any]
     samples: Path
     scored_items: Path
     eval_dataset: Path
     eval_dataset_digest: str
     report: Path
-    """The data report."""
+    """HTML page of the data report."""
     artifacts: dict[str, Path]
     stages: dict[str, str]
 
 
 class Comparison(BaseModel):
-    """Two evaluations on the same rows, and what the first model gains over the second."""
+    """Two evaluations on the same rows, with the gains of the first model over the second."""
 
     status: str = "completed"
     model: ScoreReport
@@ -66,7 +66,7 @@ def report_scores(
     data: PreparedData,
     scorecard: ArtifactRef,
 ) -> ScoreReport:
-    """Bring the scores into the MLflow run and to the model, describe the run there and in Prefect, and sum it up."""
+    """Record the scores in the MLflow run and on the model, describe the run in both UIs, and return its report."""
     manifest, folder, held_out = store.manifest(scorecard), store.path(scorecard), data.splits["eval"]
     scores = manifest.facts["scorecard"]
     run.record_scorecard(scores, 0, folder / SAMPLES_FILE)
@@ -74,7 +74,7 @@ def report_scores(
     log_samples_page(run, f"{path_label(model)} on {recipe.name}", store, folder)
     run.settle("naming the model")
     record_evaluation(run, found, scores, f"{recipe.name}-eval", held_out["digest"], manifest.made_at)
-    made = {"measure_model": [scorecard]}
+    made = {"evaluate_model": [scorecard]}
     report = ScoreReport(
         name=recipe.name,
         model=model,
@@ -100,13 +100,13 @@ def report_scores(
 
 
 def compare_reports(model: ScoreReport, against: ScoreReport) -> Comparison:
-    """Pair the rows of two evaluations."""
+    """Compute the gains of one evaluation over another, paired by row."""
     before, after = (read_table(report.scored_items) for report in (against, model))
     return Comparison(model=model, against=against, gains=gains_of(before, after))
 
 
 def as_markdown(report: ScoreReport, num_rows: int) -> str:
-    """The report as people read it."""
+    """Return the report as Markdown."""
     flow_run = prefect_page()
     link = f"[Prefect run]({flow_run})\n\n" if flow_run else ""
     return f"""{link}Model `{report.model}` on {num_rows:,} held-out rows, digest `{report.eval_dataset_digest}`.

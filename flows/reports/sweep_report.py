@@ -1,4 +1,4 @@
-"""What a sweep has to say: a table of its trials, the best one, and how to run that again."""
+"""Report of a sweep: a table of its trials, the best trial, and the command that runs that one again."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ FOLDER = "sweeps"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All trials of a sweep."""
+    """All trials of a sweep, with the score that they are compared by."""
 
     sweep: str
     preset: str
@@ -37,13 +37,13 @@ class Outcome:
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best score; None if all failed."""
+        """Trial with the best score; None if all trials failed."""
         position = best_of([trial.score for trial in self.trials], self.direction)
         return None if position is None else self.trials[position]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The table: a column for each path, then what came of it."""
+        """Rows of the table of trials: number, a column for each changed path, score, then the other results."""
         return [
             {
                 "trial": trial.number,
@@ -56,35 +56,35 @@ class Outcome:
 
     @property
     def command(self) -> str:
-        """What runs the best trial by itself."""
+        """Command that runs the best trial by itself."""
         return as_command(self.preset, [*self.overrides, *as_sets(self.best.overrides if self.best else {})])
 
 
 class SweepReport(BaseModel):
-    """One sweep in plain values."""
+    """Result of one sweep, as plain values."""
 
     status: str = "completed"
     sweep: str
-    """Its id: the tag `sft.sweep` of its run and of the runs of its trials."""
+    """Id of the sweep: the tag `sft.sweep` of its MLflow run and of the runs of its trials."""
     recipe: str
     metric: str
     direction: Direction
     trials: list[Trial]
     best: Trial
     command: str
-    """What runs the best trial by itself; it finds its data and its training done."""
+    """Command that runs the best trial by itself; it reuses the data and the training of the trial."""
     is_champion: bool
-    """Whether the gate made the best trial's version champion."""
+    """True if the gate made the version of the best trial champion."""
     verdict: str
     mlflow_run_id: str
     tracking_uri: str
     mlflow_url: str | None
     table: Path
-    """`trials.csv`; `trials.json` lies beside it."""
+    """Path of `trials.csv`; `trials.json` is in the same folder."""
 
 
 def record_sweep(outcome: Outcome, store: ArtifactStore, run: TrackedRun) -> None:
-    """Lay the table into the home, beside the sweep's run, and on the flow run's page."""
+    """Write the table of trials to the state directory, to the sweep's MLflow run, and to the flow run's page."""
     folder = store.root / FOLDER / outcome.sweep
     folder.mkdir(parents=True, exist_ok=True)
     rows, best = outcome.rows, outcome.best
@@ -97,14 +97,14 @@ def record_sweep(outcome: Outcome, store: ArtifactStore, run: TrackedRun) -> Non
 def report_sweep(
     outcome: Outcome, recipe: Recipe, store: ArtifactStore, run: TrackedRun, verdict: Verdict | None
 ) -> SweepReport:
-    """Describe a sweep in MLflow and in Prefect, and sum it up.
+    """Describe a sweep in MLflow and in Prefect, and return its report.
 
     Args:
-        outcome: Its trials, of which one has a score.
-        recipe: That they are made of.
-        store: Of the home.
-        run: Of the sweep.
-        verdict: On the best trial's version; None: the gate was not asked.
+        outcome: The trials; at least one of them has a score.
+        recipe: The recipe of the first trial.
+        store: Store in the state directory.
+        run: MLflow run of the sweep.
+        verdict: Decision of the gate on the best trial's version; None if the gate was not asked.
     """
     assert outcome.best is not None
     report = SweepReport(
@@ -124,12 +124,12 @@ def report_sweep(
     )
     markdown = as_markdown(report)
     run.describe(markdown)
-    create_markdown_artifact(markdown, key="sft-sweep", description=f"What came of the sweep of {recipe.name}")
+    create_markdown_artifact(markdown, key="sft-sweep", description=f"Result of the sweep of {recipe.name}")
     return report
 
 
 def as_markdown(report: SweepReport) -> str:
-    """The report as people read it, the best trial first."""
+    """Return the report as Markdown, with the best trial first."""
     factor = 1 if report.direction == "minimize" else -1
     ranked = sorted(report.trials, key=lambda trial: (trial.score is None, factor * (trial.score or 0.0)))
     headers = ["trial", "overrides", report.metric, "95 % interval", "eval_loss", "seconds", "MLflow run", "error"]
@@ -146,7 +146,7 @@ def as_markdown(report: SweepReport) -> str:
         ]
         for trial in ranked
     ]
-    return f"""Trial {report.best.number} is best of {len(report.trials)}: {report.metric} \
+    return f"""Trial {report.best.number} is the best of {len(report.trials)}: {report.metric} \
 {number(report.best.score)} ({report.direction}). Model `{report.best.model_uri}`, {report.verdict}.
 
 ```sh

@@ -1,6 +1,6 @@
-"""How runs begin that no command line starts: the form in Prefect's UI, deployments, and the trials of a sweep.
+"""Runs that do not start on the command line: from the form in Prefect's UI, in deployments, and as trials of a sweep.
 
-    RunForm(training={"learning_rate": 3e-4})   # laid over a recipe file, as `--set` does on the command line
+    lay_form(content, {"training": {"learning_rate": 3e-4}})   # content of a recipe file, with one value replaced
 
-What always holds: a run is the same run, whoever starts it and wherever it is placed.
+What always holds: a run is the same run, whoever starts it and wherever it trains.
 """

@@ -1,10 +1,10 @@
-"""Where a recipe is trained: in this flow run, or in a run of a deployment, whose work pool has the GPUs.
+"""Choice of where a recipe is trained: in this flow run, or in a run of a deployment whose work pool has the GPUs.
 
     this run, CPU pool   prepare-data ──▶ trigger ······ waits ······▶ report
     its child, GPU pool                      └▶ sft: data found, train, evaluate, register ┘
 
 The child belongs to this run: Prefect shows each on the other's page, a cancelled parent cancels it, and a parent that
-is run again takes up the child that still runs or has completed, and starts another if that failed or was cancelled.
+is run again reuses the child that still runs or has completed, and starts another if that failed or was cancelled.
 """
 
 import itertools
@@ -35,15 +35,16 @@ POLL_SECONDS = 2.0
 
 
 def run_sft(recipe: Recipe, train_on: str | None = None) -> RunReport:
-    """In a flow run: prepare the data here, then run the whole recipe, which finds its data prepared.
+    """Run a recipe from inside a flow run: in this process, or in a deployment after the data was prepared here.
 
     Args:
-        recipe: What is run.
-        train_on: FLOW/DEPLOYMENT that runs it, whose worker shares this home; None: this process.
+        recipe: The recipe to run.
+        train_on: FLOW/DEPLOYMENT that runs the recipe; its worker has to share this state directory. None runs it in
+            this process.
 
     Raises:
         RecipeError: if there is no such deployment.
-        StageFailedError: if the run there did not complete; names it, what it said, and its page.
+        StageFailedError: if the deployment's run did not complete; the error has its name, its message and its page.
     """
     if train_on is None:
         return sft(recipe)
@@ -53,14 +54,14 @@ def run_sft(recipe: Recipe, train_on: str | None = None) -> RunReport:
         child = _Child(client, recipe, train_on)
         try:
             ended = child.wait(child.start())
-        except BaseException:  # Prefect's signal of termination is no Exception
+        except BaseException:  # Prefect's signal of termination is not an Exception
             child.cancel()
             raise
     return _report_of(recipe, ended, train_on)
 
 
 class _Child:
-    """The run of a deployment that this flow run waits for."""
+    """Run of a deployment that this flow run waits for."""
 
     def __init__(self, client: SyncPrefectClient, recipe: Recipe, train_on: str) -> None:
         self._client, self._train_on = client, train_on
@@ -70,18 +71,18 @@ class _Child:
         self._keys: list[str] = []
 
     def start(self) -> FlowRun:
-        """Trigger it, or take up the one that an earlier try of this flow run has triggered."""
+        """Start the run, or find the one that an earlier try of this flow run has started."""
         for attempt in itertools.count():
             key = f"{self._identity}-{attempt}"
             self._keys.append(key)
             started = run_deployment(
                 self._train_on,
                 parameters=self._parameters,
-                flow_run_name=self._name,  # what it is called while it waits for the GPU, too
+                flow_run_name=self._name,  # without it the run has another name while it waits for the GPU
                 timeout=0,
                 idempotency_key=key,
             )
-            assert isinstance(started, FlowRun)  # a coroutine only where a loop runs
+            assert isinstance(started, FlowRun)  # a coroutine is returned only inside a running event loop
             if _is_cancelling(started):
                 started = self.wait(started)
             if started.state is None or not started.state.is_final() or started.state.is_completed():
@@ -90,7 +91,7 @@ class _Child:
         raise AssertionError("count() does not end")
 
     def wait(self, started: FlowRun) -> FlowRun:
-        """Ask for its state until that is final, also over an outage of the server: the run itself goes on."""
+        """Poll the state of the run until it is final, also through an outage of the server (the run continues)."""
         current = started
         while current.state is None or not current.state.is_final():
             time.sleep(POLL_SECONDS)
@@ -103,11 +104,11 @@ class _Child:
         return current
 
     def cancel(self) -> None:
-        """Cancel what was triggered and has not ended."""
+        """Cancel all runs that were started here and have not ended."""
         ours = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=self._keys))
         for run in self._client.read_flow_runs(flow_run_filter=ours):
             if run.state is None or not (run.state.is_final() or _is_cancelling(run)):
-                self._client.set_flow_run_state(run.id, Cancelling(message="The run that waited for it ended."))
+                self._client.set_flow_run_state(run.id, Cancelling(message="The run that waited for this run ended."))
 
 
 def _check_deployment(client: SyncPrefectClient, name: str) -> None:
@@ -115,7 +116,7 @@ def _check_deployment(client: SyncPrefectClient, name: str) -> None:
         client.read_deployment_by_name(name)
     except (ObjectNotFound, ValueError) as error:
         raise RecipeError(
-            f"train_on: expected FLOW/DEPLOYMENT as the server at {client.api_url} has it, found none called '{name}'; "
+            f"train_on: expected FLOW/DEPLOYMENT, but the server at {client.api_url} has no deployment '{name}'; "
             "`sft deploy` makes it"
         ) from error
 
@@ -125,7 +126,11 @@ def _is_cancelling(run: FlowRun) -> bool:
 
 
 def _report_of(recipe: Recipe, ended: FlowRun, train_on: str) -> RunReport:
-    """What the child made of it."""
+    """Read the report of the child.
+
+    Raises:
+        StageFailedError: if the child did not complete, or its report is not in the state directory.
+    """
     what = f"run '{ended.name}' of {train_on} ({url_for(ended)})"
     assert ended.state is not None
     if not ended.state.is_completed():
@@ -135,6 +140,6 @@ def _report_of(recipe: Recipe, ended: FlowRun, train_on: str) -> RunReport:
     if report is None:
         raise StageFailedError(
             f"{what} completed, but its report is not at '{report_file(store, str(ended.id))}': the workers of all "
-            "pools have to share one home; set SFT_HOME, or runtime.home, to the same folder for all of them"
+            "pools have to share one state directory; set SFT_HOME, or runtime.home, to the same folder for all of them"
         )
     return report

@@ -1,12 +1,12 @@
-"""The form of a run: every section of a recipe with every field optional, to be laid over a preset.
+"""The form of a run: every section of a recipe, with every field optional; its values replace those of a preset.
 
     preset   training: {learning_rate: 3e-3, max_steps: 500}     recipe on disk
     form     training: {learning_rate: 1e-3}                     what was filled in
     recipe   training: {learning_rate: 1e-3, max_steps: 500}
 
-Mappings are laid over each other key by key, at any depth; everything else, lists such as `sources` too, is replaced as
-a whole. The form is what Prefect shows and what its server checks before a run exists; whether the fields fit together
-is the recipe's to say, once they lie over the preset.
+Mappings are merged key by key, at any depth; everything else, also lists such as `sources`, is replaced as a whole.
+Prefect shows the form, and its server checks the types of the values before a run exists. Whether the fields fit
+together is checked by the recipe, after the form was merged with the preset.
 """
 
 import functools
@@ -27,7 +27,7 @@ NULL = {"type": "null"}
 
 
 class FormOf:
-    """Gives a parameter of a flow the form of one field of a recipe; what is filled in is checked with the recipe."""
+    """Annotation that gives a flow's parameter the form of one recipe field; the recipe checks the values later."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -37,11 +37,11 @@ class FormOf:
 
 
 def form_of(name: str) -> dict[str, Any]:
-    """The JSON schema of a recipe's field, as a form that may be left empty.
+    """Return the JSON schema of a recipe's field, as a form that may be left empty.
 
-    Titles are the names that stand in YAML; descriptions are the fields' own, with the default of the recipe. Nothing
-    but items of a list is required, there is no default, and no choice between a value and none: an empty input is
-    none.
+    Titles are the names of the fields in YAML. Descriptions are those of the fields, with the default of the recipe.
+    Only fields inside the items of a list can be required. There are no defaults, and no choice between a value and
+    null: an empty input counts as null.
     """
     whole = _recipe_schema()
     return _form(whole["properties"][name], whole["$defs"], Recipe.model_fields[name], name)
@@ -53,12 +53,12 @@ def _recipe_schema() -> dict[str, Any]:
 
 
 def lay_form(content: Mapping[str, Any], form: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay what was filled in over the content of a preset.
+    """Merge the values of a form into the content of a preset, and return the result.
 
     Args:
-        content: Of the recipe file.
-        form: Field of the recipe → what was filled in. None counts only where the recipe knows it: elsewhere it is an
-            input that was left empty.
+        content: Content of the recipe file.
+        form: Field of the recipe → value from the form. None is a value only for fields that allow it; for other
+            fields it is an input that was left empty.
     """
     return _lay(content, _without_empty(Recipe, form))
 
@@ -89,13 +89,13 @@ def _without_empty(section: type[Section], values: Mapping[str, Any]) -> dict[st
 
 
 def section_in(annotation: Any) -> type[Section] | None:
-    """The section that a field holds, alone or in a list."""
+    """Return the section class that a field holds, alone or in a list; None if it holds no section."""
     candidates = [annotation, *typing.get_args(annotation)]
     return next((item for item in candidates if isinstance(item, type) and issubclass(item, Section)), None)
 
 
 def _form(schema: dict[str, Any], known: dict[str, Any], field: FieldInfo, name: str) -> dict[str, Any]:
-    """The form of one field: its type with bounds and choices, titled and described."""
+    """Return the form of one field: its type with bounds and choices, a title and a description."""
     kind = _one_kind(_resolved(schema, known))
     inner = section_in(field.annotation)
     shape = {key: value for key, value in kind.items() if key not in ("title", "description", "default", "required")}
@@ -103,8 +103,8 @@ def _form(schema: dict[str, Any], known: dict[str, Any], field: FieldInfo, name:
         shape["items"] = _section_form(_resolved(shape["items"], known), known, inner, is_item=True)
     elif inner:
         shape = _section_form(kind, known, inner)
-    words = field.description or (inner.__doc__ if inner else None) or ""
-    return {**shape, "title": name, "description": " ".join(words.split()) + _default_in_words(field, inner)}
+    text = field.description or (inner.__doc__ if inner else None) or ""
+    return {**shape, "title": name, "description": " ".join(text.split()) + _default_in_words(field, inner)}
 
 
 def _section_form(
@@ -123,8 +123,7 @@ def _resolved(schema: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
 
 
 def _one_kind(schema: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the choice of none, and that between whole numbers and others; what is left of a choice of one is no
-    choice."""
+    """Simplify a choice between types: drop null, merge integers into numbers, and replace a single type by itself."""
     branches = [_one_kind(branch) for branch in schema.get("anyOf", []) if branch != NULL]
     if {branch.get("type") for branch in branches} == {"integer", "number"}:
         branches = [branch for branch in branches if branch["type"] == "number"]
@@ -137,8 +136,11 @@ def _one_kind(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _one_choice(schema: dict[str, Any]) -> dict[str, Any]:
-    """Yes or no is a choice like any other: a switch, which is what Prefect makes of a boolean, has no third position,
-    and would say no to everything that nobody touched. None among the choices is not shown, and lets none through."""
+    """Turn a boolean into a choice, and allow null in every choice.
+
+    Prefect shows a boolean as a switch, which has no third position and would set every untouched field to false. The
+    null among the choices is not shown; it lets an empty input pass.
+    """
     choices = [True, False] if schema.get("type") == "boolean" else schema.get("enum")
     if choices is None:
         return schema

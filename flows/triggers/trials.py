@@ -1,8 +1,8 @@
-"""The trials of a sweep, run one after the other, or side by side where a deployment trains.
+"""The trials of a sweep, run one after the other, or in parallel if a deployment trains.
 
-A trial that fails is a result like any other: it is told, and the others go on. What ends the sweep itself (it is
-cancelled, the trainer was asked to end, MLflow is away) goes through, and the same sweep, started again, finds what was
-finished.
+A trial that fails is a result like any other: it is reported, and the others continue. Only a cancellation, a signal to
+the trainer to end, or an outage of MLflow ends the sweep itself. The same sweep, started again, reuses the trials that
+were finished.
 """
 
 import contextvars
@@ -29,22 +29,23 @@ ERROR_CHARS = 2000
 
 
 class Trial(BaseModel):
-    """One trial, and what came of it."""
+    """One trial and its result."""
 
     number: int
-    """From 1."""
+    """Number of the trial, from 1."""
     overrides: dict[str, Any]
     """Dotted path → value."""
     status: Literal["completed", "failed"]
     score: float | None = None
-    """What trials are compared by; None of a failed one."""
+    """Score that trials are compared by; None for a failed trial."""
     low: float | None = None
-    """Of the score's interval, where it has one."""
+    """Lower end of the score's 95 % interval; None if the score has no interval."""
     high: float | None = None
+    """Upper end of the interval."""
     loss: float | None = None
-    """`eval_loss`, whatever is compared."""
+    """Value of `eval_loss`, whichever score is compared."""
     seconds: float | None = None
-    """That the training took."""
+    """Duration of the training."""
     mlflow_run_id: str | None = None
     model_uri: str | None = None
     error: str | None = None
@@ -56,18 +57,18 @@ Asked = tuple[int, Overrides, Recipe]
 
 
 Then = Callable[[Recipe, Trial], Trial]
-"""What is done with a trial as soon as it has ended."""
+"""Function called with a trial as soon as it has ended; it returns the trial, possibly changed."""
 
 
 def run_all(asked: Sequence[Asked], metric: str, at_once: int, train_on: str | None, then: Then) -> list[Trial]:
-    """Run trials; their results in the same order.
+    """Run trials, and return their results in the same order.
 
     Args:
-        asked: The trials.
-        metric: What they are compared by.
-        at_once: How many of them, where a deployment trains; in this process it is one.
-        train_on: As in `run_sft`.
-        then: Called with each that has ended.
+        asked: The trials to run.
+        metric: Score that they are compared by.
+        at_once: Number of trials that run at once if a deployment trains; in this process it is always one.
+        train_on: FLOW/DEPLOYMENT that trains, as in `run_sft`; None trains in this process.
+        then: Function called with the recipe and the result of each trial as soon as it has ended.
     """
 
     def run_one(one: Asked) -> Trial:
@@ -96,8 +97,10 @@ def _run(asked: Asked, metric: str, train_on: str | None) -> Trial:
 
 
 def _prepare(asked: Asked) -> Trial | None:
-    """Prepare the data of a trial in this thread, in turn: preparing takes all cores as it is. Gives the trial only if
-    that fails."""
+    """Prepare the data of a trial in this thread; return a failed trial if that fails, else None.
+
+    Trials are prepared one after the other, as preparing one data set uses all cores already.
+    """
     prepared = _caught(asked, lambda: prepare_data(asked[2]))
     return prepared if isinstance(prepared, Trial) else None
 
@@ -109,9 +112,9 @@ def _caught(asked: Asked, work: Callable[[], Result]) -> Result | Trial:
     except (StageInterruptedError, TrackerAwayError):
         raise
     except Exception as error:
-        words = f"{type(error).__name__}: {error}"[:ERROR_CHARS]
-        get_run_logger().warning("trial %d (%s) failed: %s", number, ", ".join(as_sets(overrides)), words)
-        return Trial(number=number, overrides=overrides, status="failed", error=words)
+        message = f"{type(error).__name__}: {error}"[:ERROR_CHARS]
+        get_run_logger().warning("trial %d (%s) failed: %s", number, ", ".join(as_sets(overrides)), message)
+        return Trial(number=number, overrides=overrides, status="failed", error=message)
 
 
 def _completed(asked: Asked, metric: str, report: RunReport) -> Trial:
@@ -138,9 +141,9 @@ def _completed(asked: Asked, metric: str, report: RunReport) -> Trial:
 
 
 def _cancel_children() -> None:
-    """Cancel the runs that this flow run waits for, so that the threads that ask for their states come to an end."""
+    """Cancel the runs that this flow run waits for, so that the threads that poll their states end."""
     ours = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run.id]))
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(flow_run_filter=ours):
             if run.deployment_id and run.state and not run.state.is_final():
-                client.set_flow_run_state(run.id, Cancelling(message="The sweep that waited for it ended."))
+                client.set_flow_run_state(run.id, Cancelling(message="The sweep that waited for this run ended."))

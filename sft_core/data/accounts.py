@@ -1,12 +1,14 @@
-"""The accounts of all shards put together: ledger, rejections, and what the gates measure."""
+"""Accounts of all shards combined: the ledger, the rejections, and the measurements for the gates."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 
 from sft_core.data.audit import Audit, audit_rows
+from sft_core.data.formats import Verdict, total_verdict
 from sft_core.data.gates import check_source
 from sft_core.data.token_rows import TokenRows
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
@@ -18,22 +20,24 @@ from sft_core.store.records import ShardRef
 
 @dataclass(frozen=True, slots=True)
 class ShardFiles(Placement):
-    """Where the rows of each shard were read from. Renaming a file changes no data set, so this is in no key."""
+    """Files from which the rows of each shard were read. Renaming a file changes no data set, so no cache key includes
+    this."""
 
     names: tuple[str, ...]
-    """[shards] the file (or the first of several), by its name: for people who look for a row."""
+    """[shards] Name of the file (or of the first of several), for people who look for a row."""
     records: tuple[str, ...]
-    """[shards] the Arrow file with its records, below the store's root."""
+    """[shards] Path of the Arrow file with the shard's records, relative to the store's root."""
     shared: tuple[tuple[Part, ...], ...] = ()
-    """[shards] the parts of a shard that small files share, none of another; empty if no shard is shared."""
+    """[shards] Parts of a shard that small files share; an empty tuple for any other shard. Empty if no shard is
+    shared."""
     behind: tuple[ArtifactRef, ...] = ()
-    """The artifacts that each shard went through, shard after shard: its examples, these with their images where it
-    has some, and its rendered text. Shards of equal content share later artifacts: only this list tells which is
-    whose."""
+    """Artifacts that each shard passed through, shard after shard: its examples, its examples with their images if it
+    has some, and its rendered text. Shards with equal content share later artifacts, so only this list shows which
+    artifacts belong to which shard."""
 
     @classmethod
     def of(cls, shards: Iterable[ShardRef]) -> Self:
-        """Of the shards that a recipe's sources were cut into, in order."""
+        """Collect the files of the shards that a recipe's sources were cut into, in order."""
         shards = list(shards)
         return cls(
             tuple(shard.file for shard in shards),
@@ -42,23 +46,105 @@ class ShardFiles(Placement):
         )
 
     def with_stages(self, *stages: Sequence[ArtifactRef]) -> Self:
-        """Add the artifacts that the shards went through, of each stage in order; equal ones in a row count once."""
+        """Return a copy with the artifacts that the shards passed through; an artifact is listed once per shard.
+
+        Args:
+            stages: [shards] each; the artifacts of one stage after the other.
+        """
         by_shard = (dict.fromkeys(refs) for refs in zip(*stages, strict=True))
         return replace(self, behind=tuple(ref for refs in by_shard for ref in refs))
 
     @property
     def parts(self) -> tuple[tuple[Part, ...], ...]:
-        """[shards] as `shared`, always one for each shard."""
+        """[shards] Same as `shared`, but with an entry for each shard even if no shard is shared."""
         return self.shared or ((),) * len(self.names)
 
 
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Origin of each shard, as far as packing needs it."""
+
+    repeats: tuple[float, ...]
+    """[shards] Number of times that the data set gets each train row of a shard."""
+    records: tuple[str, ...]
+    """[shards] Digests of the records, which are stored with held-out prompts."""
+    files: ShardFiles
+    """Files that the rows were read from; not part of the cache key."""
+
+    @classmethod
+    def of(cls, shards: Sequence[ShardRef], *stages: Sequence[ArtifactRef]) -> Self:
+        """Describe shards, and the artifacts of the stages that they passed through, in order."""
+        return cls(
+            tuple(shard.repeat for shard in shards),
+            tuple(shard.content_digest for shard in shards),
+            ShardFiles.of(shards).with_stages(*stages),
+        )
+
+    @property
+    def behind(self) -> tuple[ArtifactRef, ...]:
+        """Artifacts that the shards passed through, which the data set's manifest records."""
+        return self.files.behind
+
+    def fingerprint(self) -> dict[str, object]:
+        """Return the values that decide the data set; names and folders of files are not among them."""
+        return {"repeats": self.repeats, "records": self.records}
+
+
+class Shards:
+    """Artifacts of one stage, one for each shard of the sources, and the combined records of their manifests."""
+
+    def __init__(self, store: ArtifactStore, refs: Sequence[ArtifactRef], files: ShardFiles) -> None:
+        """Keep the references; manifests are read when they are first needed.
+
+        Args:
+            store: The store that holds the artifacts.
+            refs: [shards] The artifacts, in order.
+            files: The files that their rows were read from.
+        """
+        self.store, self.refs, self.files = store, list(refs), files
+
+    @cached_property
+    def facts(self) -> list[dict[str, Any]]:
+        """[shards] Facts of each shard's manifest."""
+        return [self.store.manifest(ref).facts for ref in self.refs]
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Sum of the ledgers of all shards."""
+        return ledger_of(self.store, self.refs)
+
+    def rejections(self) -> Iterator[Rejection]:
+        """Yield all rows rejected so far, in order, each with the name of its file."""
+        return rejections_of(self.store, self.refs, self.files)
+
+    def checked(self) -> Self:
+        """Check that each source has a usable row, and return this object.
+
+        Raises:
+            DataError: if a source has none; the message lists the reasons of its rejections.
+        """
+        check_sources(self.store, self.refs, self.files)
+        return self
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Return the format of each source and the reason for it, over all its shards."""
+        by_source: dict[str, list[dict[str, Any]]] = {}
+        for facts in self.facts:
+            by_source.setdefault(facts["source"], []).append(facts)
+        return {source: total_verdict(of_source) for source, of_source in by_source.items()}
+
+    def audit(self) -> Audit:
+        """Take the measurements for the gates; only for tokenized shards."""
+        return audit_of(self.store, self.refs, self.files)
+
+
 def ledger_of(store: ArtifactStore, shards: Sequence[ArtifactRef]) -> Ledger:
-    """The sum of all shards' ledgers."""
+    """Return the sum of all shards' ledgers."""
     return Ledger.total(manifest.ledger for ref in shards if (manifest := store.manifest(ref)).ledger)
 
 
 def rejections_of(store: ArtifactStore, shards: Sequence[ArtifactRef], files: ShardFiles) -> Iterator[Rejection]:
-    """All rows rejected so far, in order, with the names of their files."""
+    """Yield all rows rejected so far, in order, each with the name of its file."""
     for ref, file, parts in zip(shards, files.names, files.parts, strict=True):
         rejections = read_rejections(store.path(ref) / "rejected.jsonl")
         if parts:
@@ -68,7 +154,7 @@ def rejections_of(store: ArtifactStore, shards: Sequence[ArtifactRef], files: Sh
 
 
 def _rejections_of_parts(rejections: Sequence[Rejection], parts: Sequence[Part]) -> Iterator[Rejection]:
-    """Name each row as its file does, file after file."""
+    """Yield the rejections file after file, each with the name of its file and the row's number in that file."""
     rows = np.array([rejection.row for rejection in rejections], np.int64)
     part_of_row, row_in_file = parts_of_rows(parts, rows), rows_in_files(parts, rows)
     for index in np.argsort(part_of_row, kind="stable").tolist():
@@ -77,10 +163,10 @@ def _rejections_of_parts(rejections: Sequence[Rejection], parts: Sequence[Part])
 
 
 def check_sources(store: ArtifactStore, detected: Sequence[ArtifactRef], files: ShardFiles) -> None:
-    """Stop where a source has no usable row, before anything is done with the rows of the others.
+    """Check that each source has a usable row, before the rows of any source are processed further.
 
     Raises:
-        DataError: with the reasons of the rejections.
+        DataError: if a source has none; the message lists the reasons of its rejections.
     """
     shards: dict[str, list[tuple[ArtifactRef, str, str, tuple[Part, ...]]]] = {}
     for ref, file, records, parts in zip(detected, files.names, files.records, files.parts, strict=True):
@@ -91,6 +177,6 @@ def check_sources(store: ArtifactStore, detected: Sequence[ArtifactRef], files: 
 
 
 def audit_of(store: ArtifactStore, tokens: Sequence[ArtifactRef], files: ShardFiles) -> Audit:
-    """What the gates measure, of all tokenized shards."""
+    """Take the measurements for the gates over all tokenized shards."""
     rows = TokenRows.read([(store.manifest(ref).facts["source"], store.path(ref)) for ref in tokens], files.parts)
     return audit_rows(ledger_of(store, tokens), rejections_of(store, tokens, files), rows)

@@ -1,7 +1,8 @@
-"""What has to be known of all rows together before they are packed: counted on every row, read from the indexes alone.
+"""Measurements that need all rows together and are taken before packing.
 
-A shard cannot know whether a prompt of its rows is held out in another shard, nor a gate what share of all rows ends
-without a stop token. The indexes of a million rows are 50 MB; the tokens stay where they are.
+They count every row, but read only the indexes. A single shard cannot show whether a prompt of its rows is held out in
+another shard, or what share of all rows ends without a stop token. The indexes of a million rows take 50 MB; the tokens
+stay on disk.
 """
 
 from collections.abc import Iterable
@@ -17,12 +18,12 @@ from sft_core.store.ledger import Ledger, Rejection
 
 WORST_ROWS = 3
 MASKED = (NO_TARGET, CUT_TARGETS)
-"""The reasons for which a row is rejected because no token of it is a target."""
+"""Reasons of rejections of rows that have no target token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Rows (or tokens) of which something is true, and the first rows of them by name."""
+    """Number of rows (or tokens) with a property, and the places of the first or worst such rows."""
 
     count: int
     worst: tuple[str, ...] = ()
@@ -36,20 +37,20 @@ class Audit:
     rejected: Finding
     masked: Finding
     truncated: Finding
-    """Tokens cut off; the rows that lost most first."""
+    """Tokens that were cut off; the rows that lost most come first."""
     unstopped: Finding
     doubled_bos: Finding
     overlapping: Finding
-    """Trained rows whose prompt is held out as well."""
+    """Trained rows whose prompt is also the prompt of a held-out row."""
 
 
 def audit_rows(ledger: Ledger, rejections: Iterable[Rejection], rows: TokenRows) -> Audit:
-    """Count over all rows.
+    """Count each property over all rows.
 
     Args:
-        ledger: Of all shards.
-        rejections: All rejected rows; read once, and few are kept.
-        rows: What the indexes of all shards say.
+        ledger: The sum of all shards' ledgers.
+        rejections: All rejected rows; iterated once, and only the first few are kept.
+        rows: The rows of all shards, as their indexes record them.
     """
     rejected, masked = _first_places(rejections)
     cut = rows.tokens_truncated
@@ -67,7 +68,7 @@ def audit_rows(ledger: Ledger, rejections: Iterable[Rejection], rows: TokenRows)
 
 
 def _first_places(rejections: Iterable[Rejection]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Where the first rejected rows stand, and the first of those that were rejected for want of a target."""
+    """Return the places of the first rejected rows, and of the first rows rejected because they have no target."""
     rejected: list[str] = []
     masked: list[str] = []
     for rejection in rejections:

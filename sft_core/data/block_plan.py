@@ -1,11 +1,12 @@
-"""Which part of which row lies where: what packing decides and what is then written, as flat arrays.
+"""Block plans as flat arrays: which piece of which row is in which block. Packing makes a plan, and the shards are
+written from it.
 
     block 0   row 1 whole, row 0 whole        row           [1, 0, 2, 2]
     block 1   row 2, its first 8 tokens       start         [0, 0, 0, 8]
     block 2   row 2, the rest                 tokens        [4, 3, 8, 2]
                                               block_offsets [0, 2, 3, 4]
 
-A plan of a million rows is some 20 MB, and every step on it is one numpy call.
+A plan of a million rows takes some 20 MB, and every operation on it is one numpy call.
 """
 
 from dataclasses import dataclass, replace
@@ -19,18 +20,18 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockPlan:
-    """Pieces of rows, block after block, in the order in which they lie in it."""
+    """Pieces of rows, block after block, in the order in which each block contains them."""
 
     row: IntArray
-    """[pieces] whose piece it is: a position in whatever list of rows the plan was made for."""
+    """[pieces] Row of each piece, as a position in the list of rows that the plan was made for."""
     start: IntArray
-    """[pieces] where in the row it begins, in tokens."""
+    """[pieces] Position in its row at which each piece begins, in tokens."""
     tokens: IntArray
-    """[pieces] its length."""
+    """[pieces] Number of tokens of each piece."""
     block_offsets: IntArray
-    """[blocks + 1] block `b` has the pieces `block_offsets[b]:block_offsets[b + 1]`."""
+    """[blocks + 1] Block `b` has the pieces `block_offsets[b]:block_offsets[b + 1]`."""
     is_one_sequence: bool = False
-    """Whether the pieces of a block attend to each other as one text; else each is a sequence of its own."""
+    """True if the pieces of a block attend to each other as one text; if False, each piece is its own sequence."""
 
     @property
     def num_blocks(self) -> int:
@@ -39,37 +40,37 @@ class BlockPlan:
 
     @property
     def pieces_per_block(self) -> IntArray:
-        """[blocks] pieces of each block."""
+        """[blocks] Number of pieces of each block."""
         return np.diff(self.block_offsets)
 
     @property
     def tokens_per_block(self) -> IntArray:
-        """[blocks] tokens of each block."""
+        """[blocks] Number of tokens of each block."""
         return np.diff(offsets_of(self.tokens)[self.block_offsets])
 
     @property
     def sequences_per_block(self) -> IntArray:
-        """[blocks] texts in each block that do not attend to each other."""
+        """[blocks] Number of sequences of each block; sequences do not attend to each other."""
         return np.ones(self.num_blocks, np.int64) if self.is_one_sequence else self.pieces_per_block
 
     @property
     def sequence_tokens(self) -> IntArray:
-        """[sequences] length of each."""
+        """[sequences] Number of tokens of each sequence."""
         return self.tokens_per_block if self.is_one_sequence else self.tokens
 
     def part(self, first: int, stop: int) -> Self:
-        """The blocks from `first` to before `stop`."""
+        """Return the plan of the blocks `first` to `stop - 1`."""
         edges = self.block_offsets[first : stop + 1]
         own = slice(edges[0], edges[-1])
         pieces = {name: getattr(self, name)[own] for name in ("row", "start", "tokens")}
         return replace(self, **pieces, block_offsets=edges - edges[0])
 
     def of_rows(self, rows: IntArray) -> Self:
-        """The same plan in the numbers of a larger list: position `i` becomes `rows[i]`."""
+        """Return the same plan for a larger list of rows, in which position `i` becomes `rows[i]`."""
         return replace(self, row=rows[self.row])
 
     def in_order(self, blocks: IntArray) -> Self:
-        """The same blocks in another order."""
+        """Return the plan with its blocks in the given order."""
         counts = self.pieces_per_block[blocks]
         pieces = ranges(self.block_offsets[blocks], counts)
         moved = {name: getattr(self, name)[pieces] for name in ("row", "start", "tokens")}
@@ -77,14 +78,14 @@ class BlockPlan:
 
 
 def offsets_of(lengths: npt.NDArray[np.integer]) -> IntArray:
-    """Where items of these lengths begin and end when they lie one after the other: [2, 3] → [0, 2, 5]."""
+    """Return where consecutive items of these lengths begin and end: [2, 3] → [0, 2, 5]."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
 
 
 def ranges(starts: IntArray, lengths: npt.NDArray[np.integer]) -> IntArray:
-    """All positions of some ranges, one range after the other: starts [7, 2], lengths [2, 3] → [7, 8, 2, 3, 4]."""
+    """Return the positions of some ranges, one after the other: starts [7, 2], lengths [2, 3] → [7, 8, 2, 3, 4]."""
     offsets = offsets_of(lengths)
     positions = np.repeat(starts - offsets[:-1], lengths)
     positions += np.arange(offsets[-1])

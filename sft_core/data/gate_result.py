@@ -1,29 +1,29 @@
-"""What one limit of the recipe had to say about a data set: the noun that goes from the gates to the report page."""
+"""Result of comparing a data set with one limit of the recipe; the gates return it, and the report page shows it."""
 
 from sft_core.section import Section
 
 
 class GateResult(Section):
-    """One limit, and what was measured."""
+    """Limit of one gate, and the value that was measured."""
 
     name: str
-    """The recipe's field, for example `max_rejected_fraction`."""
+    """Name of the recipe field, for example `max_rejected_fraction`."""
     value: float
     limit: float
     what: str
-    """Of what it is a share, in words: `2,880 rows are rejected`."""
+    """End of the sentence "`value` of …", for example `2,880 rows are rejected`."""
     remedy: str = ""
     worst: tuple[str, ...] = ()
-    """Rows concerned, as `source row N (file line M)`."""
+    """Examples of the rows concerned, as `source row N (file line M)`."""
 
     @property
     def is_passed(self) -> bool:
-        """Whether the limit is kept."""
+        """True if `value` does not exceed `limit`."""
         return self.value <= self.limit
 
     @property
     def message(self) -> str:
-        """Share, limit, rows, and what to change."""
+        """Sentence with the share, the limit, example rows, and the change that helps."""
         rows = f"; for example {', '.join(self.worst)}" if self.worst else ""
         return (
             f"gates.{self.name}: {self.value:.1%} of {self.what}, at most {self.limit:.1%} are allowed{rows}; "

@@ -1,7 +1,7 @@
-"""Limits that data must keep before a GPU is touched, measured on every row.
+"""Limits that data must meet before a GPU is used, measured on every row.
 
-Each gate compares one share with one limit of the recipe. All are measured and reported, whatever they say; the flow
-stops at the first that is crossed, and names the rows that crossed it.
+Each gate compares one share with one limit of the recipe. All gates are measured and reported, whatever their results.
+The flow stops at the first limit that is exceeded, and its error names example rows.
 """
 
 import itertools
@@ -18,49 +18,51 @@ from sft_core.section import Section
 from sft_core.store.ledger import Ledger, Rejection
 
 _TEACH_TO_STOP = "set tokens.keep_end_token, raise tokens.max_length, or use a template that ends its turns"
-_NO_LEAK = "take them out of one side"
+_NO_LEAK = "remove them from one of the splits"
 
 
 class GatesConfig(Section):
-    """The largest shares that are let through; beyond one, the flow stops before training."""
+    """Largest shares that are accepted; if one is exceeded, the flow stops before training."""
 
     max_rejected_fraction: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Rows rejected, of the rows that the recipe did not leave out. Half of the data being unusable is a mistake in the
-    recipe, not noise."""
+    """Largest accepted share of rejected rows, among the rows that the recipe itself does not skip. If half of the data
+    is unusable, the recipe is wrong; that is not noise."""
     max_masked_fraction: float = Field(default=0.1, ge=0.0, le=1.0)
-    """Rows rejected because no token of theirs is a target, of rows in: the sign of a mask that fits another template,
-    or of a `max_length` shorter than the prompts."""
+    """Largest accepted share of rows that are rejected because none of their tokens is a target, among all rows read. A
+    high share is a sign of a mask that fits another chat template, or of a `max_length` shorter than the prompts."""
     max_truncated_fraction: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Tokens cut off by `tokens.max_length`, of tokens in."""
+    """Largest accepted share of tokens that are cut off by `tokens.max_length`, among all tokens read."""
     max_unstopped_fraction: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Rows whose last target is no token that ends a turn or a text, of rows kept: such rows teach a model never to
-    stop."""
+    """Largest accepted share of rows whose last target is not a token that ends a turn or a text, among the rows kept.
+    Such rows teach a model never to stop."""
     max_doubled_bos_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Rows that begin with two beginning tokens, of rows kept: no prompt begins so when the model is used."""
+    """Largest accepted share of rows that begin with two beginning-of-sequence (BOS) tokens, among the rows kept. No
+    prompt begins with two of them at inference."""
     max_overlap_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Rows trained on whose prompt is held out as well, of rows trained on: scores on such prompts mean nothing."""
+    """Largest accepted share of rows whose prompt is also held out, among the rows trained on. Scores on such prompts
+    mean nothing."""
     allow_other_template: bool = True
-    """Whether the chat template may be another than the one that lies with the model. It is saved with the trained
-    model either way."""
+    """Allow a chat template that differs from the one stored with the model. The template in use is saved with the
+    trained model either way."""
 
 
 def measure_gates(gates: GatesConfig, audit: Audit, has_other_template: bool = False) -> list[GateResult]:
-    """Measure every gate.
+    """Measure every gate and return one result for each.
 
     Args:
         gates: The limits.
-        audit: What was counted over all rows.
-        has_other_template: Whether the template in use is another than the model's own.
+        audit: The counts over all rows.
+        has_other_template: True if the chat template in use differs from the model's own.
     """
     ledger, kept = audit.ledger, audit.ledger.rows_train + audit.ledger.rows_eval
     rows_asked = ledger.rows_in - ledger.rows_left_out
     rejected = "rows are rejected" + (f" ({_reasons(ledger)})" if ledger.rows_rejected else "")
     measured: list[tuple[str, Finding, int, str, str]] = [
-        ("max_rejected_fraction", audit.rejected, rows_asked, rejected, "mend them"),
+        ("max_rejected_fraction", audit.rejected, rows_asked, rejected, "fix them"),
         ("max_masked_fraction", audit.masked, rows_asked, "rows have no target of the loss", "see `sft show`"),
         ("max_truncated_fraction", audit.truncated, ledger.tokens_in, "tokens are cut off", "raise tokens.max_length"),
         ("max_unstopped_fraction", audit.unstopped, kept, "rows do not end with a token that stops", _TEACH_TO_STOP),
-        ("max_doubled_bos_fraction", audit.doubled_bos, kept, "rows have two beginning tokens", "take one out"),
+        ("max_doubled_bos_fraction", audit.doubled_bos, kept, "rows have two beginning tokens", "remove one"),
         ("max_overlap_fraction", audit.overlapping, ledger.rows_train, "trained prompts are held out too", _NO_LEAK),
     ]
     results = [
@@ -78,10 +80,11 @@ def measure_gates(gates: GatesConfig, audit: Audit, has_other_template: bool = F
 
 
 def check_gates(results: Sequence[GateResult], report: Path | None = None) -> None:
-    """Stop if a limit is crossed.
+    """Check that no limit is exceeded.
 
     Raises:
-        GateError: with the share, the limit, the worst rows, and the report page to look at.
+        GateError: for the first limit that is; the message has the share, the limit, the worst rows, and the path of
+            the report page.
     """
     for result in results:
         if not result.is_passed:
@@ -89,17 +92,17 @@ def check_gates(results: Sequence[GateResult], report: Path | None = None) -> No
 
 
 def check_rows_left(split: Literal["train", "eval"], ledger: Ledger, rejections: Iterable[Rejection]) -> None:
-    """Stop if no row is left in the split that all is done for.
+    """Check that the split that the run needs has a row left.
 
     Raises:
-        DataError: with the reasons of the rejections.
+        DataError: if it has none; the message lists the reasons of the rejections.
     """
     if (ledger.rows_train if split == "train" else ledger.rows_eval) == 0:
         what, other, rows = ("trainable", "held out", ledger.rows_eval)
         if split == "eval":
             what, other, rows = ("held-out", "to be trained on", ledger.rows_train)
         others = f"{rows} {other}, " if rows else ""
-        left_out = f"{ledger.rows_left_out} left out by the recipe itself (`fraction`, `max_rows`, `transform`), "
+        left_out = f"{ledger.rows_left_out} skipped by the recipe itself (`fraction`, `max_rows`, `transform`), "
         raise DataError(
             f"no {what} row is left of {ledger.rows_in}: {others}{left_out if ledger.rows_left_out else ''}"
             f"{ledger.rows_rejected} rejected "
@@ -108,15 +111,15 @@ def check_rows_left(split: Literal["train", "eval"], ledger: Ledger, rejections:
 
 
 def check_source(source: str, ledger: Ledger, rejections: Iterable[Rejection]) -> None:
-    """Stop at a source of which no row is usable, before anything is done with the others.
+    """Check that a source has a usable row, before the other sources are processed further.
 
     Raises:
-        DataError: with the reasons and how many rows each has.
+        DataError: if it has none; the message lists the reasons and how many rows each has.
     """
     if ledger.rows_in and ledger.rows_left_out == ledger.rows_in:
         raise DataError(
-            f"source '{source}': none of its {ledger.rows_in:,} rows takes part, `fraction` or `transform` leaves out "
-            "all; change them, or take the source out of the recipe"
+            f"source '{source}': none of its {ledger.rows_in:,} rows is used, `fraction` or `transform` skips all of "
+            "them; change them, or remove the source from the recipe"
         )
     if ledger.rows_rejected and ledger.rows_rejected == ledger.rows_in - ledger.rows_left_out:
         raise DataError(
@@ -130,8 +133,8 @@ def _template_gate(gates: GatesConfig, has_other_template: bool) -> GateResult:
         name="allow_other_template",
         value=float(has_other_template),
         limit=float(gates.allow_other_template),
-        what="chat templates differ from the one that lies with the model",
-        remedy="leave chat.chat_template_path out",
+        what="chat templates differ from the one stored with the model",
+        remedy="remove chat.chat_template_path",
     )
 
 

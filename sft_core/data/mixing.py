@@ -1,11 +1,11 @@
-"""Well mixed bits, the same on every machine and with every version of every library: what draws are made of."""
+"""Well mixed bits for random draws, the same on every machine and with every version of every library."""
 
 import numpy as np
 import numpy.typing as npt
 
 
 def mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Mix each value: one-to-one, and every bit of a value decides about half of the bits that come out.
+    """Mix the bits of each value one-to-one, such that a change of one bit changes about half of the resulting bits.
 
     The finalizer of splitmix64 (Steele, Lea and Flood 2014).
     """

@@ -1,11 +1,11 @@
-"""From the token rows of all shards to a data set: choose rows, plan blocks, write both splits, and account for all."""
+"""Pack the token rows of all shards into a data set: choose rows, plan blocks, write both splits, account for rows."""
 
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sft_core.data.accounts import ShardFiles, ledger_of, rejections_of
+from sft_core.data.accounts import Origins, ledger_of, rejections_of
 from sft_core.data.packing import (
     Choice,
     PackingConfig,
@@ -27,25 +27,24 @@ def pack(
     config: PackingConfig,
     capacity: int | None,
     tokens: Sequence[ArtifactRef],
-    repeats: Sequence[float],
-    files: ShardFiles,
+    origins: Origins,
     store: ArtifactStore,
     folder: Path,
 ) -> StageOutcome:
-    """Write `train/`, `eval/`, the way back from blocks to rows, the held-out prompts, and all rejections.
+    """Write `train/`, `eval/`, the map from blocks back to rows, the held-out prompts, and all rejections.
 
     Args:
         config: The `packing` section.
-        capacity: Tokens a block can hold: `tokens.max_length`.
-        tokens: [shards] the token shards, in order.
-        repeats: [shards] how often the data set gets each train row of a shard.
-        files: What the shards were read from.
-        store: Where the shards are.
-        folder: Where to write.
+        capacity: Number of tokens that a block can hold (`tokens.max_length`).
+        tokens: [shards] The token shards, in order.
+        origins: Origin of each shard: how often its train rows are repeated, and the files they were read from.
+        store: The store that holds the shards.
+        folder: The folder to write to.
     """
+    files = origins.files
     manifests = [store.manifest(ref) for ref in tokens]
     rows = TokenRows.read([(manifest.facts["source"], store.path(manifest.ref)) for manifest in manifests], files.parts)
-    choices = {split: choose_rows(config, rows, split, repeats) for split in SPLITS}
+    choices = {split: choose_rows(config, rows, split, origins.repeats) for split in SPLITS}
     facts: dict[str, Any] = {
         "splits": {
             split: _write_split(config, capacity, rows, split, choice, folder)
@@ -71,7 +70,7 @@ def pack(
 def _write_split(
     config: PackingConfig, capacity: int | None, rows: TokenRows, split: str, choice: Choice, folder: Path
 ) -> dict[str, Any]:
-    """Plan and write one split; return what is told of it."""
+    """Plan and write one split; return its facts."""
     plan = plan_blocks(config, split, rows.tokens[choice.rows], capacity).of_rows(choice.rows)
     written = write_blocks(folder, split, rows, plan, config.target_column)
     return {

@@ -1,12 +1,13 @@
-"""Which rows of a source take part, decided row by row: by a hash of the row, a seed and a limit.
+"""Selection of the rows of a source that are used, decided row by row from a hash of the row, a seed and a limit.
 
-Each row has a digest of its number in its file and of its record. Mixed with a seed, the first 64 bits of it are the
-row's *draw*, evenly spread over 0 … 2^64 - 1. A row is kept if its draw is below a limit:
+Each row has a digest of its number in its file and of its record. The first 64 bits of the digest, mixed with a seed,
+are the row's *draw*, evenly spread over 0 … 2^64 - 1. A row is kept if its draw is below a limit:
 
     fraction 0.25        limit 2^62, whatever the other rows are: a row stays drawn when others are appended
     max_rows 1000        limit = the 1001st smallest draw of the source: exactly 1000 rows
 
-The digests do not hang on the seed, so they are made once, when a source is read, and any selection is a comparison.
+The digests do not depend on the seed. They are computed once, when a source is read, and every selection is then a
+comparison of numbers.
 """
 
 import hashlib
@@ -23,27 +24,27 @@ from sft_core.store.records import Selection
 NUM_DRAWS = 1 << 64
 DIGEST_BYTES = 16
 Hashes = npt.NDArray[np.uint64]
-"""[rows]"""
+"""[rows] One unsigned number of 64 bits for each row."""
 
 
 def row_digest(row: int, record: bytes) -> bytes:
-    """Digest one row: 16 bytes over its number in its file and its record."""
+    """Return a digest of one row: 16 bytes over its number in its file and its record."""
     return hashlib.blake2b(b"%d " % row + record, digest_size=DIGEST_BYTES).digest()
 
 
 def hashes_of(digests: Iterable[bytes]) -> Hashes:
-    """The first 64 bits of each digest."""
+    """Return the first 64 bits of each digest."""
     return np.frombuffer(b"".join(digests), "<u8")[:: DIGEST_BYTES // 8].astype(np.uint64)
 
 
 def draws(hashes: Hashes, seed: int) -> Hashes:
-    """Mix a seed into hashes: other numbers for another seed, and never one number for two hashes."""
+    """Mix a seed into hashes. Another seed gives other numbers, and two different hashes never give the same number."""
     key = hashlib.blake2b(b"%d" % seed, digest_size=8).digest()
     return mix(hashes ^ np.frombuffer(key, "<u8").astype(np.uint64))
 
 
 def are_selected(selection: Selection | None, hashes: Hashes) -> npt.NDArray[np.bool_]:
-    """Tell for each hash whether its row takes part; [rows]."""
+    """Return for each hash whether its row is used; [rows]."""
     if selection is None or selection.below >= NUM_DRAWS:
         return np.ones(len(hashes), np.bool_)
     drawn = draws(hashes, selection.seed)
@@ -54,7 +55,7 @@ def are_selected(selection: Selection | None, hashes: Hashes) -> npt.NDArray[np.
 
 
 def select_rows(selection: Selection | None, table: pa.Table, parts: Sequence[Part] = ()) -> pa.Table:
-    """Keep the rows of a shard's table with the columns `row` and `record` that take part."""
+    """Return the selected rows of a shard's table, which must have the columns `row` and `record`."""
     if selection is None:
         return table
     rows = rows_in_files(parts, table["row"].to_numpy())
@@ -64,20 +65,20 @@ def select_rows(selection: Selection | None, table: pa.Table, parts: Sequence[Pa
 
 
 def limit_of_fraction(fraction: float | None) -> int:
-    """The limit below which a share of all draws lies."""
+    """Return the limit below which this share of all possible draws is."""
     return NUM_DRAWS if fraction is None else round(fraction * NUM_DRAWS)
 
 
 def limits_of_rows(drawn: Sequence[Hashes], max_rows: int, limit: int) -> list[int]:
-    """The limit of each shard of a source, so that `max_rows` of the rows whose draw is below `limit` are kept.
+    """Return the limit of each shard of a source such that `max_rows` of the rows whose draw is below `limit` are kept.
 
-    It is one number for all, the draw after the last one kept; except that rows which are equal, at equal places of
-    two files, have equal draws: where not all of those can be kept, the first shards keep theirs.
+    The limit is the last draw that is kept, plus 1 for the shard whose row has this draw. Equal rows at the same
+    position of two files have equal draws. If not all of those can be kept, the first shards keep theirs.
 
     Args:
         drawn: The draws of each shard's rows.
-        max_rows: How many rows of all shards to keep; all if there are no more.
-        limit: Rows from here on are not to be kept in any case.
+        max_rows: Number of rows of all shards to keep; all rows are kept if there are no more.
+        limit: Rows with a draw of at least this are never kept.
     """
     together = np.concatenate(drawn) if drawn else np.empty(0, np.uint64)
     if limit < NUM_DRAWS:

@@ -1,10 +1,10 @@
-"""All token rows of a data set by what the INDEX beside each shard says of them; their tokens stay on disk.
+"""All token rows of a data set, as recorded in the INDEX stored with each shard; their tokens stay on disk.
 
     shards     a (rows 0 1 2)   b (rows 0 1)
     offsets    [0, 3, 5]                        so row 4 of the list is the second row of shard b
     tokens     [120, 87, 301, 44, 95]
 
-About 50 bytes a row, whatever its length.
+A row takes about 50 bytes of memory, whatever its length.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from sft_core.store.records import INDEX
 from sft_core.store.tables import read_table
 
 UNKNOWN_ID = 0
-"""Stands for a missing id: equal to nothing."""
+"""Value in place of a missing id; it counts as equal to no other id."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,33 +31,33 @@ class TokenRows:
     """Rows of both splits in the order of their shards; `row` to `has_doubled_bos` are [rows]."""
 
     sources: tuple[str, ...]
-    """[shards] the source of each."""
+    """[shards] Name of each shard's source."""
     files: tuple[Path, ...]
-    """[shards] the table of TOKENS of each."""
+    """[shards] Path of each shard's table of TOKENS."""
     offsets: IntArray
-    """[shards + 1] shard `s` has the rows `offsets[s]:offsets[s + 1]`."""
+    """[shards + 1] Shard `s` has the rows `offsets[s]:offsets[s + 1]`."""
     row: IntArray
-    """Position in the file."""
+    """Number of the row in its file, from 0."""
     is_eval: npt.NDArray[np.bool_]
     example_id: npt.NDArray[np.uint64]
     prompt_id: npt.NDArray[np.uint64]
     tokens: IntArray
     targets: IntArray
-    """After the shift by one."""
+    """Number of targets, counted after the shift by one."""
     tokens_truncated: IntArray
     ends_with_stop: npt.NDArray[np.bool_]
     has_doubled_bos: npt.NDArray[np.bool_]
     part_offsets: IntArray | None = None
-    """[parts + 1] as `offsets`, where a shard that several files share is one part for each; None: no shard is shared.
-    """
+    """[parts + 1] Same as `offsets`, but a shard that several files share counts as one part per file. None if no shard
+    is shared."""
 
     @classmethod
     def read(cls, shards: Sequence[tuple[str, Path]], parts: Sequence[Sequence[Part]] | None = None) -> Self:
-        """Read the index of some shards.
+        """Read the indexes of some shards.
 
         Args:
-            shards: Source name of each, and the folder with its `tokens.arrow` and `index.arrow`.
-            parts: [shards] the parts of each; none of those that hold one file's rows alone.
+            shards: Source name of each shard, and the folder with its `tokens.arrow` and `index.arrow`.
+            parts: [shards] The parts of each shard; empty for a shard with the rows of only one file.
         """
         parts = parts or [()] * len(shards)
         indices = [read_table(folder / "index.arrow") for _, folder in shards]
@@ -85,20 +85,20 @@ class TokenRows:
         )
 
     def of_split(self, split: str) -> IntArray:
-        """The rows of `train` or `eval`, in order."""
+        """Return the positions of the rows of `train` or `eval`, in order."""
         return np.flatnonzero(self.is_eval == (split == "eval"))
 
     def shard_of(self, rows: IntArray) -> IntArray:
-        """[rows] the shard of each."""
+        """Return the number of the shard of each row; [rows]."""
         return np.searchsorted(self.offsets, rows, side="right") - 1
 
     def part_of(self, rows: IntArray) -> IntArray:
-        """[rows] the part of each, counted through all shards."""
+        """Return the number of the part of each row, counted over all shards; [rows]."""
         offsets = self.offsets if self.part_offsets is None else self.part_offsets
         return np.searchsorted(offsets, rows, side="right") - 1
 
     def source_of(self, row: int) -> str:
-        """The source of one row."""
+        """Return the name of one row's source."""
         return self.sources[int(np.searchsorted(self.offsets, row, side="right")) - 1]
 
 

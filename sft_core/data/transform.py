@@ -1,4 +1,4 @@
-"""A function of the user's that turns one row into another, known by its code.
+"""A function of the user that turns one row into another. It is identified by its code.
 
     # rows.py
     def shorten(row):
@@ -6,8 +6,8 @@
 
     transform: rows.py:shorten          (or package.module.function, found from the working directory or as installed)
 
-It gets a row as a dictionary, after `columns` renamed, and returns a dictionary, a string (taken as the column `text`)
-or None (the row is left out). `sft_core.store.user_function` says what its identity is.
+The function receives a row as a dictionary, after `columns` has renamed its columns. It returns a dictionary, a string
+(used as the column `text`) or None (the row is skipped). `sft_core.store.user_function` defines its identity.
 """
 
 import functools
@@ -22,7 +22,7 @@ Transform = Callable[[Fields], Fields | None]
 
 
 class TransformFailedError(Exception):
-    """A transform does not work for one row; the message is a reason that many rows can share."""
+    """Raised if a transform fails on one row; the message is a reason that many rows can share."""
 
 
 def locate_transform(text: str) -> FunctionRef:
@@ -32,7 +32,7 @@ def locate_transform(text: str) -> FunctionRef:
         text: `package.module.function` or `path/to/file.py:function`.
 
     Raises:
-        RecipeError: if there is no such module, or nothing of that name in it.
+        RecipeError: if the module does not exist, or has nothing of that name.
     """
     return locate_function(text, "transform")
 
@@ -42,11 +42,11 @@ def load_transform(ref: FunctionRef) -> Transform:
     """Import the function.
 
     Returns:
-        It, checked: a string that it returns comes out as `{"text": …}`; whatever it raises, and a result of another
-        type, is a `TransformFailedError`.
+        The function with its results checked. A string is returned as `{"text": …}`. An exception or a result of
+        another type is raised as a `TransformFailedError`.
 
     Raises:
-        RecipeError: if its module cannot be imported, it is not callable, or its code is no longer the located one.
+        RecipeError: if its module cannot be imported, it is not callable, or its code has changed since it was located.
     """
     return _checked(load_function(ref, "transform", "one row"))
 

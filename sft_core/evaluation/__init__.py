@@ -1,16 +1,18 @@
-"""From a model and held-out rows to a scorecard, in a process of its own.
+"""Evaluation of a model on held-out rows, in a separate process; the result is a scorecard.
 
     {"eval_loss": 0.31, "eval_mean_token_accuracy": 0.93, "exact_match": 0.97, "baseline_eval_loss": 6.4,
     "baseline_exact_match": 0.0, …}
 
-What always holds: the loss is a sum over tokens divided by their number, and each score that is a mean over rows or
-their tokens comes with what each row adds to it. Answers and their metrics are `sft_core.evaluation.answering`'s.
+The loss is always a sum over tokens divided by their number. Each score that is a mean over rows or their tokens is
+stored with the contribution of each row. Answers and their metrics are in `sft_core.evaluation.answering`.
 
-Importing the room does not import torch: the verb, `sft_core.evaluation.run.evaluate`, is imported where it runs.
+Importing this package does not import torch: `sft_core.evaluation.run.evaluate` is imported only in the process that
+runs it.
 """
 
 from sft_core.evaluation.config import EvaluationConfig
 from sft_core.evaluation.harness import LmEvalConfig, LocatedTasks, locate_tasks
+from sft_core.evaluation.inputs import EvaluationInputs
 from sft_core.evaluation.plan import (
     HARNESS_SAMPLES_FILE,
     INTERVALS_FILE,
@@ -30,6 +32,7 @@ __all__ = [
     "SCORECARD_FILE",
     "SCORED_ITEMS_FILE",
     "EvaluationConfig",
+    "EvaluationInputs",
     "EvaluationPlan",
     "LmEvalConfig",
     "LocatedTasks",

@@ -1,4 +1,4 @@
-"""The evaluator as a process of its own: `python -m sft_core.evaluation plan.json`."""
+"""Entry point of the evaluation process: `python -m sft_core.evaluation plan.json`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from sft_core.processes.subprocesses import run_child
 
 
 def load() -> Callable[[Path], None]:
-    """Import what it does."""
+    """Import the function that does the work, and return it."""
     from sft_core.evaluation.run import main
 
     return main

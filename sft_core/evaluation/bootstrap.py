@@ -1,8 +1,8 @@
-"""How far a score would move if other rows had been held out: the percentile bootstrap (Efron, 1979) over rows.
+"""Percentile bootstrap (Efron, 1979) over rows: an estimate of how much a score depends on which rows are held out.
 
 A score is Σ numerator / Σ denominator over rows, whether it is a mean of answers or a loss per token. Rows are drawn
-with replacement, as many as there are; the score of each draw is one of what the score could have been. Two models are
-compared on the same draws, so that rows that are hard for both move neither against the other.
+with replacement, as many as there are, and the score of each draw is one possible value of the score. Two models are
+compared on the same draws, so that rows that are hard for both do not affect the difference.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ import numpy.typing as npt
 Numbers = npt.NDArray[np.float64]
 
 DRAWS = 2_000
-"""The ends of a 95 % interval then move by some hundredths of its width from seed to seed."""
+"""Number of draws. With this many, the ends of a 95 % interval vary by a few hundredths of its width between seeds."""
 _AT_A_TIME = 2**22
-"""Counts in memory at a time."""
+"""Number of counts [draws x rows] in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What a number is likely to be."""
+    """A value and the ends of its confidence interval."""
 
     value: float
     low: float
@@ -29,13 +29,13 @@ class Interval:
 
 
 def score_interval(numerators: Numbers, denominators: Numbers, confidence: float = 0.95, seed: int = 0) -> Interval:
-    """Give a score its interval.
+    """Compute the interval of a score.
 
     Args:
         numerators: [rows]
-        denominators: [rows], their sum above 0.
+        denominators: [rows], with a sum above 0.
         confidence: Share of the draws within the interval.
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
     drawn = _drawn(numerators[:, None], denominators[:, None], seed)[:, 0]
     return _interval(numerators.sum() / denominators.sum(), drawn, confidence)
@@ -44,16 +44,16 @@ def score_interval(numerators: Numbers, denominators: Numbers, confidence: float
 def paired_gain(
     first: tuple[Numbers, Numbers], second: tuple[Numbers, Numbers], confidence: float = 0.95, seed: int = 0
 ) -> Interval:
-    """Give the gain of a second score over a first one on the same rows its interval.
+    """Compute the interval of the difference between two scores on the same rows.
 
     Args:
-        first: Numerators and denominators [rows] each.
-        second: The same of the other, row by row.
+        first: Numerators and denominators of the first score, [rows] each.
+        second: Those of the second score, for the same rows in the same order.
         confidence: Share of the draws within the interval.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
-        The second score minus the first.
+        The second score minus the first, with its interval.
     """
     numerators, denominators = (np.stack(pair, axis=1) for pair in zip(first, second, strict=True))
     drawn = _drawn(numerators, denominators, seed)
@@ -68,7 +68,7 @@ def _interval(value: float, drawn: Numbers, confidence: float) -> Interval:
 
 
 def _drawn(numerators: Numbers, denominators: Numbers, seed: int) -> Numbers:
-    """[draws, scores] of numerators and denominators [rows, scores]; NaN where a draw has no denominator."""
+    """Return [draws, scores] from numerators and denominators [rows, scores]; NaN if the denominator of a draw is 0."""
     scores = []
     for counts in _counts(len(numerators), seed):
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -77,7 +77,7 @@ def _drawn(numerators: Numbers, denominators: Numbers, seed: int) -> Numbers:
 
 
 def _counts(num_rows: int, seed: int) -> Iterator[Numbers]:
-    """[draws, rows] how often each row is drawn, some draws at a time."""
+    """Yield [draws, rows] how often each row is drawn, for some draws at a time."""
     random = np.random.default_rng(seed)
     draws = max(_AT_A_TIME // num_rows, 1)
     for start in range(0, DRAWS, draws):

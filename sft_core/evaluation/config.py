@@ -1,17 +1,18 @@
-"""What is measured on held-out rows."""
+"""The `evaluation` section of the recipe: measurements on held-out rows."""
 
 from sft_core.evaluation.answering import AnsweringConfig
 from sft_core.evaluation.harness import LmEvalConfig
 
 
 class EvaluationConfig(AnsweringConfig):
-    """Loss over held-out tokens, and answers to held-out prompts."""
+    """Loss over held-out tokens, answers to held-out prompts, and tasks of lm-eval."""
 
     baseline: bool = True
-    """Measure the model before training as well, so that the scorecard shows what training did."""
+    """Measure the model before training as well, so that the scorecard shows the effect of the training."""
     lm_eval: LmEvalConfig = LmEvalConfig()
 
     def while_training(self, num_prompts: int) -> AnsweringConfig:
-        """The same answers to fewer prompts, without what concerns the final scorecard alone."""
+        """Return the settings of answers during training: another number of prompts, and no field for the final scorecard
+        alone."""
         shared = {name: getattr(self, name) for name in AnsweringConfig.model_fields}
         return AnsweringConfig(**{**shared, "num_prompts": num_prompts})

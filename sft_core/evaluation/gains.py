@@ -1,4 +1,4 @@
-"""What one model gains over another on the same rows, score by score."""
+"""Gain of one model over another on the same rows, for each score."""
 
 import numpy as np
 import pyarrow as pa
@@ -10,27 +10,27 @@ CONFIDENCE = 0.95
 
 
 class Gain(BaseModel):
-    """A second score minus a first one, over the rows that both have."""
+    """Difference of two scores, the second minus the first, over the rows that both models were scored on."""
 
     value: float
     low: float
     high: float
-    """Between `low` and `high` it would be in 95 of 100 cases, had other rows been held out."""
+    """`low` and `high` are the ends of the 95 % bootstrap interval over the choice of held-out rows."""
     num_rows: int
 
 
 def gains_of(before: pa.Table, after: pa.Table) -> dict[str, Gain]:
-    """Pair the rows of two models.
+    """Compute the gains of one model over another.
 
-    Numbers per token are compared only where both models count the same tokens of each row: another tokenizer cuts a
-    text into other tokens, and a loss per token is then another measure.
+    Scores per token are compared only if both models count the same tokens of each row. Another tokenizer splits a text
+    into other tokens, and the loss per token is then a different quantity.
 
     Args:
         before: `SCORED_ITEMS` of one model.
-        after: Of the other.
+        after: `SCORED_ITEMS` of the other model.
 
     Returns:
-        By the names of the scores that both have and that can be compared.
+        Score → gain, for scores that both models have and that can be compared.
     """
     gains = {}
     shared = set(after["metric"].unique().to_pylist())

@@ -1,8 +1,8 @@
-"""The held-out rows that two models were both scored on, side by side.
+"""Held-out rows that two models were both scored on, in pairs.
 
-Rows are known by source and number. Where one name stands for several rows (a source of several files counts in each
-anew; a long row may lie in several blocks), what they add to the score is summed: they are drawn together or not at
-all.
+Rows are identified by source and number. Several rows may have the same source and number: row numbers begin anew in
+each file of a source, and a long row may be in several blocks. Their contributions to the score are added up, so that
+they are drawn together or not at all.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _NAME = ["source", "row"]
 
 @dataclass(frozen=True, slots=True)
 class PairedRows:
-    """What each row adds to a score of two models: of both, numerators and denominators [rows]."""
+    """Contributions of the same rows to a score of two models: numerators and denominators, [rows] each."""
 
     first: tuple[Numbers, Numbers]
     second: tuple[Numbers, Numbers]
@@ -28,24 +28,24 @@ class PairedRows:
 
     @property
     def is_measured(self) -> bool:
-        """Whether these rows make a score of both."""
+        """True if both models have a score over these rows: neither sum of denominators is 0."""
         return bool(len(self) and self.first[1].sum() > 0 and self.second[1].sum() > 0)
 
     def gain(self, confidence: float) -> Interval:
-        """The second score minus the first, over these rows, with the interval of the paired bootstrap."""
+        """Return the second score minus the first, over these rows, with the interval of the paired bootstrap."""
         return paired_gain(self.first, self.second, confidence)
 
 
 def pair_rows(first: pa.Table | None, second: pa.Table | None, metric: str) -> PairedRows | None:
-    """Put the rows that two models share side by side.
+    """Pair the rows that two models were both scored on.
 
     Args:
-        first: `SCORED_ITEMS` of one; None if it has none.
-        second: `SCORED_ITEMS` of the other.
-        metric: The score.
+        first: `SCORED_ITEMS` of the first model, or None.
+        second: `SCORED_ITEMS` of the second model, or None.
+        metric: Name of the score.
 
     Returns:
-        None where one of them has no evidence by row for this score: a metric of the whole corpus has none.
+        None if a model has no items for this score, such as for a metric of the whole corpus.
     """
     if first is None or second is None:
         return None
@@ -53,13 +53,13 @@ def pair_rows(first: pa.Table | None, second: pa.Table | None, metric: str) -> P
     if not len(mine) or not len(other):
         return None
     joined = mine.join(other, keys=_NAME, join_type="inner", left_suffix="_1", right_suffix="_2").sort_by(
-        [(name, "ascending") for name in _NAME]  # a join keeps no order, and the draws go by it
+        [(name, "ascending") for name in _NAME]  # a join keeps no order, and the draws depend on it
     )
     return PairedRows(*((_column(joined, f"numerator_{i}"), _column(joined, f"denominator_{i}")) for i in (1, 2)))
 
 
 def _of_metric(items: pa.Table, metric: str) -> pa.Table:
-    """One line a row: source, row, numerator, denominator."""
+    """Return a table with one line per row: source, row, numerator, denominator."""
     rows = items.filter(pc.equal(items["metric"], metric)).group_by(_NAME)
     summed = rows.aggregate([("numerator", "sum"), ("denominator", "sum")])
     return summed.select([*_NAME, "numerator_sum", "denominator_sum"]).rename_columns(

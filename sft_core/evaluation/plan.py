@@ -1,4 +1,4 @@
-"""What crosses the process boundary: a plan in; a scorecard, the evidence behind it, and samples out."""
+"""Plan of an evaluation process, and the files that it writes: a scorecard, its evidence by row, and samples."""
 
 from pathlib import Path
 
@@ -13,45 +13,45 @@ from sft_core.pretrained.processor import ProcessorRef
 SCORECARD_FILE = "scorecard.json"
 SAMPLES_FILE = "samples.jsonl"
 HARNESS_SAMPLES_FILE = "lm_eval_samples.jsonl"
-"""What the model was asked by lm-eval's tasks, and answered; only where there are any."""
+"""Prompts and answers of lm-eval's tasks; written only if there are such tasks."""
 SCORED_ITEMS_FILE = "scored_items.arrow"
-"""`SCORED_ITEMS`: what each held-out row adds to each score of the trained model."""
+"""Table `SCORED_ITEMS`: contribution of each held-out row to each score of the trained model."""
 INTERVALS_FILE = "intervals.json"
-"""Score → `low` and `high`, between which it is likely to be over other rows."""
+"""Score → `low` and `high`, the ends of its 95 % bootstrap interval over rows."""
 PROGRESS_FILE = "progress.jsonl"
-"""While it runs: how far it is, a line each second; see `sft_core.evaluation.progress`."""
+"""Progress of the running evaluation, with at most one line per second; see `sft_core.evaluation.progress`."""
 
 
 def files_beside_run(folder: Path) -> list[Path]:
-    """Of an evaluation's files, those that are laid beside the run as they are."""
+    """List the files of an evaluation that are logged with the run unchanged, if they exist."""
     names = (INTERVALS_FILE, SCORED_ITEMS_FILE, HARNESS_SAMPLES_FILE)
     return [folder / name for name in names if (folder / name).exists()]
 
 
 class EvaluationPlan(BaseModel):
-    """All that the evaluator needs; paths are absolute."""
+    """Everything that the evaluation process needs; paths are absolute."""
 
     model_config = ConfigDict(frozen=True)
 
     evaluation: EvaluationConfig
     scoring: Scoring = Scoring()
-    """Where the metrics that the section names are."""
+    """Functions and libraries of the metrics that `evaluation` names."""
     harness: LocatedTasks = LocatedTasks()
-    """Tasks of lm-eval that the section names."""
+    """Tasks of lm-eval that `evaluation` names."""
     model_folder: Path
     step: int = 0
-    """Optimizer steps behind the model, for the samples."""
+    """Number of optimizer steps of the model, for the samples."""
     baseline: ModelRef | None
-    """The model before training, where it is to be measured too."""
+    """The model before training, if it is measured too."""
     baseline_seed: int
     eval_folder: Path | None
-    """Held-out blocks."""
+    """Folder of the held-out blocks."""
     source_of_shard: tuple[str, ...] = ()
-    """[shards] of the data set: which source each belongs to; empty if they are not known."""
+    """[shards] source of each shard of the data set; empty if the sources are not known."""
     prompts: Path | None
-    """Held-out prompts (`PROMPTS`)."""
+    """File with the held-out prompts (`PROMPTS`)."""
     processor: ProcessorRef | None = None
-    """Shows images; None where the model sees none."""
+    """Image processor; None if the model accepts no images."""
     images_folder: Path | None = None
-    """Of the images that blocks and prompts refer to."""
+    """Folder of the images that blocks and prompts refer to."""
     output_folder: Path

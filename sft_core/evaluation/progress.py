@@ -1,8 +1,8 @@
-"""How far an evaluation is, for whoever watches: lines of `progress.jsonl`.
+"""Progress of a running evaluation, as lines of `progress.jsonl`.
 
     {"model": "trained", "batches": 12, "of_batches": 40, "answers": 0, "of_answers": 200}
 
-Batches of held-out blocks come first, then answers to prompts; then the same for the model before training.
+Batches of held-out blocks are counted first, then answers to prompts; then both for the model before training.
 """
 
 import time
@@ -14,7 +14,7 @@ SECONDS_A_LINE = 1.0
 
 
 class Progress:
-    """Counts what is done for one model."""
+    """Counter of finished batches and answers of one model."""
 
     def __init__(self, path: Path, model: str, of_batches: int, of_answers: int) -> None:
         self._path = path
@@ -23,11 +23,11 @@ class Progress:
         self._written_at = 0.0
 
     def add_batch(self) -> None:
-        """Count a batch of blocks."""
+        """Count one finished batch of blocks."""
         self._add("batches", 1)
 
     def add_answers(self, count: int) -> None:
-        """Count answers."""
+        """Count some finished answers."""
         self._add("answers", count)
 
     def _add(self, what: str, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Measure a model on held-out rows, in a process of its own."""
+"""Evaluation of a model on held-out rows, which runs in a separate process."""
 
 import math
 from dataclasses import dataclass, field
@@ -59,28 +59,30 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Measured:
-    """What was found of one model."""
+    """Scores, samples and items of one model."""
 
     scores: dict[str, float] = field(default_factory=dict)
     samples: list[Row] = field(default_factory=list)
     items: list[pa.Table] = field(default_factory=list)
-    """`SCORED_ITEMS` each."""
+    """Tables with the schema `SCORED_ITEMS`."""
     task_samples: list[Row] = field(default_factory=list)
-    """Of lm-eval's tasks."""
+    """Samples of lm-eval's tasks."""
     num_prompts_cut: int = 0
 
 
 def evaluate(plan: EvaluationPlan) -> dict[str, float]:
-    """Measure the trained model and, where asked, the one before training; write `scorecard.json`, `samples.jsonl`,
-    `scored_items.arrow` and `intervals.json`.
+    """Measure the trained model and, if the plan has a baseline, the model before training.
+
+    The results are written to `scorecard.json`, `samples.jsonl`, `scored_items.arrow` and `intervals.json`, and with
+    tasks of lm-eval also to `lm_eval_samples.jsonl`.
 
     Returns:
-        The scorecard: `eval_loss`, where there are several sources `eval_loss/<source>`, `eval_perplexity`,
+        The scorecard: `eval_loss`, with several sources also `eval_loss/<source>`, `eval_perplexity`,
         `eval_entropy`, `eval_mean_token_accuracy`, the metrics of the answers by name, `num_prompts`,
-        `num_prompts_cut`, `lm_eval/<task>/<metric>`, and all but `num_prompts…` with `baseline_` before them.
+        `num_prompts_cut`, `lm_eval/<task>/<metric>`, and all but `num_prompts…` again with the prefix `baseline_`.
 
     Raises:
-        RecipeError: if a metric or a task of the user's fails, or a text is longer than the model can take.
+        RecipeError: if a metric or a task of the user fails, or a text is longer than the model's positions.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = AutoTokenizer.from_pretrained(plan.model_folder)
@@ -123,7 +125,7 @@ def _harness(plan: EvaluationPlan) -> Harness | None:
 
 
 def _padding_id(tokenizer: "PreTrainedTokenizerBase") -> int:
-    """For models that name none; masks and positions tell what is padding, so any will do."""
+    """Return the padding id for models without one; any id works, because masks and positions show what is padding."""
     return next(found for found in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if found is not None)
 
 
@@ -136,7 +138,7 @@ class _Evaluator:
     padding_id: int
 
     def measure(self, model: "PreTrainedModel", name: str, step: int) -> Measured:
-        """Go once over the blocks, once a setting over the prompts, and over lm-eval's tasks."""
+        """Measure a model on all blocks, on all prompts with each setting, and on all tasks of lm-eval."""
         model.eval()
         reading = model.config.get_text_config()
         if reading.pad_token_id is None:
@@ -188,8 +190,11 @@ def _measure_tokens(
 
 
 def _batches(model: "PreTrainedModel", blocks: Blocks, plan: EvaluationPlan) -> "DataLoader[Any]":
-    """Rows are blocks or, where the model would let documents of a block see each other, documents: training may have
-    kept them apart with an attention that answering has not. Either way segments come in their order in the data."""
+    """Make batches of blocks, or of single documents if the documents of a block would attend to each other.
+
+    The second case exists because training may separate documents with an attention implementation that evaluation does
+    not use. In both cases the segments are in the order of the data.
+    """
     base = base_of(model)
     collator = Collator(
         model.config.get_text_config().pad_token_id,
@@ -207,5 +212,5 @@ def _batches(model: "PreTrainedModel", blocks: Blocks, plan: EvaluationPlan) -> 
 
 
 def main(plan_path: Path) -> None:
-    """Read the plan and evaluate."""
+    """Read the plan and evaluate the model."""
     evaluate(EvaluationPlan.model_validate_json(plan_path.read_bytes()))

@@ -1,12 +1,12 @@
-"""What each held-out row adds to each score, and what follows from it: how far a score can be trusted.
+"""Contribution of each held-out row to each score, and the confidence intervals that follow from them.
 
     metric                source  row  numerator  denominator
     eval_loss             gsm8k     4       31.5           12      31.5 nats over 12 targets
     exact_match           gsm8k     4        1.0            1
     eval_loss             gsm8k     9        2.5            8
 
-A row that was cut into several pieces is one item: its tokens are no independent draws. Where a source has several
-files, rows of the same number in them are one item as well.
+A row that was split into several segments is one item, because its tokens are not independent. If a source has several
+files, rows of these with the same number are one item as well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,16 +26,16 @@ LOSS, ACCURACY = "eval_loss", "eval_mean_token_accuracy"
 
 
 def items_of_tokens(sources: Sequence[str], source: Integers, row: Integers, sums: Numbers) -> pa.Table:
-    """Tell rows by their segments.
+    """Add up the sums of segments by row.
 
     Args:
-        sources: Names.
-        source: [segments] number of each segment's source.
-        row: [segments] of each segment.
+        sources: Names of the sources.
+        source: [segments] index of each segment's source.
+        row: [segments] row number of each segment.
         sums: [4, segments] weighted loss, weight, hits and targets.
 
     Returns:
-        `SCORED_ITEMS` of the loss and of the accuracy, ordered by source and row; rows without a target are left out.
+        `SCORED_ITEMS` of the loss and of the accuracy, ordered by source and row; rows without a target are skipped.
     """
     stride = int(row.max(initial=0)) + 1
     rows, position = np.unique(source * stride + row, return_inverse=True)
@@ -50,11 +50,14 @@ def items_of_tokens(sources: Sequence[str], source: Integers, row: Integers, sum
 
 
 def items_of_answers(prompts: Prompts, values: Mapping[str, Sequence[float | bool | None]]) -> pa.Table:
-    """Tell rows by their answers.
+    """Add up the values of answers by row.
 
     Args:
-        prompts: That were answered.
-        values: [prompts] of each score that is a mean; None says nothing about an answer.
+        prompts: The prompts that were answered.
+        values: Score → [prompts] value of each answer, for scores that are means; None if there is no value.
+
+    Returns:
+        `SCORED_ITEMS` of all scores; rows without a value are skipped.
     """
     first = dict.fromkeys(zip(prompts.source, prompts.row, strict=True))
     position = {place: number for number, place in enumerate(first)}
@@ -62,9 +65,9 @@ def items_of_answers(prompts: Prompts, values: Mapping[str, Sequence[float | boo
     names, rows = np.array([name for name, _ in first], object), np.array([row for _, row in first], np.int64)
     tables = [SCORED_ITEMS.empty_table()]
     for metric, of_metric in values.items():
-        told = np.array([value is not None for value in of_metric])
+        has_value = np.array([value is not None for value in of_metric])
         numbers = np.array([float(value or 0.0) for value in of_metric])
-        numerators, counts = (_sums(of_prompt, part, len(rows)) for part in (numbers, told.astype(np.float64)))
+        numerators, counts = (_sums(of_prompt, part, len(rows)) for part in (numbers, has_value.astype(np.float64)))
         tables.append(_table(metric, names, rows, numerators, counts))
     return pa.concat_tables(tables)
 
@@ -84,14 +87,14 @@ def _table(
 
 
 def intervals_of(items: pa.Table, names_of_losses: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """Between which numbers each score would be, in 95 of 100 cases, had other rows been held out.
+    """Compute the 95 % bootstrap interval of each score over the choice of held-out rows.
 
     Args:
-        items: `SCORED_ITEMS`.
-        names_of_losses: Source → what its own loss is called, where it has one.
+        items: Table with the schema `SCORED_ITEMS`.
+        names_of_losses: Source → name of its own loss, for sources that have one.
 
     Returns:
-        Score → `low` and `high`.
+        Score → `low` and `high`, the ends of the interval.
     """
     metric, source = (np.array(items[name].to_pylist(), object) for name in ("metric", "source"))
     numerators, denominators = (items[name].to_numpy() for name in ("numerator", "denominator"))

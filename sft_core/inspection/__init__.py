@@ -1,10 +1,10 @@
-"""Looking at prepared data: a report page, rows token by token, and the way between a block and a source line.
+"""Inspection of prepared data: a report page, rows token by token, and traces between a block and a source line.
 
     block 7 of train, tokens 180 to 256   ←→   gsm8k row 4 (line 5): "Natalia sold clips to …"
 
-Nothing is computed again and nothing is kept beside the data for it: everything is read from the artifacts of the
-stages, which manifests tie to each other. What always holds: the rows of a source are trained, held out,
-rejected or left out, and nothing else; every token of a row is shown as what the loss takes it for.
+Nothing is computed again and no extra index is stored: everything is read from the artifacts of the stages, whose
+manifests reference each other. Two things always hold. Every row of a source is either trained, held out, rejected, or
+not selected by the recipe. Every token is shown with its role in the loss: target, context, or truncated.
 """
 
 from sft_core.inspection.display import Gap, harmless, label, shortened

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: bars of a distribution, and one bar that is cut into its parts."""
+"""Charts as inline SVG: a histogram, and one stacked bar."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,26 +15,27 @@ NUM_BARS = 48
 
 @dataclass(frozen=True, slots=True)
 class Bins:
-    """A distribution over equal steps; what lies beyond the last step is counted in it."""
+    """Histogram with bins of equal width. Values beyond the last edge are counted in the last bin."""
 
     edges: npt.NDArray[np.float64]
-    """[bars + 1]"""
+    """Edges of the bins, shape [bars + 1]."""
     counts: npt.NDArray[np.int64]
-    """[bars]"""
+    """Number of values in each bin, shape [bars]."""
     largest: int
+    """Largest value."""
 
     @property
     def is_cut(self) -> bool:
-        """Whether the last bar holds values beyond its edge."""
+        """True if the last bin contains values beyond its upper edge."""
         return self.largest > float(self.edges[-1])
 
 
 def bins_of(values: npt.NDArray[np.int64], limit: int | None) -> Bins:
-    """Count values in at most 48 steps, from 0 to where all but a few of them lie.
+    """Count values in at most 48 bins, from 0 to 1.1 times their 99.5th percentile.
 
     Args:
-        values: Not negative.
-        limit: Lies on the axis, wherever the values are.
+        values: Values that are not negative.
+        limit: A limit, which the axis includes if the largest value exceeds a quarter of it.
     """
     largest = int(values.max(initial=1))
     usual = float(np.quantile(values, 0.995)) if len(values) else 1.0
@@ -47,13 +48,13 @@ def bins_of(values: npt.NDArray[np.int64], limit: int | None) -> Bins:
 
 
 def bars(bins: Bins, what: str, limit: int | None, limit_name: str) -> str:
-    """Draw a distribution, with a line at a limit.
+    """Draw a histogram of token counts, with a vertical line at a limit.
 
     Args:
-        bins: What to draw.
-        what: Has so many tokens: `rows` or `blocks`.
-        limit: Where the line stands.
-        limit_name: What it is called.
+        bins: The histogram.
+        what: Unit that is counted: `rows` or `blocks`.
+        limit: Position of the line in tokens; None draws no line.
+        limit_name: Label of the line.
     """
     reach = float(bins.edges[-1])
     tallest = max(int(bins.counts.max()), 1)
@@ -64,7 +65,7 @@ def bars(bins: Bins, what: str, limit: int | None, limit_name: str) -> str:
         height = (BASELINE - TOP) * rows / tallest
         if not rows:
             continue
-        height = max(height, 1.5)  # one row in a million is there, and is seen
+        height = max(height, 1.5)  # a bar of one row among a million stays visible
         is_last = number == len(bins.counts) - 1 and bins.is_cut
         upto = f"more, at most {bins.largest:,}" if is_last else f"{bins.edges[number + 1] - 1:,.0f}"
         css = "over" if limit is not None and bins.edges[number] >= limit else "bar"
@@ -85,10 +86,10 @@ def bars(bins: Bins, what: str, limit: int | None, limit_name: str) -> str:
 
 
 def stacked(parts: Sequence[tuple[str, str, int]]) -> str:
-    """Draw one bar that is cut into its parts, with a legend that has their numbers.
+    """Draw one stacked bar, with a legend that lists the value and share of each part.
 
     Args:
-        parts: (name, colour class, value)
+        parts: Name, CSS class of the colour, and value of each part.
     """
     whole = sum(value for _, _, value in parts)
     x, drawn = 0.0, []
@@ -131,7 +132,7 @@ def _ticks(reach: float) -> list[float]:
 
 
 def round_up(value: float) -> float:
-    """The next of 1, 2, 5, 10, 20, 50, …"""
+    """Round up to the next of 1, 2, 5, 10, 20, 50, …"""
     if value <= 1:
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))

@@ -1,4 +1,4 @@
-"""Rows as token chips: one coloured box a token, its id where the pointer rests."""
+"""Rows as token chips: one coloured box per token, with the token id as tooltip."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ LEGEND = (
 
 
 def row_card(view: RowView, thumbnails: Thumbnails | None = None) -> str:
-    """One row: where it came from, its counts, its images, its tokens."""
+    """Build the HTML card of a row: its origin, counts, images and tokens."""
     where = f"row {count(view.row)}" + (f", line {count(view.line)}" if view.line is not None else "")
     counts = f"{count(view.num_tokens)} tokens, {count(view.num_trained)} trained"
     of_images = sum(piece.num_tokens for piece in view.pieces if isinstance(piece, ImagePiece))

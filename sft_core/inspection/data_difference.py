@@ -1,9 +1,8 @@
-"""What two prepared data sets differ in: their rows, source by source, their splits, how long rows are, their formats,
-and what was rejected.
+"""Comparison of two prepared data sets: rows per source, splits, row lengths, formats and rejections.
 
-Rows are compared as they were read from their sources, before any format or tokenizer, so that the difference tells
-what somebody did to the data. Records of shards that both data sets share are not read: appending to a source of
-millions of rows costs one shard. Hashing the others takes about a second for a million rows.
+Rows are compared as they were read from their sources, before format conversion and tokenization, so that the
+difference shows what was changed in the data. Records of shards that both data sets share are not read: after an append
+to a source of millions of rows, one shard is read. Hashing the others takes about a second for a million rows.
 """
 
 import hashlib
@@ -26,70 +25,73 @@ from sft_core.store.records import RECORDS
 from sft_core.store.tables import read_columns
 
 EXAMPLES = 5
-"""Rows named of each kind of change."""
+"""Number of example rows listed for each kind of change."""
 CONTENT_BYTES = 16
 ROW_BITS = 40
 SPLITS = ("train", "eval")
 Pair = tuple[Any, Any]
-"""Before, after."""
+"""A value before and after."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceDifference:
-    """The rows of one source, counted by what became of them (`sft_core.inspection.row_difference`)."""
+    """Number of rows of one source by kind of change (`sft_core.inspection.row_difference`)."""
 
     rows: Pair
+    """Number of rows."""
     same: int
-    """At the same place."""
+    """Rows with the same content at the same place."""
     moved: int
-    """The same content at another place."""
+    """Rows with the same content at another place."""
     changed: int
-    """Another content at the same place."""
+    """Rows with different content at the same place."""
     added: int
     removed: int
     examples: dict[str, list[str]]
-    """Kind → the first rows of it, by file, row and line: where they stand now, of removed ones where they stood."""
+    """Kind of change → its first rows, each as file, row and line: the place after the change, or the old place of a
+    removed row."""
 
     @property
     def is_same(self) -> bool:
-        """Whether the source holds the same rows, though perhaps in other places."""
+        """True if the source has the same rows, possibly at other places."""
         return not (self.changed or self.added or self.removed)
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """How long the rows of a split are, in tokens before truncation; quantiles by linear interpolation."""
+    """Lengths of a split's rows in tokens before truncation. Quantiles are interpolated linearly."""
 
     rows: int
-    """Tokenized; those that packing drops as duplicates are among them."""
+    """Number of tokenized rows, including duplicates that packing drops."""
     mean: float
     p50: float
     p95: float
     longest: int
     truncated: float
-    """Share of the rows that lost tokens to truncation."""
+    """Share of rows that lost tokens to truncation, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataDifference:
-    """Two prepared data sets side by side."""
+    """The differences between two prepared data sets."""
 
     sources: dict[str, SourceDifference]
     splits: dict[str, dict[str, Pair]]
-    """Split → `rows`, `blocks`, `tokens`, `digest`; None on a side that has no such split."""
+    """Split → `rows`, `blocks`, `tokens` and `digest`; None for a data set without that split."""
     lengths: dict[str, tuple[Lengths | None, Lengths | None]]
+    """Split → row lengths before and after; None for a data set without tokenized rows in that split."""
     formats: dict[str, Pair]
-    """Rows by format."""
+    """Format → number of rows."""
     rejected: dict[str, Pair]
-    """Rows by the reason of their rejection."""
+    """Reason for rejection → number of rows."""
 
     @property
     def is_same(self) -> bool:
-        """Whether both have the same tokens in the same order."""
+        """True if both data sets have the same tokens in the same order."""
         return all(before == after for facts in self.splits.values() for before, after in [facts["digest"]])
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the differences as JSON values, with `is_same`."""
         return {"is_same": self.is_same, **asdict(self)}
 
 
@@ -97,11 +99,11 @@ def difference_of(before: Lineage, after: Lineage) -> DataDifference:
     """Compare two data sets.
 
     Args:
-        before: The earlier one.
-        after: The later one; it may lie in another store.
+        before: The earlier data set.
+        after: The later data set; it may be in another store.
 
     Raises:
-        RecipeError: if records that have to be compared are gone.
+        RecipeError: if records that have to be compared are no longer in the store.
     """
     sources = dict.fromkeys(shard.source for lineage in (before, after) for shard in lineage.shards)
     tables = [RowTable.read(lineage) for lineage in (before, after)]
@@ -127,18 +129,21 @@ def difference_of(before: Lineage, after: Lineage) -> DataDifference:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """The rows of a source on one side, without those of shards that both sides share."""
+    """Rows of a source in one data set, without those of shards that both data sets share."""
 
     files: tuple[str, ...]
-    """[rows] repeated shard by shard: the file of each shard."""
+    """File of each shard, shape [shards]."""
     offsets: npt.NDArray[np.int64]
-    """[shards + 1]"""
+    """Position of each shard's first row, and the number of rows at the end, shape [shards + 1]."""
     row: npt.NDArray[np.int64]
+    """Number of each row in its file, shape [rows]."""
     line: pa.Int64Array
+    """Line of each row in its file, or null, shape [rows]."""
     content: pa.FixedSizeBinaryArray
+    """Hash of each row's record, shape [rows]."""
 
     def named(self, positions: npt.NDArray[np.int64]) -> list[str]:
-        """The first of some rows, for people."""
+        """Name the first of some rows by file, row and line, at most `EXAMPLES` of them."""
         return [self._name(int(position)) for position in positions[:EXAMPLES]]
 
     def _name(self, position: int) -> str:
@@ -165,12 +170,12 @@ def _difference_of_source(source: str, before: Lineage, after: Lineage) -> Sourc
 
 
 def _whole(shard: ShardLineage) -> tuple[str, str, Part | None]:
-    """Shards of one file with the same records hold the same rows at the same places."""
+    """Return a key of a shard: shards with equal keys have the same rows at the same places."""
     return shard.file, str(shard.records), shard.part
 
 
 def _read(shards: Sequence[ShardLineage]) -> _Reading:
-    """Shard by shard, so that no more than one shard's records are in memory."""
+    """Read one shard at a time, so that the records of at most one are in memory."""
     tables = itertools.groupby(shards, key=lambda shard: shard.records)
     read = [own for records, sharing in tables for own in _read_shards(records, list(sharing))]
     return _Reading(
@@ -183,7 +188,7 @@ def _read(shards: Sequence[ShardLineage]) -> _Reading:
 
 
 def _read_shards(records: Path, shards: Sequence[ShardLineage]) -> list[_Reading]:
-    """Read the table that some shards share."""
+    """Read the shards that are stored in one table of records."""
     try:
         table = read_columns(records, RECORDS, RECORDS.names)
     except FileNotFoundError as error:
@@ -205,7 +210,7 @@ def _reading_of(shard: ShardLineage, table: pa.Table) -> _Reading:
 
 
 def _hashes(records: pa.ChunkedArray) -> Iterator[bytes]:
-    """128 bits of BLAKE2b over each record; its bytes are looked at where they lie."""
+    """Yield a BLAKE2b hash of 128 bits per record, computed on the Arrow buffer without copying."""
     for chunk in records.chunks:
         _, offsets, data = chunk.buffers()
         ends = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1].tolist()
@@ -215,7 +220,7 @@ def _hashes(records: pa.ChunkedArray) -> Iterator[bytes]:
 
 
 def _codes(old: _Reading, new: _Reading) -> tuple[SourceRows, SourceRows]:
-    """Places and contents of both sides as numbers."""
+    """Encode places and contents of both data sets as integers: equal values get equal codes."""
     files = {file: number for number, file in enumerate(dict.fromkeys((*old.files, *new.files)))}
     content = pa.concat_arrays([old.content, new.content]).dictionary_encode().indices.to_numpy().astype(np.int64)
     sides = []

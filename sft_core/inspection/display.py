@@ -1,4 +1,4 @@
-"""How tokens are shown, on a page as in a terminal: whitespace made visible, long stretches left out."""
+"""Display of tokens on a page and in a terminal: whitespace becomes visible, long runs are shortened."""
 
 import itertools
 import unicodedata
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sft_core.inspection.pieces import ImagePiece, Kind, Piece
 
 RUN_TOKENS = 120
-"""Of a stretch of one kind that is longer, only the first and the last half of these are shown."""
+"""Number of tokens shown of a run of one kind. Of a longer run, the first and the last half of this number are shown."""
 SHOWN_TOKENS = 480
-"""Of a row."""
+"""Maximum number of pieces shown of a row."""
 SIGNS = {" ": "·", "\n": "↵", "\t": "→", "\r": "␍"}
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"})
 
@@ -24,12 +24,12 @@ class Gap:
 
 
 def visible(text: str) -> str:
-    """Give every character a sign that can be seen: `a b⏎` becomes `a·b↵`, a zero-width space `U+200B`."""
+    """Replace invisible characters by visible ones: `a b⏎` becomes `a·b↵`, a zero-width space becomes `U+200B`."""
     return "".join(_sign(character) for character in text)
 
 
 def harmless(text: str) -> str:
-    """Leave text as it is, but give those control characters a sign that a terminal would obey."""
+    """Replace the control characters that a terminal would interpret; keep all other text, newlines and tabs."""
     return "".join(
         _sign(character) if unicodedata.category(character) == "Cc" and character not in "\n\t" else character
         for character in text
@@ -37,8 +37,11 @@ def harmless(text: str) -> str:
 
 
 def label(piece: Piece) -> str:
-    """What stands on a token: its text; of a character that is spread over several tokens, the first has it, the others
-    a sign that points back; an image has its size, the beginning of its digest, and how many tokens it takes."""
+    """Return the text shown for a token or an image.
+
+    If a character is spread over several tokens, the first token shows the character and the others show `‹`. An image
+    shows its size, the beginning of its digest, and its number of tokens.
+    """
     if isinstance(piece, ImagePiece):
         return f"[{piece.name}]×{piece.num_tokens}"
     if piece.part > 1:
@@ -47,7 +50,7 @@ def label(piece: Piece) -> str:
 
 
 def shortened(pieces: Sequence[Piece]) -> Iterator[Piece | Gap]:
-    """Yield a row's tokens without the middle of its long stretches, and without what is too much altogether."""
+    """Yield a row's tokens, with a `Gap` for the middle of each long run and for all tokens after `SHOWN_TOKENS`."""
     shown = passed = 0
     for item in _without_middles(pieces):
         if isinstance(item, Gap):

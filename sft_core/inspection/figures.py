@@ -1,5 +1,7 @@
-"""A data set in numbers: per source, per split, and how long its rows are. Read from manifests, indexes and segments;
-no token is touched."""
+"""Statistics of a data set: per source, per split, and row lengths.
+
+They are computed from manifests, indexes and segments; token ids are not read.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ Rejected = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SourceFigures:
-    """What became of one source's rows."""
+    """Counts of one source's rows and tokens."""
 
     name: str
     files: tuple[str, ...]
@@ -31,14 +33,14 @@ class SourceFigures:
     rows_eval: int
     rows_rejected: int
     tokens: int
-    """In the data set; a row that is repeated counts each time."""
+    """Number of tokens in the data set; a row that is repeated counts each time."""
     targets: int
-    """Of the rows kept, each counted once."""
+    """Number of tokens of the kept rows that are targets of the loss; each row counts once."""
     tokens_truncated: int
 
     @property
     def rows_left_out(self) -> int:
-        """By a selection of the recipe: neither trained, held out nor rejected."""
+        """Number of rows that the recipe did not select: neither trained, held out nor rejected."""
         return max(0, self.rows_in - self.rows_train - self.rows_eval - self.rows_rejected)
 
 
@@ -51,18 +53,18 @@ class SplitFigures:
     tokens: int
     digest: str
     tokens_per_block: npt.NDArray[np.int64]
-    """[blocks]"""
+    """Number of tokens in each block, shape [blocks]."""
     rows_per_block: npt.NDArray[np.int64]
-    """[blocks]"""
+    """Number of rows in each block, shape [blocks]."""
 
     def fill(self, block_tokens: int) -> float:
-        """The share of the room for tokens that is used."""
+        """Return the share of the blocks' token capacity that is used, from 0 to 1."""
         return self.tokens / max(len(self.tokens_per_block) * block_tokens, 1)
 
 
 @dataclass(slots=True)
 class ReasonFigures:
-    """One reason for rejection, with the first rows that met it."""
+    """One reason for rejection: the number of its rows, and the first of them as examples."""
 
     reason: str
     stage: str
@@ -72,29 +74,30 @@ class ReasonFigures:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A data set in numbers."""
+    """Statistics of a data set."""
 
     sources: tuple[SourceFigures, ...]
     splits: tuple[SplitFigures, ...]
     reasons: tuple[ReasonFigures, ...]
-    """Most frequent first."""
+    """Reasons for rejection, most frequent first."""
     ledger: dict[str, Any]
-    """As in the reports: `Ledger.flat`."""
+    """The ledger's counts, as returned by `Ledger.flat`."""
     whole_lengths: npt.NDArray[np.int64]
-    """[rows] tokens of each row before truncation."""
+    """Number of tokens of each row before truncation, shape [rows]."""
     targets: int
-    """Of all rows kept."""
+    """Number of tokens of all kept rows that are targets of the loss."""
     kept_tokens: int
+    """Number of tokens of all kept rows after truncation."""
     rows_truncated: int
     max_length: int | None
 
 
 def figures_of(lineage: Lineage, table: RowTable) -> Figures:
-    """Count a data set.
+    """Compute the statistics of a data set.
 
     Args:
-        lineage: Where it came from.
-        table: Its rows in numbers.
+        lineage: The data set with its shards.
+        table: The token counts of its rows.
     """
     reasons, rejected = _count_rejected(lineage.rejected)
     ledger = lineage.manifest.ledger
@@ -161,13 +164,13 @@ def _count_sources(lineage: Lineage, table: RowTable, rejected: Counter[str]) ->
 
 
 def _distinct_rows(shard: npt.NDArray[np.int64], row: npt.NDArray[np.int64], num_shards: int) -> npt.NDArray[np.int64]:
-    """[shards] how many rows of each there are; one that is repeated, or split, counts once."""
+    """Count the distinct rows of each shard, shape [shards]; a row that is repeated or split counts once."""
     pairs = np.unique(np.stack([shard, row]), axis=1)
     return np.bincount(pairs[0], minlength=num_shards)
 
 
 def _count_rejected(path: Path) -> tuple[tuple[ReasonFigures, ...], Counter[str]]:
-    """Rejections by reason, and how many rows each source lost."""
+    """Return the reasons for rejection, most frequent first, and the number of rejected rows per source."""
     by_reason: dict[str, ReasonFigures] = {}
     by_source: Counter[str] = Counter()
     for rejected in _read_lines(path):

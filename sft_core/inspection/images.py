@@ -1,4 +1,4 @@
-"""Images on a page, each small, with its size and what it takes of the model's context."""
+"""Images on a page: a thumbnail of each, with its size and its number of tokens."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ MAX_A_ROW = 8
 
 
 def figures_of_images(images: Sequence[tuple[ImageRef, int | None]], thumbnails: Thumbnails | None) -> str:
-    """Show the images of a row.
+    """Build the HTML for the images of a row.
 
     Args:
-        images: Each with the tokens that it takes, if these are known.
-        thumbnails: None: they are named alone.
+        images: Each image with its number of tokens, or None where that is not known.
+        thumbnails: Source of the thumbnails; with None, only size and digest are shown.
     """
     shown = "".join(_figure(image, num_tokens, thumbnails) for image, num_tokens in images[:MAX_A_ROW])
     more = len(images) - MAX_A_ROW

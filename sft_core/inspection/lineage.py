@@ -1,14 +1,13 @@
-"""From a packed data set back through every stage: which folders hold the rows of its shards, and which file they came
-from.
+"""Lineage of a packed data set through every stage: the folders that hold the rows of its shards, and their source file.
 
-Manifests name what they were made from, so the way back needs nothing but the store:
+Manifests name the artifacts they were made from, so the lineage is read from the store alone:
 
     data set ──▶ token ids ──▶ text ──▶ examples ──▶ records in the ingest artifact
 
-Where an artifact that was read is gone, another one of the same content takes its place: a stage whose code changed has
+Where an input artifact no longer exists, another artifact with the same content is used: a stage whose code changed has
 written the same bytes again under another key.
 
-Between text and examples lie the examples with their images gathered, where rows have some.
+Where rows have images, `gather_images` comes between text and examples.
 """
 
 import itertools
@@ -32,27 +31,28 @@ DATASET_STAGE = "pack_shards"
 
 @dataclass(frozen=True, slots=True)
 class ShardLineage:
-    """One shard of a data set: where its rows came from, and the folder of each stage that they went through."""
+    """One shard of a data set: the origin of its rows, and the folder of each stage's artifact for them."""
 
     source: str
     file: str
-    """Of its rows; empty if the store does not know it any more."""
+    """Source file of the rows; empty if the store no longer has it recorded."""
     rows_in: int
     formats: dict[str, int]
     tokens: Path
     rendered: Path
     examples: Path
     records: Path
-    """The Arrow file."""
+    """The Arrow file with the records."""
     number: int = 0
-    """Of the artifacts that hold it, among those of the data set: shards that small files share have one number."""
+    """Index of its artifacts among those of the data set. Small files that share an artifact have the same number."""
     part: Part | None = None
-    """Which of the rows in those artifacts are its own, and what its file calls them; None: all, as they are called."""
+    """The range of rows in those artifacts that belongs to this shard, with their row numbers in its file. None means
+    all rows, with row numbers as stored."""
     gathered: Path | None = None
-    """Where the images of its rows were gathered; None where none of them has any."""
+    """Folder of the artifact that gathered the images of the rows; None if no row has an image."""
 
     def own(self, table: pa.Table) -> pa.Table:
-        """Of a stage's table, which has `row`, the rows of this shard, with the numbers that they have in its file."""
+        """Select the rows of this shard from a stage's table with a column `row`, numbered as in its source file."""
         if self.part is None:
             return table
         row = table["row"].to_numpy()
@@ -63,8 +63,8 @@ class ShardLineage:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """A data set and its shards, in the order that `SEGMENTS` counts in; a shard that several small files share is one
-    for each of them here."""
+    """A data set and its shards, in the order of the shard numbers in `SEGMENTS`. A stored shard that several small
+    files share appears here once per file."""
 
     manifest: Manifest
     folder: Path
@@ -72,21 +72,21 @@ class Lineage:
 
     @property
     def splits(self) -> dict[str, dict[str, Any]]:
-        """Of each split that has rows: rows, blocks, tokens, digest."""
+        """Split → its `rows`, `blocks`, `tokens` and `digest`, for each split that has rows."""
         return dict(self.manifest.facts["splits"])
 
     @property
     def max_length(self) -> int | None:
-        """Tokens a row may have, and a block can hold."""
+        """Maximum number of tokens of a row and of a block; None without a limit."""
         limit: int | None = self.manifest.payload["inputs"]["capacity"]
         return limit
 
     def segments(self, split: str) -> pa.Table:
-        """Which part of which row lies in which block (`SEGMENTS`)."""
+        """Read the table of a split's segments: the part of a row that each block contains (`SEGMENTS`)."""
         return read_columns(self.folder / f"{split}-segments.arrow")
 
     def block_lengths(self, split: str) -> list[int]:
-        """Tokens of every block."""
+        """Return the number of tokens of each block, in block order."""
         segments = self.segments(split)
         totals = segments.group_by("block").aggregate([("tokens", "sum")]).sort_by("block")
         lengths: list[int] = totals["tokens_sum"].to_pylist()
@@ -102,7 +102,7 @@ def lineage_of(store: ArtifactStore, dataset: ArtifactRef) -> Lineage:
     """Follow a data set's manifest to the shards it was packed from.
 
     Raises:
-        RecipeError: if an artifact on the way is gone.
+        RecipeError: if an artifact in the lineage is missing.
     """
     manifest = store.manifest(dataset)
     folders = _Folders(store.root)
@@ -118,16 +118,16 @@ def lineage_of(store: ArtifactStore, dataset: ArtifactRef) -> Lineage:
 
 
 def find_dataset(folder: Path) -> tuple[ArtifactStore, ArtifactRef, Manifest]:
-    """Find the data set behind a folder: its own, or that of a training or evaluation made from it.
+    """Find the data set of a folder: the folder itself, or the data set that a training or evaluation was made from.
 
     Args:
-        folder: An artifact's folder, or one inside it (`…/train`, `…/model`).
+        folder: An artifact's folder, or one inside it (`…/train`, `…/model`), up to two levels down.
 
     Returns:
         The store, the data set, and the manifest of the folder itself.
 
     Raises:
-        RecipeError: if the folder is no artifact, or one that comes before packing.
+        RecipeError: if the folder is not an artifact, or belongs to a stage that comes before packing.
     """
     for candidate in (folder.resolve(), *folder.resolve().parents[:2]):
         manifest = _read_manifest(candidate / MANIFEST)
@@ -149,7 +149,7 @@ def find_artifact(store: ArtifactStore, stage: str, key: str) -> Manifest:
     """Find an artifact by its stage and key.
 
     Raises:
-        RecipeError: if the store has none.
+        RecipeError: if the store does not have it.
     """
     found = _Folders(store.root).find(stage, key)
     if found is None:
@@ -158,17 +158,17 @@ def find_artifact(store: ArtifactStore, stage: str, key: str) -> Manifest:
 
 
 def find_behind(store: ArtifactStore, manifest: Manifest, stage: str) -> Manifest | None:
-    """Find the artifact of a stage that another one was made from; None if it was made from none.
+    """Find the artifact of a stage that another artifact was made from; None if the manifest lists none of that stage.
 
     Raises:
-        RecipeError: if it is gone.
+        RecipeError: if the artifact is missing.
     """
     refs = _read_from(manifest, stage)
     return _Folders(store.root).manifest(refs[0]) if refs else None
 
 
 def _read_from(manifest: Manifest, stage: str) -> list[ArtifactRef]:
-    """The artifacts of a stage that an artifact was made from, in order."""
+    """Return the artifacts of a stage that an artifact was made from, in order."""
     return [ref for ref in manifest.made_from if ref.stage == stage]
 
 
@@ -177,7 +177,7 @@ def _missing(stage: str, key: str) -> RecipeError:
 
 
 def read_columns(path: Path, names: list[str] | None = None) -> pa.Table:
-    """Read some columns of an Arrow file without unpacking the others."""
+    """Read some columns of an Arrow file without decoding the others; None reads all columns."""
     with pa.memory_map(str(path)) as file:
         schema = pa.ipc.open_file(file).schema
         wanted = None if names is None else [schema.get_field_index(name) for name in names if name in schema.names]
@@ -185,7 +185,7 @@ def read_columns(path: Path, names: list[str] | None = None) -> pa.Table:
 
 
 class _Folders:
-    """The artifacts of a store by key; a stage's folders are listed once."""
+    """Artifacts of a store by key. The folders of a stage are listed only once."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -219,7 +219,7 @@ class _Folders:
         return self._listed[stage].get(key[:FOLDER_KEY_DIGITS], self._root / "missing")
 
     def records(self, content_digest: str) -> tuple[Path, dict[str, Any]]:
-        """The Arrow file of a shard's records, and what its ingest artifact says about it."""
+        """Return the Arrow file of a shard's records, and the shard's entry in the manifest of its ingest artifact."""
         if self._ingested is None:
             found = sorted(_ingested_shards(self._root), key=lambda entry: entry[0])
             self._ingested = {shard["content_digest"]: (path, shard) for _, path, shard in found}
@@ -227,9 +227,9 @@ class _Folders:
 
 
 def _ways(manifest: Manifest) -> Iterator[dict[str, ArtifactRef]]:
-    """[shards] stage → the artifact that a shard of a data set was before it was tokenized.
+    """Yield, for each shard of a data set, a map from stage to the artifact of the shard before tokenization.
 
-    A shard's own manifests do not tell: shards of equal content share them.
+    The shard's own manifests are not enough, because shards of equal content share them.
     """
     way: dict[str, ArtifactRef] = {}
     for ref in manifest.made_from:
@@ -243,7 +243,7 @@ def _ways(manifest: Manifest) -> Iterator[dict[str, ArtifactRef]]:
 def _follow(
     folders: _Folders, ref: ArtifactRef, way: dict[str, ArtifactRef], number: int, named: list[dict[str, Any]]
 ) -> Iterator[ShardLineage]:
-    """Follow one token shard; `named` is what the data set says of its shard, or of each part of it."""
+    """Follow one token shard; `named` holds the entries of the shard, or of its parts, in the data set's manifest."""
     tokens, rendered = folders.manifest(ref), folders.manifest(way["render_chats"])
     gathered = folders.manifest(way["gather_images"]) if "gather_images" in way else None
     examples = folders.manifest(way["detect_formats"])
@@ -275,7 +275,7 @@ def _parts_of(whole: ShardLineage, named: list[dict[str, Any]]) -> Iterator[Shar
 
 
 def _ingested_shards(root: Path) -> Iterator[tuple[float, Path, dict[str, Any]]]:
-    """All shards of all ingest artifacts: when they were made, their Arrow file, and their description with `file`."""
+    """Yield creation time, Arrow file, and manifest entry with `file`, of every shard of every ingest artifact."""
     for path in (root / ARTIFACTS / "ingest_sources").rglob(MANIFEST):
         manifest = _read_manifest(path)
         if manifest is None:

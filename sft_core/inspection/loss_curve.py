@@ -1,6 +1,6 @@
-"""The losses of a training over its steps, as one SVG that needs nothing around it.
+"""Loss and held-out loss of a training over its steps, as one self-contained SVG.
 
-Its background is white, so that it can be read on a dark page as on a light one.
+Its background is white, so that it is readable on dark and on light pages.
 """
 
 import html
@@ -14,7 +14,7 @@ MAX_POINTS = 400
 NUM_TICKS = 5
 HEADROOM = 1.05
 CURVES = (("loss", "loss", "#2f6fd0"), ("eval_loss", "held-out loss", "#c9720c"))
-"""Name in `metrics.jsonl`, in words, colour."""
+"""Name in `metrics.jsonl`, label, and colour of each curve."""
 Point = tuple[float, float]
 
 
@@ -22,10 +22,10 @@ def loss_curve(lines: Iterable[Mapping[str, Any]]) -> str | None:
     """Draw loss and held-out loss.
 
     Args:
-        lines: Of `metrics.jsonl`: `step`, and `loss` or `eval_loss`.
+        lines: Lines of `metrics.jsonl`, with `step`, and `loss` or `eval_loss`.
 
     Returns:
-        The SVG; None if no line has a loss that is a number.
+        The SVG; None if no line has a finite loss.
     """
     lines = list(lines)
     curves = [(words, colour, thinned(points_of(lines, name))) for name, words, colour in CURVES]
@@ -47,14 +47,16 @@ def loss_curve(lines: Iterable[Mapping[str, Any]]) -> str | None:
 
 
 def points_of(lines: Iterable[Mapping[str, Any]], name: str) -> list[Point]:
-    """[points] step and value of one curve, by step; what is no number is left out, and a step that was done twice
-    counts once, as it was done last."""
+    """Return (step, value) of one curve, ordered by step.
+
+    Values that are not finite are skipped. If a step was logged twice, the last value counts.
+    """
     found = {line["step"]: float(line[name]) for line in lines if name in line and math.isfinite(line[name])}
     return sorted(found.items())
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:
-    """At most 400 of the points, spread evenly, with the first and the last."""
+    """Return at most 400 of the points, spaced evenly, including the first and the last."""
     if len(points) <= MAX_POINTS:
         return list(points)
     return [points[round(number * (len(points) - 1) / (MAX_POINTS - 1))] for number in range(MAX_POINTS)]

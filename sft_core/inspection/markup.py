@@ -1,4 +1,4 @@
-"""The few pieces of HTML that the report is put together from. Whatever comes from data is escaped here."""
+"""Helpers for the HTML of the report. All text that comes from data is escaped here."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -7,17 +7,21 @@ NUMBER = "num"
 
 
 def escaped(value: object) -> str:
-    """Text that means nothing to a browser."""
+    """Escape text for HTML, including quotes."""
     return html.escape(str(value), quote=True)
 
 
 def count(value: float) -> str:
-    """A whole number with its thousands told apart."""
+    """Format a number as an integer with thousands separators."""
     return f"{value:,.0f}"
 
 
 def share(part: float, whole: float) -> str:
-    """A percentage; a share that is small is not shown as none, nor an almost whole one as all."""
+    """Format a share as a percentage.
+
+    A positive share below 0.1% becomes `<0.1%`, one between 99.9% and 100% becomes `>99.9%`. Without a whole, the
+    result is a dash.
+    """
     if whole <= 0:
         return "–"
     value = part / whole
@@ -27,12 +31,12 @@ def share(part: float, whole: float) -> str:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """Build a table.
+    """Build an HTML table.
 
     Args:
-        headers: [columns] text.
-        rows: [rows][columns] HTML.
-        numbers: Columns that hold numbers, which are aligned by their last digit.
+        headers: Names of the columns, as text.
+        rows: Cells of each row, one per column, as HTML.
+        numbers: Indices of the columns that hold numbers, which are aligned right.
     """
     classes = [f' class="{NUMBER}"' if column in numbers else "" for column in range(len(headers))]
     head = "".join(f"<th{css}>{escaped(name)}</th>" for css, name in zip(classes, headers, strict=True))
@@ -43,16 +47,16 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequen
 
 
 def tile(name: str, value: str, note: str = "") -> str:
-    """One number that matters."""
+    """Build a tile with one headline number."""
     extra = f'<span class="note">{escaped(note)}</span>' if note else ""
     return f'<div class="tile"><span class="name">{escaped(name)}</span><b>{escaped(value)}</b>{extra}</div>'
 
 
 def section(anchor: str, title: str, *content: str) -> str:
-    """A part of the page."""
+    """Build a section of the page with a heading."""
     return f'<section id="{anchor}"><h2>{escaped(title)}</h2>{"".join(content)}</section>'
 
 
 def paragraph(text: str) -> str:
-    """Plain words."""
+    """Build a paragraph of plain text."""
     return f"<p>{escaped(text)}</p>"

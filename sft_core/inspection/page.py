@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing from anywhere."""
+"""The data report as one self-contained HTML page."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ WORDS = {
     "truncated": ("cut off", "lost"),
     "rejected": ("rejected", "rejected"),
 }
-"""What the parts of the ledger are called, and how they are coloured."""
+"""Part of the ledger → its label and its CSS class."""
 
 
 def page(
@@ -33,15 +33,15 @@ def page(
     random: Sequence[RowView],
     thumbnails: Thumbnails | None = None,
 ) -> str:
-    """Write the page.
+    """Build the HTML of the report.
 
     Args:
-        title: What the data set is called.
-        figures: Its numbers.
-        gates: The limits it was held against.
+        title: Name of the data set.
+        figures: Statistics of the data set.
+        gates: Results of the checks against the recipe's limits.
         worst: Rows to look at first.
         random: Rows drawn at random.
-        thumbnails: Of what rows show; None: images are named alone.
+        thumbnails: Source of the images' thumbnails; with None, only size and digest of images are shown.
     """
     sections = [
         ("sources", "Sources", _sources(figures)),
@@ -120,7 +120,7 @@ def _ledger(figures: Figures) -> str:
 
 
 def _parts(ledger: dict[str, object], unit: str) -> list[tuple[str, str, int]]:
-    """The parts that add up to what came in, in the ledger's own words."""
+    """Return label, CSS class and count of each part of the ledger that adds up to the input."""
     parts = []
     for name, value in ledger.items():
         kind = name.removeprefix(f"{unit}_")

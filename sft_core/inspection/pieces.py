@@ -1,4 +1,4 @@
-"""Token ids as people can read them: one piece a token, characters that are spread over several tokens put together.
+"""Token ids as readable text: one piece per token; characters that are spread over several tokens are reassembled.
 
 ids     [ 64,   220,  9468,  247,   224 ]
 pieces  [ "a",  " ",  "🙂" 1 of 3, 2 of 3, 3 of 3 ]
@@ -13,10 +13,10 @@ from sft_core.pretrained.plain_tokenizer import PlainTokenizer
 from sft_core.store.image_store import ImageRef
 
 Kind = Literal["trained", "context", "cut"]
-"""Whether the loss looks at a token, only the model does, or truncation took it away."""
+"""Role of a token: target of the loss, context only, or removed by truncation."""
 BROKEN = "\ufffd"
 LONGEST_CHARACTER_TOKENS = 8
-"""Tokens that may share one character or a short run of them: four bytes, and a merge over either edge."""
+"""Maximum number of tokens that share one character or a few: four bytes, and a merge across either edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +25,23 @@ class TokenPiece:
 
     token_id: int
     text: str
-    """Of a character that needs several tokens, all of it, in each of them."""
+    """Text of the token. If a character is spread over several tokens, each of them has the whole character."""
     kind: Kind
     is_special: bool
     part: int = 1
     parts: int = 1
-    """This is the `part`-th of `parts` tokens that make up `text`."""
+    """This token is number `part`, counted from 1, of the `parts` tokens that make up `text`."""
     weight: float = 1.0
+    """Weight in the loss."""
 
     @property
     def num_tokens(self) -> int:
-        """It is one."""
+        """Number of tokens, which is always 1."""
         return 1
 
 
 def name_of(image: ImageRef) -> str:
-    """An image as people read it: `image 640×480 3f9c02d1…`."""
+    """Return the display name of an image: `image 640×480 3f9c02d1…`."""
     return f"image {image.width}×{image.height} {image.digest[:8]}…"
 
 
@@ -54,7 +55,7 @@ class ImagePiece:
 
     @property
     def name(self) -> str:
-        """As people read it."""
+        """Display name of the image."""
         return name_of(self.image)
 
 
@@ -62,19 +63,19 @@ Piece = TokenPiece | ImagePiece
 
 
 class TokenReader:
-    """Spells token ids, each once per reader."""
+    """Decoder of token ids to pieces; the text of each id is cached."""
 
     def __init__(self, tokenizer: PlainTokenizer) -> None:
         self._tokenizer = tokenizer
         self._spelled: dict[int, str] = {}
 
     def read(self, ids: Sequence[int], kinds: Sequence[Kind], weights: Sequence[float] | None) -> list[TokenPiece]:
-        """Spell a row.
+        """Decode a row to one piece per token.
 
         Args:
-            ids: [tokens]
-            kinds: [tokens]
-            weights: [tokens] of the loss; None where all are 1.
+            ids: Token ids, shape [tokens].
+            kinds: Role of each token, shape [tokens].
+            weights: Weight of each token in the loss, shape [tokens]; None if all are 1.
         """
         spelled = self._spell(ids)
         loss_weights = [1.0] * len(ids) if weights is None else list(weights)
@@ -92,7 +93,7 @@ class TokenReader:
             start += parts
 
     def _next(self, ids: Sequence[int]) -> tuple[str, int]:
-        """The shortest run of tokens from the start that is whole characters; one token, if there is none."""
+        """Return text and length of the shortest prefix that decodes to whole characters; if none does, of one token."""
         text = self._one(ids[0])
         if BROKEN not in text:
             return text, 1
@@ -113,7 +114,7 @@ class TokenReader:
 
 
 def with_images(pieces: Sequence[TokenPiece], images: Sequence[ImageRef], places: Sequence[ImagePlace]) -> list[Piece]:
-    """Put one piece in the place of each image's tokens."""
+    """Replace the pieces of each image's tokens by one `ImagePiece`."""
     shown: list[Piece] = []
     behind = 0
     for image, place in zip(images, places, strict=True):

@@ -1,4 +1,4 @@
-"""Write the data report of a packed data set."""
+"""Data report of a packed data set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from sft_core.store.records import StageOutcome
 
 REPORT_FILE = "report.html"
 SUMMARY_FILE = "summary.md"
-"""What of it fits on a page in Prefect, beside it."""
+"""A short form of the report for a Prefect artifact page, stored next to the report."""
 RANDOM_ROWS = 6
 WORST_ROWS_EACH = 2
 
@@ -51,17 +51,19 @@ def write_report(
     processor: ProcessorRef | None = None,
     images: ImageStore | None = None,
 ) -> None:
-    """Write one HTML file that holds all it shows, below 1 MB, whatever the size of the data; and a summary beside it.
+    """Write the report as one self-contained HTML file, and a Markdown summary `summary.md` next to it.
+
+    The HTML file stays below 1 MB for data of any size.
 
     Args:
         path: The HTML file.
-        title: What the data set is called.
+        title: Name of the data set.
         lineage: The data set.
-        tokenizer: Spells its ids.
-        gates: The limits it was held against.
-        seed: Of the rows that are drawn at random.
-        processor: Tells which tokens are an image's; None where no row has any.
-        images: What rows show; None: they are named alone.
+        tokenizer: Tokenizer that decodes the token ids.
+        gates: Results of the checks against the recipe's limits.
+        seed: Seed of the random rows.
+        processor: Processor that locates the tokens of images; None if no row has images.
+        images: Store of the images; with None, only size and digest of images are shown.
     """
     table = RowTable.read(lineage)
     worst = worst_rows(table, WORST_ROWS_EACH)

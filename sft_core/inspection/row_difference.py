@@ -1,18 +1,18 @@
-"""What became of the rows of a source between two readings of it: the same, moved, changed, added or removed.
+"""Comparison of two readings of a source: each row is the same, moved, changed, added or removed.
 
-A row has a place (its file and its number in it) and a content (the record as it was read). Rows are matched in turn,
-and a matched row is out of the game:
+A row has a place (its file and its number in that file) and a content (the record as it was read). Rows are matched by
+these rules in order, and a row that is matched takes no part in later rules:
 
-    1  same place, same content    the same
-    2  same content elsewhere      moved; of several equal ones, the first are taken
-    3  same place, other content   changed
-    4  what is left                removed before, added after
+    1  same place, same content         same
+    2  same content at another place    moved; among several equal rows, the first are matched
+    3  same place, different content    changed
+    4  rows that are not matched        removed (before), added (after)
 
-So a row that is put in at the top of a file is one row added, though every row behind it has another number:
+So a row that is inserted at the top of a file is one added row, although every row after it has a new number:
 
     before  a b c      after  x a b d      a and b moved; c is removed, x and d are added
 
-(c was row 2, and what is row 2 now is b, which found its partner: so c did not change into anything.)
+(c was row 2. Row 2 is now b, which is already matched, so c did not change into another row.)
 """
 
 from dataclasses import dataclass
@@ -27,11 +27,12 @@ Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceRows:
-    """Rows of one source, each [rows]; equal codes mean equal places or contents, on both sides."""
+    """Rows of one source as integer codes. Equal codes mean equal places or contents, within and across readings."""
 
     place: Codes
-    """No two rows have the same."""
+    """Code of each row's place, shape [rows]; all are distinct."""
     content: Codes
+    """Code of each row's content, shape [rows]."""
 
     def __len__(self) -> int:
         return len(self.place)
@@ -39,21 +40,21 @@ class SourceRows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowChanges:
-    """Which rows are in which state. Every row before is the same, moved, changed or removed; every row after is the
-    same, moved, changed or added."""
+    """Rows by kind of change. Every row before is same, moved, changed or removed; every row after is same, moved,
+    changed or added."""
 
     num_same: int
     num_moved: int
     changed: Positions
-    """[changed] positions after, ascending."""
+    """Positions of changed rows in the later reading, ascending."""
     added: Positions
-    """[added] positions after, ascending."""
+    """Positions of added rows in the later reading, ascending."""
     removed: Positions
-    """[removed] positions before, ascending."""
+    """Positions of removed rows in the earlier reading, ascending."""
 
 
 def match_rows(before: SourceRows, after: SourceRows) -> RowChanges:
-    """Match the rows of two readings; sorting is all that it costs."""
+    """Match the rows of two readings in O(n log n), the cost of sorting."""
     left_before, left_after = np.arange(len(before)), np.arange(len(after))
     at_before, at_after = _at_same_places(before.place, after.place)
     is_same = before.content[at_before] == after.content[at_after]
@@ -75,14 +76,16 @@ def match_rows(before: SourceRows, after: SourceRows) -> RowChanges:
 
 
 def _at_same_places(before: Codes, after: Codes) -> tuple[Positions, Positions]:
-    """Positions on both sides of the places that both have."""
+    """Return the positions, in each reading, of the places that both readings have."""
     _, at_before, at_after = np.intersect1d(before, after, assume_unique=True, return_indices=True)
     return at_before, at_after
 
 
 def _in_both(before: Codes, after: Codes) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which rows of each side find a partner of their content: of k equal ones on one side and m on the other, the
-    first min(k, m) of each."""
+    """Mark the rows of each reading that have a match with equal content in the other reading.
+
+    Of k equal rows in one reading and m in the other, the first min(k, m) of each are matched.
+    """
     contents, codes = np.unique(np.concatenate([before, after]), return_inverse=True)
     codes_before, codes_after = codes[: len(before)], codes[len(before) :]
     pairs = np.minimum(*(np.bincount(side, minlength=len(contents)) for side in (codes_before, codes_after)))
@@ -90,7 +93,7 @@ def _in_both(before: Codes, after: Codes) -> tuple[npt.NDArray[np.bool_], npt.ND
 
 
 def _rank_among_equals(codes: npt.NDArray[Any]) -> Positions:
-    """[rows] how many equal ones come before each."""
+    """Return, for each row, the number of equal codes before it, shape [rows]."""
     order = np.argsort(codes, kind="stable")
     in_order = codes[order]
     starts = np.searchsorted(in_order, in_order, side="left")

@@ -1,4 +1,4 @@
-"""Prepared rows, token by token: any of them by name, a random sample, or the ones that are most likely wrong."""
+"""Prepared rows, token by token: selected by name, drawn at random, or the ones most likely to have a problem."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -26,21 +26,24 @@ TOKEN_FILE, INDEX_FILE, TEXT_FILE = "tokens.arrow", "index.arrow", "rendered.arr
 
 @dataclass(frozen=True, slots=True)
 class RowTable:
-    """All kept rows of a data set in numbers, each [rows]."""
+    """Token counts of all kept rows of a data set. Every array has shape [rows]."""
 
     shard: npt.NDArray[np.int64]
-    """Position in the data set's list of shards."""
+    """Index in the data set's list of shards."""
     row: npt.NDArray[np.int64]
+    """Number in the source file."""
     is_train: npt.NDArray[np.bool_]
+    """True for a row of the training split."""
     tokens: npt.NDArray[np.int64]
-    """Kept."""
+    """Number of tokens after truncation."""
     targets: npt.NDArray[np.int64]
-    """After the shift by one."""
+    """Number of tokens that are targets of the loss, after the shift by one."""
     tokens_truncated: npt.NDArray[np.int64]
+    """Number of tokens removed by truncation."""
 
     @classmethod
     def read(cls, lineage: Lineage) -> "RowTable":
-        """Read the index of every shard; tokens stay on disk."""
+        """Read the index of every shard, without the token ids."""
         numbered = itertools.groupby(enumerate(lineage.shards), key=lambda entry: entry[1].number)
         table = pa.concat_tables([_index_of(list(shards)) for _, shards in numbered])
         return cls(
@@ -58,7 +61,7 @@ class RowTable:
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """One row as it goes into the data set."""
+    """One row as it is in the data set."""
 
     source: str
     file: str
@@ -66,26 +69,34 @@ class RowView:
     line: int | None
     split: str
     num_tokens: int
-    """Kept."""
+    """Number of tokens after truncation."""
     num_trained: int
-    """Targets of the loss: nothing predicts a row's first token, so it is never one."""
+    """Number of targets of the loss. A row's first token is never one, because nothing predicts it."""
     num_cut: int
+    """Number of tokens removed by truncation."""
     pieces: tuple[Piece, ...]
-    """All tokens in order, with those that were cut off where they can be told; those of an image as one."""
+    """All tokens in order, including truncated ones where they could be recovered. The tokens of an image are one
+    piece."""
     why: str = ""
-    """Why this row was chosen."""
+    """Reason for which this row was chosen."""
     images: tuple[ImageRef, ...] = ()
-    """That the model sees with it."""
+    """Images of the row."""
 
 
 def random_rows(table: RowTable, num_rows: int, seed: int) -> list[int]:
-    """Choose rows at random: positions in the table, ascending, the same for the same seed."""
+    """Choose rows at random: return their positions in the table, ascending. The seed determines the choice."""
     generator = np.random.default_rng(seed)
     return sorted(generator.choice(len(table), min(num_rows, len(table)), replace=False).tolist())
 
 
 def worst_rows(table: RowTable, rows_each: int) -> dict[int, str]:
-    """Choose the rows that are worth a look first, one of each kind in turn: position in the table → why."""
+    """Choose the rows to inspect first.
+
+    The kinds take turns: most truncated tokens, fewest targets, longest row without truncation.
+
+    Returns:
+        Position in the table → reason for the choice, at most `rows_each` rows of each kind.
+    """
     rankings = (
         ("most tokens cut off", -table.tokens_truncated, table.tokens_truncated > 0),
         ("fewest trained tokens", table.targets, np.ones(len(table), bool)),
@@ -110,7 +121,7 @@ def _lowest(order: npt.NDArray[np.int64], candidates: npt.NDArray[np.int64], num
 
 
 def first_rows(lineage: Lineage, table: RowTable, num_rows: int) -> dict[str, list[int]]:
-    """The first rows of each source: positions in the table."""
+    """Return the first rows of each source: source → positions in the table."""
     chosen: dict[str, list[int]] = {shard.source: [] for shard in lineage.shards}
     for number, shard in enumerate(lineage.shards):
         room = num_rows - len(chosen[shard.source])
@@ -120,10 +131,10 @@ def first_rows(lineage: Lineage, table: RowTable, num_rows: int) -> dict[str, li
 
 
 def named_rows(lineage: Lineage, table: RowTable, source: str, row: int) -> list[int]:
-    """The rows of a source with a number: one in each of its files that is long enough.
+    """Return the positions of a source's rows with a given number: one for each of its files that has such a row.
 
     Raises:
-        RecipeError: if there is no such source, or no such row among those that were kept.
+        RecipeError: if there is no such source, or if no row with this number was kept.
     """
     names = sorted({shard.source for shard in lineage.shards})
     if source not in names:
@@ -145,15 +156,16 @@ def view_rows(
     why: dict[int, str] | None = None,
     processor: ProcessorRef | None = None,
 ) -> list[RowView]:
-    """Spell rows token by token; only their shards are read, each once.
+    """Decode rows token by token. Only the shards of these rows are read, each of them once.
 
     Args:
-        lineage: Of the data set.
-        table: Its rows.
-        tokenizer: Spells the ids.
-        positions: Of the rows, in the table.
-        why: Of some of them: why they were chosen.
-        processor: Tells which tokens are an image's; it is loaded where a row has images. None: nothing tells it.
+        lineage: The data set with its shards.
+        table: The token counts of its rows.
+        tokenizer: Tokenizer that decodes the token ids.
+        positions: Positions of the rows in the table.
+        why: Position → reason for which the row was chosen, for some of the rows.
+        processor: Processor that locates the tokens of images, loaded if a row has images. With None, the tokens of
+            images are shown one by one.
     """
     wanted = list(positions)
     speller = _Speller(tokenizer, processor)
@@ -171,15 +183,18 @@ def view_rows(
 def take_rows(
     shard: ShardLineage, path: Path, rows: Sequence[int], columns: list[str] | None = None
 ) -> dict[int, dict[str, Any]]:
-    """Read some rows of a shard from a stage's table: number in the file → columns; rows that are not there are left
-    out."""
+    """Read some rows of a shard from a stage's table.
+
+    Returns:
+        Number in the source file → columns. Rows that the table does not have are missing.
+    """
     table = shard.own(read_columns(path, columns))
     found = table.filter(pc.is_in(table["row"], pa.array(rows, pa.int64())))
     return {row["row"]: row for row in found.to_pylist()}
 
 
 def _index_of(shards: list[tuple[int, ShardLineage]]) -> pa.Table:
-    """The index that one shard has, or that several share, which follow each other: read once."""
+    """Read the index file of one shard, or of several consecutive shards that share it."""
     names = ["row", "split", "tokens", "targets", "tokens_truncated"]
     first, shard = shards[0]
     table = read_columns(shard.tokens / INDEX_FILE, names).select(names)
@@ -190,13 +205,13 @@ def _index_of(shards: list[tuple[int, ShardLineage]]) -> pa.Table:
 
 
 class _Speller:
-    """Spells rows, and finds the tokens of their images."""
+    """Decoder of rows that also locates the tokens of their images."""
 
     def __init__(self, tokenizer: PlainTokenizer, processor: ProcessorRef | None) -> None:
         self.tokenizer, self.tokens, self._processor = tokenizer, TokenReader(tokenizer), processor
 
     def places(self, ids: list[int], images: list[ImageRef]) -> list[ImagePlace]:
-        """Where each image stands; none if that is not known, or a cut left other tokens than there should be."""
+        """Return the token range of each image; empty without a processor, or if truncation cut through an image."""
         if self._processor is None or not images:
             return []
         try:
@@ -236,11 +251,11 @@ def _view(shard: ShardLineage, row: dict[str, Any], speller: _Speller, why: str)
 
 
 def _cut_off(shard: ShardLineage, row: int, kept: list[int], tokenizer: PlainTokenizer) -> tuple[int, list[int]]:
-    """The tokens that truncation took away, and where in the row they were: the text is encoded again, and what was
-    kept is laid over its two ends.
+    """Recover the tokens that truncation removed, and their position in the row.
 
-    Where that does not lead to the same ids (the row came as ids, or special tokens were spelled out as text) nothing
-    is returned, and the count has to do; so it is of rows with images, whose text was expanded.
+    The row's text is encoded again and compared with the kept tokens at both ends. If the ids do not agree (the row
+    came as token ids, or special tokens were written as text), no tokens are returned and only their number is known.
+    The caller skips rows with images, whose text was expanded.
     """
     rendered = take_rows(shard, shard.rendered / TEXT_FILE, [row], ["row", "text", "wants_special_tokens"]).get(row)
     if rendered is None or not rendered["text"]:
@@ -254,14 +269,14 @@ def _cut_off(shard: ShardLineage, row: int, kept: list[int], tokenizer: PlainTok
 
 
 def lost_between(kept: list[int], whole: list[int]) -> tuple[int, list[int]]:
-    """Find the one stretch that is missing: `[1, 2, 9]` of `[1, 2, 3, 4, 9]` lacks `[3, 4]` at position 2.
+    """Find the one contiguous run that is missing: `[1, 2, 9]` lacks `[3, 4]` of `[1, 2, 3, 4, 9]` at position 2.
 
     Args:
-        kept: [tokens]
-        whole: [tokens]
+        kept: Token ids after truncation.
+        whole: Token ids before truncation.
 
     Returns:
-        Where the stretch was, and its tokens; none if `kept` is not `whole` without one stretch.
+        Position and token ids of the run; 0 and an empty list if `kept` is not `whole` without one run.
     """
     pairs = enumerate(zip(kept, whole, strict=False))
     start = next((position for position, (ours, theirs) in pairs if ours != theirs), min(len(kept), len(whole)))

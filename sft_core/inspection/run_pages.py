@@ -1,4 +1,4 @@
-"""What the pages of a run show, made of plain values: scores, samples, the loss curve, a verdict, a comparison."""
+"""Markdown pages of a run, built from plain values: scores, samples, loss curve, verdict and comparison."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,10 +10,11 @@ from sft_core.inspection.markdown import excerpt, number, picture, table
 
 MAX_SAMPLES = 30
 PROMPT_CHARS, ANSWER_CHARS = 48, 40
-"""In a table of Prefect no text is broken into lines: prompt, answer, expected answer and a score have to fit beside
-each other; the rest is scrolled to."""
+"""Maximum numbers of characters. Prefect does not wrap text in tables, so prompt, answer, expected answer and one score
+have to fit on one line; further columns are reached by scrolling."""
 SPECIAL_TOKEN = re.compile(r"<\|im_start\|>(?:system|user|assistant)\n|<\|[^|>]*\|>|</?s>|\[/?INST\]")
-"""With the role that stands behind ChatML's: `assistant` is the end of every prompt."""
+"""Special tokens of chat templates. For ChatML the role name after the token is included, because every prompt ends
+with `assistant`."""
 FACTS_OF_SAMPLES = frozenset(
     {"step", "model", "source", "row", "prompt", "images", "prompt_tokens_cut", "output", "reference", "metadata"}
 )
@@ -23,7 +24,7 @@ Intervals = Mapping[str, Mapping[str, float]]
 
 
 def scores_table(scores: Mapping[str, float], intervals: Intervals) -> str:
-    """A table of a scorecard: each score, before training where that was measured, and its interval."""
+    """Build a table of a scorecard: each score, the score before training if it was measured, and the interval."""
     measured = [name for name in scores if not name.startswith(BASELINE)]
     has_before = any(name.startswith(BASELINE) for name in scores)
     headers = ["score", *(["before training", "after"] if has_before else ["value"]), "95 % interval"]
@@ -40,22 +41,23 @@ def scores_table(scores: Mapping[str, float], intervals: Intervals) -> str:
 
 
 def interval(intervals: Intervals, score: str, digits: str = ".4g") -> str:
-    """A score's interval as people read it; a dash where it has none."""
+    """Format the interval of a score; a dash if it has no interval."""
     found = intervals.get(score)
     return "–" if found is None else f"{found['low']:{digits}} to {found['high']:{digits}}"
 
 
 def scorecard_page(scores: Mapping[str, float], intervals: Intervals, verdict: str | None) -> str:
-    """The scores, and what the gate made of them."""
+    """Build the page of a scorecard: the gate's verdict, if there is one, and the scores."""
     judged = [] if verdict is None else [f"**Gate:** {verdict}."]
     return "\n\n".join([*judged, scores_table(scores, intervals)]) + "\n"
 
 
 def samples_rows(samples: Iterable[Row]) -> list[dict[str, str]]:
-    """One row a prompt: the prompt, the expected answer, and the answers of the trained model and of the one before.
+    """Build one table row per prompt: prompt, expected answer, and the answers after and before training.
 
     Args:
-        samples: Of `samples.jsonl`: one a model, prompt and setting. Of several settings the first is shown.
+        samples: Lines of `samples.jsonl`, one per model, prompt and generation setting. Only the first setting is
+            shown.
     """
     shown: dict[tuple[Any, Any], dict[str, Row]] = {}
     for sample in samples:
@@ -78,13 +80,13 @@ def _sample_row(of_model: Mapping[str, Row]) -> dict[str, str]:
 
 
 def end_of_prompt(prompt: str) -> str:
-    """What the model was asked last, without special tokens: a chat begins with what all chats begin with."""
+    """Return the end of a prompt without special tokens. The end is what differs: chats often share their beginning."""
     text = " ".join(SPECIAL_TOKEN.sub(" ", prompt).split())
     return text if len(text) <= PROMPT_CHARS else f"…{text[-PROMPT_CHARS + 1 :]}"
 
 
 def scores_of(sample: Row) -> dict[str, Any]:
-    """What an answer scored, by metric, and what of its setting are numbers."""
+    """Return the scores of an answer by metric, and the numeric values of its generation setting."""
     return {
         name: value
         for name, value in sample.items()
@@ -93,16 +95,16 @@ def scores_of(sample: Row) -> dict[str, Any]:
 
 
 def score_in_words(value: Any) -> str:
-    """One score as people read it."""
+    """Format one score: `yes` or `no` for a boolean, otherwise three significant digits."""
     return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.3g}"
 
 
 def loss_page(lines: Sequence[Row], summary: str) -> str:
-    """The loss curve, and what the training came to.
+    """Build a page with the loss curve and a summary of the training.
 
     Args:
-        lines: Of `metrics.jsonl`.
-        summary: Of the training, in a sentence.
+        lines: Lines of `metrics.jsonl`.
+        summary: Summary of the training, in one sentence.
     """
     drawing = loss_curve(lines)
     shown = "No loss was logged." if drawing is None else picture("loss and held-out loss over the steps", drawing)
@@ -110,13 +112,13 @@ def loss_page(lines: Sequence[Row], summary: str) -> str:
 
 
 def comparison_page(model: str, against: str, scores: tuple[Row, Row], gains: Mapping[str, Gain]) -> str:
-    """Two models on the same rows.
+    """Build a page that compares two models on the same rows.
 
     Args:
-        model: The first, as it was named.
-        against: The second.
-        scores: Of the first and of the second.
-        gains: Of the first over the second, by score.
+        model: Name of the first model, as the caller wrote it.
+        against: Name of the second model.
+        scores: Scores of the first and of the second model.
+        gains: Score → gain of the first model over the second.
     """
     rows = [
         [name, number(scores[0].get(name)), number(scores[1].get(name)), *_gain(gains.get(name))]
@@ -134,13 +136,13 @@ def _gain(gain: Gain | None) -> list[str]:
 
 
 def promotion_page(model: str, verdict: str, numbers: Row | None, aliases: Mapping[str, str]) -> str:
-    """What was decided of a registered version, and who is champion now.
+    """Build a page with the decision about a registered version and the aliases of the model.
 
     Args:
         model: The version, as a link or a name.
-        verdict: In words.
-        numbers: The gate's, as in `verdict.json`; None where no gate was asked.
-        aliases: Of the model, as they stand now.
+        verdict: The decision as text.
+        numbers: The content of `verdict.json`; None if no gate was applied.
+        aliases: Alias → version of the model after the decision.
     """
     standing = table(["alias", "version"], sorted(aliases.items())) if aliases else "No version has an alias."
     looked_at = [table(["what", "found"], _facts_of(numbers))] if numbers else []
@@ -148,7 +150,7 @@ def promotion_page(model: str, verdict: str, numbers: Row | None, aliases: Mappi
 
 
 def _facts_of(numbers: Row) -> list[list[str]]:
-    """What a gate looked at."""
+    """Return the table rows of a verdict's numbers."""
     metric, gain = numbers["gate"]["metric"], numbers["gain"] or {}
     return [
         [metric, number(numbers["score"])],

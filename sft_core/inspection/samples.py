@@ -1,4 +1,4 @@
-"""Answers to prompts with images, as a page: what the model was shown, what it said, and what it should have said."""
+"""Page of answers to prompts with images: the images and the prompt, the model's answers, and the expected answer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,12 +17,12 @@ Sample = Mapping[str, Any]
 
 
 def samples_page(title: str, samples: Sequence[Sample], store: ImageStore) -> str | None:
-    """Write one HTML page that holds all it shows, below 1 MB; None where no prompt has an image.
+    """Build one self-contained HTML page below 1 MB; None if no prompt has an image.
 
     Args:
-        title: Whose answers they are.
-        samples: Of `samples.jsonl`: one a model, prompt and setting.
-        store: Of the images.
+        title: Name of the model.
+        samples: Lines of `samples.jsonl`, one per model, prompt and generation setting.
+        store: Store of the images.
     """
     prompts: dict[tuple[Any, Any], list[Sample]] = {}
     for sample in samples:
@@ -47,20 +47,20 @@ def _card(of_prompt: Sequence[Sample], thumbnails: Thumbnails) -> str:
     images = [
         (ImageRef(image["digest"], image["width"], image["height"]), image["tokens"]) for image in first["images"]
     ]
-    said = [("prompt", first["prompt"]), *((_who(sample), sample["output"]) for sample in of_prompt)]
-    rows = "".join(_said(who, text) for who, text in [*said, ("expected", first["reference"])])
+    texts = [("prompt", first["prompt"]), *((_name(sample), sample["output"]) for sample in of_prompt)]
+    rows = "".join(_entry(name, text) for name, text in [*texts, ("expected", first["reference"])])
     return (
         f'<article class="row"><header><b>{escaped(first["source"])}</b> row {first["row"]:,}</header>'
         f"{figures_of_images(images, thumbnails)}<dl>{rows}</dl></article>"
     )
 
 
-def _who(sample: Sample) -> str:
-    """Which model answered, with which setting, and what the answer scored."""
+def _name(sample: Sample) -> str:
+    """Name an answer by its model, its generation setting and its scores."""
     name = "answer" if sample["model"] == "trained" else "before training"
     return ", ".join([name, *(f"{key} {score_in_words(value)}" for key, value in scores_of(sample).items())])
 
 
-def _said(who: str, text: str) -> str:
+def _entry(name: str, text: str) -> str:
     short = text if len(text) <= TEXT_CHARS else f"{text[:TEXT_CHARS]}…"
-    return f'<dt>{escaped(who)}</dt><dd class="excerpt">{escaped(short)}</dd>'
+    return f'<dt>{escaped(name)}</dt><dd class="excerpt">{escaped(short)}</dd>'

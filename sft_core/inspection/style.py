@@ -1,5 +1,5 @@
-"""The report's style sheet. It stands here as text, so that it is part of the code that an artifact's key is made
-of."""
+"""The report's style sheet. It is a Python string, so that it is part of the code from which the key of an artifact is
+computed."""
 
 STYLE = """
 :root { color-scheme: light dark;

@@ -1,4 +1,4 @@
-"""The data report in a page of Markdown, for Prefect and MLflow: what is in the data set, what is not, and why."""
+"""The data report as one page of Markdown, for Prefect and MLflow: kept rows, rejected rows and reasons, lengths."""
 
 from collections.abc import Sequence
 
@@ -18,11 +18,11 @@ REASON_CHARS = 100
 
 
 def summary(figures: Figures, gates: Sequence[GateResult]) -> str:
-    """Write the page.
+    """Build the page.
 
     Args:
-        figures: The data set in numbers.
-        gates: The limits it was held against.
+        figures: Statistics of the data set.
+        gates: Results of the checks against the recipe's limits.
     """
     parts = [
         _rows(figures),
@@ -38,13 +38,8 @@ def summary(figures: Figures, gates: Sequence[GateResult]) -> str:
 def _rows(figures: Figures) -> str:
     ledger = figures.ledger
     account = " + ".join(
-        f"{ledger.get(f'rows_{name}', 0):,} {words}"
-        for name, words in (
-            ("trained", "trained"),
-            ("held_out", "held out"),
-            ("rejected", "rejected"),
-            ("left_out", "left out"),
-        )
+        f"{ledger.get(f'rows_{name}', 0):,} {name.replace('_', ' ')}"
+        for name in ("trained", "held_out", "rejected", "left_out")
     )
     targets = share(figures.targets, figures.kept_tokens)
     return (

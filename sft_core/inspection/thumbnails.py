@@ -1,4 +1,4 @@
-"""Images as people look at them on a page: small, and inside it, so that the page needs nothing from anywhere."""
+"""Thumbnails of images, embedded in a page so that the page is self-contained."""
 
 import base64
 import io
@@ -7,21 +7,23 @@ from dataclasses import dataclass, field
 from sft_core.store.image_store import ImageRef, ImageStore
 
 MAX_SIDE = 128
-"""Pixels of the longer side."""
+"""Length of the longer side in pixels."""
 MAX_A_PAGE = 48
-"""A photograph takes about 5 kB, one that cannot be compressed 16: a page stays below 1 MB."""
+"""Number of thumbnails on a page. A photograph takes about 5 kB and an incompressible image 16 kB, so a page stays
+below 1 MB."""
 
 
 @dataclass(slots=True)
 class Thumbnails:
-    """Small images for one page, each made once, and only so many."""
+    """Thumbnails for one page. Each image is converted once, and their number is limited."""
 
     store: ImageStore
     room: int = MAX_A_PAGE
+    """Number of further images that may be converted."""
     _made: dict[str, str] = field(default_factory=dict)
 
     def url(self, image: ImageRef) -> str | None:
-        """The image as a data URL of a JPEG; None if the page has enough, or the store has it no more."""
+        """Return the thumbnail as a JPEG data URL; None if the limit is reached or the store no longer has the image."""
         if image.digest in self._made:
             return self._made[image.digest]
         if not self.room:
@@ -36,10 +38,10 @@ class Thumbnails:
 
 
 def jpeg(store: ImageStore, image: ImageRef) -> bytes:
-    """Make an image small.
+    """Scale an image down and encode it as JPEG.
 
     Raises:
-        OSError: if the store has it no more.
+        OSError: if the store no longer has the image.
     """
     small = store.open(image.digest)
     small.thumbnail((MAX_SIDE, MAX_SIDE))
@@ -49,5 +51,5 @@ def jpeg(store: ImageStore, image: ImageRef) -> bytes:
 
 
 def data_url(content: bytes) -> str:
-    """A JPEG as text."""
+    """Return a JPEG as a data URL."""
     return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"

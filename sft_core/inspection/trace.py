@@ -1,4 +1,4 @@
-"""The way back from a block to source lines, and the way of one source row through all stages.
+"""Traces from a block back to source lines, and of one source row through all stages.
 
 block 7 of train  →  gsm8k row 12 (line 13), tokens 0 to 180; gsm8k row 4 (line 5), tokens 0 to 76
 gsm8k row 12      →  prompt_completion, train, rendered, 180 tokens, block 7 from position 0
@@ -27,23 +27,23 @@ Fate = Literal["trained", "held out", "rejected", "left out"]
 
 @dataclass(frozen=True, slots=True)
 class TracedImage:
-    """An image of a row, and what the row called it."""
+    """An image of a row, with the path that the row named it by."""
 
     digest: str
     width: int
     height: int
     name: str | None
-    """The path that stood in the row; None of an image that came by its bytes alone."""
+    """Path in the row; None for an image whose bytes were in the row without a path."""
 
     def in_words(self) -> str:
-        """As rows are shown with it, and the file that the row named."""
+        """Return the display name of the image, followed by the path if there is one."""
         named = f"[{name_of(ImageRef(self.digest, self.width, self.height))}]"
         return named if self.name is None else f"{named}  {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentTrace:
-    """One part of a block, and the source line that it came from."""
+    """One segment of a block, and the source line that it came from."""
 
     split: str
     block: int
@@ -52,30 +52,30 @@ class SegmentTrace:
     row: int
     line: int | None
     start: int
-    """The first token, counted in the row."""
+    """Index of its first token in the row."""
     tokens: int
     excerpt: str
-    """The start of the record as it was read."""
+    """The beginning of the record as it was read."""
     images: tuple[TracedImage, ...]
-    """Of the row."""
+    """Images of the row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where (a part of) a row lies in the data set."""
+    """Position in the data set of a row, or of a part of it."""
 
     split: str
     block: int
     position: int
-    """Of its first token, counted in the block."""
+    """Index of its first token in the block."""
     start: int
-    """The first token, counted in the row."""
+    """Index of its first token in the row."""
     tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class RowTrace:
-    """What became of one source row."""
+    """The result of every stage for one source row."""
 
     source: str
     file: str
@@ -86,19 +86,20 @@ class RowTrace:
     split: str | None
     format: str | None
     images: tuple[TracedImage, ...]
-    """Kept of the row; none of one that was rejected for one of them."""
+    """Images of the row; empty for a row that was rejected because of one of them."""
     is_rendered: bool
     num_tokens: int | None
     num_targets: int | None
     num_cut: int | None
     places: tuple[Place, ...]
     stage: str | None
-    """Of a rejected row: the stage that rejected it."""
+    """Stage that rejected the row; None if it was not rejected."""
     reason: str | None
+    """Reason for the rejection; None if it was not rejected."""
 
 
 def trace_blocks(lineage: Lineage, split: str, blocks: Sequence[int]) -> list[SegmentTrace]:
-    """List the source lines in some blocks, block after block, in the order in which they lie there.
+    """List the source lines in some blocks, block by block, in the order of their segments.
 
     Raises:
         RecipeError: if there is no such split or block.
@@ -123,7 +124,7 @@ def trace_blocks(lineage: Lineage, split: str, blocks: Sequence[int]) -> list[Se
 
 
 def trace_row(lineage: Lineage, source: str, row: int) -> list[RowTrace]:
-    """Follow a source's row; where the source has several files, the row of that number in each.
+    """Trace a source's row by its number. If the source has several files, the row with this number in each is traced.
 
     Raises:
         RecipeError: if there is no such source or row.
@@ -140,15 +141,15 @@ def trace_row(lineage: Lineage, source: str, row: int) -> list[RowTrace]:
 
 
 def trace_line(lineage: Lineage, file: str, line: int) -> list[RowTrace]:
-    """Follow the row that stands in a line of a file.
+    """Trace the row that begins on a line of a file.
 
     Args:
-        lineage: Of the data set.
+        lineage: The data set with its shards.
         file: The path, or the end of it.
-        line: From 1.
+        line: Line number, counted from 1.
 
     Raises:
-        RecipeError: if no source has such a file, or no row begins in that line.
+        RecipeError: if no source has such a file, or no row begins on that line.
     """
     shards = [number for number, shard in enumerate(lineage.shards) if _is_same_file(shard.file, file)]
     if not shards:
@@ -160,7 +161,7 @@ def trace_line(lineage: Lineage, file: str, line: int) -> list[RowTrace]:
         if (found := _has(lineage.shards[number], "line", line)) is not None
     ]
     if not traces:
-        raise RecipeError(f"--line {file}:{line}: no row of a source begins in that line")
+        raise RecipeError(f"--line {file}:{line}: no row of a source begins on that line")
     return traces
 
 
@@ -186,7 +187,7 @@ def _segment(
 
 
 def _records_of(lineage: Lineage, segments: list[dict[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
-    """The records behind segments, by shard and row; each shard is read once."""
+    """Return the source records of some segments by shard and row; each shard is read once."""
     records: dict[tuple[int, int], dict[str, Any]] = {}
     for number, rows in _rows_by_shard(segments).items():
         shard = lineage.shards[number]
@@ -196,7 +197,7 @@ def _records_of(lineage: Lineage, segments: list[dict[str, Any]]) -> dict[tuple[
 
 
 def _images_of(lineage: Lineage, segments: list[dict[str, Any]]) -> dict[tuple[int, int], tuple[TracedImage, ...]]:
-    """The images of the rows behind segments, by shard and row."""
+    """Return the images of the rows of some segments, by shard and row."""
     return {
         (number, row): images
         for number, rows in _rows_by_shard(segments).items()
@@ -239,7 +240,7 @@ def _trace(lineage: Lineage, number: int, row: int) -> RowTrace:
 
 
 def _images(shard: ShardLineage, rows: Sequence[int]) -> dict[int, tuple[TracedImage, ...]]:
-    """The images of some rows: what they are, and what the rows called them."""
+    """Return the images of some rows with the paths that the rows named them by: row → images."""
     if shard.gathered is None:
         return {}
     kept, named = (
@@ -281,7 +282,7 @@ def _places(lineage: Lineage, number: int, row: int) -> tuple[Place, ...]:
 
 
 def _rejection(path: Path, shard: ShardLineage, row: int) -> dict[str, Any] | None:
-    """The row's line in `rejected.jsonl`, of which only those that name the row are parsed."""
+    """Find the row's entry in `rejected.jsonl`; only lines that contain the row's number are parsed."""
     mark = b'"row":%d,' % row
     with path.open("rb") as file:
         for line in file:
@@ -294,10 +295,10 @@ def _rejection(path: Path, shard: ShardLineage, row: int) -> dict[str, Any] | No
 
 
 def _has(shard: ShardLineage, column: str, value: int) -> int | None:
-    """The number of the shard's row that has a value in `row` or `line`; None if none has."""
+    """Return the number of the shard's row with a value in the column `row` or `line`; None if there is no such row."""
     if not shard.records.exists():
         raise RecipeError(
-            f"the records of source '{shard.source}' are gone from the store; prepare the recipe again to read them"
+            f"the records of source '{shard.source}' are no longer in the store; prepare the recipe again to read them"
         )
     table = shard.own(read_columns(shard.records, ["row", "line"]))
     found = table.filter(pc.equal(table[column], value))["row"]
@@ -305,7 +306,7 @@ def _has(shard: ShardLineage, column: str, value: int) -> int | None:
 
 
 def _is_same_file(known: str, asked: str) -> bool:
-    """Whether a path as somebody types it means a file of ours: one of the two is the end of the other."""
+    """True if a path typed by the user matches a known file: one of the two is a suffix of the other."""
     ours, theirs = Path(known).parts, Path(asked).parts
     shorter = min(len(ours), len(theirs))
     return bool(known) and ours[-shorter:] == theirs[-shorter:]

@@ -1,10 +1,11 @@
-"""The Hugging Face Hub, pinned: every name is resolved to a commit before anything hangs on it.
+"""Access to the Hugging Face Hub: every name is resolved to a commit before anything depends on it.
 
-A branch name such as `main` is not an identity: it moves. So a Hub model, tokenizer or data file enters keys as the
-commit that its revision points at now; without a network, as the commit of the local Hub cache.
+A branch name such as `main` is not an identity, because the commit behind it changes. So cache keys contain the commit
+that the revision of a Hub model, tokenizer or data file points at now; without a network, the commit in the local Hub
+cache.
 
-`huggingface_hub` is imported by the functions that use it: with all models and data in local folders, nothing needs it,
-and importing it costs a command a quarter of a second.
+`huggingface_hub` is imported only by the functions that use it. With all models and data in local folders it is not
+needed, and importing it costs a command a quarter of a second.
 """
 
 import fnmatch
@@ -13,17 +14,16 @@ from pathlib import Path
 
 from sft_core.errors import RecipeError
 
-PLACEMENT = "It fetches what a commit already names."
+PLACEMENT = "It downloads files that a commit already identifies."
 
 OTHER_RUNTIMES = ["onnx/*", "*.onnx", "*.gguf", "*.msgpack", "*.h5", "*.ot", "*.tflite", "original/*", "runs/*"]
-"""Weights for other programs, which a repository may hold beside ours."""
+"""Files of other frameworks that a model repository may also contain; they are not downloaded."""
 _REPO_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 _DATA_URL = re.compile(r"^hf://datasets/(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?/(?P<pattern>.+)$")
 
 
 def looks_like_repo(path: str) -> bool:
-    """Whether a string can be a Hub id (`org/name` or `name`): a local folder is meant by `./name` or an absolute
-    path."""
+    """Return True if a string can be a Hub id (`org/name` or `name`). `./name` and absolute paths are local folders."""
     return bool(_REPO_ID.match(path)) and not path.startswith(".")
 
 
@@ -31,7 +31,7 @@ def resolve_commit(repo: str, revision: str | None, repo_type: str = "model") ->
     """Return the commit that a revision of a Hub repository points at.
 
     Raises:
-        RecipeError: if neither the Hub nor the local Hub cache knows it.
+        RecipeError: if neither the Hub nor the local Hub cache has it.
     """
     from huggingface_hub import HfApi
 
@@ -50,8 +50,10 @@ def resolve_commit(repo: str, revision: str | None, repo_type: str = "model") ->
 
 
 def _cached_commit(repo: str, revision: str | None, repo_type: str) -> str | None:
-    """The commit that the local cache knows for a revision, or the only one that it has: downloads by commit, as ours
-    are, leave no branch name behind."""
+    """Return the commit of a revision in the local Hub cache, or else the only commit of the repository there.
+
+    The second case is needed because downloads by commit, as this module makes them, record no branch name.
+    """
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
@@ -66,8 +68,8 @@ def _cached_commit(repo: str, revision: str | None, repo_type: str) -> str | Non
 
 
 def _unreachable() -> tuple[type[Exception], ...]:
-    """The errors by which the Hub's client reports that it has no answer."""
-    from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is that of whichever httpx it runs on
+    """Return the exceptions that `huggingface_hub` raises if the Hub gives no usable answer."""
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError comes from the installed httpx
         HTTPError,
         LocalEntryNotFoundError,
         OfflineModeIsEnabled,
@@ -80,9 +82,12 @@ def download_snapshot(repo: str, commit: str, allow_patterns: list[str] | None =
     """Download files of a model repository at a commit into the local Hub cache; return their folder.
 
     Args:
-        repo: Its id.
-        commit: Which state of it.
-        allow_patterns: Only these files; None: all that PyTorch could load.
+        repo: The Hub id.
+        commit: The commit hash.
+        allow_patterns: Glob patterns of the only files to download; None: everything but `OTHER_RUNTIMES`.
+
+    Raises:
+        RecipeError: if the download fails.
     """
     from huggingface_hub import snapshot_download
 
@@ -103,7 +108,10 @@ def download_data_files(url: str) -> tuple[str, list[Path]]:
     """Download the files of `hf://datasets/<org>/<name>[@revision]/<path or glob>`.
 
     Returns:
-        The commit they were taken at, and their local copies in order of name.
+        The commit of the files, and their local copies in order of name.
+
+    Raises:
+        RecipeError: if the URL is malformed, the download fails, or no file matches.
     """
     from huggingface_hub import snapshot_download
 

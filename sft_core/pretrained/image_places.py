@@ -1,4 +1,4 @@
-"""Images in the ids of a row: where each stands, what it is called, and how many tokens it takes.
+"""The positions of images in the token ids of a row, and the number of tokens of each image.
 
 row       [ … <fake> <image> <image> <image> <fake> W h a t … ]
               └──────────── one image ───────────┘
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImagePlace:
-    """Which tokens of a row stand for one image, with those that the processor writes around it."""
+    """Range [start, stop) of the tokens of one image in a row, with the tokens that the processor writes around it."""
 
     start: int
     stop: int
 
 
 class ImageReader:
-    """Finds images in ids, and names them in texts."""
+    """Finder of images in token ids, which also describes them for people."""
 
     def __init__(self, vision: "VisionProcessor", tokenizer: "PreTrainedTokenizerBase") -> None:
         self._vision, self._tokenizer = vision, tokenizer
@@ -35,10 +35,10 @@ class ImageReader:
         self._runs = re.compile("|".join(f"({name})(?:{name})+" for name in names))
 
     def places(self, ids: Sequence[int], images: Sequence[ImageRef]) -> list[ImagePlace]:
-        """Tell where each image of a row stands.
+        """Return the range of tokens of each image of a row.
 
         Raises:
-            DataError: if other tokens stand there than the processor would write for these images.
+            DataError: if `ids` has another number of image tokens than the processor writes for these images.
         """
         at = [position for position, token in enumerate(ids) if token in self._vision.image_token_ids]
         expansions = [self._tokenizer(text, add_special_tokens=False)["input_ids"] for text in self.written(images)]
@@ -55,22 +55,22 @@ class ImageReader:
         return places
 
     def written(self, images: Sequence[ImageRef]) -> tuple[str, ...]:
-        """What the processor writes for each, if these are all images of a row."""
+        """Return the text that the processor writes for each image, given all images of a row."""
         return self._vision.expansions([(image.height, image.width) for image in images]) if images else ()
 
     def token_counts(self, images: Sequence[ImageRef]) -> list[int]:
-        """Tell how many tokens each of a row's images takes."""
+        """Return the number of tokens of each image of a row."""
         return [len(self._tokenizer(text, add_special_tokens=False)["input_ids"]) for text in self.written(images)]
 
     def named(self, ids: Sequence[int], images: Sequence[ImageRef]) -> list[dict[str, Any]]:
-        """Name the images of a row: digest, width, height, and the tokens that each takes."""
+        """Describe the images of a row: digest, width, height [pixels], and the number of tokens of each."""
         return [
             {"digest": image.digest, "width": image.width, "height": image.height, "tokens": place.stop - place.start}
             for image, place in zip(images, self.places(ids, images), strict=True)
         ]
 
     def compact(self, text: str) -> str:
-        """Write `<image><image><image>` as `<image>×3`."""
+        """Shorten runs of image tokens in a text: write `<image><image><image>` as `<image>×3`."""
         return self._runs.sub(_counted, text)
 
 

@@ -1,4 +1,4 @@
-"""A model that lies in a folder, by content: what it is keyed on, wherever it came from."""
+"""A model in a local folder, identified by the content of its files, wherever it came from."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from sft_core.errors import RecipeError
 from sft_core.store.file_digests import FileDigests
 
 WITHOUT_EFFECT = {".md", ".txt", ".png", ".lock"}
-"""Endings of what lies beside a model for people."""
+"""Suffixes of files that are stored with a model but do not affect it, such as a README."""
 
 
 class ModelContent(BaseModel):
-    """A folder that `from_pretrained` takes, or of an adapter with its base."""
+    """A model folder that `from_pretrained` accepts, or the folder of an adapter with its base model."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -20,7 +20,7 @@ class ModelContent(BaseModel):
     content_digest: str
 
     def fingerprint(self) -> str:
-        """What lies in it; not where it lies."""
+        """Return the digest of the content; the path is not part of it."""
         return self.content_digest
 
 
@@ -28,7 +28,7 @@ def locate_content(folder: Path, digests: FileDigests) -> ModelContent:
     """Digest all files of a model: weights, configuration, tokenizer, template, and the base of an adapter.
 
     Raises:
-        RecipeError: if no tokenizer lies there.
+        RecipeError: if the folder contains no tokenizer.
     """
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.suffix not in WITHOUT_EFFECT]
     if not any(file.name.startswith("tokenizer") for file in files):

@@ -1,4 +1,4 @@
-"""A tokenizer for reading and spelling ids, run by the `tokenizers` library alone.
+"""A tokenizer that encodes and decodes with the `tokenizers` library alone.
 
 It encodes and decodes as `transformers` does with `clean_up_tokenization_spaces=False`, because both run the same
 `tokenizer.json`; `transformers` and torch, whose import takes seconds, are not needed for it.
@@ -13,7 +13,7 @@ from sft_core.pretrained.tokenizer import TokenizerContents, TokenizerRef, conte
 
 
 class PlainTokenizer:
-    """Text to ids and back."""
+    """Converter of text to token ids and back."""
 
     def __init__(self, contents: TokenizerContents) -> None:
         self._tokenizer = Tokenizer.from_str(contents.description)
@@ -23,7 +23,7 @@ class PlainTokenizer:
         self.eos_token_id = contents.eos_token_id
 
     def encode(self, text: str, add_special_tokens: bool) -> list[int]:
-        """Return the ids [tokens] of a text; special tokens that it spells out are taken for such."""
+        """Return the ids [tokens] of a text; the spelling of a special token becomes that token."""
         return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -31,15 +31,15 @@ class PlainTokenizer:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def name_of(self, token: int) -> str:
-        """Return how the vocabulary spells an id; empty for an id that it does not have."""
+        """Return the token of an id, as written in the vocabulary; an empty string for an unknown id."""
         return self._tokenizer.id_to_token(token) or ""
 
 
 @functools.lru_cache(maxsize=4)
 def plain_tokenizer(ref: TokenizerRef) -> PlainTokenizer:
-    """Make the tokenizer that `ref` pins, once per process.
+    """Load the tokenizer that `ref` identifies, once per process.
 
     Raises:
-        RecipeError: as `sft_core.pretrained.tokenizer.load_tokenizer`.
+        RecipeError: as in `sft_core.pretrained.tokenizer.load_tokenizer`.
     """
     return PlainTokenizer(contents_of(ref))

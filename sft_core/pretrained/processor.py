@@ -1,16 +1,16 @@
-"""The processor of a vision-language model: how many tokens an image takes in a text, and what the model sees of it.
+"""The processor of a vision-language model: it expands images to tokens, and makes the pixel values for the model.
 
-    text        <|user|><image>What is it?          what the template writes: one placeholder an image
+    text        <|user|><image>What is it?          output of the chat template: one placeholder per image
     sizes       [(480, 640)]                        (height, width)
-    expansion   <image><image><image><image>        what stands there for the model, in every way the processor's own
+    expansion   <image><image><image><image>        input of the model, exactly as the processor writes it
 
-What stands for an image hangs on the sizes of its row's images alone, so it is asked with blank images, once for each
-combination of sizes; the pixels are made in the batch, where the processor is asked again, with the images. Asking
-costs what resizing costs: on one core, for photos of about 400 x 550, 6 ms with Gemma 3, 11 with Qwen 2.5 VL, 27 with
-LLaVA OneVision, 60 with Idefics 3; up to five times as much if the values of pixels were made as well. A known answer
-costs 0.5 us.
+The expansion of an image depends only on the sizes of its row's images. So the processor is called with blank images,
+once for each combination of sizes. The pixel values are made later, for each batch, by a second call with the real
+images. The first call costs as much as resizing: on one core, for photos of about 400 x 550, 6 ms with Gemma 3, 11 with
+Qwen 2.5 VL, 27 with LLaVA OneVision, 60 with Idefics 3. Making the pixel values as well would multiply that by as
+much as five. A cached expansion costs 0.5 us.
 
-The processor's class is used without its videos: these would need torchvision, and no video is trained on here.
+The processor is loaded without its video processor, which would need torchvision; training on videos is not supported.
 """
 
 import functools
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 
 PROCESSOR_FILES = ["processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json"]
 TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
-"""What models call the input that is 1 where an image's token stands."""
+"""Names of the model input that is 1 at the positions of image tokens."""
 _OF_TEXTS = ("input_ids", "attention_mask", "text_replacement_offsets", *TOKEN_TYPES)
 _LOADING = threading.Lock()
 _WITHOUT_VALUES = {"do_rescale": False, "do_normalize": False, "resample": 0}
-"""How a processor is asked where only sizes matter: they do not hang on the values of pixels."""
+"""Options of a call to the processor that needs only sizes, which do not depend on pixel values."""
 
 Size = tuple[int, int]
 """(height, width) of an image in pixels."""
 
 
 class ProcessorRef(BaseModel):
-    """A processor's folder and the digest of its files, with its tokenizer."""
+    """A processor: its tokenizer, in whose folder it is stored, and the digest of its files."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,59 +54,60 @@ class ProcessorRef(BaseModel):
     content_digest: str
 
     def fingerprint(self) -> dict[str, Any]:
-        """Content, the tokenizer's, and the versions of what else decides about sizes; not the folder."""
+        """Return the content digest, the tokenizer, and the version of Pillow, which affects sizes; not the folder."""
         versions = {"pillow": importlib.metadata.version("pillow")}
         return {"content": self.content_digest, "tokenizer": self.tokenizer, **versions}
 
 
 @dataclass(frozen=True, slots=True)
 class ImageTokens:
-    """What stands for images in texts, for processes that have not loaded the processor."""
+    """The tokens of images in texts, for processes that have not loaded the processor."""
 
     processor: ProcessorRef
     placeholder: str
-    """What a template writes for an image, once."""
+    """Text that a chat template writes for one image."""
     ids: tuple[int, ...]
-    """At whose places the model puts what it sees."""
+    """Ids of the tokens whose embeddings the model replaces by those of images."""
     spellings: tuple[str, ...]
-    """Of the placeholder and of all `ids`: what data must not be able to forge."""
+    """Texts of the placeholder and of all `ids`, which data must not be able to forge."""
 
     def places(self, text: str, literals: Sequence[int]) -> list[int]:
-        """Where each placeholder of a text begins, but for what the data spells.
+        """Return the character offset of each placeholder in a text, without those that come from the data.
 
         Args:
-            text: Before its placeholders are expanded.
-            literals: Flat [start, end) pairs of characters of what the data spells.
+            text: The text before its placeholders are expanded.
+            literals: Flat [start, end) pairs of the character ranges that come from the data.
         """
         spelled = list(zip(literals[::2], literals[1::2], strict=True))
         found = (match.span() for match in re.finditer(re.escape(self.placeholder), text))
         return [start for start, end in found if not any(a < end and start < b for a, b in spelled)]
 
     def vision(self) -> "VisionProcessor":
-        """Load the processor itself."""
+        """Load the processor."""
         return load_processor(self.processor)
 
 
 class Expansion(NamedTuple):
-    """What stands in the text for the images of one row."""
+    """The texts that replace the image placeholders of one row."""
 
     texts: tuple[str, ...]
-    """[images] in place of each placeholder."""
+    """[images] replacement of each placeholder."""
     num_image_tokens: int
-    """Tokens in all of them that are one of `image_token_ids`."""
+    """Number of tokens in all of them that are in `image_token_ids`."""
 
 
 class Pixels(NamedTuple):
-    """What a model sees of the images of some documents."""
+    """Model inputs for the images of a number of documents."""
 
     inputs: dict[str, "Tensor"]
-    """By the model's names, `pixel_values` and what belongs to it; not all have documents as their first dimension."""
+    """Tensors by the names of the model's arguments: `pixel_values` and those that belong to it. Their first dimension
+    is not always the documents."""
     num_image_tokens: list[int]
-    """[documents] tokens of each that are an image's."""
+    """[documents] number of image tokens in each."""
 
 
 def locate_processor(tokenizer: TokenizerRef, digests: FileDigests) -> ProcessorRef | None:
-    """Find the image processor that lies with a tokenizer; None where there is none, as with a text model."""
+    """Find the image processor in the folder of a tokenizer; None if it contains none, as with a text model."""
     files = [tokenizer.folder / name for name in PROCESSOR_FILES if (tokenizer.folder / name).is_file()]
     if not any(_has_images(file) for file in files):
         return None
@@ -120,30 +121,31 @@ def _has_images(file: Path) -> bool:
 
 
 class VisionProcessor:
-    """A processor as data and batches need it."""
+    """Wrapper of a loaded processor with the operations that data preparation and batches need."""
 
     def __init__(self, processor: Any) -> None:
         self._processor = processor
         self.image_token: str = processor.image_token
-        """What a template writes for an image, once."""
+        """Text that a chat template writes for one image."""
         self.image_token_ids = tuple(int(token) for token in processor.image_token_ids)
-        """The ids at whose places the model puts what it sees."""
+        """Ids of the tokens whose embeddings the model replaces by those of images."""
         self.token_types = tuple(name for name in TOKEN_TYPES if name in processor.model_input_names)
-        """Those of `TOKEN_TYPES` that the model takes."""
+        """Those of `TOKEN_TYPES` that are inputs of the model."""
         self.expansion = functools.lru_cache(maxsize=1 << 14)(self._ask_expansion)
-        """The sizes of a row's images, a tuple → what stands in the text for them."""
+        """Function that maps the sizes of a row's images, a tuple, to their `Expansion`; cached."""
 
     def expansions(self, sizes: Sequence[Size]) -> tuple[str, ...]:
-        """What stands in the text for each image of a row.
+        """Return the text that replaces the placeholder of each image of a row.
 
         Args:
-            sizes: Of all images of the row, in order: some models show one image larger than each of several.
+            sizes: (height, width) of all images of the row, in order, because some models show a single image larger
+                than each of several.
         """
         return self.expansion(tuple(sizes)).texts
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        """Of the placeholder and of all `image_token_ids`, as the tokenizer writes them."""
+        """Texts of the placeholder and of all `image_token_ids`, as the tokenizer writes them."""
         names = self._processor.tokenizer.convert_ids_to_tokens(list(self.image_token_ids))
         return tuple(dict.fromkeys([self.image_token, *names]))
 
@@ -153,7 +155,7 @@ class VisionProcessor:
         images = [Image.new("RGB", (width, height)) for height, width in sizes]
         try:
             made = self._ask([images], **_WITHOUT_VALUES)
-        except Exception:  # whatever code it is: what it says without them is what it says
+        except Exception:  # the class of a processor is arbitrary code and may not know these options
             made = self._ask([images])
         (places,), (ids,) = made["text_replacement_offsets"], made["input_ids"]
         return Expansion(
@@ -161,10 +163,10 @@ class VisionProcessor:
         )
 
     def pixels(self, documents: Sequence[Sequence["Image"]]) -> Pixels:
-        """Make what the model sees.
+        """Make the model inputs for images.
 
         Args:
-            documents: The images of each document; at least one each, in RGB.
+            documents: The images of each document, in RGB; at least one per document.
         """
         made = self._ask([list(images) for images in documents], return_tensors="pt", padding=True)
         is_image = [[token in self.image_token_ids for token in ids] for ids in made["input_ids"].tolist()]
@@ -179,10 +181,10 @@ class VisionProcessor:
 
 
 def image_tokens_of(ref: ProcessorRef) -> ImageTokens:
-    """Load a processor, and take what texts need of it.
+    """Load a processor, and return its image tokens.
 
     Raises:
-        RecipeError: as `load_processor`.
+        RecipeError: as in `load_processor`.
     """
     vision = load_processor(ref)
     return ImageTokens(ref, vision.image_token, vision.image_token_ids, vision.spellings)
@@ -192,7 +194,7 @@ def load_processor(ref: ProcessorRef) -> VisionProcessor:
     """Load a processor, once per process.
 
     Raises:
-        RecipeError: if its files are broken, or it shows no images.
+        RecipeError: if its files are broken, or it has no image token.
     """
     with _LOADING:
         return _load(ref.tokenizer.folder, ref.tokenizer.trust_remote_code, ref.content_digest)
@@ -216,7 +218,7 @@ def _load(folder: Path, trust_remote_code: bool, content_digest: str) -> VisionP
 
 
 def _class_of(folder: Path) -> Any:
-    """The class that the files name, without its videos; where they name none, transformers chooses."""
+    """Return the class named in the files, without video support; if none is named, `AutoProcessor`."""
     import transformers
 
     for name in (*PROCESSOR_FILES, "tokenizer_config.json"):
@@ -229,7 +231,7 @@ def _class_of(folder: Path) -> Any:
 
 
 def without_videos(processor_class: Any) -> Any:
-    """A class of processors whose objects are made of a tokenizer and an image processor alone."""
+    """Derive a processor class whose objects need only a tokenizer and an image processor."""
     parts = [part for part in processor_class.get_attributes() if part != "video_processor"]
     members = {"get_attributes": classmethod(lambda _: parts), "__module__": processor_class.__module__}
     return type(processor_class.__name__, (processor_class,), members)

@@ -1,8 +1,8 @@
-"""Which tokenizer a run uses, by content; and the tokenizer itself, loaded once per process.
+"""The tokenizer of a run, identified by its content and loaded once per process.
 
-Loading it as users get it needs `transformers`, which imports torch: 3 s of processor time and 300 MB. So it is loaded
-once, and all that preparing and showing data needs of it is written to a file of the home, named by content. Later
-commands read that file, with `tokenizers` alone (`plain_tokenizer.py`):
+Loading it with `transformers` imports torch, which takes 3 s of processor time and 300 MB. So it is loaded once, and
+everything that preparing and showing data needs is written to a file in the state directory, named by content. Later
+commands read that file with `tokenizers` alone (`plain_tokenizer.py`):
 
     locate_tokenizer → TokenizerRef → contents_of      → TokenizerContents    for templates, and for showing rows
                                     → freeze_tokenizer → FrozenTokenizer      for processes that only encode
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _LOADING = threading.Lock()
 _FOLDERS: list[Path] = []
-"""The folder that keeps contents, if there is one."""
+"""The folder in which `contents_of` caches tokenizers: no element or one."""
 
 TOKENIZER_FILES = [
     "tokenizer.json",
@@ -54,22 +54,22 @@ _ALSO_DOWNLOADED = [
     "preprocessor_config.json",
     "video_preprocessor_config.json",
 ]
-"""What lies with a tokenizer and is part of another identity: the model's, the processor's."""
+"""Files that are stored with a tokenizer but belong to the identity of the model or of the processor."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizerContents:
-    """All that encoding, decoding and chat templates need."""
+    """All data of a tokenizer that encoding, decoding and chat templates need."""
 
     description: str
-    """A `tokenizer.json` as `transformers` made it, which may differ from the file in the tokenizer's folder."""
+    """Text of `tokenizer.json` as `transformers` writes it. It may differ from the file in the tokenizer's folder."""
     bos_token_id: int | None
     eos_token_id: int | None
     special_ids: tuple[int, ...]
     special_texts: tuple[str, ...]
-    """The spelling of every special token among the added ones."""
+    """Texts of all special tokens among the added tokens."""
     special_tokens: dict[str, str]
-    """By the names that templates use, for example `bos_token`."""
+    """Texts of special tokens by the names that templates use, for example `bos_token`."""
     chat_template: str | dict[str, str] | None
 
 
@@ -84,22 +84,22 @@ class TokenizerRef(BaseModel):
     commit: str | None
     trust_remote_code: bool = False
     additional_special_tokens: tuple[str, ...] = ()
-    """Added to what the folder holds."""
+    """Tokens of the recipe that are added to those in the folder."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """Content, tokens added to it, and library versions; not the folder."""
+        """Return content, added tokens, `trust_remote_code` and library versions; not the folder."""
         libraries = ("tokenizers", "tiktoken", "transformers", "jinja2")
         versions = {name: importlib.metadata.version(name) for name in libraries}
         own = {"content": self.content_digest, "trust_remote_code": self.trust_remote_code}
         return {**own, "additional_special_tokens": self.additional_special_tokens, **versions}
 
     def contents(self) -> TokenizerContents:
-        """As `contents_of`."""
+        """Return `contents_of(self)`."""
         return contents_of(self)
 
 
 class FrozenTokenizer(BaseModel):
-    """What encoding needs of a tokenizer, in one file."""
+    """A file with all data of a tokenizer that encoding needs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -107,7 +107,7 @@ class FrozenTokenizer(BaseModel):
     file: Path
 
     def fingerprint(self) -> dict[str, Any]:
-        """That of the tokenizer it was made from; not the file."""
+        """Return the fingerprint of the tokenizer that the file was made from; the path is not part of it."""
         return self.ref.fingerprint()
 
     def contents(self) -> TokenizerContents:
@@ -116,15 +116,15 @@ class FrozenTokenizer(BaseModel):
 
 
 def remember_contents_in(folder: Path) -> None:
-    """Let `contents_of` keep the contents of tokenizers in a folder, for this process and for later ones."""
+    """Make `contents_of` cache the contents of tokenizers in a folder, for this process and for later ones."""
     _FOLDERS[:] = [folder]
 
 
 def contents_of(ref: TokenizerRef) -> TokenizerContents:
-    """Read a tokenizer's contents from the folder that keeps them; otherwise load it with `transformers`.
+    """Read a tokenizer's contents from the cache folder; if they are not there, load it with `transformers`.
 
     Raises:
-        RecipeError: as `load_tokenizer`.
+        RecipeError: as in `load_tokenizer`.
     """
     if not _FOLDERS:
         return _loaded_contents(ref)
@@ -132,7 +132,7 @@ def contents_of(ref: TokenizerRef) -> TokenizerContents:
 
 
 def freeze_tokenizer(ref: TokenizerRef, folder: Path) -> FrozenTokenizer:
-    """Write what encoding needs into a file of `folder`, named by content, unless it is there."""
+    """Write the contents of a tokenizer into a file of `folder`, named by content, unless that exists."""
     versions = importlib.metadata.version("tokenizers"), importlib.metadata.version("transformers")
     code = own_code().closure(f"{__name__}:{_loaded_contents.__name__}").digest[:16]
     added = [digest(ref.additional_special_tokens)] if ref.additional_special_tokens else []
@@ -155,7 +155,7 @@ def _loaded_contents(ref: TokenizerRef) -> TokenizerContents:
     tokenizer = load_tokenizer(ref)
     added = tokenizer.added_tokens_decoder
     template: Any = tokenizer.chat_template
-    if isinstance(template, list):  # as files write several by name
+    if isinstance(template, list):  # the form in which files store several named templates
         template = {variant["name"]: variant["template"] for variant in template}
     return TokenizerContents(
         description=tokenizer.backend_tokenizer.to_str(),
@@ -202,10 +202,10 @@ def locate_tokenizer(config: ModelConfig, digests: FileDigests) -> TokenizerRef:
 
 
 def load_tokenizer(ref: TokenizerRef) -> "PreTrainedTokenizerFast":
-    """Load the tokenizer that `ref` pins, once per process.
+    """Load the tokenizer that `ref` identifies, once per process.
 
     Raises:
-        RecipeError: if its files are broken, or it is not a fast tokenizer, whose offsets our masks are made from.
+        RecipeError: if its files are broken, or it is not a fast tokenizer, whose offsets the loss masks need.
     """
     with _LOADING:  # shards run in threads, and importing transformers from several at once fails
         return _load(ref)
@@ -217,7 +217,7 @@ def _load(ref: TokenizerRef) -> "PreTrainedTokenizerFast":
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(ref.folder, trust_remote_code=ref.trust_remote_code)
-    except Exception as error:  # `tokenizers` raises no narrower one for a file that it cannot read
+    except Exception as error:  # `tokenizers` raises a bare Exception for a file that it cannot read
         found = f"{type(error).__name__}: {str(error).split(chr(10))[0]}"
         raise RecipeError(
             f"model.tokenizer: expected a tokenizer that transformers can load in '{ref.folder}', found {found}; "
@@ -233,7 +233,7 @@ def _load(ref: TokenizerRef) -> "PreTrainedTokenizerFast":
 
 
 def add_special_tokens(tokenizer: "PreTrainedTokenizerFast", tokens: Sequence[str]) -> None:
-    """Add the recipe's tokens, with the next free ids.
+    """Add special tokens to a tokenizer, with the next free ids.
 
     Raises:
         RecipeError: if the tokenizer has one of them already.
@@ -242,8 +242,8 @@ def add_special_tokens(tokenizer: "PreTrainedTokenizerFast", tokens: Sequence[st
     for token in tokens:
         if token in known:
             raise RecipeError(
-                f"model.additional_special_tokens: the tokenizer has '{token}' already (id {known[token]}), so that it "
-                "needs no embedding of its own; leave it out"
+                f"model.additional_special_tokens: the tokenizer already has '{token}' (id {known[token]}), so it "
+                "needs no new embedding; remove it from the list"
             )
     added = {"additional_special_tokens": [AddedToken(token, special=True, normalized=False) for token in tokens]}
     tokenizer.add_special_tokens(added, replace_extra_special_tokens=False)

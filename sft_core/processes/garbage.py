@@ -1,8 +1,8 @@
-"""Python's garbage collector, kept from looking through what stays for good.
+"""Settings of Python's garbage collector that keep it from scanning imported modules again and again.
 
-A process of ours imports hundreds of thousands of objects before it does anything. By default the collector looks
-through them again and again while they come, and once more when the process ends: about a fifth of the processor time
-of a look-up, and more of the start of a training (benchmarks/README.md).
+A process of the pipeline imports hundreds of thousands of objects before it does any work. By default the collector
+scans them repeatedly during the imports, and once more when the process ends. That takes about a fifth of the processor
+time of a look-up, and more of the start of a training (benchmarks/README.md).
 """
 
 import atexit
@@ -10,23 +10,28 @@ import gc
 from collections.abc import Callable
 from typing import TypeVar
 
-PLACEMENT = "It decides when Python looks for garbage."
+PLACEMENT = "It decides when Python collects garbage."
 
 Loaded = TypeVar("Loaded")
 YOUNG_OBJECTS = 20_000
-"""New objects between two looks for garbage, where CPython 3.11's own is 700."""
+"""New objects that trigger a collection of the youngest generation; the default of CPython 3.11 is 700."""
 
 
 def collect_rarely() -> None:
-    """Look for garbage less often from now on, and not at the end: for a command, whose imports come as it needs
-    them."""
+    """Collect garbage less often from now on, and not when the process ends.
+
+    This is for a command, which imports modules as it needs them.
+    """
     gc.set_threshold(YOUNG_OBJECTS)
     atexit.register(gc.freeze)
 
 
 def uncollected(load: Callable[[], Loaded]) -> Loaded:
-    """Import something, with no look for garbage meanwhile, nor ever after at what it brought. What comes later is
-    collected as always, for it may hold tensors."""
+    """Call a function that imports modules, and exempt all objects that exist afterwards from garbage collection.
+
+    The collector is off during the call. Objects that are made later are collected as usual, because they may hold
+    tensors.
+    """
     gc.disable()
     try:
         loaded = load()

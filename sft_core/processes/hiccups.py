@@ -1,4 +1,4 @@
-"""Failures of a network that pass by themselves: connections that broke, and servers that ask to come back later."""
+"""Temporary failures of a network: broken connections, and servers that ask for a later retry."""
 
 import errno
 import ssl
@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-PLACEMENT = "It decides when a question is asked again."
+PLACEMENT = "It decides when a request is sent again."
 
 Answer = TypeVar("Answer")
 DELAYS = (1.0, 4.0)
-"""Seconds before each further attempt at a short question."""
+"""Seconds to wait before the second and the third attempt at a short request."""
 TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
 _NETWORK = frozenset(
     {errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT}
@@ -18,7 +18,7 @@ _NETWORK = frozenset(
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it names as its cause, and so on."""
+    """Yield an error, its `__cause__`, the cause of that, and so on."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -27,11 +27,12 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def is_hiccup(error: BaseException) -> bool:
-    """Whether one error is of the kind that passes: a broken connection, or an answer of 429 or from 500 on.
+    """Return True for a temporary error: a broken connection, or an HTTP status of 429 or of 500 and above.
 
-    Every library for HTTP says in `response` what was answered; one without is of the connection.
+    Only the error itself is judged, not its causes. Every HTTP library stores the server's answer as `response`; an
+    HTTP error without one is a failure of the connection.
     """
-    # of whichever httpx the Hub's client runs on
+    # the base class of HTTP errors of whichever httpx the Hub's client uses
     from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]
 
     if isinstance(error, ssl.SSLCertVerificationError | OfflineModeIsEnabled):
@@ -44,9 +45,9 @@ def is_hiccup(error: BaseException) -> bool:
 
 
 def patiently(ask: Callable[[], Answer]) -> Answer:
-    """Ask a server, and once or twice more if it answers that it cannot now (429, 5xx).
+    """Send a request, and retry it up to twice if the server answers with a temporary error (429, 5xx).
 
-    One that cannot be reached is not asked again: without a network, nobody wants to wait.
+    A server that cannot be reached is not asked again: without a network, nobody wants to wait.
     """
     for delay in DELAYS:
         try:
@@ -59,6 +60,6 @@ def patiently(ask: Callable[[], Answer]) -> Answer:
 
 
 def _answered(error: BaseException) -> int | None:
-    """The status code of the answer that an error is about; None if there was none."""
+    """Return the HTTP status code of an error; None if the server sent no answer."""
     code = getattr(getattr(error, "response", None), "status_code", None)
     return code if isinstance(code, int) else None

@@ -1,11 +1,11 @@
-"""How the processes of a training are launched: what the recipe says becomes one command of `accelerate launch`.
+"""Launch of the training processes: `runtime` of the recipe becomes one command of `accelerate launch`.
 
     runtime: {num_processes: 4}                                       4 processes on this machine, DDP
-    runtime: {launch: {config_file: recipes/accelerate/fsdp2.yaml}}   as that file says
-    runtime: {launch: {config_file: …, main_process_ip: 10.0.0.7}}    options lie over the file
+    runtime: {launch: {config_file: recipes/accelerate/fsdp2.yaml}}   as in that file
+    runtime: {launch: {config_file: …, main_process_ip: 10.0.0.7}}    options override the file
 
-How many processes train is part of what comes out, because it decides which blocks share a step; how they are launched
-is not. So everything in a launch that would change numbers is refused: it belongs to `training`.
+The number of training processes affects the result, because it decides which blocks share a step; how they are launched
+does not. So every launch option that would change numbers is refused: it belongs to `training`.
 """
 
 import difflib
@@ -22,7 +22,7 @@ from sft_core.processes.runtime import RuntimeConfig
 from sft_core.store.fingerprint import Placement
 
 PLAIN_CONFIG = Path(__file__).with_name("plain_launch.yaml")
-"""Takes the place of the file that a recipe does not name: otherwise accelerate looks into the home folder for one."""
+"""Config file for a recipe that names none; without it, accelerate would read one from the user's cache folder."""
 DEFAULT_PORT = 29500
 
 _STRATEGIES = ("multi_gpu", "use_fsdp", "cpu")
@@ -31,46 +31,46 @@ _STRATEGY_OF_TYPE = {"NO": None, "MULTI_CPU": None, "MULTI_GPU": "multi_gpu", "F
 
 @dataclass(frozen=True, slots=True)
 class Launch(Placement):
-    """The processes of one training."""
+    """The processes of one training, and how to launch them."""
 
     num_processes: int = 1
-    """Over all machines: the world size."""
+    """Number of processes over all machines: the world size."""
     num_machines: int = 1
     strategy: str | None = None
     """`multi_gpu`, `use_fsdp` or `cpu`; None: one process, or DDP over several."""
     config_file: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Of `accelerate launch`, by their long names; they lie over the file."""
+    """Options of `accelerate launch` by their long names; they override the config file."""
     main_process_ip: str | None = None
     main_process_port: int = DEFAULT_PORT
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is one process of which nothing special is asked, for which nothing needs to be launched."""
+        """True for a single process with no launch options, which runs without `accelerate launch`."""
         return self.num_processes == 1 and self.strategy is None and self.config_file is None and not self.options
 
     @property
     def processes_here(self) -> int:
-        """Processes on each machine."""
+        """Number of processes on each machine."""
         return self.num_processes // self.num_machines
 
     @property
     def gpus_here(self) -> int:
-        """GPUs that are taken on each machine, one a process: none where they are kept off them."""
+        """Number of GPUs used on each machine: one per process, or 0 if the processes run on CPUs."""
         return 0 if self.strategy == "cpu" else self.processes_here
 
     def alone(self) -> "Launch":
-        """One process on the same kind of device, for what is done with a trained model."""
+        """Return a launch of one process on the same kind of device, for work with a trained model."""
         return Launch(strategy="cpu" if self.strategy == "cpu" else None)
 
     def accelerate_arguments(self, machine_rank: int = 0) -> list[str]:
-        """The arguments of `accelerate launch` that come before the program.
+        """Return the arguments of `accelerate launch` that come before the program.
 
         Raises:
             RecipeError: for an option that accelerate does not have.
         """
         flags = _check_names(self.options)
-        said = {
+        arguments = {
             **self.options,
             "config_file": self.config_file or PLAIN_CONFIG,
             "num_processes": self.num_processes,
@@ -79,16 +79,16 @@ class Launch(Placement):
             "dynamo_backend": "no",
         }
         if self.num_machines > 1:
-            said["machine_rank"] = machine_rank
+            arguments["machine_rank"] = machine_rank
         if self.strategy is None and self.num_processes > 1:
-            said["multi_gpu"] = True
-        return [part for name, value in said.items() for part in _argument(name, value, name in flags)]
+            arguments["multi_gpu"] = True
+        return [part for name, value in arguments.items() for part in _argument(name, value, name in flags)]
 
     def torchrun_arguments(self, machine_rank: int = 0) -> list[str]:
-        """The arguments of `torch.distributed.run` that come before the program, for processes on CPUs.
+        """Return the arguments of `torch.distributed.run` that come before the program, for processes on CPUs.
 
         Raises:
-            RecipeError: if the weights are to be sharded, for which accelerate needs GPUs.
+            RecipeError: for FSDP, because accelerate shards weights on GPUs only.
         """
         if self.strategy == "use_fsdp":
             raise RecipeError("runtime.launch: FSDP needs GPUs, found none on this machine")
@@ -101,27 +101,30 @@ class Launch(Placement):
 
 
 def read_launch(runtime: RuntimeConfig) -> Launch:
-    """Read what the recipe says about launching, and count the processes.
+    """Read the launch settings of the recipe, and count the processes.
 
     Raises:
-        RecipeError: if there is no such file, if an option would change the result, or if two numbers contradict.
+        RecipeError: if the config file does not exist, if an option would change the result, or if two numbers
+            contradict each other.
     """
     options = {name.replace("-", "_"): value for name, value in runtime.launch.items()}
     path = options.pop("config_file", None)
     from_file = {} if path is None else _read_config_file(str(path))
     _refuse(from_file, f"runtime.launch.config_file: {path}: ")
     _refuse(options, "runtime.launch.")
-    said = {**from_file, **options}
-    num_machines = _whole(said, "num_machines", 1)
-    num_processes = _whole(said, "num_processes", runtime.num_processes * num_machines)
+    settings = {**from_file, **options}
+    num_machines = _whole(settings, "num_machines", 1)
+    num_processes = _whole(settings, "num_processes", runtime.num_processes * num_machines)
     if runtime.num_processes not in (1, num_processes // num_machines):
         raise RecipeError(
             f"runtime: `num_processes` is {runtime.num_processes} on each machine, but `launch` asks for "
-            f"{num_processes} on {num_machines} altogether: leave `runtime.num_processes` out"
+            f"{num_processes} on {num_machines} altogether: remove `runtime.num_processes`"
         )
     if num_processes % num_machines:
-        raise RecipeError(f"runtime.launch: {num_processes} processes do not come out even on {num_machines} machines")
-    if num_machines > 1 and not said.get("main_process_ip"):
+        raise RecipeError(
+            f"runtime.launch: {num_processes} processes cannot be divided evenly among {num_machines} machines"
+        )
+    if num_machines > 1 and not settings.get("main_process_ip"):
         raise RecipeError("runtime.launch: several machines need `main_process_ip`, the address of this one")
     return Launch(
         num_processes=num_processes,
@@ -129,13 +132,13 @@ def read_launch(runtime: RuntimeConfig) -> Launch:
         strategy=_strategy(from_file, options),
         config_file=None if path is None else Path(str(path)).expanduser().resolve(),
         options=options,
-        main_process_ip=said.get("main_process_ip"),
-        main_process_port=_whole(said, "main_process_port", DEFAULT_PORT),
+        main_process_ip=settings.get("main_process_ip"),
+        main_process_port=_whole(settings, "main_process_port", DEFAULT_PORT),
     )
 
 
 def _read_config_file(path: str) -> dict[str, Any]:
-    """What `accelerate config` wrote; what is empty or off there is left out."""
+    """Read a file that `accelerate config` wrote, without the settings that are empty or off."""
     file = Path(path).expanduser()
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -168,8 +171,8 @@ def _strategy(from_file: Mapping[str, Any], options: Mapping[str, Any]) -> str |
     return "cpu" if from_file.get("use_cpu") else _STRATEGY_OF_TYPE[str(from_file.get("distributed_type") or "NO")]
 
 
-def _whole(said: Mapping[str, Any], name: str, default: int) -> int:
-    value = said.get(name, default)
+def _whole(settings: Mapping[str, Any], name: str, default: int) -> int:
+    value = settings.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise RecipeError(f"runtime.launch.{name}: expected a whole number from 1, found {value!r}")
     return value
@@ -182,8 +185,11 @@ def _argument(name: str, value: Any, is_flag: bool) -> list[str]:
 
 
 def _check_names(options: Mapping[str, Any]) -> frozenset[str]:
-    """Check names and choices; return the names of all flags, which take no value. (Looking at accelerate's own parser
-    imports torch, which a run that reuses everything does not need.)"""
+    """Check names and choices; return the names of all flags, which take no value.
+
+    Without options accelerate's parser is not loaded: it imports torch, which a run that reuses everything does not
+    need.
+    """
     if not options:
         return frozenset({"multi_gpu"})
     from accelerate.commands.launch import launch_command_parser

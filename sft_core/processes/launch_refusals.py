@@ -1,17 +1,17 @@
-"""Options of `accelerate launch` that no recipe sets, and why."""
+"""Options of `accelerate launch` that a recipe cannot set, and the reasons."""
 
 from collections.abc import Mapping
 from typing import Any
 
-_PRECISION = '`training.bf16` and `training.fp16` decide the precision; leave it out, or write "no"'
+_PRECISION = '`training.bf16` and `training.fp16` decide the precision; remove this option, or set it to "no"'
 _COMPILING = "`training.torch_compile` decides whether the model is compiled"
 _SPLITTING = "blocks are spread over processes, never one block or one layer; see `training.parallelism_config`"
 _DEEPSPEED = (
-    "DeepSpeed is asked for by `training.deepspeed`, because what it says can change the result; its processes are "
+    "DeepSpeed is set up by `training.deepspeed`, because its settings can change the result; its processes are "
     "launched like any others"
 )
-_COMMAND = "what runs is the pipeline's own"
-_HARDWARE = "GPUs and CPUs are launched here, and nothing else"
+_COMMAND = "the pipeline decides which program runs"
+_HARDWARE = "only processes on GPUs and CPUs can be launched"
 
 _REASONS: Mapping[str, str] = {
     "mixed_precision": _PRECISION,
@@ -30,7 +30,7 @@ _REASONS: Mapping[str, str] = {
     "no_python": _COMMAND,
     "main_training_function": _COMMAND,
     "help": _COMMAND,
-    "machine_rank": "the machine that runs the flow is the first; each other gets its rank where it joins",
+    "machine_rank": "the machine that runs the flow has rank 0; each other one gets its rank when it joins",
     "tpu": _HARDWARE,
     "distributed_type": _HARDWARE,
     "compute_environment": _HARDWARE,
@@ -55,11 +55,11 @@ _HARMLESS: Mapping[str, tuple[str, ...]] = {
     "distributed_type": ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP"),
     "compute_environment": ("LOCAL_MACHINE",),
 }
-"""Values that say what holds anyway."""
+"""Values of refused options that are accepted, because they change nothing here."""
 
 
 def reason_against(name: str, value: Any) -> str | None:
-    """Why an option is not set here; None if it may be, or if it says what holds anyway."""
+    """Return the reason why an option with this value is refused; None if it is allowed or changes nothing."""
     if not value or value in _HARMLESS.get(name, ()):
         return None
     if name == "distributed_type" and value == "DEEPSPEED":

@@ -1,6 +1,7 @@
-"""Where and how fast a run works: nothing here can change what comes out, so nothing here enters a key.
+"""The `runtime` section: where and how fast a run works.
 
-But for one number: how many processes train decides which blocks share a step, so it is an input of the training.
+Nothing here can change the result, so nothing here enters a cache key. The one exception is the number of training
+processes: it decides which blocks share a step, so it is an input of the training.
 """
 
 import difflib
@@ -23,53 +24,56 @@ STAGES = (
     "report_data",
     "train_model",
     "evaluate_model",
-    "measure_model",
     "register_model",
 )
-"""What a run is made of (`gather_images` only where rows have images); each name is also that of a task, and of a
-folder below `artifacts/`."""
+"""Stages of a run, in order (`gather_images` only if rows have images). Each name is also the name of a Prefect task
+and of a folder below `artifacts/`."""
 
 
-WITHOUT_PROOF = ("evaluate_model", "measure_model", "register_model")
-"""Stages whose results by earlier code are never taken over."""
+WITHOUT_PROOF = ("evaluate_model", "register_model")
+"""Stages that `accept_code` does not support: their results by earlier code are never reused."""
 
 
 class RuntimeConfig(Section, Placement):
-    """Place and pace."""
+    """Place and speed of a run's work."""
 
     home: str | None = None
-    """Folder of all state: artifacts, Prefect's and MLflow's default databases. By default `$SFT_HOME`, else `.sft`."""
+    """State directory with all artifacts and the default databases of Prefect and MLflow. Default: `$SFT_HOME`, else
+    `.sft`."""
     num_workers: int | None = Field(default=None, ge=1)
-    """Workers that prepare shards side by side; by default one per core. The result is the same for any number."""
+    """Number of workers that prepare shards in parallel; by default one per core. The result is the same for any
+    number."""
     task_runner: Literal["threads", "processes", "dask", "ray"] = "processes"
-    """Where the shards of a stage are made, with the same result: by `threads` of this process, by `processes` beside
-    (up to four shards without any), or by the workers of a Dask or a Ray cluster that share this home (`pip install
-    'sft[dask]'`, `'sft[ray]'`)."""
+    """Workers that make the shards of a stage; the result is the same for all. `threads` are threads of the run's own
+    process. `processes` are additional processes (none are started for up to four shards). `dask` and `ray` are the
+    workers of a Dask or a Ray cluster that share this state directory (`pip install 'sft[dask]'`, `'sft[ray]'`)."""
     task_runner_address: str | None = Field(default=None, min_length=1)
-    """Of Dask's scheduler (`tcp://10.0.0.1:8786`) or of Ray's head (`10.0.0.1:6379`). Without it a cluster of
-    `num_workers` processes is started on this machine for the run."""
+    """Address of Dask's scheduler (`tcp://10.0.0.1:8786`) or of Ray's head node (`10.0.0.1:6379`). Without it, a
+    cluster of `num_workers` processes is started on this machine for the run."""
     num_processes: int = Field(default=1, ge=1)
-    """Training processes on each machine, one per GPU. The simple way; `launch` says the rest."""
+    """Number of training processes on each machine, one per GPU. For anything more, use `launch`."""
     launch: dict[str, Any] = {}
     """Options of `accelerate launch` by their long names, for example `{use_fsdp: true, fsdp_version: 2}`, or
-    `config_file`, the YAML that `accelerate config` writes; options lie over the file. What would change the result
-    (precision, compilation, clipping) belongs to `training` and is refused here."""
+    `config_file`, the YAML that `accelerate config` writes; options override the file. Options that would change the
+    result (precision, compilation, clipping) belong to `training` and are refused here."""
 
     stage_timeouts: dict[str, Annotated[float, Field(gt=0)]] = {}
-    """Seconds that a stage's own work may take, for example `{train_model: 7200}`; by default as long as it takes. What
-    was done by then is kept, a checkpoint too, and the same command goes on. Waiting for a GPU does not count."""
+    """Seconds that the work of a stage may take, for example `{train_model: 7200}`; by default there is no limit. The
+    work that was done by then is kept, including a checkpoint, and the same command resumes it. Time spent waiting for
+    a GPU does not count."""
 
     accept_code: tuple[str, ...] = ()
-    """Stages whose results by earlier code are kept where only code or library versions changed and a proof holds: data
-    stages make a sample of their shards again and compare their content, `train_model` trains its first 20 steps again
-    and compares all recorded numbers. Without a proof the run stops. Also `--accept-code STAGE`."""
+    """Stages whose results by earlier code are reused if only code or library versions changed and a check proves that
+    the results are still the same. Data stages make a sample of their shards again and compare the content;
+    `train_model` trains its first 20 steps again and compares all recorded numbers. If the check fails, the run stops.
+    Also on the command line: `--accept-code STAGE`."""
 
     @model_validator(mode="after")
     def _only_a_cluster_has_an_address(self) -> Self:
         if self.task_runner_address and self.task_runner not in ("dask", "ray"):
             raise ValueError(
-                f"`task_runner_address` is a cluster's, and `task_runner` is `{self.task_runner}`: set that to dask or "
-                "ray, or leave the address out"
+                f"`task_runner_address` is the address of a cluster, but `task_runner` is `{self.task_runner}`: set "
+                "`task_runner` to dask or ray, or remove the address"
             )
         return self
 
@@ -85,14 +89,16 @@ class RuntimeConfig(Section, Placement):
         _check_stages(value)
         for name in value:
             if name in WITHOUT_PROOF:
-                raise ValueError(f"`{name}` cannot be proven to give the same again; leave it out, and it runs again")
+                raise ValueError(
+                    f"`{name}` cannot be proven to give the same result again; remove it, and the stage runs again"
+                )
         return value
 
     def home_folder(self, environment: Mapping[str, str]) -> Path:
-        """The absolute folder of all state.
+        """Return the absolute path of the state directory.
 
         Args:
-            environment: Of the process; `SFT_HOME` counts where the recipe says nothing.
+            environment: Environment variables of the process; `SFT_HOME` is used if the recipe has no `home`.
         """
         return Path(self.home or environment.get("SFT_HOME") or ".sft").expanduser().resolve()
 

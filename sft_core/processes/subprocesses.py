@@ -1,12 +1,12 @@
-"""Both ends of a subprocess of ours: it dies with its parent, and leaves word beside its plan of how it ended.
+"""Both ends of a subprocess: it dies with its parent, and writes next to its plan file how it ended.
 
-A launcher may stand between the two: it answers with an exit code of its own, prints a report of its own behind the
-child's last words, and passes no signal on. So the child writes a file: `mistake.txt` (of the user), `interrupted.txt`
-(it was asked to end), or `failure.txt` (the traceback; of several processes that of the first to fail, the others fail
-because it did). And a child that can be asked to end writes down the id of its process.
+There may be a launcher between parent and child. A launcher has its own exit code, prints its own report after the
+child's last output, and passes no signal on. So the child writes a file: `mistake.txt` (an error of the user),
+`interrupted.txt` (it was asked to end), or `failure.txt` (a traceback; if several processes fail, the traceback of the
+first, since the others fail because of it). A child that can be asked to end also records its process id.
 
 Linux only: `prctl(PR_SET_PDEATHSIG)` asks the kernel for a signal when the parent ends, however it ends. The setting
-is not inherited, so each process in the chain asks for itself.
+is not inherited, so each process in the chain sets it for itself.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from pathlib import Path
 from sft_core.errors import StageInterruptedError, UserError
 from sft_core.processes.garbage import uncollected
 
-PLACEMENT = "It starts and ends processes, and says how they ended."
+PLACEMENT = "It starts and ends processes, and reports how they ended."
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 MISTAKE_FILE = "mistake.txt"
@@ -34,11 +34,11 @@ INTERRUPTED_FILE = "interrupted.txt"
 FAILURE_FILE = "failure.txt"
 LISTENING_FOLDER = "listening"
 EXIT_FAILURE, EXIT_INTERRUPTED = 1, 75
-"""75 is EX_TEMPFAIL of sysexits.h: try again."""
+"""Exit codes of a child process. 75 is EX_TEMPFAIL of sysexits.h: try again."""
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
-    """Let the kernel end this process, by this signal, when its parent ends."""
+    """Have the kernel send this process a signal when its parent ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() == 1:  # the parent was gone before the kernel was asked
         os.kill(os.getpid(), number)
@@ -46,10 +46,10 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
 
 @functools.cache
 def end_with_parent() -> None:
-    """Let this process ask itself to end (SIGTERM), once, when its parent has ended, so that it can end in order.
+    """Send this process one SIGTERM when its parent has ended, so that it can save its work before it ends.
 
-    The kernel would ask again and again: of a killed parent with threads, once for each that goes before the last. And
-    whoever is asked a second time saves nothing any more.
+    The kernel's own signal can come repeatedly: if the killed parent had several threads, it may come once for each
+    thread that ends. A process that gets a second SIGTERM no longer saves anything.
     """
     parent = os.pidfd_open(os.getppid())
     threading.Thread(target=_end_after, args=(parent,), name="end-with-parent", daemon=True).start()
@@ -63,10 +63,13 @@ def _end_after(process: int) -> None:
 
 
 def run_child(load: Callable[[], Callable[[Path], None]]) -> None:
-    """Run the body of `python -m <room> <plan.json>`, and leave word of how it ended. The log gets it too.
+    """Run the work of `python -m <package> <plan.json>`, and write how it ended to a file next to the plan.
+
+    A failure is also printed to stderr, and so reaches the log. The exit code is 1 after a failure and 75 after an
+    interruption.
 
     Args:
-        load: Imports the body, which takes seconds where torch is among what it needs, and gives it back.
+        load: Imports the function that does the work and returns it; this takes seconds if it needs torch.
     """
     die_with_parent()
     plan = Path(sys.argv[1])
@@ -92,26 +95,26 @@ def _leave_word(plan: Path, name: str, text: str) -> None:
 
 
 def forget_endings(folder: Path) -> None:
-    """Remove what earlier children left beside their plan."""
+    """Remove the files in which earlier children with the same plan wrote how they ended."""
     for name in (MISTAKE_FILE, INTERRUPTED_FILE, FAILURE_FILE):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / LISTENING_FOLDER, ignore_errors=True)
 
 
 class EndRequest:
-    """A SIGTERM that is not obeyed at once: the process ends where it can be gone on with.
+    """Handler of a SIGTERM that does not end the process at once, but at the next point from which it can be resumed.
 
-    A second one ends the process as if nobody listened.
+    A second SIGTERM ends the process immediately.
     """
 
     def __init__(self) -> None:
         self.is_made = False
 
     def listen(self, folder: Path) -> None:
-        """Begin to listen, and say so.
+        """Install the handler, and record the id of this process and the name of its host.
 
         Args:
-            folder: Of the plan, where the parent looks for processes that listen.
+            folder: Folder of the plan, in which the parent looks for processes that handle SIGTERM.
         """
         signal.signal(signal.SIGTERM, self._hear)
         (folder / LISTENING_FOLDER).mkdir(exist_ok=True)
@@ -123,8 +126,13 @@ class EndRequest:
 
 
 def request_end(folder: Path) -> bool:
-    """Ask the processes of this machine that listen to end where they can be gone on with; return whether there are
-    any. Those of other machines hear of it from them."""
+    """Ask the processes of this machine that handle SIGTERM to end where they can be resumed.
+
+    Processes on other machines are informed by these processes.
+
+    Returns:
+        True if there are any such processes on this machine.
+    """
     pids = [int(file.name.split("@")[0]) for file in (folder / LISTENING_FOLDER).glob(f"*@{socket.gethostname()}")]
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

@@ -14,7 +14,7 @@ from sft_core.data.gates import GatesConfig
 from sft_core.data.images import ImagesConfig
 from sft_core.data.packing import PackingConfig
 from sft_core.data.sources import SourceSpec
-from sft_core.data.tokens import TokensConfig
+from sft_core.data.tokens import RowLimits, TokensConfig
 from sft_core.evaluation import EvaluationConfig
 from sft_core.evaluation.answering import AnsweringConfig
 from sft_core.pretrained.model import ModelConfig
@@ -96,8 +96,12 @@ class Recipe(Section):
             for split in ("train", "eval")
         }
 
-    @property
-    def image_row_limits(self) -> dict[str, int | None]:
-        """The same of rows with images."""
+    def limits(self, has_images: bool) -> RowLimits:
+        """Return the number of tokens that rows may have before packing, also those with images if there are any."""
         longest = self.tokens.max_length_with_images
-        return {split: limit if self.packing.packs(split) else longest for split, limit in self.row_limits.items()}
+        return RowLimits(
+            self.row_limits,
+            {split: limit if self.packing.packs(split) else longest for split, limit in self.row_limits.items()}
+            if has_images
+            else None,
+        )

@@ -1,12 +1,12 @@
-"""Prompts for a chat model, from requests as people and programs send them; with images for a model that sees them.
+"""Prompts for a chat model from the messages of a request, with images for a vision-language model.
 
     {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO…"}},
                                  {"type": "text", "text": "What is it?"}]}
 
     text      <|im_start|>user⏎<|vision_start|><|image_pad|><|vision_end|>What is it?<|im_end|>⏎…
-    ids       the same with as many <|image_pad|> as the image takes, as in training; and the image beside them
+    ids       the same, with as many <|image_pad|> as the image takes tokens, as in training; images are returned too
 
-An image comes inside the request. Nothing is downloaded, and no file of the machine that answers is read.
+Images are sent inside the request. Nothing is downloaded, and no file of the serving machine is read.
 """
 
 import functools
@@ -38,40 +38,40 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Prompt = str | Sequence[Mapping[str, Any]]
-"""Plain text, or the messages so far."""
+"""Plain text, or the messages of the conversation so far."""
 Encoded = tuple[list[int], list[ImageRef]]
-"""The ids of a prompt, and its images in order."""
+"""The token ids of a prompt, and its images in order."""
 
 
 class ChatPrompts:
-    """Encodes prompts as the model was trained on them."""
+    """Encoder of prompts, in the format that the model was trained on."""
 
     def __init__(self, folder: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
-        """Find out what the model of a folder takes.
+        """Read from a model's folder which prompts the model accepts.
 
         Args:
-            folder: Of the model.
-            tokenizer: The one that lies there.
+            folder: Folder of the model.
+            tokenizer: Tokenizer loaded from that folder.
         """
         self._tokenizer = tokenizer
         self.processor = _processor_in(folder)
-        """None of a model that sees no images."""
+        """Image processor; None for a model without vision."""
 
     @property
     def is_chat(self) -> bool:
-        """Whether messages are taken; a model without a chat template takes plain text alone."""
+        """True if messages are accepted; a model without a chat template accepts only plain text."""
         return self._tokenizer.chat_template is not None
 
     def encode(self, prompt: Prompt, store: ImageStore) -> Encoded:
-        """Encode plain text, or messages by the template that the model was trained with.
+        """Encode plain text, or messages with the chat template that the model was trained with.
 
         Args:
             prompt: Text, or messages whose contents are texts or lists of parts.
-            store: Gets the images.
+            store: Store into which images are written.
 
         Raises:
-            RecipeError: if there is no template, or it refuses the messages; if something is no image, or the model
-                sees none.
+            RecipeError: if messages are sent and there is no chat template or it rejects them, if an image cannot be
+                read, or if the model accepts no images.
         """
         if isinstance(prompt, str):
             return list(self._tokenizer(prompt)["input_ids"]), []
@@ -84,7 +84,7 @@ class ChatPrompts:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"]), images
 
     def _read(self, prompt: Sequence[Mapping[str, Any]], store: ImageStore) -> tuple[Sequence[Message], list[ImageRef]]:
-        """The messages with a bare part for each image, and the images."""
+        """Return the messages, with a placeholder part for each image, and the images."""
         given = [_plain(message) for message in prompt]
         if not any(isinstance(message.get("content"), list) for message in given):
             return given, []
@@ -98,14 +98,14 @@ class ChatPrompts:
     def _taken(self, images: Sequence[str | dict[str, str]], store: ImageStore) -> list[ImageRef]:
         if images and self.processor is None:
             raise RecipeError(
-                "messages: an image was sent, and this model sees none: no image processor (preprocessor_config.json) "
-                "lies in its folder; send text alone, or ask a vision-language model"
+                "messages: an image was sent, but this model accepts no images: its folder has no image processor "
+                "(preprocessor_config.json); send text alone, or use a vision-language model"
             )
         for image in images:
             if isinstance(image, str):
                 raise RecipeError(
-                    f"messages: an image is named as '{image}', and no file is read and nothing downloaded for a "
-                    "request; send the image itself, as a URL of data: data:image/png;base64,…"
+                    f"messages: an image is named as '{image}', but no file is read and nothing is downloaded for a "
+                    "request; send the image itself, as a data URL: data:image/png;base64,…"
                 )
         taker = ImageTaker(ImagesConfig().max_pixels, [], store)
         return taker.take(0, orjson.dumps(list(images)).decode())
@@ -119,17 +119,17 @@ class ChatPrompts:
             return str(self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
         except TemplateError as error:
             roles = ", ".join(str(message.get("role")) for message in messages)
-            raise RecipeError(f"messages: the model's chat template refuses the roles {roles}: {error}") from error
+            raise RecipeError(f"messages: the model's chat template rejects the roles {roles}: {error}") from error
 
     def _expanded(self, text: str, images: Sequence[ImageRef]) -> str:
-        """Put what stands for each image in the place of its placeholder."""
+        """Replace the placeholder of each image by the image's tokens."""
         tokens = self._image_tokens
         places = tokens.places(text, ())
         if len(places) != len(images):
             raise RecipeError(
-                f"messages: expected {len(images)} times {tokens.placeholder}, one for each image, in what the model's "
-                f"chat template makes of them, found {len(places)}; a text must not hold it, and every role must be "
-                "one that the template shows images of"
+                f"messages: expected {tokens.placeholder} {len(images)} times, once for each image, in the output of "
+                f"the model's chat template, found it {len(places)} times; no text may contain it, and images are only "
+                "possible in roles for which the template supports them"
             )
         written = tokens.vision().expansions([(image.height, image.width) for image in images])
         pieces, behind = [], 0
@@ -145,7 +145,7 @@ class ChatPrompts:
 
     @functools.cached_property
     def _reads_only_parts(self) -> bool:
-        """Whether the template writes contents in parts, and no texts, as those of some models with images."""
+        """True if the template accepts contents only as lists of parts, as those of some vision-language models do."""
         if self.processor is None:
             return False
         config = ChatConfig()
@@ -155,7 +155,7 @@ class ChatPrompts:
 
 @contextmanager
 def passing_images() -> Iterator[ImageStore]:
-    """A store for the images of one request."""
+    """Create a temporary store for the images of one request."""
     with tempfile.TemporaryDirectory(prefix="sft-images-") as folder:
         yield ImageStore(Path(folder))
 
@@ -167,7 +167,7 @@ def _processor_in(folder: Path) -> ProcessorRef | None:
 
 
 def _plain(value: Any) -> Any:
-    """Lists and dicts, whatever a table makes of them."""
+    """Convert the arrays and mappings of a table's cells to lists and dicts."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if hasattr(value, "tolist"):

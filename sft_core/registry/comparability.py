@@ -1,4 +1,4 @@
-"""Digests that tell whether the scores of two models are numbers about the same thing."""
+"""Digests that decide whether the scores of two models are comparable."""
 
 import hashlib
 from pathlib import Path
@@ -13,23 +13,23 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json",
 
 
 def template_digest(model_folder: Path) -> str:
-    """Digest a model's chat templates; that of no template is a digest too."""
+    """Digest a model's chat templates; a model without a template has a digest too."""
     return _digest(model_folder, TEMPLATES)
 
 
 def tokenizer_digest(model_folder: Path) -> str:
-    """Digest what turns text into token ids; not how the tokenizer is configured around it."""
+    """Digest the files that map text to token ids, without the tokenizer's configuration."""
     return _digest(model_folder, TOKENIZERS)
 
 
 def rows_digest(segments: Path) -> str | None:
-    """Digest which rows are held out, by their content before any template and tokenizer, in no order.
+    """Digest the set of held-out rows by their content before template and tokenizer; their order does not matter.
 
     Args:
-        segments: The file of a split with `SEGMENTS`.
+        segments: File of a split with the columns of `SEGMENTS`.
 
     Returns:
-        None where rows have no identity, or there is no such file.
+        The digest; None if rows have no `example_id`, or if the file does not exist.
     """
     if not segments.exists():
         return None

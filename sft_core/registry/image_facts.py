@@ -1,4 +1,4 @@
-"""What images a model was trained on: how many, how many a row, and how many tokens one takes."""
+"""Statistics of the images a model was trained on: their number, the most per row, and their tokens."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +12,29 @@ from sft_core.pretrained.tokenizer import load_tokenizer
 from sft_core.store.image_store import ImageRef
 
 ROWS_ASKED = 200
-"""Rows, spread evenly, whose images are measured in tokens: a processor takes milliseconds for each new size."""
+"""Number of evenly spaced rows whose images' tokens are counted. A processor takes milliseconds for each new size."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """The images of a data set."""
+    """Statistics of the images of a data set."""
 
     num_images: int
-    """Different ones; 0 if there are none."""
+    """Number of distinct images; 0 for a data set without images."""
     most_a_row: int
+    """Maximum number of images of a row."""
     least_tokens: int
-    """Of an image."""
+    """Minimum number of tokens of an image, among the sampled rows."""
     most_tokens: int
+    """Maximum number of tokens of an image, among the sampled rows."""
 
 
 def image_facts(split: Path, processor: ProcessorRef) -> ImageFacts:
-    """Read them from the blocks of a split.
+    """Compute the statistics from the blocks of a split.
 
     Args:
-        split: Its folder.
-        processor: Of the model.
+        split: Folder of the split.
+        processor: Processor of the model.
     """
     from datasets import load_from_disk
 

@@ -1,4 +1,4 @@
-"""Which libraries a part of the code needs: what it imports, and what those of our modules import that it imports."""
+"""Libraries that a module of this package needs, directly or through the modules of this package that it imports."""
 
 import ast
 import functools
@@ -12,16 +12,17 @@ PACKAGE_ROOT = Path(__file__).parents[1]
 
 
 def libraries_of(module: str, root: Path = PACKAGE_ROOT) -> list[str]:
-    """List the installed distributions that a module of ours, and all that it imports of ours, can import.
+    """List the installed distributions that a module of this package can import, directly or transitively.
 
-    Imports inside functions count. What is not installed is left out: it is optional, and is not needed here.
+    Imports inside functions count. Distributions that are not installed are skipped: they are optional, and not needed
+    in this environment.
 
     Args:
-        module: Its dotted name below the package, for example `registry.serving`.
-        root: The package's folder.
+        module: Dotted name of the module below the package, for example `registry.serving`.
+        root: Folder of the package.
 
     Returns:
-        Names of distributions, in order.
+        Names of distributions, sorted.
     """
     by_module = _distributions()
     return sorted({name for imported in foreign_modules(module, root) for name in by_module.get(imported, [])})
@@ -29,12 +30,12 @@ def libraries_of(module: str, root: Path = PACKAGE_ROOT) -> list[str]:
 
 @functools.cache
 def _distributions() -> Mapping[str, list[str]]:
-    """By the top-level modules that they install: for this, the file list of each is read."""
+    """Map top-level modules to distributions. Cached, because it reads the file list of every distribution."""
     return importlib.metadata.packages_distributions()
 
 
 def foreign_modules(module: str, root: Path = PACKAGE_ROOT) -> set[str]:
-    """The top-level modules behind `libraries_of` that are neither ours nor Python's own."""
+    """Return the third-party top-level modules that a module imports, directly or transitively."""
     pending, seen, foreign = [module], set[Path](), set[str]()
     while pending:
         for file in _files_of(pending.pop(), root) - seen:
@@ -49,7 +50,7 @@ def foreign_modules(module: str, root: Path = PACKAGE_ROOT) -> set[str]:
 
 
 def _files_of(module: str, root: Path) -> set[Path]:
-    """The files that Python runs to import a module: its own, and the `__init__` of each package around it."""
+    """Return the files that Python runs to import a module: its own, and the `__init__` of each parent package."""
     parts = module.split(".") if module else []
     packages = {root.joinpath(*parts[:depth], "__init__.py") for depth in range(len(parts) + 1)}
     return {file for file in {*packages, root.joinpath(*parts).with_suffix(".py")} if file.is_file()}

@@ -1,7 +1,7 @@
-"""The card of a trained model: a `README.md` with the head that the Hugging Face Hub reads, and below it, for people,
-what the model is made of, how good it is and how it is loaded.
+"""The model card of a trained model: a `README.md` with the YAML metadata that the Hugging Face Hub reads, followed by
+base model, data, recipe, scores and loading instructions.
 
-The head has what is known for sure: `base_model` for a base on the Hub, `license` where the base's own card or
+The metadata has only what is certain: `base_model` for a base model on the Hub, `license` if the base's own card or
 configuration names one, `datasets` for sources on the Hub (https://huggingface.co/docs/hub/model-cards).
 """
 
@@ -33,38 +33,40 @@ class DataSplit:
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """All that a card tells."""
+    """Content of a model card."""
 
     name: str
-    """Of the registered model."""
+    """Name of the registered model."""
     recipe: Mapping[str, Any]
-    """The whole recipe, in JSON values."""
+    """The whole recipe as JSON values."""
     base_folder: Path | None
-    """Where the base's card and configuration lie, if they do."""
+    """Folder with the base model's card and configuration; None if there is no such folder."""
     splits: Sequence[DataSplit]
     scores: Mapping[str, float]
-    """The scorecard: numbers of the base begin with `baseline_`."""
+    """The scorecard; names of the base model's scores begin with `baseline_`."""
     is_merged: bool
-    """Whether the weights are whole, rather than an adapter."""
+    """True for full weights, False for an adapter."""
     is_chat: bool
+    """True for a model with a chat template."""
     num_tokens: int
-    """Seen in training."""
+    """Number of tokens seen in training."""
     global_step: int
+    """Number of optimizer steps."""
     num_parameters: int
     num_trained_parameters: int
     images: ImageFacts | None = None
-    """What it sees; None of a model that takes text alone."""
+    """Statistics of the training images; None for a model that accepts only text."""
 
 
 def model_card(facts: CardFacts) -> str:
-    """Write the card."""
+    """Return the model card as Markdown."""
     head = yaml.safe_dump(_head(facts), sort_keys=False, allow_unicode=True)
     parts = [_title(facts), _scores(facts), _recipe(facts), _data(facts), _loading(facts), _showing(facts)]
     return f"---\n{head}---\n\n" + "\n".join(part for part in parts if part)
 
 
 def base_license(folder: Path | None) -> str | None:
-    """The license that a model's own card names, or else its configuration; None if neither does."""
+    """Return the license named in a model's own card, or else in its configuration; None if neither names one."""
     if folder is None:
         return None
     named: list[Any] = []
@@ -82,7 +84,7 @@ def base_license(folder: Path | None) -> str | None:
 
 
 def _base(facts: CardFacts) -> tuple[str | None, bool]:
-    """The base's name, and whether it is one on the Hub; of random weights there is none."""
+    """Return the base model's name, or None for random weights, and True if the base model is on the Hub."""
     model = facts.recipe["model"]
     if model["init"] == "config" or model["path"] is None:
         return None, False
@@ -113,13 +115,14 @@ def _is_lora(facts: CardFacts) -> bool:
 def _title(facts: CardFacts) -> str:
     base, _ = _base(facts)
     made = "Trained from random weights" if base is None else f"Fine-tuned from `{base}`"
-    kind = "" if facts.is_merged else ", as an adapter that is put on its base"
-    takes = "It takes chats, by the template in its tokenizer." if facts.is_chat else "It continues plain text."
+    kind = "" if facts.is_merged else ", as an adapter that is loaded on top of its base model"
+    chats = "It takes chats, in the format of its tokenizer's chat template."
+    takes = chats if facts.is_chat else "It continues plain text."
     return f"# {facts.name}\n\n{made}{kind}. {takes}\n{_images(facts.images)}"
 
 
 def _images(images: ImageFacts | None) -> str:
-    """What a model sees, and how it was trained to."""
+    """Describe the image input of the model and the images of its training."""
     if images is None:
         return ""
     if not images.num_images:
@@ -145,7 +148,7 @@ def _scores(facts: CardFacts) -> str:
 
 def _recipe(facts: CardFacts) -> str:
     training, tokens, packing = (facts.recipe[section] for section in ("training", "tokens", "packing"))
-    told = {
+    summary = {
         "steps": f"{facts.global_step:,}",
         "tokens seen": f"{facts.num_tokens:,}",
         "parameters trained": f"{facts.num_trained_parameters:,} of {facts.num_parameters:,}",
@@ -156,7 +159,7 @@ def _recipe(facts: CardFacts) -> str:
         "packing": packing["packing_strategy"] if packing["packing"] else "none",
         "seed": str(training["seed"]),
     }
-    lines = [f"| {name} | {value} |" for name, value in told.items()]
+    lines = [f"| {name} | {value} |" for name, value in summary.items()]
     return "\n".join(["## Recipe", "", "All of it is in `recipe.yaml`.", "", "| | |", "| --- | --- |", *lines, ""])
 
 
@@ -198,7 +201,7 @@ def _loading(facts: CardFacts) -> str:
     )
     return f"""## Loading
 
-`model/` beside this project's `MLmodel` (in MLflow: the folder of the logged model), or this folder itself.
+Load `model/`, which is next to `MLmodel` in the folder of the logged model in MLflow, or this folder itself.
 
 ```python
 from {library} import {cls}
@@ -219,7 +222,7 @@ curl -H 'Content-Type: application/json' -d '{request}{more}' http://127.0.0.1:5
 
 
 def _showing(facts: CardFacts) -> str:
-    """How the model is shown an image."""
+    """Describe how to send an image to the model."""
     if facts.images is None or not facts.is_chat:
         return ""
     request = (

@@ -1,10 +1,9 @@
-"""The registry section of the recipe, and when a version becomes champion: a decision over plain values.
+"""The registry section of the recipe, and the gate that decides over plain values whether a version becomes champion.
 
-A version has to be good enough by itself (its score is a number, and meets the threshold), comparable with the present
-champion (same held-out rows, same template, same tokenizer), better by more than `min_gain`, and, where both were
-scored row by row, better by more than chance: the interval of the paired bootstrap over those rows lies above 0. These
-are two questions, so they have two fields: `min_gain` says what a gain has to be worth, `confidence` how sure it is
-that there is one.
+A version has to be good enough by itself (its score is finite and meets the threshold), comparable with the present
+champion (same held-out rows, same chat template, same tokenizer), and better by more than `min_gain`. Where both were
+scored row by row, the gain also has to be significant: the paired bootstrap interval over those rows has to be above 0.
+Two fields control these two requirements: `min_gain` sets the size of the gain, `confidence` its certainty.
 
     champion 1.900, version 1.895, interval of the gain -0.002 to 0.012  →  kept back, `noise`
     champion 1.900, version 1.895, interval of the gain  0.001 to 0.009  →  promoted, `better`
@@ -43,9 +42,9 @@ Rule = Literal[
     "noise",
     "better",
 ]
-"""What a verdict rests on."""
+"""The rule that decided a verdict."""
 LOST = frozenset({"worse", "equal", "small gain", "too few rows", "noise"})
-"""Measured against the champion, and not promoted."""
+"""Rules by which a version that was compared with the champion is not promoted."""
 
 
 Direction = Literal["minimize", "maximize"]
@@ -53,101 +52,103 @@ LESS_IS_BETTER = ("loss", "perplexity", "entropy")
 
 
 def less_is_better(metric: str) -> bool:
-    """Whether a metric's name says that less of it is better."""
+    """Return True if a metric's name implies that lower values are better (loss, perplexity, entropy)."""
     return any(word in metric for word in LESS_IS_BETTER)
 
 
 class GateConfig(Section):
-    """What a version needs for the alias `champion`."""
+    """Requirements that a version has to meet for the alias `champion`."""
 
     metric: str = "eval_loss"
-    """A number of the scorecard."""
+    """Metric of the scorecard that the gate compares."""
     direction: Direction = "minimize"
-    """Whether less or more of it is better."""
+    """Direction in which the metric is better: `minimize` or `maximize`."""
     threshold: float | None = None
-    """The metric has to be at least this good."""
+    """Value that the metric has to reach, in the given direction. `null`: no threshold."""
     min_gain: float = Field(default=0.0, ge=0)
-    """By how much it has to beat the present champion on the same held-out data; a tie keeps the champion."""
+    """The gain over the present champion on the same held-out data has to be greater than this; a tie keeps the
+    champion."""
     confidence: float | None = Field(default=0.95, gt=0, lt=1)
-    """How sure the gain has to be: the paired bootstrap interval of this confidence, over the held-out rows that both
-    were scored on, has to lie above 0. `null`: the numbers alone decide. So they do where there is no evidence by row:
-    metrics of the whole corpus (`bleu`) have none."""
+    """Confidence level of the gain: the paired bootstrap interval of this level, over the held-out rows that both were
+    scored on, has to be above 0. `null`: only the two scores are compared. The same happens where there are no scores
+    per row, as for corpus metrics (`bleu`)."""
     allow_other_template: bool = False
-    """Whether a champion with another chat template may be compared, on the same held-out rows."""
+    """Allows the comparison with a champion that has another chat template, on the same held-out rows."""
     allow_other_tokenizer: bool = False
-    """Whether a champion with another tokenizer may be compared, on the same held-out rows. Losses per token of two
-    tokenizers say little about each other; metrics of answers do."""
+    """Allows the comparison with a champion that has another tokenizer, on the same held-out rows. Losses per token are
+    hardly comparable between two tokenizers; metrics of answers are."""
 
 
 class RegistryConfig(Section):
-    """Where the model is registered."""
+    """MLflow experiment and registered model of a run."""
 
     model_name: str | None = Field(default=None, pattern=r"^[^/:.%\"']+$")
-    """In MLflow's registry; by default the recipe's name."""
+    """Name of the model in the MLflow model registry; by default the recipe's name."""
     experiment: str = "sft"
     """MLflow experiment of the run."""
     promote: bool = True
-    """Whether the gate is asked when the model is registered. Without it the version is registered and no alias moves;
-    `sft promote` asks the gate at any time."""
+    """Applies the gate when the model is registered. With `false` the version is registered and no alias changes;
+    `sft promote` applies the gate at any time."""
     gate: GateConfig = GateConfig()
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of a version when it is judged. A digest is None where it is not known."""
+    """A version's scores and digests, as input of the gate. A digest that is not known is None."""
 
     version: str
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Its scorecard."""
+    """Scorecard of the version."""
     data_digest: str | None = None
-    """Of the packed held-out data: its tokens, in order."""
+    """Digest of the packed held-out data: its tokens, in order."""
     rows_digest: str | None = None
-    """Of the held-out rows, whatever template and tokenizer made of them."""
+    """Digest of the held-out rows before template and tokenizer."""
     template_digest: str | None = None
     tokenizer_digest: str | None = None
     rolled_back: str | None = None
-    """When, by whom and from what it was taken back; None if it was not."""
+    """Time, user and target of the roll-back of this version; None if it was not rolled back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """By how much a version is better; negative if it is worse, whatever the direction of the metric."""
+    """Gain of a version over the champion: positive if better, negative if worse, for either direction of the metric."""
 
     value: float
     low: float | None = None
-    """Of the interval; None without evidence by row."""
+    """Lower end of the interval; None without scores per row."""
     high: float | None = None
+    """Upper end of the interval; None without scores per row."""
     num_rows: int = 0
-    """That both were scored on."""
+    """Number of rows that both were scored on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a version becomes champion, and all that was looked at."""
+    """Decision of the gate about a version, with its inputs."""
 
     is_promoted: bool
     rule: Rule
     reason: str
-    """The same in words, with the numbers."""
+    """Explanation of the rule, with the numbers."""
     gate: GateConfig
     version: Standing
     champion: Standing | None
     gain: Gain | None = None
     forced: str | None = None
-    """Why somebody overruled the gate, whose own rule stays in `rule`."""
+    """Reason given for overruling the gate; `rule` keeps the gate's own rule. None if it was not overruled."""
 
     @property
     def is_champion(self) -> bool:
-        """Whether the version is champion after this, by this verdict or already."""
+        """True if the version is the champion after this verdict: newly promoted, or champion before."""
         return self.is_promoted or self.rule == "is champion"
 
     @property
     def in_words(self) -> str:
-        """For a tag and for people."""
+        """The verdict as one line of text, used in tags and pages."""
         return ("promoted: " if self.is_promoted else "kept back: ") + self.reason
 
     def as_json(self) -> dict[str, Any]:
-        """JSON values; numbers that are not finite as null."""
+        """Return the verdict as JSON values; numbers that are not finite become null."""
         metric = self.gate.metric
         return {
             "is_promoted": self.is_promoted,
@@ -169,10 +170,10 @@ def decide(gate: GateConfig, version: Standing, champion: Standing | None, rows:
     """Apply the gate.
 
     Args:
-        gate: The rule.
-        version: The one to be judged.
-        champion: The present one; None if there is none.
-        rows: What both add to the score row by row, the champion first; None without evidence by row.
+        gate: Requirements of the gate.
+        version: The version to be judged.
+        champion: The present champion; None if no version has the alias.
+        rows: Contribution of each row to the two scores, the champion's first; None without scores per row.
     """
     found = _alone(gate, version, champion)
     if found is None and champion is None:
@@ -189,7 +190,7 @@ def decide(gate: GateConfig, version: Standing, champion: Standing | None, rows:
 
 
 def force(verdict: Verdict, reason: str) -> Verdict:
-    """Overrule a verdict that kept a version back; one that promoted it stays as it is."""
+    """Overrule a verdict that did not promote a version; a verdict after which it is champion is returned unchanged."""
     if verdict.is_champion:
         return verdict
     words = f"forced ({reason}); the gate would have kept it back, {verdict.rule}: {verdict.reason}"
@@ -197,8 +198,11 @@ def force(verdict: Verdict, reason: str) -> Verdict:
 
 
 def fewest_rows(confidence: float) -> int:
-    """How many rows can show anything: if all of so many got better, that is no chance with this confidence (the sign
-    test, two-sided: 2 · 2^-rows ≤ 1 - confidence). The bootstrap alone would take one row for certain."""
+    """Return the minimum number of rows for a significant gain.
+
+    If all of that many rows improve, the gain is significant at this confidence (two-sided sign test:
+    2 · 2^-rows ≤ 1 - confidence). The bootstrap alone would report certainty from a single row.
+    """
     return math.ceil(1 - math.log2(1 - confidence))
 
 
@@ -206,7 +210,7 @@ Found = tuple[Rule, str]
 
 
 def _alone(gate: GateConfig, version: Standing, champion: Standing | None) -> Found | None:
-    """Look at what does not hang on the champion."""
+    """Check the requirements that do not depend on the champion's scores."""
     if champion is not None and champion.version == version.version:
         return "is champion", f"version {version.version} is the champion already"
     score = version.scores.get(gate.metric)
@@ -225,7 +229,7 @@ def _alone(gate: GateConfig, version: Standing, champion: Standing | None) -> Fo
 
 
 def _comparable(gate: GateConfig, version: Standing, champion: Standing) -> Found | None:
-    """Look for what makes the two scores numbers about different things."""
+    """Check for differences that make the two scores incomparable; None if they are comparable."""
     has_other_template = _differ(version.template_digest, champion.template_digest)
     has_other_tokenizer = _differ(version.tokenizer_digest, champion.tokenizer_digest)
     if has_other_template and not gate.allow_other_template:
@@ -235,7 +239,9 @@ def _comparable(gate: GateConfig, version: Standing, champion: Standing) -> Foun
         digests = _both(version.tokenizer_digest, champion.tokenizer_digest)
         return "other tokenizer", f"{digests} of tokenizers: registry.gate.allow_other_tokenizer allows it"
     is_same = not _differ(version.data_digest, champion.data_digest)
-    if not is_same and (has_other_template or has_other_tokenizer):  # allowed, so the tokens are others
+    if not is_same and (
+        has_other_template or has_other_tokenizer
+    ):  # allowed above; then tokens differ even for equal rows
         is_same = not _differ(version.rows_digest, champion.rows_digest)
     if not is_same:
         digests = _both(version.data_digest, champion.data_digest)
@@ -247,7 +253,7 @@ def _comparable(gate: GateConfig, version: Standing, champion: Standing) -> Foun
 
 
 def _gain(gate: GateConfig, version: Standing, champion: Standing, rows: PairedRows | None) -> Gain:
-    """By the rows that both have; without them, by the two scores."""
+    """Compute the gain from the rows that both have; without scores per row, from the two scores."""
     sign = _sign(gate)
     if rows is None or gate.confidence is None:
         return Gain(sign * (version.scores[gate.metric] - champion.scores[gate.metric]))
@@ -259,7 +265,7 @@ def _gain(gate: GateConfig, version: Standing, champion: Standing, rows: PairedR
 
 
 def _weigh(gate: GateConfig, version: Standing, champion: Standing, gain: Gain) -> Found:
-    """Ask of a gain whether it is one, is worth it, and is more than chance."""
+    """Decide whether a gain is positive, large enough and significant."""
     score, before = version.scores[gate.metric], champion.scores[gate.metric]
     numbers = (
         f"{gate.metric} {score:.6g} against {before:.6g} of the champion, version {champion.version}: gain "
@@ -299,7 +305,7 @@ def _sign(gate: GateConfig) -> float:
 
 
 def _differ(first: str | None, second: str | None) -> bool:
-    """Two digests of which one is not known are not known to be the same."""
+    """Return True unless both digests are known and equal."""
     return first is None or first != second
 
 

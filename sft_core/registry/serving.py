@@ -1,8 +1,7 @@
-"""Answer chat requests with a model folder: what a registered model runs when it is loaded through MLflow, and what
-`sft chat` talks to.
+"""Chat model of a model folder: the code that MLflow runs for a registered model, and that `sft chat` uses.
 
-MLflow imports this module by name, with the copy of `sft_core` that was logged beside the weights, and calls
-`_load_pyfunc`. It knows nothing of MLflow itself.
+MLflow imports this module by name, from the copy of `sft_core` that was logged with the weights, and calls
+`_load_pyfunc`. The module itself does not import MLflow.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,29 +33,29 @@ class ChatModel:
 
     @property
     def is_chat(self) -> bool:
-        """Whether it takes messages; a model without a chat template takes plain text alone."""
+        """True if the model accepts messages; a model without a chat template accepts only plain text."""
         return self._prompts.is_chat
 
     @property
     def sees_images(self) -> bool:
-        """Whether messages may hold images."""
+        """True if messages may contain images."""
         return self._prompts.processor is not None
 
     @property
     def device(self) -> str:
-        """Where it computes: `cuda:0`, `cpu`."""
+        """Device of the model: `cuda:0`, `cpu`."""
         return str(self.model.device)
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> list[str]:
         """Answer each row.
 
         Args:
-            model_input: A table with a column `messages` (a list of {role, content} a row, a content being a text or a
-                list of parts) or `prompt` (plain text).
-            params: `max_tokens`; `temperature`, where 0 means greedy.
+            model_input: A data frame with a column `messages` (per row a list of {role, content}, where content is a
+                text or a list of parts) or `prompt` (plain text).
+            params: `max_tokens`, and `temperature`, where 0 means greedy decoding.
 
         Raises:
-            RecipeError: if a prompt is none for this model.
+            RecipeError: if the model does not accept a prompt.
         """
         from sft_core.evaluation.answering.answer import shown_with
         from sft_core.evaluation.answering.generate import generate
@@ -81,19 +80,19 @@ class ChatModel:
         temperature: float,
         write: Callable[[str], Any],
     ) -> str:
-        """Answer one prompt, and hand the answer over word by word while it is made.
+        """Answer one prompt, and stream the answer word by word.
 
         Args:
-            prompt: Plain text, or the messages so far.
-            max_tokens: At which the answer ends at the latest.
-            temperature: 0 means greedy.
-            write: Gets the parts of the answer.
+            prompt: Plain text, or the messages of the conversation so far.
+            max_tokens: Maximum number of tokens of the answer.
+            temperature: Sampling temperature; 0 means greedy decoding.
+            write: Called with each part of the answer.
 
         Returns:
             The whole answer, without special tokens.
 
         Raises:
-            RecipeError: if the prompt is none for this model.
+            RecipeError: if the model does not accept the prompt.
         """
         import torch
 
@@ -113,11 +112,11 @@ class ChatModel:
         return spoken.text
 
     def encode(self, prompt: Prompt, store: ImageStore) -> Encoded:
-        """Encode plain text, or messages by the template that the model was trained with; put images into the store.
+        """Encode plain text, or messages with the model's chat template, and write images into the store.
 
         Raises:
-            RecipeError: if there is no template, or it refuses the messages; if something is no image, or the model
-                sees none.
+            RecipeError: if messages are sent and there is no chat template or it rejects them, if an image cannot be
+                read, or if the model accepts no images.
         """
         return self._prompts.encode(prompt, store)
 
@@ -135,5 +134,5 @@ def _gen_kwargs(max_tokens: int, temperature: float) -> dict[str, Any]:
 
 
 def _load_pyfunc(path: str) -> ChatModel:
-    """The entry point that MLflow calls with the folder of the weights."""
+    """Load the model; MLflow calls this entry point with the folder of the weights."""
     return ChatModel(Path(path))

@@ -1,4 +1,4 @@
-"""An answer as it is being made, word by word."""
+"""Streaming of an answer, word by word."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 
 class Spoken(TextStreamer):
-    """Hands on what transformers has decoded for good: whole words, without special tokens and without the prompt.
+    """Streamer that forwards text once transformers has finalized it: whole words, without special tokens and prompt.
 
-    It works in the thread that generates, so that an interruption ends the generation and no error is lost.
+    It runs in the thread that generates, so that an interruption ends the generation and no error is lost.
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", write: Callable[[str], Any]) -> None:
         super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
         self._write = write
         self.text = ""
-        """The answer so far."""
+        """Answer generated so far."""
 
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        """Take the next words."""
+        """Append the next words to the answer and forward them."""
         self.text += text
         if text:
             self._write(text)

@@ -1,19 +1,19 @@
-"""The store of artifacts: folders that exist whole or not at all, found by what they were made from.
+"""The store of artifacts: folders that exist completely or not at all, and are found by their inputs.
 
-An artifact has two digests. Its *key* digests what it was made from, and names its folder. Its *content* digests what
-it holds, and is what enters the keys of the stages that read it: a stage that runs again and writes the same bytes
-under a new key costs only itself.
+An artifact has two digests. Its *key* is the digest of its inputs, and part of the name of its folder. Its *content* is
+the digest of its files, and enters the keys of the stages that read it. So if a stage runs again and writes the same
+bytes under a new key, the stages after it are not run again.
 
     <root>/artifacts/<stage>/<name>-<key>/manifest.json    one artifact for the whole stage
-    <root>/artifacts/<stage>/<settings>/<name>-<key>/…     one per shard; <settings> digests all but the shard
+    <root>/artifacts/<stage>/<settings>/<name>-<key>/…     one per shard; <settings>: digest of all inputs but the shard
     <root>/locks/<key>.lock                                held while one is being made
-    <root>/images/<digest>                                 what artifacts refer to (`sft_core.store.image_store`)
-    <root>/work/<stage>/<name>-<key>/                      of a stage that can go on where it was interrupted
+    <root>/images/<digest>                                 images that artifacts refer to (`sft_core.store.image_store`)
+    <root>/work/<stage>/<name>-<key>/                      intermediate results of a stage that can be resumed
 
 An artifact is written into a temporary folder; its files are flushed to disk and digested, the manifest comes last,
-and one rename makes it exist. A folder without a valid manifest does not exist, whatever lies in it. Two processes
-that want the same artifact do the work once: the second waits for the lock, which the kernel releases if the first one
-dies.
+and one rename makes it exist. A folder without a valid manifest is not an artifact, whatever it contains. If two
+processes want the same artifact, the work is done once: the second waits for the lock, which the kernel releases if the
+first one dies.
 """
 
 import contextlib
@@ -36,15 +36,15 @@ from sft_core.store.image_store import IMAGES_FILE, ImageStore, read_digests
 from sft_core.store.ledger import Ledger
 from sft_core.store.records import StageOutcome
 
-PLACEMENT = "The store decides where artifacts are and that they are whole; the stages decide what is in them."
+PLACEMENT = "The store decides where artifacts are and that they are complete; the stages decide what is in them."
 MANIFEST = "manifest.json"
 FOLDER_KEY_DIGITS = 16
-FORM = 2
-"""Of manifests. One of another form is not read: its artifact is made again."""
+FORM = 3
+"""Version of the manifest format. A manifest of another version is not read, and its artifact is made again."""
 
 
 class ArtifactRef(BaseModel):
-    """A pointer to an artifact, small enough to pass between tasks. Its identity is what the artifact holds."""
+    """A pointer to an artifact, small enough to pass between tasks. Its identity is the artifact's content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,12 +52,12 @@ class ArtifactRef(BaseModel):
     name: str
     key: str
     group: str = ""
-    """Of per-shard artifacts: the digest of everything but the shard."""
+    """Digest of all inputs but the shard, for artifacts that are made per shard; otherwise empty."""
     content: str = ""
-    """The digest of what the artifact holds; empty of one that is only planned."""
+    """Digest of the artifact's content; empty if the artifact is only planned."""
 
     def fingerprint(self) -> str:
-        """The content: how it came to be does not matter to the stages that read it.
+        """Return the content digest, because how the artifact was made does not matter to the stages that read it.
 
         Raises:
             ValueError: if the artifact is only planned.
@@ -68,12 +68,12 @@ class ArtifactRef(BaseModel):
 
     @property
     def folder(self) -> str:
-        """Where it lies below the store's root."""
+        """Path of the artifact's folder below the root of the store."""
         return f"artifacts/{self._place}"
 
     @property
     def work_folder(self) -> str:
-        """Where what is unfinished lies, below the store's root."""
+        """Path of the folder with intermediate results, below the root of the store."""
         return f"work/{self._place}"
 
     @property
@@ -91,24 +91,25 @@ class FileEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What an artifact is, what it was made from, and that it is whole."""
+    """Description of a complete artifact: its reference, its inputs, and its files."""
 
-    form: Literal[2]
+    form: Literal[3]
     ref: ArtifactRef
     payload: dict[str, Any]
     """Everything that entered the key."""
     made_from: list[ArtifactRef]
-    """The artifacts that were read. Others of the same content may have taken their place since."""
+    """The artifacts that were read. Others with the same content may have replaced them since."""
     ledger: Ledger | None
     facts: dict[str, Any]
     files: list[FileEntry]
     accepted: dict[str, Any] | None = None
-    """Made by earlier code: the proof that the code in the payload gives the same."""
+    """Proof that the code in the payload gives the same result, for an artifact that earlier code made; else None."""
     made_by: str
-    """The run that did the work; others reused it."""
+    """Id of the run that made the artifact; other runs may have reused it."""
     made_at: float
-    """Seconds since 1970."""
+    """Start of the work, in seconds since 1970."""
     seconds: float
+    """Duration of the work."""
 
 
 class Plan(BaseModel):
@@ -119,17 +120,17 @@ class Plan(BaseModel):
     ref: ArtifactRef
     payload: dict[str, Any]
     made_from: tuple[ArtifactRef, ...] = ()
-    """The artifacts among its inputs."""
+    """The artifacts among the inputs, and those behind them that are only recorded."""
 
 
 def plan_artifact(stage: str, name: str, payload: Mapping[str, Any], behind: Sequence[ArtifactRef] = ()) -> Plan:
-    """Name an artifact by what it will be made from.
+    """Compute the key of an artifact from its inputs.
 
     Args:
         stage: The stage that makes it.
-        name: For people: the first part of the folder's name.
-        payload: All that its content depends on.
-        behind: Artifacts that it comes from by way of others; recorded, and in no key.
+        name: First part of the folder's name, for people.
+        payload: Everything that its content depends on.
+        behind: Artifacts that it depends on indirectly; they are recorded, but are not part of the key.
     """
     identity = canonical({"stage": stage, **payload})
     ref = ArtifactRef(stage=stage, name=name, key=digest(identity))
@@ -137,11 +138,11 @@ def plan_artifact(stage: str, name: str, payload: Mapping[str, Any], behind: Seq
 
 
 def plan_shards(stage: str, payload: Mapping[str, Any], shards: Sequence[tuple[str, Any]]) -> list[Plan]:
-    """Name the artifacts of all shards of a stage, which share a folder.
+    """Compute the keys of the artifacts of all shards of a stage, which share a folder.
 
     Args:
         stage: The stage that makes them.
-        payload: All that their content depends on, but for the shard.
+        payload: Everything that their content depends on, except the shard.
         shards: Name and identity of each shard.
     """
     shared, made_from = canonical({"stage": stage, **payload}), tuple(_artifacts_in(payload))
@@ -155,7 +156,7 @@ def plan_shards(stage: str, payload: Mapping[str, Any], shards: Sequence[tuple[s
 
 
 def _artifacts_in(value: Any) -> Iterator[ArtifactRef]:
-    """All artifacts that a value refers to, in order."""
+    """Yield all artifacts that a value refers to, in order."""
     if isinstance(value, ArtifactRef):
         yield value
     elif isinstance(value, Mapping):
@@ -164,7 +165,7 @@ def _artifacts_in(value: Any) -> Iterator[ArtifactRef]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _artifacts_in(item)
-    elif is_dataclass(value) and not isinstance(value, type):
+    elif is_dataclass(value) and not isinstance(value, type | Placement):
         for entry in fields(value):
             yield from _artifacts_in(getattr(value, entry.name))
 
@@ -176,39 +177,44 @@ class ArtifactStore(BaseModel, Placement):
 
     root: Path
     made_by: str = ""
-    """Written into the manifests of what is made through this object."""
+    """Id of the current run, which is written into the manifests of the artifacts that it makes."""
     time_limits: dict[str, float] = {}
-    """Stage → seconds that its work may take."""
+    """Stage → time limit of its work, in seconds."""
     accept_code: tuple[str, ...] = ()
-    """Stages whose results by earlier code are kept where a proof holds."""
+    """Stages whose results by earlier code are reused if a check proves that they are still the same."""
 
     def path(self, ref: ArtifactRef) -> Path:
-        """The artifact's folder, whether it exists or not."""
+        """Return the path of the artifact's folder, whether it exists or not."""
         return self.root / ref.folder
 
     def work_path(self, ref: ArtifactRef) -> Path:
-        """A folder that outlives failures: what lies there is found again when the artifact is made the next time, and
-        is removed once the artifact exists."""
+        """Return the path of a folder for intermediate results, which is kept after a failure.
+
+        The next attempt to make the artifact finds its files again. It is removed once the artifact exists.
+        """
         return self.root / ref.work_folder
 
     def find(self, ref: ArtifactRef) -> Manifest | None:
-        """Return the manifest if the artifact exists: readable, of this key, with all its files in their sizes."""
+        """Return the manifest if it is readable, has this key, and all its files exist with the recorded sizes; else
+        None."""
         folder = self.path(ref)
         try:
             manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-            whole = all((folder / file.path).stat().st_size == file.num_bytes for file in manifest.files)
+            is_whole = all((folder / file.path).stat().st_size == file.num_bytes for file in manifest.files)
         except (OSError, ValidationError):
             return None
-        return manifest if whole and manifest.ref.model_copy(update={"content": ref.content}) == ref else None
+        return manifest if is_whole and manifest.ref.model_copy(update={"content": ref.content}) == ref else None
 
     def use(self, ref: ArtifactRef) -> Manifest | None:
-        """As `find`, if all images that it refers to are here too; and remember on the manifest's time of change that
-        it was of use now (`sft_core.store.retention`)."""
+        """Return what `find` returns, but None if an image that the artifact refers to is missing.
+
+        The modification time of the manifest is set to now, which records the use for `sft_core.store.retention`.
+        """
         manifest = self.find(ref)
         if manifest is not None and not self._has_images_of(manifest):
             return None
         if manifest is not None:
-            with contextlib.suppress(OSError):  # of another owner
+            with contextlib.suppress(OSError):  # the file may belong to another user
                 os.utime(self.path(ref) / MANIFEST)
         return manifest
 
@@ -236,19 +242,26 @@ class ArtifactStore(BaseModel, Placement):
 
         Args:
             plan: What to make.
-            write: Fills a folder, and says what it wrote. If it fails, nothing of that folder is left.
+            write: Fills a folder, and returns what the manifest is to contain. If it fails, the folder is removed.
+
+        Returns:
+            The reference of the artifact, with its content digest.
         """
         with self.lock(plan.ref.key):
             found = self.use(plan.ref)
             return found.ref if found is not None else self._make(plan, write)
 
     def adopt(self, plan: Plan, earlier: Manifest, proof: dict[str, Any]) -> ArtifactRef:
-        """Let an artifact exist under another key too: its files get a second name, and no second copy.
+        """Make an existing artifact available under another key too. Its files are hard-linked and not copied, if the
+        file system supports it.
 
         Args:
-            plan: The other key.
-            earlier: The artifact.
-            proof: Why it is what the plan would make.
+            plan: The plan with the other key.
+            earlier: The manifest of the existing artifact.
+            proof: Evidence that carrying out the plan would give the same artifact; stored in the manifest.
+
+        Returns:
+            The reference of the artifact under the new key.
         """
         with self.lock(plan.ref.key):
             found = self.use(plan.ref)
@@ -267,7 +280,7 @@ class ArtifactStore(BaseModel, Placement):
         return ref
 
     def manifests(self, stage: str) -> Iterator[Manifest]:
-        """All artifacts of a stage, the newest last."""
+        """Yield the manifests of all artifacts of a stage, in order of their last use."""
         paths = (self.root / "artifacts" / stage).rglob(MANIFEST)
         for path in sorted(paths, key=lambda path: path.stat().st_mtime):
             with contextlib.suppress(OSError, ValidationError):
@@ -276,7 +289,7 @@ class ArtifactStore(BaseModel, Placement):
                     yield manifest
 
     def newest_like(self, ref: ArtifactRef) -> Manifest | None:
-        """The artifact of the same stage and name that was last made or used; None if there is none."""
+        """Return the manifest of the same stage and name that was last made or used, or None."""
         folders = (self.root / "artifacts" / ref.stage).rglob(f"{ref.name}-*/{MANIFEST}")
         for path in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
             with contextlib.suppress(OSError, ValidationError):
@@ -284,10 +297,10 @@ class ArtifactStore(BaseModel, Placement):
         return None
 
     def sweep(self) -> None:
-        """Remove what was left unfinished by processes that were killed: nobody holds the lock of it any more.
+        """Remove unfinished artifacts of processes that were killed, which are those whose lock is free.
 
-        Work folders stay: they are there to be gone on with. Of those whose artifact exists, only the removal was cut
-        short.
+        Work folders are kept, because they are needed to resume a stage, unless their artifact exists: then their
+        removal was interrupted, and is completed.
         """
         work = self.root / "work"
         for folder in work.glob("*/*"):
@@ -301,7 +314,7 @@ class ArtifactStore(BaseModel, Placement):
 
     @property
     def code_folder(self) -> Path:
-        """Where it is recorded which functions the digests of code in the keys stand for."""
+        """Folder of the files that list which functions each code digest in a key covers."""
         return self.root / "code"
 
     @property
@@ -313,7 +326,7 @@ class ArtifactStore(BaseModel, Placement):
         """Hold a lock among all processes that use this root; the kernel releases it if the holder dies.
 
         Args:
-            name: An artifact's key, or whatever else is to be done by one process at a time.
+            name: An artifact's key, or the name of another task that only one process may do at a time.
             mode: `fcntl.LOCK_NB` raises `BlockingIOError` instead of waiting.
         """
         locks = self.root / "locks"
@@ -345,7 +358,7 @@ class ArtifactStore(BaseModel, Placement):
 
     @contextlib.contextmanager
     def _filled(self, plan: Plan) -> Iterator[Path]:
-        """A temporary folder, which takes the artifact's place when the block ends, and is removed if it fails."""
+        """Yield a temporary folder. It becomes the artifact's folder after the block, and is removed if that fails."""
         final = self.path(plan.ref)
         self._unfinished.mkdir(parents=True, exist_ok=True)
         prefix, suffix = f"{plan.ref.stage}-{plan.ref.name}-", f".{plan.ref.key}"
@@ -364,7 +377,7 @@ class ArtifactStore(BaseModel, Placement):
 
 
 def _content(files: Sequence[FileEntry], outcome: StageOutcome) -> str:
-    """Digest what a later stage can read: files, facts and the ledger, without what the stage calls incidental."""
+    """Digest what later stages can read: files, facts and the ledger, without those that are declared incidental."""
     facts = {name: value for name, value in (outcome.facts or {}).items() if name not in outcome.incidental}
     held = {file.path: file.digest for file in files if file.path not in outcome.incidental}
     ledger = outcome.ledger.model_dump() if outcome.ledger else None

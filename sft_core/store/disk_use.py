@@ -1,5 +1,7 @@
-"""What folders and files take on the disk, and what removing them frees: a file with several names is gone with the
-last one."""
+"""Disk space of folders and files, and the space that removing them frees.
+
+A file with several hard links is only freed with the last one.
+"""
 
 import contextlib
 import os
@@ -8,13 +10,13 @@ from pathlib import Path
 
 
 def bytes_freed(folders: list[Path]) -> list[int]:
-    """Count what removing each folder frees, if those before it are gone already.
+    """Count the bytes that removing each folder frees, if the folders before it are already removed.
 
     Args:
-        folders: In the order of removal; none lies in another.
+        folders: Folders or files in the order of removal; no folder may contain another.
 
     Returns:
-        Bytes on the disk. A file that has a name outside of all of them frees nothing.
+        [folders] bytes on the disk. A file that also has a hard link outside of all folders frees nothing.
     """
     seen: dict[tuple[int, int], int] = {}
     freed = []
@@ -29,13 +31,13 @@ def bytes_freed(folders: list[Path]) -> list[int]:
 
 
 def bytes_taken(folders: list[Path]) -> int:
-    """Count what folders take together, each file once."""
+    """Count the bytes on the disk that folders occupy together; a file with several hard links counts once."""
     sizes = {(stat.st_dev, stat.st_ino): stat.st_blocks * 512 for folder in folders for stat in _files(folder)}
     return sum(sizes.values())
 
 
 def last_change(folder: Path) -> float:
-    """When anything in a folder last changed, in seconds since 1970."""
+    """Return the time of the last change in a folder, in seconds since 1970."""
     return max([folder.stat().st_mtime, *(stat.st_mtime for stat in _files(folder))])
 
 

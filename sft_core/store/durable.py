@@ -1,15 +1,15 @@
-"""Files that are on the disk when the call returns, not only in the memory of the machine."""
+"""Writing of files that are on the disk when the call returns, and not only in the page cache."""
 
 import os
 import shutil
 from pathlib import Path
 from uuid import uuid4
 
-PLACEMENT = "It brings files to the disk as they are."
+PLACEMENT = "It writes files to the disk unchanged."
 
 
 def flush(path: Path) -> None:
-    """Bring a file, or the entries of a folder, to the disk."""
+    """Flush a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -18,13 +18,13 @@ def flush(path: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a whole file, and bring it to the disk."""
+    """Write a file, and flush it to the disk."""
     path.write_bytes(content)
     flush(path)
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that nobody sees in part. If several processes write it at once, one of them wins."""
+    """Write a file atomically: no reader ever sees a part of it. If several processes write it at once, one wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{uuid4().hex}.partial")
     partial.write_bytes(content)
@@ -32,7 +32,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def link_or_copy(source: Path | str, target: Path | str) -> None:
-    """Give a file a second name; on a file system without links, copy it."""
+    """Make a hard link to a file; on a file system without hard links, copy the file."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,9 +1,9 @@
-"""Canonical values and their digests: what makes two computations the same.
+"""Canonical values and their digests, which decide whether two computations are the same.
 
-An artifact's key is a digest of everything that its content depends on, written down as plain JSON (the *payload*), so
-that a miss can be explained by comparing two payloads field by field. Values whose text is not stable (sets, floats
-like NaN, arbitrary objects) are refused, because keys made of them would change from one process to the next. The code
-is a part of the payload too; `sft_core.store.closure` finds it.
+An artifact's key is a digest of everything that its content depends on. These inputs are stored as plain JSON (the
+*payload*), so that a cache miss can be explained by comparing two payloads field by field. Values whose text is not
+stable (sets, floats like NaN, arbitrary objects) are refused, because keys made of them would change from one process
+to the next. The code is a part of the payload too; `sft_core.store.closure` finds it.
 
     >>> digest({"b": 1, "a": (2.0, None)}) == digest({"a": [2.0, None], "b": 1})
     True
@@ -21,18 +21,18 @@ from sft_core.section import Section
 
 PLACEMENT = "It computes the keys themselves: if it did so in another way, every artifact would have another key."
 KEY_HEX_DIGITS = 32
-"""128 bits: no collision to be feared, and short enough for a folder name, an MLflow digest (at most 36) and a Prefect
-key."""
+"""Length of a digest. These 128 bits make collisions negligible, and are short enough for a folder name, an MLflow
+digest (at most 36 characters) and a Prefect key."""
 
 
 class Placement:
-    """Marks a value that says where or how fast work is done, never what comes out of it: it stays out of every key."""
+    """Base of classes that decide where or how fast work is done, and never its result; they enter no key."""
 
 
 def canonical(value: Any) -> Any:
-    """Turn a value into JSON types that have one spelling only.
+    """Convert a value to JSON types with exactly one representation.
 
-    An object that knows its own identity offers `fingerprint()`; what that returns is used in its place.
+    If an object has a method `fingerprint()`, the value that it returns is used instead of the object.
 
     Raises:
         TypeError: for values without a deterministic text (sets, NaN, functions, arbitrary objects).
@@ -53,7 +53,7 @@ def canonical(value: Any) -> Any:
 
 
 def digest(value: Any) -> str:
-    """Digest any canonical value: 32 hexadecimal digits."""
+    """Digest any value that `canonical` accepts: 32 hexadecimal digits."""
     text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return digest_bytes([text.encode("utf-8", "surrogatepass")])
 
@@ -87,12 +87,12 @@ def explain_difference(ours: Any, theirs: Any, where: str = "") -> list[str]:
 
 
 def code_text(tree: ast.Module) -> str:
-    """Write a module's code in one spelling: without comments, docstrings and layout. Changes the tree."""
+    """Return a module's code without comments and docstrings, in a uniform layout. Changes the tree."""
     return ast.unparse(_without_docstrings(tree))
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
-    """Drop every bare string statement: docstrings and the attribute docs of the recipe's fields."""
+    """Remove every bare string statement: docstrings and the descriptions of the recipe's fields."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):

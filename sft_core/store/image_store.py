@@ -1,9 +1,9 @@
-"""Images by content: each is kept once, under the digest of its bytes as they came, whatever it was called.
+"""Store of images by content: each image is kept once, under the digest of its original bytes, whatever its name.
 
-    <store>/images/3f/3f9c…        the bytes of the file, untouched
+    <store>/images/3f/3f9c…        the bytes of the file, unchanged
     [{"digest": "3f9c…", "width": 640, "height": 480}]        how a row refers to its images, in order
 
-An image becomes pixels as late as it can, in the batch.
+An image is decoded as late as possible, when its batch is made.
 """
 
 import contextlib
@@ -21,20 +21,20 @@ from sft_core.store.fingerprint import digest_bytes
 
 IMAGES_FOLDER = "images"
 IMAGES_FILE = "images.json"
-"""In the folder of an artifact: the digests of all images that it refers to."""
+"""File in the folder of an artifact with the digests of all images that it refers to."""
 KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI")
-"""Kinds of files that are opened, as far as this Pillow knows them. Not among them is what is drawn by running
-something, as EPS is."""
+"""Image formats that are opened, if the installed Pillow supports them. Formats that are drawn by running a program,
+such as EPS, are not among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """One image of a row."""
+    """Reference from a row to one image."""
 
     digest: str
-    """Of its bytes; names it in the store."""
+    """Digest of its bytes, which is its name in the store."""
     width: int
-    """In pixels, as it is looked at: upright, whatever way it is stored."""
+    """Pixels of the upright image, after the EXIF orientation is applied."""
     height: int
 
 
@@ -44,23 +44,26 @@ def encode_images(images: Sequence[ImageRef]) -> bytes:
 
 
 def decode_images(images: str | bytes | None) -> list[ImageRef]:
-    """Read what `encode_images` wrote; a row without images has none."""
+    """Read the output of `encode_images`; None and an empty text give an empty list."""
     return [ImageRef(**fields) for fields in orjson.loads(images)] if images else []
 
 
 def identity_of_images(images: bytes | None) -> int:
-    """What a row's images, as JSON, add to the identity of its example and its prompt, by exclusive or: so that it can
-    be taken out again, once what they were called has become what they are. 64 bits; 0 for none."""
+    """Return the 64 bits that a row's images, as JSON, add to the ids of its example and its prompt; 0 without images.
+
+    They are added by exclusive or, so that they can be removed again when the paths of the images are replaced by
+    digests of their content.
+    """
     return int.from_bytes(hashlib.blake2b(images, digest_size=8).digest(), "big") if images else 0
 
 
 def write_digests(folder: Path, digests: Iterable[str]) -> None:
-    """Say in an artifact's folder which images it refers to."""
+    """Write the digests of all images that an artifact refers to into its folder."""
     (folder / IMAGES_FILE).write_bytes(orjson.dumps(sorted(set(digests))))
 
 
 def read_digests(folder: Path) -> list[str]:
-    """The images that an artifact refers to; none where it says nothing."""
+    """Read the digests of the images that an artifact refers to; an empty list if it has no such file."""
     file = folder / IMAGES_FILE
     return list(orjson.loads(file.read_bytes())) if file.is_file() else []
 
@@ -69,18 +72,18 @@ def open_image(source: Path | IO[bytes]) -> Any:
     """Read an image's header: a `PIL.Image.Image` whose pixels are not decoded yet.
 
     Raises:
-        OSError: if it is none of `KINDS`, or cannot be read.
+        OSError: if its format is not in `KINDS`, or it cannot be read.
     """
     from PIL import Image
 
-    # how many pixels are too many is for the recipe to say (`images.max_pixels`), which is asked before any is decoded
+    # the recipe limits the number of pixels (`images.max_pixels`), and this is checked before an image is decoded
     Image.MAX_IMAGE_PIXELS = None
     Image.init()
     return Image.open(source, formats=[kind for kind in KINDS if kind in Image.OPEN])
 
 
 def upright(image: Any) -> Any:
-    """Decode an image: in RGB, the way it is looked at."""
+    """Decode an image to RGB and apply its EXIF orientation."""
     from PIL import ImageOps
 
     return ImageOps.exif_transpose(image).convert("RGB")
@@ -94,39 +97,39 @@ class ImageStore:
 
     @classmethod
     def below(cls, root: Path) -> "ImageStore":
-        """The one that belongs to an artifact store."""
+        """Return the image store of the artifact store with this root."""
         return cls(root / IMAGES_FOLDER)
 
     def path(self, digest: str) -> Path:
-        """Where an image is, or would be."""
+        """Return the path of an image, whether it exists or not."""
         return self.folder / digest[:2] / digest
 
     def has(self, digest: str) -> bool:
-        """Whether an image is here. A file without bytes is what a crash of the machine may leave of one."""
+        """Return True if an image is stored. An empty file does not count: a crash of the machine may leave one."""
         try:
             return self.path(digest).stat().st_size > 0
         except OSError:
             return False
 
     def put(self, content: bytes) -> str:
-        """Keep an image's bytes unless they are here, and return their digest. Several may do so at once.
+        """Store an image's bytes unless they are stored already, and return their digest. This is safe in parallel.
 
-        The file's time of change says when it was last put here, so that `retention` keeps what is in use.
+        The file's modification time is set to now even if it exists, so that `retention` keeps images in use.
         """
         digest = digest_bytes([content])
         path = self.path(digest)
         if self.has(digest):
-            with contextlib.suppress(OSError):  # of another owner
+            with contextlib.suppress(OSError):  # the file may belong to another user
                 os.utime(path)
             return digest
         write_whole(path, content)
         return digest
 
     def open(self, digest: str) -> Any:
-        """Return an image, a `PIL.Image.Image` in RGB, upright.
+        """Return an image: an upright `PIL.Image.Image` in RGB.
 
         Raises:
-            OSError: if it is not here any more, or cannot be read.
+            OSError: if it is no longer stored, or cannot be read.
         """
         with open_image(self.path(digest)) as image:
             return upright(image)

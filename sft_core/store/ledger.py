@@ -1,5 +1,6 @@
-"""The ledger: every row that enters is trained, held out, rejected with a reason, or left out because the recipe asks
-for it; every token likewise.
+"""The ledger, which accounts for every row and every token.
+
+Every row is trained, held out, rejected with a reason, or omitted by the recipe; every token likewise.
 
 Each shard carries its ledger through the stages. A stage may only move rows from `rows_train` or `rows_eval` to
 `rows_rejected`, so the sum holds at every stage and at the end:
@@ -25,7 +26,7 @@ TokenCounts = Mapping[str, int]
 
 
 class Rejection(BaseModel):
-    """One row that will not be trained on, and why."""
+    """One row that is not trained on, and the reason."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,30 +34,30 @@ class Rejection(BaseModel):
     row: int
     """Position in the source, from 0."""
     line: int | None
-    """Line in its file, from 1, where the file has lines."""
+    """Line in its file, from 1; None if the file has no lines."""
     stage: str
     reason: str
     """A short phrase without values of the row, so that rejections can be counted by it."""
     excerpt: str
     """The first characters of the row."""
     file: str | None = None
-    """The file in which `row` and `line` count, where a source has several."""
+    """The file in which `row` and `line` are counted, if the source has several."""
 
     @property
     def place(self) -> str:
-        """Where it stands, in words."""
+        """Source, row, file and line of the rejected row, as a text."""
         within = " ".join(word for word in (self.file, f"line {self.line}" if self.line else None) if word)
         return f"{self.source} row {self.row}" + (f" ({within})" if within else "")
 
     @classmethod
     def of(cls, source: str, row: dict[str, Any], stage: str, reason: str, content: str) -> Self:
-        """Reject a row of an intermediate table, quoting the start of its content."""
+        """Make the rejection of a row of an intermediate table, with an excerpt of the first 200 characters."""
         excerpt = content[:EXCERPT_CHARS].encode("utf-8", "replace").decode()
         return cls(source=source, row=row["row"], line=row["line"], stage=stage, reason=reason, excerpt=excerpt)
 
 
 class Ledger(BaseModel):
-    """Where rows and tokens went. Token counts are 0 until the rows are tokenized."""
+    """Counts of rows and tokens by what happened to them. Token counts are 0 until the rows are tokenized."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,7 +66,7 @@ class Ledger(BaseModel):
     rows_eval: int = 0
     rows_rejected: int = 0
     rows_left_out: int = 0
-    """By the recipe itself: a source of which only a share is taken, a transform that returns None."""
+    """Rows that the recipe omits: those outside the share of a source, and those whose transform returned None."""
     rejected_by_reason: dict[str, int] = {}
     tokens_in: int = 0
     tokens_train: int = 0
@@ -73,7 +74,7 @@ class Ledger(BaseModel):
     tokens_truncated: int = 0
     tokens_rejected: int = 0
     targets_train: int = 0
-    """Tokens of the train split that the loss looks at, counted after the shift by one."""
+    """Tokens of the train split that contribute to the loss, counted after the shift by one."""
     targets_eval: int = 0
     rows_truncated: int = 0
 
@@ -99,11 +100,11 @@ class Ledger(BaseModel):
     def rejecting(
         self, splits: Iterable[str], reasons: Mapping[str, int], tokens: "TokenCounts | None" = None
     ) -> "Ledger":
-        """Move rows out of their splits.
+        """Return a ledger in which more rows are moved from their splits to the rejected ones.
 
         Args:
-            splits: The split of each row rejected now.
-            reasons: How many of them for which reason.
+            splits: The split of each newly rejected row.
+            reasons: Number of newly rejected rows by reason.
             tokens: Token counts of all rows, once they are known.
         """
         by_split = Counter(splits)
@@ -116,7 +117,7 @@ class Ledger(BaseModel):
         return Ledger(**{**self.model_dump(), **moved, **(tokens or {})})
 
     def flat(self) -> dict[str, Any]:
-        """The row account in the words of the reports: in, trained, held out, rejected, left out; then tokens."""
+        """Return all counts under the names that reports use, for example `rows_held_out` for `rows_eval`."""
         return {
             "rows_in": self.rows_in,
             "rows_trained": self.rows_train,
@@ -141,12 +142,12 @@ def count_reasons(rejections: Iterable[Rejection]) -> dict[str, int]:
 
 
 def write_rejections(path: Path, rejections: Iterable[Rejection]) -> None:
-    """Write `rejected.jsonl`: one rejected row a line."""
+    """Write `rejected.jsonl`, with one rejected row per line."""
     with path.open("wb") as file:
         for rejection in rejections:
             file.write(orjson.dumps(rejection.model_dump(), option=orjson.OPT_APPEND_NEWLINE))
 
 
 def read_rejections(path: Path) -> list[Rejection]:
-    """Read what `write_rejections` wrote."""
+    """Read a file that `write_rejections` wrote."""
     return [Rejection(**orjson.loads(line)) for line in path.read_bytes().splitlines()]

@@ -1,6 +1,6 @@
-"""Who is at work in a home: each process holds a file of its own there, which the kernel lets go of when it ends.
+"""Record of the processes that use a state directory: each locks its own file, and the kernel unlocks it at its end.
 
-<root>/locks/at-work/<pid>-….lock     locked as long as the process lives; its time is when the process came
+<root>/locks/at-work/<pid>-….lock     locked as long as the process lives; its modification time is the start of its use
 """
 
 import contextlib
@@ -9,33 +9,35 @@ import os
 import tempfile
 from pathlib import Path
 
-PLACEMENT = "It says which processes use a home."
+PLACEMENT = "It records which processes use a state directory."
 _FOLDER = Path("locks") / "at-work"
 _held: dict[Path, int] = {}
-"""Root → descriptor, for the life of this process."""
+"""Root → descriptor of the locked file, which stays open for the life of this process."""
 
 
 def announce(root: Path) -> None:
-    """Say, until this process ends, that it is at work in a home."""
+    """Record that this process uses a state directory, until the process ends."""
     if root in _held:
         return
     folder = root / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     descriptor, unlocked = tempfile.mkstemp(prefix=f"{os.getpid()}-", dir=folder)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
-    Path(unlocked).rename(f"{unlocked}.lock")  # none of this name is ever seen that its process has not locked yet
+    Path(unlocked).rename(f"{unlocked}.lock")  # after locking: nobody sees it unlocked
     _held[root] = descriptor
 
 
 def at_work_since(root: Path) -> float | None:
-    """When the first of those came that are still at work in a home, in seconds since 1970; None if nobody is. What
-    dead ones left is removed."""
+    """Return when the earliest process that still uses a state directory began; None if no process uses it.
+
+    The time is in seconds since 1970. Files of processes that have ended are removed.
+    """
     times = []
     for file in (root / _FOLDER).glob("*.lock"):
         with contextlib.suppress(FileNotFoundError):
-            came = file.stat().st_mtime
+            began = file.stat().st_mtime
             if _is_held(file):
-                times.append(came)
+                times.append(began)
             else:
                 file.unlink()
     return min(times, default=None)

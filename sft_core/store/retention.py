@@ -1,19 +1,19 @@
-"""What in a home is still needed, and what is not.
+"""Decide which files of a state directory are still needed, and remove the others.
 
 An artifact is kept if something outside of the store needs it (a registered version, a run), or if it was made or used
-lately; and then all that it was made from, and so on back to the records, so that it can be traced and its recipe runs
-again from what is there. A report or a scorecard is kept as long as all that it is about:
+lately. Then everything that it was made from is kept too, back to the records, so that it can be traced and its recipe
+can run again from the artifacts that exist. A report or a scorecard is kept as long as all artifacts that it describes:
 
     version sums/3 ──▶ training ──▶ data set ──▶ token ids ──▶ text ──▶ examples ──▶ records
                         scorecard ┘   report ┘
 
-An image is kept as long as an artifact that refers to it; what runs said, in `logs` and `reports`, while it is recent.
+An image is kept as long as an artifact that refers to it; files in `logs` and `reports` are kept while they are recent.
 
 An artifact's manifest names the artifacts that it was made from, and shards of records by their content; a plan names
-the folder of the model that a training began with. Where an artifact that was read is gone, all others of the same
-stage and content stay in its place.
+the folder of the model that a training began with. If an artifact that was read no longer exists, all others of the
+same stage and content are kept in its place.
 
-Nothing is removed that somebody holds the lock of, or that was used after it was looked at.
+Nothing is removed while a process holds its lock, or if it was used after the decision was made.
 """
 
 import contextlib
@@ -33,56 +33,56 @@ from sft_core.store.disk_use import bytes_freed, bytes_taken, last_change
 from sft_core.store.image_store import ImageStore, read_digests
 
 RESULTS = frozenset({"report_data", "evaluate_model"})
-"""Stages whose artifacts only tell something about others."""
+"""Stages whose artifacts only describe other artifacts."""
 PLANS = ("plan.json", "model/base_model.json", "model/adapter_config.json")
 _FOLDER_IN_PLAN = re.compile(rf"artifacts/(?:[^/\"]+/){{1,2}}[^/\"]+-([0-9a-f]{{{FOLDER_KEY_DIGITS}}})")
 FILES = frozenset({"image", "log", "report"})
-"""Kinds of which each piece is a file."""
+"""Kinds whose pieces are files; the pieces of all others are folders."""
 Kind = Literal["artifact", "image", "work", "unfinished", "download", "log", "report", "model", "run"]
 
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """What is needed from outside of the store, and why."""
+    """Artifacts that something outside of the store needs, and the reasons."""
 
     keys: Mapping[str, str] = field(default_factory=dict)
-    """Key of an artifact → who needs it."""
+    """Key of an artifact → what needs it."""
     made_by: Mapping[str, str] = field(default_factory=dict)
-    """Id of the run that made an artifact → who needs what it made."""
+    """Id of a run → what needs the artifacts that the run made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A folder of the home, or a file in it, and whether it goes."""
+    """A folder or a file in the state directory, and whether it is to be removed."""
 
     kind: Kind
     path: Path
     used_at: float
-    """When it was last made, used or written to, in seconds since 1970."""
+    """Time at which it was last made, used or written to, in seconds since 1970."""
     key: str = ""
-    """Of an artifact, or the part of it that names a work folder: what its lock is called by."""
+    """Key of the artifact, or the first digits of it that are in the name of a work folder; names the lock to hold."""
     kept_for: str | None = None
-    """Why it stays; None: it goes."""
+    """Reason why it is kept; None if it is to be removed."""
     why: str = ""
-    """Why it goes."""
+    """Reason why it can be removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What goes, what stays, and how much that is."""
+    """Pieces to remove, pieces to keep, and their sizes."""
 
     going: tuple[Piece, ...]
     freed: tuple[int, ...]
-    """Bytes on the disk that each frees, in this order."""
+    """[going] bytes on the disk that removing each frees, if they are removed in this order."""
     kept: tuple[Piece, ...]
 
     @property
     def total_freed(self) -> int:
-        """Bytes."""
+        """Bytes on the disk that removing all of them frees."""
         return sum(self.freed)
 
     def kept_by_reason(self) -> dict[str, dict[str, int]]:
-        """Reason → how many `folders` and `files` stay for it, and the `bytes` that they take."""
+        """Return reason → number of `folders` and `files` that are kept for it, and the `bytes` that they occupy."""
         reasons: dict[str, list[Piece]] = {}
         for piece in self.kept:
             reasons.setdefault(piece.kept_for or "", []).append(piece)
@@ -93,23 +93,23 @@ class Pruning:
 
 
 def count_kinds(pieces: Sequence[Piece]) -> dict[str, int]:
-    """How many `folders` there are, and how many `files`."""
+    """Count pieces: return the numbers of `folders` and of `files`."""
     files = sum(piece.kind in FILES for piece in pieces)
     return {"folders": len(pieces) - files, "files": files}
 
 
 def judge_store(store: ArtifactStore, roots: Roots, used_since: float) -> list[Piece]:
-    """Say of everything in a store whether it is needed; nothing is removed.
+    """Decide for every piece of a store whether it is needed. Nothing is removed.
 
     Args:
         store: The store.
-        roots: What is needed from outside.
-        used_since: What was used after this stays, in seconds since 1970.
+        roots: Artifacts that something outside of the store needs.
+        used_since: Pieces that were used at this time or later are kept, in seconds since 1970.
     """
     held = _read_all(store)
     kept = _kept(held, roots, used_since)
     artifacts = [
-        Piece("artifact", found.folder, found.used_at, key, kept.get(key), "nothing that stays needs it")
+        Piece("artifact", found.folder, found.used_at, key, kept.get(key), "nothing that is kept needs it")
         for key, found in held.items()
     ]
     return [
@@ -117,25 +117,27 @@ def judge_store(store: ArtifactStore, roots: Roots, used_since: float) -> list[P
         *_unread(store, held, used_since),
         *_images(store, held, kept, used_since),
         *_unfinished(store, used_since),
-        *_said(store, used_since),
+        *_outputs_of_runs(store, used_since),
     ]
 
 
 def plan_pruning(pieces: Sequence[Piece]) -> Pruning:
-    """Put what goes in the order of its removal: what was used last comes first, so that nothing loses what it was made
-    from before it goes itself, should that be interrupted."""
+    """Sort the pieces to remove: the most recently used one comes first.
+
+    So if the removal is interrupted, no artifact is left whose inputs are already removed.
+    """
     going = tuple(sorted((piece for piece in pieces if piece.kept_for is None), key=lambda piece: -piece.used_at))
     kept = tuple(piece for piece in pieces if piece.kept_for is not None)
     return Pruning(going, tuple(bytes_freed([piece.path for piece in going])), kept)
 
 
 def remove(store: ArtifactStore, piece: Piece) -> bool:
-    """Remove a folder or a file, unless somebody is at work on it or used it meanwhile.
+    """Remove a folder or a file, unless a process works on it or has used it since the decision.
 
-    A folder leaves its place by one rename, so that there never is half of it.
+    A folder is first renamed, so that there never is an incomplete one in its place.
 
     Returns:
-        Whether it is gone.
+        True if it was removed.
     """
     with contextlib.ExitStack() as locks:
         try:
@@ -151,7 +153,7 @@ def remove(store: ArtifactStore, piece: Piece) -> bool:
             piece.path.rename(aside)
         except (BlockingIOError, FileNotFoundError):
             return False
-        shutil.rmtree(aside, ignore_errors=True)  # what is left of it is swept
+        shutil.rmtree(aside, ignore_errors=True)  # `ArtifactStore.sweep` removes the rest
     return True
 
 
@@ -163,7 +165,7 @@ class _Held:
 
 
 def _read_all(store: ArtifactStore) -> dict[str, _Held]:
-    """All artifacts by key."""
+    """Read the manifests of all artifacts; return them by key."""
     held = {}
     for depth in ("*/*", "*/*/*"):
         for path in (store.root / "artifacts").glob(f"{depth}/{MANIFEST}"):
@@ -175,7 +177,7 @@ def _read_all(store: ArtifactStore) -> dict[str, _Held]:
 
 
 def _kept(held: Mapping[str, _Held], roots: Roots, used_since: float) -> dict[str, str]:
-    """Key → why it is kept."""
+    """Return key → reason why the artifact is kept."""
     named = _names(held)
     kept: dict[str, str] = {}
     for key, found in held.items():
@@ -191,12 +193,12 @@ def _kept(held: Mapping[str, _Held], roots: Roots, used_since: float) -> dict[st
 
 
 def _is_about(found: _Held, named: set[str], kept: Mapping[str, str]) -> bool:
-    """Whether an artifact tells something about others, all of which stay."""
+    """Return True if an artifact only describes other artifacts, and all of these are kept."""
     return found.manifest.ref.stage in RESULTS and bool(named) and named <= kept.keys()
 
 
 def _keep(key: str, reason: str, named: Mapping[str, set[str]], kept: dict[str, str]) -> None:
-    """Keep an artifact and all that it was made from."""
+    """Keep an artifact and everything that it was made from."""
     waiting = [key]
     while waiting:
         one = waiting.pop()
@@ -206,7 +208,7 @@ def _keep(key: str, reason: str, named: Mapping[str, set[str]], kept: dict[str, 
 
 
 def _names(held: Mapping[str, _Held]) -> dict[str, set[str]]:
-    """Key → keys of the artifacts that it was made from, as far as they are there."""
+    """Return key → keys of the artifacts that it was made from, as far as they exist."""
     records: dict[str, set[str]] = {}
     for key, found in held.items():
         for shard in found.manifest.facts.get("shards") or []:
@@ -219,7 +221,7 @@ def _names(held: Mapping[str, _Held]) -> dict[str, set[str]]:
     named = {}
     for key, found in held.items():
         keys = {one for word in set(_words(found.manifest.payload)) & records.keys() for one in records[word]}
-        for ref in found.manifest.made_from:  # itself, or whatever has taken its place
+        for ref in found.manifest.made_from:  # the artifact itself, or those with the same content
             keys |= {ref.key} if ref.key in held else of_content.get((ref.stage, ref.content), set())
         planned = {by_folder[part] for part in _folders_in_plans(found.folder) if part in by_folder}
         named[key] = (keys | planned) - {key}
@@ -227,7 +229,7 @@ def _names(held: Mapping[str, _Held]) -> dict[str, set[str]]:
 
 
 def _unread(store: ArtifactStore, held: Mapping[str, _Held], used_since: float) -> Iterator[Piece]:
-    """Folders of artifacts whose manifest cannot be read: of an earlier version, or damaged."""
+    """Yield folders of artifacts whose manifest is from an earlier version or damaged, and cannot be read."""
     known = {found.folder for found in held.values()}
     for depth in ("*/*", "*/*/*"):
         for path in sorted((store.root / "artifacts").glob(f"{depth}/{MANIFEST}")):
@@ -240,7 +242,7 @@ def _unread(store: ArtifactStore, held: Mapping[str, _Held], used_since: float) 
 def _images(
     store: ArtifactStore, held: Mapping[str, "_Held"], kept: Mapping[str, str], used_since: float
 ) -> Iterator[Piece]:
-    """Images, and what killed processes left of some."""
+    """Yield images, also incomplete ones that killed processes left."""
     reasons = {
         digest: reason
         for key, reason in kept.items()
@@ -252,11 +254,11 @@ def _images(
             used_at = last_change(path)
             lately = "made or used lately" if used_at >= used_since else None
             reason = reasons.get(path.name) or lately
-            yield Piece("image", path, used_at, "", reason, "no data that stays shows it")
+            yield Piece("image", path, used_at, "", reason, "no data that is kept refers to it")
 
 
 def _words(value: Any) -> Iterator[str]:
-    """All texts in a JSON value."""
+    """Yield all texts in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -268,15 +270,17 @@ def _words(value: Any) -> Iterator[str]:
 
 
 def _folders_in_plans(folder: Path) -> Iterator[str]:
-    """The key's first digits of each artifact whose folder a plan names: a model that was begun with, or a base that
-    an adapter stands on."""
+    """Yield the first digits of the key of each artifact whose folder a plan names.
+
+    It is the model that a training began with, or the base model of an adapter.
+    """
     for name in PLANS:
         with contextlib.suppress(OSError):
             yield from _FOLDER_IN_PLAN.findall((folder / name).read_text(encoding="utf-8"))
 
 
 def _unfinished(store: ArtifactStore, used_since: float) -> Iterator[Piece]:
-    """Folders of trainings that were interrupted, what killed processes left, and models that were brought here."""
+    """Yield work folders of interrupted trainings, unfinished folders of killed processes, and downloaded models."""
     places: dict[Kind, str] = {"work": "work/*/*", "unfinished": "unfinished/*.*", "download": "downloads/*"}
     why = {"work": "an interrupted training", "unfinished": "left by a process that was killed", "download": "a copy"}
     for kind, pattern in places.items():
@@ -290,8 +294,8 @@ def _unfinished(store: ArtifactStore, used_since: float) -> Iterator[Piece]:
                 yield Piece(kind, folder, used_at, "" if kind == "download" else key, reason, why[kind])
 
 
-def _said(store: ArtifactStore, used_since: float) -> Iterator[Piece]:
-    """What runs said: the logs of their subprocesses, and the reports that they handed over to others."""
+def _outputs_of_runs(store: ArtifactStore, used_since: float) -> Iterator[Piece]:
+    """Yield the logs of the subprocesses of runs, and the reports that runs passed on."""
     places: dict[Kind, str] = {"log": "logs/*", "report": "reports/*"}
     for kind, pattern in places.items():
         for file in sorted(store.root.glob(pattern)):
@@ -302,7 +306,7 @@ def _said(store: ArtifactStore, used_since: float) -> Iterator[Piece]:
 
 
 def _lock_names(store: ArtifactStore, key: str) -> list[str]:
-    """The locks of an artifact, of whose key the first digits may be all that is known."""
+    """Return the names of the locks of an artifact, given its key or only the first digits of it."""
     return sorted(lock.stem for lock in (store.root / "locks").glob(f"{key}*.lock")) if key else []
 
 

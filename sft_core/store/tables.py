@@ -1,4 +1,4 @@
-"""Arrow files between the stages: compressed by zstd, written batch by batch, read through a memory map."""
+"""Arrow files between the stages: compressed with zstd, written batch by batch, and read through a memory map."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -8,12 +8,13 @@ from typing import Any
 import pyarrow as pa
 
 COMPRESSION_LEVEL = 1
-"""On text and token ids, level 3 is a tenth smaller and takes half as long again; level 5 is 4 % smaller still, and
-takes three times as long. With level 1, all that is stored of a data set is below three times its source."""
+"""zstd level. On text and token ids, level 3 is a tenth smaller and takes half as long again; level 5 is 4 % smaller
+still, and takes three times as long. With level 1, all tables of a data set together are less than three times as large
+as its source."""
 
 
 def write_table(path: Path, schema: pa.Schema, rows: list[dict[str, Any]]) -> None:
-    """Write rows as one Arrow IPC file; keys that the schema does not know are left out."""
+    """Write rows as one Arrow IPC file; keys that are not in the schema are skipped."""
     write_arrow(path, pa.Table.from_pylist(rows, schema=schema))
 
 
@@ -32,13 +33,13 @@ def arrow_writer(path: Path, schema: pa.Schema) -> Iterator[pa.ipc.RecordBatchFi
 
 
 def read_table(path: Path) -> pa.Table:
-    """Read what `write_table` wrote."""
+    """Read a table that `write_table` or `write_arrow` wrote."""
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).read_all()
 
 
 def read_columns(path: Path, schema: pa.Schema, names: Sequence[str]) -> pa.Table:
-    """Read some columns of a table of a known schema, in the order of the schema; the others are not decompressed."""
+    """Read some columns of a table with a known schema, in the order of the schema; the others are not decompressed."""
     options = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in names])
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source, options=options).read_all()

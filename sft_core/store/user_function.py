@@ -1,11 +1,11 @@
-"""A function of the user's, found by its name and known by its code.
+"""A function of the user, which is found by its name and identified by its code.
 
-    rows.py:shorten                 a file
-    package.module.function         a module, found from the working directory or as installed
+    rows.py:shorten                 a function in a file
+    package.module.function         a function in a module, which is found in the working directory or as installed
 
-Its identity is the code of its module and of the modules that this one imports from beside itself or from its own
-package, without comments and layout; the code is read, not run, to tell it. What else the function reads (files, the
-clock, installed packages) is not part of it.
+Its identity is the code of its module, and of the modules that this one imports from its own folder or package, without
+comments and layout. The code is read, and not run, to compute it. Other inputs of the function (files, the clock,
+installed packages) are not part of its identity.
 """
 
 import ast
@@ -26,7 +26,7 @@ from sft_core.store.records import FunctionRef
 
 _LOADING = threading.Lock()
 _IMPORTED: set[str] = set()
-"""Modules that the last function to be loaded brought into this process."""
+"""Modules of the user that were imported for the last function that was loaded."""
 
 
 def locate_function(text: str, role: str) -> FunctionRef:
@@ -34,10 +34,10 @@ def locate_function(text: str, role: str) -> FunctionRef:
 
     Args:
         text: `package.module.function` or `path/to/file.py:function`.
-        role: What the function is for, in a word, for the messages: `transform`.
+        role: Purpose of the function in one word, for error messages: `transform`.
 
     Raises:
-        RecipeError: if there is no such module, or nothing of that name in it.
+        RecipeError: if there is no such module, or the module has no such name.
     """
     what = f"{role} '{text}'"
     folder, module, function = _split_path(text, what) if ":" in text else _split_name(text, what)
@@ -55,12 +55,12 @@ def load_function(ref: FunctionRef, role: str, argument: str) -> Callable[..., A
     """Import the function.
 
     Args:
-        ref: Which.
+        ref: Reference to the function.
         role: As in `locate_function`.
-        argument: What it takes, in words, for the messages: `one row`.
+        argument: Its argument in words, for error messages: `one row`.
 
     Raises:
-        RecipeError: if its module cannot be imported, it is not callable, or its code is no longer the located one.
+        RecipeError: if its module cannot be imported, it is not callable, or its code has changed since it was located.
     """
     with _LOADING:
         return _load(ref, role, argument)
@@ -88,7 +88,7 @@ def _split_path(text: str, what: str) -> tuple[Path, str, str]:
     if file.suffix != ".py" or not file.is_file():
         raise RecipeError(f"{what}: expected a Python file at '{path}', found none (looked for {file})")
     if "." in file.stem:
-        raise RecipeError(f"{what}: expected a file's name with no other dot than that of .py")
+        raise RecipeError(f"{what}: expected a file name without another dot than that of .py")
     return file.parent, file.stem, function
 
 
@@ -103,7 +103,7 @@ def _split_name(text: str, what: str) -> tuple[Path, str, str]:
 
 
 def _folders_with(top: str) -> Iterator[Path]:
-    """Where the module or package may lie: the working directory, then where an import would find it."""
+    """Yield the folders that may contain a module or package: the working directory, then those of an import."""
     yield Path.cwd()
     spec = importlib.util.find_spec(top) if top not in ("__main__", "__mp_main__") else None
     if spec is not None:
@@ -125,7 +125,7 @@ def _parse(file: Path, what: str) -> ast.Module:
 
 
 def _names_bound_in(tree: ast.Module) -> set[str]:
-    """Names that a module gives values to, at any depth; `*` where it may have others."""
+    """Return all names that a module binds, at any depth; with `*` if a star import may bind others."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -138,12 +138,12 @@ def _names_bound_in(tree: ast.Module) -> set[str]:
 
 
 def digest_module(folder: Path, module: str, what: str) -> str:
-    """Digest the code of a module and of what it imports from beside itself, without comments and layout.
+    """Digest the code of a module and of its own imports, without comments and layout.
 
     Args:
-        folder: What holds it.
-        module: Its name there.
-        what: Whose it is, for the messages.
+        folder: Folder that contains the module or its top-level package.
+        module: Dotted name of the module.
+        what: Name of the function, for error messages.
 
     Raises:
         RecipeError: if a file is not Python.
@@ -152,7 +152,7 @@ def digest_module(folder: Path, module: str, what: str) -> str:
 
 
 def _own_modules(folder: Path, module: str, what: str) -> dict[str, Path]:
-    """The module and all that it imports of its own: by name."""
+    """Return the module and all own modules that it imports, directly or indirectly: name → file."""
     found: dict[str, Path] = {}
     pending = [module]
     while pending:
@@ -167,7 +167,7 @@ def _own_modules(folder: Path, module: str, what: str) -> dict[str, Path]:
 
 
 def _is_own(name: str, module: str, folder: Path) -> bool:
-    """Of an installed module, what lies beside its package is not its own."""
+    """Return True if a module belongs to the user's code. Other packages in `site-packages` do not."""
     return name.split(".")[0] == module.split(".")[0] or folder.name not in ("site-packages", "dist-packages")
 
 
@@ -182,14 +182,14 @@ def _imports(tree: ast.Module, package: str) -> Iterator[str]:
 
 
 def _import(folder: Path, module: str) -> ModuleType:
-    """Run a module from its file, and what it imports from beside it anew if an earlier function brought that in."""
+    """Import a module from its file; own modules that an earlier function imported are imported again."""
     file = _module_file(folder, module)
     assert file is not None
     for name in _IMPORTED:
         sys.modules.pop(name, None)
     before, writes_bytecode = set(sys.modules), sys.dont_write_bytecode
     sys.path.insert(0, str(folder))
-    sys.dont_write_bytecode = True  # it is told by seconds whether that is stale
+    sys.dont_write_bytecode = True  # the time stamps of bytecode files are in whole seconds, too coarse for edits
     try:
         importlib.invalidate_caches()
         return _import_package(file, module) if "." in module or file.stem == "__init__" else _run_file(file)
@@ -208,11 +208,11 @@ def _import_package(file: Path, module: str) -> ModuleType:
 
 
 def _run_file(file: Path) -> ModuleType:
-    """Under a name of its own, so that a file called `datasets.py` is not taken for the library."""
+    """Import a file under a unique name, so that a file called `datasets.py` does not replace the library."""
     spec = importlib.util.spec_from_file_location(f"function_in_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
+    sys.modules[spec.name] = module  # dataclasses look their module up here
     spec.loader.exec_module(module)
     return module

@@ -1,21 +1,24 @@
-"""From blocks to a model, in a process of its own, or in several: `python -m sft_core.training plan.json`.
+"""Train a model on blocks of tokens, in one or several processes of its own: `python -m sft_core.training plan.json`.
 
-One GPU, many GPUs and many nodes are the same code, and a trainer that crashes does not take the flow down. It needs
-`sft_core` alone and has one voice, `metrics.jsonl`: one JSON line per logging step or evaluation.
+The same code runs on one GPU, many GPUs and many nodes, and a trainer that crashes does not take the flow down. It
+imports only `sft_core` and reports through one file, `metrics.jsonl`, with one JSON line per logging step or
+evaluation:
 
     {"step": 10, "max_steps": 300, "loss": 2.31, "entropy": 2.1, "mean_token_accuracy": 0.44, "num_tokens": 20480,
     "learning_rate": …, "grad_norm": …}
 
-What always holds: the same seed gives the same losses; a training that was interrupted and gone on with ends like one
-that was not; padding has no loss; documents that share a block never attend
-to each other; every reported number is a sum over tokens divided by a count.
+These properties always hold: the same seed gives the same losses; a training that was interrupted and resumed ends
+like one that was not; padding has no loss; documents that share a block never attend to each other; every reported
+number is a sum over tokens divided by a count.
 
-Importing the room does not import torch: the verb, `sft_core.training.run.train`, is imported where it runs.
+Importing this package does not import torch: the function that trains, `sft_core.training.run.train`, is imported only
+where it runs.
 """
 
 from sft_core.training.checkpoints import CHECKPOINTS_FOLDER, rewind, whole_checkpoints
 from sft_core.training.config import TrainingConfig
 from sft_core.training.fields.milestones import steps_between
+from sft_core.training.inputs import TrainInputs
 from sft_core.training.optimizers import TRAITS as OPTIMIZER_TRAITS
 from sft_core.training.optimizers import options_of
 from sft_core.training.order import batches_of_step, num_steps, steps_of_block, steps_per_epoch
@@ -39,6 +42,7 @@ __all__ = [
     "PROBE_FILE",
     "SAMPLES_FILE",
     "START_FILE",
+    "TrainInputs",
     "TrainPlan",
     "TrainResult",
     "TrainStart",

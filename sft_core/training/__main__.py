@@ -1,4 +1,4 @@
-"""The trainer as a process of its own, or several: `python -m sft_core.training plan.json`."""
+"""Entry point of each training process: `python -m sft_core.training plan.json`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from sft_core.processes.subprocesses import run_child
 
 
 def load() -> Callable[[Path], None]:
-    """Import what it does."""
+    """Import the trainer and return its main function."""
     from sft_core.training.run import main
 
     return main

@@ -1,4 +1,4 @@
-"""What lies beside a model's weights, so that one can talk to it: tokenizer, chat template, processor of images."""
+"""Files that a model needs besides its weights: tokenizer, chat template and image processor."""
 
 import shutil
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Companions:
-    """Those of one training."""
+    """Tokenizer (with its chat template) and image processor that are saved with a model."""
 
     tokenizer: "PreTrainedTokenizerBase"
     processor: ProcessorRef | None = None
 
     def save(self, folder: Path) -> None:
-        """Write them into a model's folder; the processor's files as they are, for nothing changes it."""
+        """Write both into a model's folder. The processor's files are copied unchanged."""
         self.tokenizer.save_pretrained(folder)
         if self.processor is not None:
             for name in PROCESSOR_FILES:

@@ -1,4 +1,4 @@
-"""How the model is trained: names and defaults of TRL's `SFTConfig` and of transformers' `TrainingArguments`."""
+"""The `training` section, with names and defaults of TRL's `SFTConfig` and transformers' `TrainingArguments`."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
@@ -19,18 +19,18 @@ from sft_core.training.owned import ONE_VALUE, OWNED
 class TrainingConfig(  # pydantic lists the fields of the last base first
     DistributionFields, LoadingFields, MilestoneFields, MemoryFields, WeightFields, OptimizationFields
 ):
-    """Optimization, length, precision, and what is reported when. Every field of transformers' `TrainingArguments` is
-    here, but those that the pipeline sets itself: they are refused with the reason."""
+    """Settings of the training: optimization, length, precision, logging and checkpoints. It has every field of
+    transformers' `TrainingArguments` except those that the pipeline sets itself, which are refused with the reason."""
 
     refused: ClassVar[Mapping[str, str]] = OWNED
 
     loss_type: Literal["nll", "dft"] = "nll"
-    """Mean over the target tokens of an optimizer step: `nll`, the negative log-likelihood −log p; `dft`, dynamic
-    fine-tuning (arXiv 2508.05629), p × −log p with a p that has no gradient, so that unlikely targets pull less. With
-    `dft`, metrics have `nll` besides `loss`."""
+    """Loss, a mean over the target tokens of an optimizer step. `nll`: the negative log-likelihood −log p. `dft`: dynamic
+    fine-tuning (arXiv 2508.05629), p × −log p with a p that has no gradient, so that unlikely targets have less
+    influence; metrics then have `nll` as well as `loss`."""
     router_aux_loss_coef: float | None = Field(default=None, ge=0)
-    """Of a mixture of experts: the factor of the loss that keeps the load of its experts balanced. None: the model
-    configuration's; 0: none. Metrics have `aux_loss`, without the factor."""
+    """Factor of the load-balancing loss of a mixture-of-experts model. None: the value of the model configuration; 0: no
+    such loss. Metrics have `aux_loss`, without the factor."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -1,22 +1,20 @@
-"""Fields of `TrainingArguments` that no recipe sets, and why; and fields that have one sensible value."""
+"""Fields of `TrainingArguments` that a recipe cannot set, with the reason, and fields that accept only one value."""
 
 from collections.abc import Mapping
 from typing import Any
 
 _TRACKING = "MLflow tracks every run, under `registry.experiment`; servers are named by MLFLOW_TRACKING_URI"
 _HUB = "models are registered in MLflow; push the registered folder with `hf upload` where it should be on the Hub"
-_PREDICTIONS = (
-    "held-out rows are measured as sums over tokens, and no prediction is kept; answers to prompts are `evaluation`'s"
-)
+_PREDICTIONS = "held-out rows are measured as sums over tokens, and no prediction is kept; answers to prompts are set up in `evaluation`"
 _SAME_ARITHMETIC = "held-out rows are measured with the arithmetic of the training, so that both losses can be compared"
-_STAGES = "what runs is the command's: `sft run` trains and evaluates, `sft prepare` only prepares"
-_RESUMING = "an interrupted training goes on where its last checkpoint was when the same recipe is run again"
-_EVEN = "how blocks are dealt to processes is the pipeline's, so that `sft trace` can name the rows of each step"
+_STAGES = "the command decides what runs: `sft run` trains and evaluates, `sft prepare` only prepares"
+_RESUMING = "running the same recipe again resumes an interrupted training from its last checkpoint"
+_EVEN = "the pipeline distributes blocks over processes itself, so that `sft trace` can name the rows of each step"
 
 OWNED: Mapping[str, str] = {
-    "output_dir": "artifacts lie in the store, below `runtime.home`",
+    "output_dir": "artifacts are written to the store, below `runtime.home`",
     "report_to": _TRACKING,
-    "run_name": "runs are called by the recipe's `name`",
+    "run_name": "runs are named after the recipe's `name`",
     "project": _TRACKING,
     "trackio_space_id": _TRACKING,
     "trackio_bucket_id": _TRACKING,
@@ -41,33 +39,33 @@ OWNED: Mapping[str, str] = {
     "bf16_full_eval": _SAME_ARITHMETIC,
     "fp16_full_eval": _SAME_ARITHMETIC,
     "save_on_each_node": "the artifact is written once, by the first process",
-    "enable_jit_checkpoint": "how a training that is asked to end saves its state is the pipeline's",
-    "ignore_data_skip": _RESUMING + ", with the next block: otherwise some rows were seen twice and others never",
+    "enable_jit_checkpoint": "the pipeline itself saves a checkpoint when a training is asked to end",
+    "ignore_data_skip": _RESUMING + ", with the next block: otherwise some rows would be seen twice and others never",
     "restore_callback_states_from_checkpoint": _RESUMING,
     "resume_from_checkpoint": _RESUMING,
     "auto_find_batch_size": (
-        "the batch decides what each step sees; lower `per_device_train_batch_size` and raise "
+        "the batch size decides which blocks each step sees; lower `per_device_train_batch_size` and raise "
         "`gradient_accumulation_steps` by as much: the steps stay the same"
     ),
-    "use_cpu": "the GPU is used where there is one; `runtime.launch: {cpu: true}` leaves it alone",
+    "use_cpu": "a GPU is used if there is one; `runtime.launch: {cpu: true}` trains on the CPU",
     "accelerator_config": _EVEN,
-    "dataloader_in_order": "batches come in the order of the seed, whoever loads them",
-    "remove_unused_columns": "the blocks' columns are the pipeline's own; extra columns are left out in `sources`",
-    "label_names": "the blocks' columns are the pipeline's own",
-    "length_column_name": "the length of each block is known from the block",
+    "dataloader_in_order": "the seed decides the order of batches, whichever process loads them",
+    "remove_unused_columns": "the pipeline defines the columns of blocks; drop extra columns of your data in `sources`",
+    "label_names": "the pipeline defines the columns of blocks",
+    "length_column_name": "each block records its own length",
     "do_train": _STAGES,
     "do_eval": _STAGES,
     "do_predict": _STAGES,
     "local_rank": "the launcher gives each process its rank",
 }
-"""Name → reason. Whoever writes one of these is told the reason."""
+"""Field name → reason. A recipe that sets one of these fields is refused with the reason."""
 
 ONE_VALUE: Mapping[str, tuple[Any, str]] = {
     "average_tokens_across_devices": (
         True,
-        "a step has one denominator, the targets of all processes: otherwise the loss would depend on their number",
+        "the loss of a step is a mean over the targets of all processes: otherwise it would depend on their number",
     ),
-    "save_only_model": (False, "an interrupted training could not go on from such checkpoints"),
-    "use_cache": (False, "with a cache of keys, documents of one block would attend to each other"),
+    "save_only_model": (False, "an interrupted training could not resume from such checkpoints"),
+    "use_cache": (False, "with a key-value cache, documents that share a block would attend to each other"),
 }
-"""Name → the only value that is right here, and why."""
+"""Field name → the only value that is accepted, and the reason."""

@@ -1,10 +1,10 @@
-"""Weights that transformers writes under other names than the model has them by, brought back.
+"""Loading of weights that transformers saves under other names than the parameters of the model have.
 
-    model         model.language_model.layers.0…     as it is built today
-    checkpoint    language_model.model.layers.0…     as its published weights are called, and as programs look for them
+    model         model.language_model.layers.0…     names in the model as transformers builds it today
+    checkpoint    language_model.model.layers.0…     names in its published weights, which other programs expect
 
-`from_pretrained` knows both. The Trainer compares names alone, takes over what it finds, and goes on with the rest as
-it was before: a training would go on from its first weights.
+`from_pretrained` knows both. The Trainer only compares names: it loads the weights whose names match and leaves all
+others as they are, so a training would resume from its initial weights.
 """
 
 import json
@@ -17,13 +17,15 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 
 def has_other_names(model: Any, folder: Path) -> bool:
-    """Whether weights in a folder are called otherwise than in a model; False for adapters, and where none lie there
-    whole."""
+    """Return whether weight files in a folder contain names that the model does not have.
+
+    The result is False for adapters, and if the folder has no `model.safetensors` or index of its shards.
+    """
     return isinstance(model, PreTrainedModel) and not _names_in(folder) <= model.state_dict().keys()
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
-    """Give a model the weights of a folder that `save_pretrained` wrote; meanwhile they are in memory twice."""
+    """Load the weights of a folder that `save_pretrained` wrote into a model. They are in memory twice meanwhile."""
     found = type(model).from_pretrained(folder, dtype=model.dtype)
     model.load_state_dict(found.state_dict())
 

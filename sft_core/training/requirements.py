@@ -1,4 +1,4 @@
-"""What a training needs that is not always there: packages and a GPU. Told before any data is read."""
+"""Checks that optional packages and a GPU are there for a training that needs them, before any data is read."""
 
 import importlib.util
 from collections.abc import Callable
@@ -12,14 +12,14 @@ _DEEPSPEED = Package("deepspeed", "'sft[deepspeed]'", needs_gpu=True)
 
 
 def check_requirements(config: TrainingConfig, has_gpu: Callable[[], bool]) -> None:
-    """Stop if a package or a GPU is missing that the section asks for.
+    """Check that the packages and the GPU that the `training` section needs are available.
 
     Args:
-        config: The section.
-        has_gpu: Whether training will have a GPU; asked only where it matters.
+        config: The `training` section.
+        has_gpu: Returns whether training will have a GPU; called only if the answer matters.
 
     Raises:
-        RecipeError: naming the field, and what to install.
+        RecipeError: if one is missing; the message names the field and what to install.
     """
     for field, package in _packages(config):
         if importlib.util.find_spec(package.module) is None:
@@ -34,7 +34,7 @@ def check_requirements(config: TrainingConfig, has_gpu: Callable[[], bool]) -> N
 
 
 def packages_of(config: TrainingConfig) -> list[str]:
-    """The optional packages that the section asks for, by their modules' names."""
+    """Return the module names of the optional packages that the `training` section needs."""
     return [package.module for _, package in _packages(config)]
 
 

@@ -1,8 +1,9 @@
-"""transformers' Trainer with checkpoints that are whole, and that a training goes on from as if nothing had happened.
+"""transformers' Trainer with complete checkpoints, from which a resumed training gives the same result.
 
-What the Trainer's own checkpoints lack: they are written in place, what was counted since the last line of metrics is
-not in them, and one of an epoch's last step is written before the evaluation at the epoch's end, which a resumed
-training would then skip. Here a checkpoint holds all of a step: it is written when nothing more is reported of it.
+The Trainer's own checkpoints have three gaps. They are written in place, so an interruption can leave half of one. They
+lack the counts since the last line of metrics. That of an epoch's last step is written before the evaluation at the
+epoch's end, which a resumed training would then skip. Here a checkpoint is written after everything about its step has
+been reported.
 """
 
 import json
@@ -38,13 +39,16 @@ TRAINER_STATE_FILE = "trainer_state.json"
 
 
 class ResumableTrainer(Trainer):
-    """Saves checkpoints below `output_dir`, beside which the journals lie.
+    """Trainer that saves complete checkpoints in `output_dir` and resumes from them. The journals (`metrics.jsonl`,
+    `samples.jsonl`) are in the parent folder.
 
     Attributes:
-        window: What was counted; a part of every checkpoint.
-        kept_with_weights: Tokenizer, chat template and processor, that go into every checkpoint, so that one can talk
-            to it; the Trainer itself is not given it, for it would change the model's settings by it.
-        is_end_requested: Asked after each step. Once it says yes on some process, all save a checkpoint and end.
+        window: The counts since the last line of metrics; a part of every checkpoint.
+        kept_with_weights: Tokenizer, chat template and processor, which are saved in every checkpoint, so that it can
+            be loaded as a model. They are not passed to the Trainer itself, which would change the model's settings
+            to match them.
+        is_end_requested: Called after each step. Once it returns True on any process, all processes save a checkpoint
+            and end.
     """
 
     control: TrainerControl
@@ -63,18 +67,18 @@ class ResumableTrainer(Trainer):
 
     @property
     def seconds(self) -> float:
-        """Of training so far, with what was done before it was interrupted."""
+        """Seconds of training so far, including those before an interruption."""
         return time.time() - self._started
 
     def train_to_end(self) -> int | None:
         """Train to the end, from the newest checkpoint if there is one.
 
         Returns:
-            The step that training went on from; None if it began.
+            The step that training resumed from; None if it started from the beginning.
 
         Raises:
-            StageInterruptedError: if it was asked to end, after a checkpoint.
-            RecipeError: if the checkpoint is another number of processes', or the disk is full.
+            StageInterruptedError: if training was asked to end; a checkpoint has been saved.
+            RecipeError: if another number of processes wrote the checkpoint, or the disk is full.
         """
         checkpoint = self._rewind()
         if checkpoint is None:
@@ -98,12 +102,12 @@ class ResumableTrainer(Trainer):
         if checkpoint is not None and checkpoint.manifest.num_processes != self.args.world_size:
             raise RecipeError(
                 f"{checkpoint.folder} was written by {checkpoint.manifest.num_processes} processes, found "
-                f"{self.args.world_size}; train with as many, or remove the folder to begin anew"
+                f"{self.args.world_size}; train with as many, or remove the folder to start over"
             )
         return checkpoint
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        """Take the weights of a checkpoint, whatever they are called there."""
+        """Load the weights of a checkpoint, also if transformers saved them under other names."""
         folder = Path(resume_from_checkpoint)
         if self.is_fsdp_enabled or self.is_deepspeed_enabled or not has_other_names(self.model, folder):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
@@ -111,7 +115,7 @@ class ResumableTrainer(Trainer):
             load_weights(self.model, folder)
 
     def _load_best_model(self) -> None:
-        """Take the weights of the best checkpoint, whatever they are called there."""
+        """Load the weights of the best checkpoint, also if transformers saved them under other names."""
         folder = Path(self.state.best_model_checkpoint or "")
         if self.is_fsdp_enabled or self.is_deepspeed_enabled or not has_other_names(self.model, folder):
             super()._load_best_model()
@@ -119,22 +123,22 @@ class ResumableTrainer(Trainer):
             load_weights(self.model, folder)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        """Train an epoch, unless training was over when it was interrupted: the Trainer would do a step too many."""
+        """Train an epoch, unless the checkpoint was of the last step: the Trainer would do one step too many."""
         if self._is_done:
             self.control.should_training_stop = True
         else:
             super()._run_epoch(*args, **kwargs)
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """Compare an evaluation with the best so far. What training is to end with is saved, wherever between two
-        checkpoints it was found."""
+        """Compare an evaluation with the best so far. With `load_best_model_at_end`, request a checkpoint of a new best,
+        also between two regular checkpoints."""
         is_best: bool = super()._determine_best_metric(metrics, trial)
         if is_best and self.args.load_best_model_at_end:
             self.control.should_save = True
         return is_best
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """Save a checkpoint, at the end of an epoch if the epoch ends with this step."""
+        """Save a checkpoint. That of an epoch's last step is put off until the evaluation at the epoch's end is done."""
         is_last_of_epoch = self.state.epoch == int(self.state.epoch or 0) or self.control.should_training_stop
         self._is_save_due = is_last_of_epoch and not self._is_epoch_over
         if self._is_save_due:
@@ -166,16 +170,16 @@ class ResumableTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if self._is_ending:
             raise StageInterruptedError(
-                f"training was asked to end, and did at step {self.state.global_step} of {self.state.max_steps}; its "
-                f"checkpoint is {final}, from which the same command goes on"
+                f"training was asked to end and stopped at step {self.state.global_step} of {self.state.max_steps}; its "
+                f"checkpoint is {final}, from which the same command resumes"
             )
 
     def _get_output_dir(self, trial: Any) -> str:
-        """Where the Trainer saves: aside, while it does."""
+        """Return the folder that the Trainer writes to: `unfinished` while a checkpoint is being written."""
         return str(self._aside or super()._get_output_dir(trial))
 
     def _name_best(self) -> None:
-        """Name the best checkpoint by the folder that it has once it is whole."""
+        """Set the path of the best checkpoint to the folder that it has once it is complete."""
         step = self.state.best_global_step
         if step:
             folder = self._checkpoints / checkpoint_name(step)
@@ -188,7 +192,7 @@ class ResumableTrainer(Trainer):
             require_room(self._checkpoints, num_bytes, f"the checkpoint of step {self.state.global_step}")
 
     def request_end_everywhere(self) -> bool:
-        """Whether any process was asked to end; all get the same answer, and end at the same step."""
+        """Return whether any process was asked to end. All processes get the same answer, so they end at the same step."""
         is_mine = self.is_end_requested()
         if self.args.world_size > 1:
             is_mine = bool(self.accelerator.reduce(torch.tensor(int(is_mine), device=self.args.device)).item())
@@ -196,27 +200,27 @@ class ResumableTrainer(Trainer):
         return self._is_ending
 
     def open_epoch(self, is_over: bool) -> bool:
-        """Note whether an epoch is over; return whether a checkpoint of its last step is due."""
+        """Record whether the epoch is over, and return whether a checkpoint of its last step is due."""
         self._is_epoch_over = is_over
         return self._is_save_due
 
 
 class _Milestones(TrainerCallback):
-    """Asks for the checkpoints that the Trainer would not write, or not then."""
+    """Callback that requests the checkpoints that the Trainer would not write, or not at that time."""
 
     def __init__(self, trainer: ResumableTrainer) -> None:
         self._trainer = trainer
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """An epoch's last step is still to come."""
+        """Record that an epoch has begun."""
         self._trainer.open_epoch(is_over=False)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Save, and end, if asked to."""
+        """Request a checkpoint if training was asked to end."""
         if self._trainer.request_end_everywhere():
             control.should_save = True
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Save what was put off."""
+        """Request the checkpoint that was put off at the epoch's last step."""
         if self._trainer.open_epoch(is_over=True):
             control.should_save = True

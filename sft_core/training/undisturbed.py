@@ -1,4 +1,4 @@
-"""Training goes on after an evaluation as if there had been none."""
+"""A context manager for evaluations that leaves the training around it unchanged."""
 
 import contextlib
 import random
@@ -10,10 +10,10 @@ import torch
 
 @contextlib.contextmanager
 def undisturbed(model: torch.nn.Module) -> Iterator[None]:
-    """Put back, at the end of the block, what training hangs on and an evaluation changes.
+    """Restore on exit the state that training depends on and an evaluation changes.
 
-    That is the state of all random numbers (Python's, NumPy's, torch's on the CPU and on this process's GPU), and of
-    each module whether it is in training mode.
+    This is the state of the random number generators (Python's, NumPy's, torch's on the CPU and on this process's GPU)
+    and the `training` flag of each module.
     """
     modes = [(module, module.training) for module in model.modules()]
     python, numpy = random.getstate(), np.random.get_state()

@@ -1,8 +1,9 @@
-"""Child processes of stages: who holds the GPU, what is retried, when time is up, and why a process failed.
+"""Child processes of stages: their launch, GPU slots, retries, time limits, and the causes of their failures.
 
-    launch("sft_core.training", plan, folder, log, processes, look)   # accelerate, watched until its end
+    launch("sft_core.training", plan, folder, log, processes, on_tick)   # `accelerate launch`, watched until it ends
 
-What always holds: a child process never outlives the process that started it, and its failure is reported in its own
-words. `slots` shares out GPUs, `retrying` and `deadlines` say what is tried again and for how long, `watching` follows
-a child through the files that it writes, and `proving` and `replaying` compare two of them.
+Invariants: a child process never outlives the process that started it, and the error that is raised for its failure
+quotes the child's own message. `slots` shares out GPUs, `retrying` and `deadlines` decide what is retried and how long
+a stage may take, `watching` follows a child through the files that it writes, `proving` verifies a stored model, and
+`replaying` compares a training with an earlier one.
 """

@@ -1,9 +1,9 @@
-"""How long a stage may take: `runtime.stage_timeouts`.
+"""Time limits of stages: `runtime.stage_timeouts`.
 
-The limit is the kernel's alarm clock, which interrupts whatever the main thread does, a wait for a subprocess, for
-worker processes, for MLflow, or work of its own: so what ends a stage is the same as if somebody had asked it to end.
-Signals reach the main thread alone, where every stage runs (see `tasks.processes.launching`). Prefect's own
-`timeout_seconds` is not enforced for work in threads, and knows nothing of a checkpoint to be saved.
+The limit is a kernel timer (SIGALRM), which interrupts whatever the main thread does: its own work, or a wait for a
+subprocess, for worker processes or for MLflow. So a timeout ends a stage in the same way as a request to end it.
+Signals reach only the main thread, where every stage runs (see `tasks.processes.launching`). Prefect's own
+`timeout_seconds` is not enforced for work in threads, and would not let a checkpoint be saved.
 """
 
 import signal
@@ -17,7 +17,7 @@ PLACEMENT = "It decides how long work may take."
 
 @contextmanager
 def clock_stopped() -> Iterator[None]:
-    """Wait for something in a block that a limit around it does not count."""
+    """Pause the time limit around a block while the block runs."""
     left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
     try:
         yield
@@ -27,14 +27,14 @@ def clock_stopped() -> Iterator[None]:
 
 @contextmanager
 def time_limit(stage: str, seconds: float | None) -> Iterator[None]:
-    """End a block that takes longer.
+    """Interrupt a block that takes longer than a limit.
 
     Args:
-        stage: Whose work it is, for people.
-        seconds: The limit; None: there is none.
+        stage: The stage's name, for the error message.
+        seconds: The limit in seconds; None sets no limit.
 
     Raises:
-        StageTimeoutError: inside of the block, wherever it is at work then.
+        StageTimeoutError: raised inside the block, at whatever it is doing when the time is up.
     """
     if seconds is None:
         yield
@@ -43,7 +43,7 @@ def time_limit(stage: str, seconds: float | None) -> Iterator[None]:
     def end(number: int, frame: object) -> None:
         raise StageTimeoutError(
             f"{stage} took longer than runtime.stage_timeouts.{stage} allows ({seconds:g} s). What was done is kept: "
-            "the same command goes on from there, with the same limit or a longer one"
+            "the same command resumes from there, with the same limit or a longer one"
         )
 
     before = signal.signal(signal.SIGALRM, end)

@@ -1,4 +1,4 @@
-"""Why a subprocess failed: its own last words, not its launcher's."""
+"""The cause of a subprocess's failure, from the child's own last lines of output and not from its launcher's."""
 
 import re
 import signal
@@ -7,32 +7,32 @@ from pathlib import Path
 from sft_core.errors import RecipeError, StageFailedError, StageInterruptedError
 from sft_core.processes.subprocesses import FAILURE_FILE, INTERRUPTED_FILE, MISTAKE_FILE
 
-PLACEMENT = "It says how a process failed."
+PLACEMENT = "It reports how a process failed."
 
 TAIL_LINES = 15
 LAUNCHER = re.compile(r'failed \(exitcode: |(accelerate/commands/launch|torch/distributed/run)\.py", line')
-"""How the words of launchers begin."""
+"""Matches the first line that a launcher prints about a failed child."""
 ENDING_OTHERS = re.compile(r"torch/distributed/elastic/.*closing signal")
-"""What a launcher says in between, as it ends the other processes because one has failed."""
+"""Matches lines that a launcher prints while it ends the other processes because one has failed."""
 TRACEBACK = "Traceback (most recent call last):"
 VERDICT = re.compile(r"failed \(exitcode: -\d+\)|died with <Signals\.")
-"""How launchers say that a signal ended their child: it left no last words."""
+"""Matches the line of a launcher whose child was ended by a signal, and so could print nothing about it."""
 
 
 def raise_ending(room: str, code: int, folder: Path, log: Path, start: int) -> None:
-    """Raise what ended a subprocess.
+    """Raise the error that describes how a subprocess ended.
 
     Args:
-        room: What ran.
-        code: How it, or its launcher, ended: an exit code, or a signal's number below zero.
-        folder: Of the plan, where the process leaves word.
-        log: What it and its launcher printed.
-        start: Bytes of the log that were there before.
+        room: Name of the package that ran, for example `training`.
+        code: Exit code of the process or of its launcher; if a signal ended it, the negative number of the signal.
+        folder: Folder of the plan, where the process writes a file about its failure.
+        log: Output of the process and of its launcher.
+        start: Size of the log in bytes before the process started.
 
     Raises:
-        RecipeError: with the room's own words, if it found a mistake of the user's.
+        RecipeError: with the process's own message, if the recipe or its inputs are wrong.
         StageInterruptedError: if it was asked to end.
-        StageFailedError: if it failed otherwise; the message ends with the cause and names the log.
+        StageFailedError: if it failed for another reason; the message names the log and ends with the cause.
     """
     if (folder / MISTAKE_FILE).exists():
         raise RecipeError((folder / MISTAKE_FILE).read_text(encoding="utf-8")).with_log(log)
@@ -43,17 +43,16 @@ def raise_ending(room: str, code: int, folder: Path, log: Path, start: int) -> N
     else:
         lines = last_words(log.read_bytes()[start:].decode(errors="replace").splitlines())
     raise StageFailedError(
-        "\n".join([f"{room} {_how(code)}; the whole log is {log}; its last words:", *lines[-TAIL_LINES:]])
+        "\n".join([f"{room} {_how(code)}; the whole log is {log}; its last lines:", *lines[-TAIL_LINES:]])
     ).with_log(log)
 
 
 def _how(code: int) -> str:
-    """Where no launcher stands between, a signal that ended the process is known by its number."""
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def last_words(lines: list[str]) -> list[str]:
-    """Leave out what the launcher printed behind its child's last line, but for what it knows of a signal."""
+    """Remove the launcher's own lines after the child's last line, except for one that names a signal."""
     end = next((number for number, line in enumerate(lines) if LAUNCHER.search(line)), len(lines))
     verdicts = [line for line in lines[end:] if VERDICT.search(line)][:1]
     while end and (

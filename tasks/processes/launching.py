@@ -1,9 +1,9 @@
-"""Run a room in a process of its own, and never leave it behind.
+"""Run a package of `sft_core` in a child process that never outlives this process.
 
-The child gets its own session, so that ending its process group ends the launcher and all that it started; it asks the
-kernel to die with us, whatever kills us; and what it prints goes to a log file that outlives a failure. For this to
-hold, a task that launches is called directly and never submitted to a thread: the kernel watches the thread that
-started the child.
+The child gets its own session, so that ending its process group ends the launcher and all processes that it started.
+It asks the kernel to kill it when its parent dies, for whatever reason. Its output goes to a log file that is kept
+after a failure. For this to hold, a task that launches a child is called directly and is never submitted to a thread:
+the kernel watches the thread that started the child.
 """
 
 import os
@@ -24,20 +24,20 @@ from sft_core.training.requirements import check_requirements
 from tasks.home import is_by_worker
 from tasks.processes.failures import raise_ending
 
-PLACEMENT = "It starts and ends processes; what they run is named by the stages."
+PLACEMENT = "It starts and ends processes; the stages name the program that they run."
 
 PLAN_FILE = "plan.json"
 POLL_SECONDS = 0.5
 SECONDS_TO_SAVE = 300.0
-"""For the end of the running step and a checkpoint."""
+"""Time limit for a child that was asked to end: for the end of the running step and a checkpoint."""
 WORKER_SECONDS_TO_SAVE = 18.0
-"""The same under a Prefect worker, which kills a run 30 s after it was cancelled. A checkpoint that takes longer is
-left unfinished, and the run goes on from the one before."""
+"""The same under a Prefect worker, which kills a run 30 s after it was cancelled. A checkpoint that takes longer stays
+incomplete, and training resumes from the one before it."""
 SECONDS_TO_END = 10.0
 WORKER_SECONDS_TO_END = 3.0
 NVIDIA_DRIVER = Path("/dev/nvidiactl")
 UNLAUNCHED = {"ACCELERATE_USE_CPU": "False", "ACCELERATE_MIXED_PRECISION": "no", "ACCELERATE_DYNAMO_BACKEND": "NO"}
-"""What accelerate's launcher would set for one plain process, so that nothing of the kind is inherited."""
+"""Variables that `accelerate launch` sets for one plain process; they are set here too, so that none is inherited."""
 
 
 def launch(
@@ -48,21 +48,21 @@ def launch(
     processes: Launch,
     on_tick: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run `python -m <program> plan.json`, in as many processes as are asked for, to its end.
+    """Run `python -m <program> plan.json` in the requested number of processes, and wait until it ends.
 
     Args:
-        program: `sft_core.training` or `sft_core.evaluation`, written as a text where this is called, so that what it
-            runs is found to be a part of the calling stage's code.
-        plan: Written to `plan.json` in the folder.
-        folder: Where the room writes.
-        log: Gets all that the process prints.
-        processes: That run it.
-        on_tick: Called twice a second while it runs, and once after it ended.
+        program: `sft_core.training` or `sft_core.evaluation`. Callers write it as a string literal, so that the code of
+            the program is counted as code of the calling stage.
+        plan: The plan, which is written to `plan.json` in the folder.
+        folder: Folder into which the program writes.
+        log: File to which the output of the processes is appended.
+        processes: Number and kind of the processes, and options of the launcher.
+        on_tick: Called twice a second while the program runs, and once after it ended.
 
     Raises:
-        RecipeError: with the room's own words, if it found a mistake of the user's.
-        StageInterruptedError: if somebody asked it to end, and it can be gone on with.
-        StageFailedError: if it failed otherwise; the message ends with the cause and names the log.
+        RecipeError: with the program's own message, if the recipe or its inputs are wrong.
+        StageInterruptedError: if it was asked to end, and can be resumed.
+        StageFailedError: if it failed for another reason; the message names the log and ends with the cause.
     """
     plan_path = folder / PLAN_FILE
     invitation, arguments = _invitation(program, plan_path, processes), command(program, plan_path, processes)
@@ -70,18 +70,18 @@ def launch(
 
 
 def run_stored(program: str, plan: BaseModel, folder: Path, log: Path, code: Path, processes: Launch) -> None:
-    """Run `python -m <program> plan.json` with another copy of the code, as it was stored with a model.
+    """Run `python -m <program> plan.json` with the copy of the code that is stored with a model.
 
     Args:
         program: The module that is run.
-        plan: Written to `plan.json` in the folder.
-        folder: Where the room writes.
-        log: Gets all that the process prints.
+        plan: The plan, which is written to `plan.json` in the folder.
+        folder: Folder into which the program writes.
+        log: File to which the output of the process is appended.
         code: The folder with the `sft_core` that is imported.
-        processes: The one that runs it: on which kind of device.
+        processes: The process that runs it, and its kind of device.
 
     Raises:
-        As `launch`.
+        The same errors as `launch`.
     """
     arguments = [sys.executable, "-m", program, str(folder / PLAN_FILE)]
     environment = {**_environment(processes), "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -127,10 +127,10 @@ def _run(
 
 
 def ready_to_train(recipe: Recipe) -> Launch:
-    """Read how training will be launched, and make sure that this machine can.
+    """Read the launch options of a recipe, and check that this machine can train with them.
 
     Raises:
-        RecipeError: if it cannot, before any data is read.
+        RecipeError: if it cannot; this is found before any data is read.
     """
     processes = read_launch(recipe.runtime)
     check_requirements(recipe.training, lambda: processes.strategy != "cpu" and _has_gpu())
@@ -145,13 +145,14 @@ def _has_gpu() -> bool:
 
 
 def command(program: str, plan_path: Path, processes: Launch, machine_rank: int = 0) -> list[str]:
-    """The command of one machine.
+    """Return the command that starts the processes of one machine.
 
-    accelerate launches, except for several processes on CPUs, of which it would start only one, without an error; and
-    except for one process of which nothing special is asked, which needs no second one that imports torch to start it.
+    It is `accelerate launch`, with two exceptions. Several processes on CPUs are started by torchrun, since accelerate
+    would start only one of them, without an error. A single process with no launch options is started directly, which
+    saves a launcher process that would import torch as well.
 
     Raises:
-        RecipeError: for an option that accelerate does not have, or that needs a GPU where there is none.
+        RecipeError: for an option that accelerate does not have, or that needs a GPU on a machine without one.
     """
     run = ["-m", program, str(plan_path)]
     if processes.is_plain:
@@ -163,22 +164,22 @@ def command(program: str, plan_path: Path, processes: Launch, machine_rank: int 
 
 
 def _invitation(program: str, plan_path: Path, processes: Launch) -> str:
-    """What is to be typed on the other machines, for the head of the log."""
+    """Return the commands to run on the other machines, as text for the head of the log."""
     commands = [shlex.join(command(program, plan_path, processes, rank)) for rank in range(1, processes.num_machines)]
     return "".join(f"machine {rank} joins with: {text}\n" for rank, text in enumerate(commands, start=1))
 
 
 def python_path() -> str:
-    """For a child that is to find this code where we did, whatever its working directory."""
+    """Return a `PYTHONPATH` with which a child imports this checkout's code, whatever its working directory."""
     root = str(Path(__file__).parents[2])
     return os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
 
 
 def _environment(processes: Launch) -> dict[str, str]:
-    """The child finds `sft_core` where we did, whatever its working directory, and nothing that a tracker would attach
-    to.
+    """Return the environment of a child.
 
-    The cores are shared out among the processes: accelerate would leave each with one thread.
+    The child imports `sft_core` from this checkout, and does not inherit `MLFLOW_RUN_ID`, so that no MLflow integration
+    in it logs to the run. The CPU cores are divided among the processes; accelerate would give each one thread.
     """
     threads = str(max(1, (os.cpu_count() or 1) // processes.processes_here))
     gpus = {"CUDA_VISIBLE_DEVICES": ""} if processes.strategy == "cpu" else {}
@@ -195,7 +196,10 @@ def _environment(processes: Launch) -> dict[str, str]:
 
 
 def _end(child: "subprocess.Popen[bytes]", folder: Path) -> None:
-    """Let a child that listens save what it has done; then, or if it is interrupted once more, end the whole group."""
+    """Ask a child that accepts such requests to save its work, wait for it, and then end its whole process group.
+
+    The group is also ended if the wait is interrupted.
+    """
     try:
         if request_end(folder):
             child.wait(WORKER_SECONDS_TO_SAVE if is_by_worker() else SECONDS_TO_SAVE)
@@ -206,7 +210,7 @@ def _end(child: "subprocess.Popen[bytes]", folder: Path) -> None:
 
 
 def _end_group(child: "subprocess.Popen[bytes]") -> None:
-    """Ask the whole group to end, then make it."""
+    """Send SIGTERM to the whole process group, and SIGKILL if it has not ended after some seconds."""
     seconds = WORKER_SECONDS_TO_END if is_by_worker() else SECONDS_TO_END
     for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, seconds)):
         try:

@@ -1,4 +1,4 @@
-"""Prove that what was stored is what was trained, before it counts as a model."""
+"""Verify that a stored model is the one that was trained, before it is registered."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,21 +11,21 @@ from tasks.processes.slots import gpu_slots
 
 
 def prove(model_folder: Path, code_folder: Path, probe: Path, log: Path, processes: Launch) -> Verification:
-    """Load a stored model in a process of its own, by the code that was stored with it, and compare its logits.
+    """Load a stored model in a child process, with the code that was stored with it, and compare its logits.
 
     Args:
-        model_folder: Weights, configuration and tokenizer.
-        code_folder: The folder with the stored `sft_core`.
-        probe: What the trained model gave, written by the trainer.
-        log: Gets what the process prints.
-        processes: The one that loads it: on which kind of device.
+        model_folder: Folder with weights, configuration and tokenizer.
+        code_folder: Folder with the stored `sft_core`.
+        probe: File of the trainer with texts and the trained model's logits for them.
+        log: File to which the output of the process is appended.
+        processes: The process that loads the model, and its kind of device.
 
     Raises:
-        StageFailedError: if it cannot be loaded, or is another model.
+        StageFailedError: if the model cannot be loaded, or its logits differ from those of the trained model.
     """
     with TemporaryDirectory() as work:
         plan = VerificationPlan(model_folder=model_folder.resolve(), probe=probe.resolve(), output_folder=Path(work))
-        with gpu_slots("register_model", processes.gpus_here):  # for the proof alone: an upload needs no GPU
+        with gpu_slots("register_model", processes.gpus_here):  # only for the verification: an upload needs no GPU
             run_stored("sft_core.registry.verification", plan, Path(work), log, code_folder.resolve(), processes)
         found = Verification.model_validate_json((Path(work) / VERIFICATION_FILE).read_bytes())
     if found.code_folder != code_folder.resolve():

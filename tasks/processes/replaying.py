@@ -1,4 +1,4 @@
-"""Train the first steps of a training once more, and compare what is recorded."""
+"""Repeat the first steps of a training, and compare the recorded metrics."""
 
 import contextlib
 from collections.abc import Callable
@@ -16,23 +16,23 @@ PLACEMENT = "It compares trainings, and trains nothing that is kept."
 
 
 class _EnoughError(Exception):
-    """The replay has got as far as it needs to."""
+    """The replay has recorded all lines that are compared."""
 
 
 def replay(
     plan_for: Callable[..., TrainPlan], log: Path, processes: Launch, earlier: Path, scratch: Path
 ) -> dict[str, Any]:
-    """Replay a training until enough of it can be compared.
+    """Replay the first steps of a training, and compare their metrics with those of the training.
 
     Args:
-        plan_for: Takes `output_folder`, and returns what is trained.
-        log: Gets all that the trainer prints.
-        processes: That train.
-        earlier: The folder of the training.
-        scratch: An empty folder.
+        plan_for: Called with `output_folder`; returns the plan of the training.
+        log: File to which the output of the trainer is appended.
+        processes: The processes that train.
+        earlier: The folder of the earlier training.
+        scratch: An empty folder for the replay.
 
     Returns:
-        The proof.
+        The proof: how the trainings were compared (`how`), the number of steps and of lines, and the device.
 
     Raises:
         RecipeError: if anything differs.
@@ -54,7 +54,7 @@ def replay(
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
-    """The whole lines of a training's metrics."""
+    """Read the complete lines of a training's metrics file."""
     file = folder / METRICS_FILE
     if not file.exists():
         return []

@@ -1,17 +1,17 @@
-"""Failures that pass by themselves, and how often a stage is tried again for them.
+"""Retries of stages after temporary failures.
 
-What the Hub, a server or the network fails at now may succeed in a minute. A mistake in a recipe, data that cannot be
-read, memory that does not suffice or a broken assertion will fail the same way again, so it is told at once.
+A call to the Hub, to a server or over the network that fails now may succeed in a minute. A mistake in a recipe,
+unreadable data, too little memory or a failed assertion will fail again in the same way, so it is reported at once.
 
-    what failed                                      is tried again
-    connection refused, reset, timed out             yes
-    an answer of 429, or of 500 and above            yes
-    MLflow is away, seen by a call of a task         yes
-    MLflow was waited for in vain (`TrackerAwayError`)  no: that has taken ten minutes
-    any other answer (401, 404, 422), any other error   no
+    failure                                             retried
+    connection refused, reset, timed out                yes
+    response status 429, or 500 and above               yes
+    MLflow is unreachable for a call of a task          yes
+    MLflow stayed unreachable (`TrackerAwayError`)      no: that has already taken ten minutes
+    any other status (401, 404, 422), any other error   no
 
-An error says what caused it (`raise … from`), and our own words for people are put over a cause: so the whole chain is
-looked at. Questions to the Hub that are asked outside of a stage are repeated by `sft_core.pretrained.hub` itself.
+Errors of this project are raised from the error that caused them (`raise … from`), so the whole chain of causes is
+examined. Requests to the Hub that are made outside of a stage are retried by `sft_core.pretrained.hub` itself.
 """
 
 from typing import Any
@@ -27,23 +27,24 @@ from tasks.progress import tell
 PLACEMENT = "It decides when work is tried again."
 
 RETRY_DELAYS = [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]
-"""Seconds before each further attempt, four minutes in all."""
+"""Seconds before each retry, about four minutes in total."""
 JITTER = 0.5
-"""Each delay is made longer by up to this share, so that runs that failed together do not come back together."""
+"""Fraction by which a delay is lengthened at most, at random, so that runs that failed together retry at different
+times."""
 
 
 def retry_if_it_can_pass(task: "Task[..., Any]", run: TaskRun, state: "State[Any]") -> bool:
-    """Prefect's question whether a task that failed is to be tried again."""
+    """Return True if Prefect should retry a failed task (a `retry_condition_fn`), and show a notice about the retry."""
     try:
         state.result()
     except Exception as error:
         if not can_pass(error):
             return False
         if run.run_count <= len(RETRY_DELAYS):
-            words = str(error).splitlines() or [""]
+            lines = str(error).splitlines() or [""]
             delay = RETRY_DELAYS[run.run_count - 1]
             tell(
-                f"{task.name} failed ({type(error).__name__}: {words[0][:200]}); it is tried again in about "
+                f"{task.name} failed ({type(error).__name__}: {lines[0][:200]}); it is retried in about "
                 f"{delay:.0f} s ({run.run_count} of {len(RETRY_DELAYS)})"
             )
         return True
@@ -51,8 +52,8 @@ def retry_if_it_can_pass(task: "Task[..., Any]", run: TaskRun, state: "State[Any
 
 
 def can_pass(error: BaseException) -> bool:
-    """Whether the same work may succeed a little later, by what the error is or was caused by."""
-    from tasks.tracking.outbox import is_outage  # beside MLflow, which takes seconds to import
+    """Return True if an error, or one that caused it, is temporary, so that the same work may succeed later."""
+    from tasks.tracking.outbox import is_outage  # imports MLflow, which takes seconds
 
     if isinstance(error, TrackerAwayError):
         return False

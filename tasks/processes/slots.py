@@ -1,18 +1,18 @@
-"""The right to use GPUs, shared by all runs of a Prefect server: slots of the concurrency limit `sft-gpu`.
+"""GPU slots that all runs of a Prefect server share: slots of the global concurrency limit `sft-gpu`.
 
-A step that needs GPUs takes as many slots for its length, whichever work pool or terminal its run was started from; one
-that wants more than the limit has takes them all. Slots are a lease: who holds it says so every `RENEWAL_SECONDS`, and
-the server takes it back from whoever falls silent. So the slots of a killed run are free after 40 to 60 s, and the time
-between two looks of the server (`PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS`, by default 15). Who waits for them
-looks which runs have ended, and gives back what they left behind: then it is free as soon as Prefect knows that the run
-is dead.
+A step that needs GPUs holds one slot for each while it runs, whichever work pool or terminal its run was started from.
+A step that needs more than the limit takes all slots. Slots are held under a lease: the holder renews it every
+`RENEWAL_SECONDS`, and the server revokes a lease that is not renewed. So the slots of a killed run are free after 40 to
+60 s, plus the interval between two checks of the server (`PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS`, by
+default 15). A run that waits for slots also looks for runs that have ended, and releases the leases that these left
+behind: then slots are free as soon as Prefect knows that a run is dead.
 
-Nothing is taken, and nothing waits, where there is nobody to share with: without a flow run, or on a server that has no
-such limit, as the one that a command starts for itself.
+Nothing is taken, and nothing waits, if GPUs are not shared: outside of a flow run, or on a server without this limit,
+such as the one that a command starts for itself.
 
-Who waits goes on waiting while the server is away. A lease that is lost (the server was away for longer, or forgot it
-in a restart) is told and taken anew as soon as there is room. It is never a reason to end training, which is why
-Prefect's own `concurrency` is not used: that gives up for good after three failed renewals.
+A run keeps waiting while the server is unreachable. If a lease is lost, because the server was unreachable for too long
+or was restarted, the run reports this and takes the slots again as soon as they are free. A lost lease never ends
+training; Prefect's own `concurrency` is not used because it gives up permanently after three failed renewals.
 """
 
 import contextvars
@@ -42,26 +42,26 @@ from tasks.progress import tell
 PLACEMENT = "It decides when work may begin."
 
 GPU_LIMIT = "sft-gpu"
-"""The global concurrency limit: as many slots as there are GPUs to share out."""
+"""Name of the global concurrency limit, which has one slot for each GPU that is shared."""
 LEASE_SECONDS = 60.0
-"""The shortest that a server grants."""
+"""Duration of a lease: the shortest that a server grants."""
 RENEWAL_SECONDS = 20.0
 LEASE_LABEL = "sft.gpu_lease"
-"""Of a flow run: the lease that it took last."""
+"""Label of a flow run with the id of its newest lease."""
 ENDED_LATELY = timedelta(minutes=5)
-"""A run that ended before has no lease any more."""
+"""Age up to which ended runs are searched for leases; older ones no longer hold any."""
 POLL_SECONDS = 2.0
-"""Between two attempts to get slots."""
+"""Time between two attempts to take slots."""
 SECONDS_TO_GIVE_BACK = 5.0
 
 
 @contextmanager
 def gpu_slots(stage: str, num_gpus: int) -> Iterator[None]:
-    """Hold slots for the length of a block, having waited for them.
+    """Wait for GPU slots, and hold them while a block runs.
 
     Args:
-        stage: Who wants them, for people.
-        num_gpus: How many; with 0, nothing is taken and nothing waits.
+        stage: The stage's name, for notices.
+        num_gpus: Number of slots; 0 takes none and does not wait.
     """
     context = FlowRunContext.get()
     if num_gpus == 0 or context is None or context.flow_run is None:
@@ -81,7 +81,7 @@ def gpu_slots(stage: str, num_gpus: int) -> Iterator[None]:
 
 
 def _limit(client: SyncPrefectClient) -> int | None:
-    """How many slots there are, free or not; None where nobody has limited them."""
+    """Return the total number of slots; None if the limit does not exist or is not active."""
     try:
         found = client.read_global_concurrency_limit_by_name(GPU_LIMIT)
     except ObjectNotFound:
@@ -90,7 +90,7 @@ def _limit(client: SyncPrefectClient) -> int | None:
 
 
 class _Slots:
-    """A lease, and the thread that keeps it."""
+    """A lease of slots, and the thread that renews it."""
 
     def __init__(self, client: SyncPrefectClient, holder: ConcurrencyLeaseHolder, stage: str, num_gpus: int) -> None:
         self._client, self._holder, self._stage, self._num_gpus = client, holder, stage, num_gpus
@@ -99,11 +99,11 @@ class _Slots:
         self._is_done = threading.Event()
 
     def release_former(self, flow_run_id: UUID) -> None:
-        """Give back what an attempt of the same flow run that was killed still holds."""
+        """Release the slots that a killed attempt of the same flow run still holds."""
         self._release_lease_of(self._client.read_flow_run(flow_run_id))
 
     def _release_left_behind(self) -> None:
-        """Give back what runs hold that were killed, and are known to be dead."""
+        """Release the slots of crashed or cancelled runs."""
         dead = FlowRunFilter(
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED, StateType.CANCELLED])),
             end_time=FlowRunFilterEndTime(after_=datetime.now(UTC) - ENDED_LATELY),
@@ -114,25 +114,25 @@ class _Slots:
     def _release_lease_of(self, run: FlowRun) -> None:
         lease = run.labels.get(LEASE_LABEL)
         if isinstance(lease, str):
-            with suppress(httpx.HTTPStatusError):  # it ran out
+            with suppress(httpx.HTTPStatusError):  # the lease has expired
                 self._client.release_concurrency_slots_with_lease(UUID(lease))
 
     def wait(self) -> None:
-        """Take the slots as soon as they are free, also over an outage of the server."""
-        told = None
+        """Take the slots as soon as they are free; keep waiting while the server is unreachable."""
+        shown = None
         while (why := self._why_none()) is not None:
-            if why != told:
-                told = why
+            if why != shown:
+                shown = why
                 tell(f"{self._stage} waits for {self._in_words('free ')} of '{GPU_LIMIT}': {why}")
             time.sleep(POLL_SECONDS)
-        if told is not None:
+        if shown is not None:
             tell(f"{self._stage} has {self._in_words()} of '{GPU_LIMIT}'")
 
     def _in_words(self, free: str = "") -> str:
         return f"a {free}slot" if self._num_slots == 1 else f"{self._num_slots} {free}slots"
 
     def _why_none(self) -> str | None:
-        """Take the slots, or say why that cannot be now."""
+        """Try to take the slots; return None on success, else the reason why they cannot be taken now."""
         try:
             if self._take():
                 return None
@@ -145,8 +145,7 @@ class _Slots:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep the slots for the length of a block, then give them back; a server that does not answer is not waited
-        for."""
+        """Keep the slots while a block runs, then release them, without waiting for a server that does not answer."""
         context = contextvars.copy_context()  # the notices of the thread belong to the flow run
         keeper = threading.Thread(target=context.run, args=[self._keep], name="gpu-slot", daemon=True)
         keeper.start()
@@ -158,18 +157,19 @@ class _Slots:
 
     def _keep(self) -> None:
         while not self._is_done.wait(RENEWAL_SECONDS):
-            with suppress(httpx.HTTPError):  # the server is away: the next attempt may find it
+            with suppress(httpx.HTTPError):  # the server is unreachable: the next attempt may succeed
                 if self._lease is None:
                     self._take()
                 else:
                     self._renew(self._lease)
         if self._lease is not None:
-            with suppress(httpx.HTTPError, RuntimeError):  # the lease runs out by itself; RuntimeError: nobody waited
+            # a lease that is not released expires by itself; RuntimeError: the main thread did not wait
+            with suppress(httpx.HTTPError, RuntimeError):
                 self._client.release_concurrency_slots_with_lease(self._lease)
 
     def _take(self) -> bool:
-        """Take the slots if so many are free."""
-        limit = _limit(self._client) or 1  # of none at all there is none to take
+        """Take the slots; return False if too few are free."""
+        limit = _limit(self._client) or 1  # a limit of 0 has no slot that could be taken
         self._num_slots = min(self._num_gpus, limit)
         try:
             answer = self._client.increment_concurrency_slots_with_lease(
@@ -191,7 +191,7 @@ class _Slots:
                 raise
             self._lease = None
             tell(
-                f"the Prefect server gave up what {self._stage} holds of '{GPU_LIMIT}': it heard nothing for "
-                f"{LEASE_SECONDS:.0f} s, or was restarted; the work goes on, and takes it again when it is free"
+                f"the Prefect server revoked the '{GPU_LIMIT}' slots of {self._stage}: it received no renewal for "
+                f"{LEASE_SECONDS:.0f} s, or was restarted; the work continues, and takes them again when they are free"
             )
             self._take()

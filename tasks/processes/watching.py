@@ -1,5 +1,8 @@
-"""Watch a process of ours through the files it writes. How far it is goes to `tasks.progress`, what matters to the flow
-run's log; all that it prints stays in a log file of its own, whose path the flow run's log names."""
+"""Follow a child process through the files that it writes.
+
+Its progress goes to `tasks.progress`, and important messages go to the flow run's log. Its complete output stays in a
+log file of its own, whose path is in the flow run's log.
+"""
 
 import json
 import re
@@ -17,27 +20,27 @@ from sft_core.training.news import News, Standing
 from tasks.progress import StageProgress, logger
 from tasks.progress.pace import Pace, left_in_words
 
-PLACEMENT = "It shows how far work is."
+PLACEMENT = "It shows progress."
 
 WARNING = re.compile(r"\bWARNING\b|Warning: |^W\d{4} ")
-"""How Python, transformers and torch mark a warning."""
+"""Matches warnings of Python, transformers and torch."""
 MAX_WARNINGS = 20
 WARNING_CHARS = 500
 
 
 class Tail:
-    """What is appended to a file, line by line; one that is still being written waits."""
+    """Reader of the lines that are appended to a file; an incomplete last line is returned once it is complete."""
 
     def __init__(self, path: Path, from_end: bool = False) -> None:
         self._path = path
         self._offset = path.stat().st_size if from_end and path.exists() else 0
 
     def lines(self) -> list[bytes]:
-        """Those that are new."""
+        """Read the lines that are new since the last call."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:
-            if self._path.stat().st_size < self._offset:  # cut back to a checkpoint
+            if self._path.stat().st_size < self._offset:  # truncated to the lines up to a checkpoint
                 self._offset = 0
             file.seek(self._offset)
             content = file.read()
@@ -47,7 +50,7 @@ class Tail:
 
 
 class _Watch:
-    """What both have: a progress, a log file whose warnings are told, and a logger."""
+    """Base of both watches: it shows progress, and copies warnings from the log file to a logger."""
 
     def __init__(self, stage: str, unit: str, log: Path) -> None:
         self.progress = StageProgress(stage, unit)
@@ -57,14 +60,14 @@ class _Watch:
         self._is_blind = False
 
     def update(self) -> None:
-        """Tell what is new; what cannot be told is no reason to end the work."""
+        """Report what is new; an error while doing so is logged once and never ends the work."""
         if self._is_blind:
             return
         try:
             self.look()
         except Exception:
             self._is_blind = True
-            self.logger.warning("how far the process is cannot be told any more", exc_info=True)
+            self.logger.warning("the progress of the process can no longer be shown", exc_info=True)
 
     def look(self) -> None:
         raise NotImplementedError
@@ -78,7 +81,7 @@ class _Watch:
 
     def __enter__(self) -> Self:
         self.progress.__enter__()
-        self.logger.info("all that the process prints is in %s", self._log)
+        self.logger.info("the output of the process is in %s", self._log)
         return self
 
     def __exit__(
@@ -88,8 +91,10 @@ class _Watch:
 
 
 class TrainingWatch(_Watch):
-    """Follows `start.json`, `metrics.jsonl`, the checkpoints and the log of a training. What an earlier attempt has
-    written is where progress begins, and is not told again."""
+    """Follows `start.json`, `metrics.jsonl`, the checkpoints and the log of a training.
+
+    Progress begins at what an earlier attempt has written, which is not reported again.
+    """
 
     def __init__(self, work: Path, log: Path) -> None:
         super().__init__("training", "step", log)
@@ -102,15 +107,15 @@ class TrainingWatch(_Watch):
             self._tell_progress()
 
     def look(self) -> None:
-        """Tell what is new."""
+        """Report what is new."""
         self._tell_start()
         self.tell_warnings()
         lines = list(self._new_lines())
         for line in lines:
             self._standing.add(line)
             self._pace.add(line["time"], line["step"])
-            if (news := self._news.of(line)) is not None:
-                self.logger.info(news)
+            if (message := self._news.of(line)) is not None:
+                self.logger.info(message)
         if lines:
             self._tell_checkpoint()
             self._tell_progress()
@@ -124,7 +129,7 @@ class TrainingWatch(_Watch):
             return
         try:
             start = TrainStart.model_validate_json(file.read_bytes())
-        except ValidationError:  # it is being written
+        except ValidationError:  # the file is still being written
             return
         self._is_start_told = True
         self.logger.info(start.in_words())
@@ -147,9 +152,9 @@ class EvaluationWatch(_Watch):
         """Open a watch.
 
         Args:
-            lines: The file, as `sft_core.evaluation.progress` describes it.
-            log: What the process prints.
-            num_models: That are measured, one after the other.
+            lines: The progress file, as `sft_core.evaluation.progress` describes it.
+            log: The log file with the output of the process.
+            num_models: Number of models that are measured, one after the other.
         """
         super().__init__("evaluation", "batch or answer", log)
         self._lines, self._num_models = Tail(lines), num_models
@@ -157,7 +162,7 @@ class EvaluationWatch(_Watch):
         self._pace = Pace()
 
     def look(self) -> None:
-        """Tell the newest line."""
+        """Report the newest line."""
         self.tell_warnings()
         for line in (json.loads(line) for line in self._lines.lines()):
             if line["model"] not in self._models:

@@ -1,39 +1,41 @@
-"""How fast work goes, and how long what is left will take."""
+"""Speed of work, and an estimate of the time that is left."""
 
 from dataclasses import dataclass, field
 
-PLACEMENT = "It says how fast work is."
+PLACEMENT = "It measures how fast work is."
 
 
 @dataclass(slots=True)
 class Pace:
-    """Counts from the first thing that was seen done: what came before it is another pace (starting up, another
-    process)."""
+    """Average speed since the first count that was added.
+
+    Work before that is not included, because it had another speed: start-up, or an earlier process.
+    """
 
     _first: tuple[float, float] | None = field(default=None)
     _newest: tuple[float, float] = field(default=(0.0, 0.0))
 
     def add(self, seconds: float, done: float) -> None:
-        """Note that so much was done at a time, in seconds of any clock."""
+        """Add the amount that was done at a time, which is given in seconds of any clock."""
         self._first = self._first or (seconds, done)
         self._newest = (seconds, done)
 
     @property
     def per_second(self) -> float | None:
-        """How much is done in a second; None before it is known."""
+        """Amount that is done in a second; None before it is known."""
         if self._first is None:
             return None
         seconds, done = self._newest[0] - self._first[0], self._newest[1] - self._first[1]
         return done / seconds if seconds > 0 and done > 0 else None
 
     def seconds_left(self, total: float) -> float | None:
-        """Until `total` is done, at this pace; None before it is known."""
+        """Return the seconds until `total` is done at this speed; None before it is known."""
         rate = self.per_second
         return None if rate is None else max(0.0, total - self._newest[1]) / rate
 
 
 def in_words(seconds: float) -> str:
-    """A time as people say it: `40 s`, `12 min`, `3 h 5 min`, `2 d 4 h`."""
+    """Format a duration in readable units: `40 s`, `12 min`, `3 h 5 min`, `2 d 4 h`."""
     minutes, hours = round(seconds / 60), round(seconds / 3600)
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -43,5 +45,5 @@ def in_words(seconds: float) -> str:
 
 
 def left_in_words(seconds: float | None) -> list[str]:
-    """The time that is left as the end of a list of facts; nothing where it is not known, or none is left."""
+    """Return a list with the text `about … left`, or an empty list if the time is not known or is zero."""
     return [f"about {in_words(seconds)} left"] if seconds else []

@@ -1,4 +1,4 @@
-"""How far the preparation of data is, over all its stages: shards done, rows a second, time left."""
+"""Progress of the preparation of data over all its stages: shards done, rows per second, time left."""
 
 import contextlib
 import time
@@ -9,28 +9,28 @@ from sft_core.store.artifact import ArtifactStore, Manifest, Plan
 from tasks.progress.pace import Pace, left_in_words
 from tasks.progress.stage_progress import StageProgress
 
-PLACEMENT = "It shows how far work is."
+PLACEMENT = "It shows progress."
 
 SECONDS_A_COUNT = 1.0
-"""Between two looks for finished shards: their manifests say how many rows they have."""
+"""Minimum time between two counts of rows, which read the manifests of newly finished shards."""
 _CURRENT: ContextVar["Preparation | None"] = ContextVar("preparation", default=None)
 
 
 class Preparation:
-    """The stages of one preparation, in order; each is the same part of the whole."""
+    """Progress over the stages of one preparation, in order; each stage counts as the same fraction of the whole."""
 
     def __init__(self, stages: Sequence[str], progress: StageProgress) -> None:
         self._stages, self._progress = list(stages), progress
 
     def tell(self, stage: str, done: int, total: int, words: str) -> None:
-        """Say how many shards of a stage are done."""
+        """Show how many shards of a stage are done."""
         part = self._stages.index(stage) if stage in self._stages else 0
         percent = 100.0 * (part + done / total) / len(self._stages)
         self._progress.tell(done, total, percent, f"{stage}: {words}", doing=stage)
 
 
 class ShardProgress:
-    """Counts the shards of one stage."""
+    """Counter of the finished shards of one stage."""
 
     def __init__(self, stage: str, store: ArtifactStore, missing: Sequence[Plan], num_planned: int) -> None:
         self._stage, self._store, self._pending = stage, store, list(missing)
@@ -42,7 +42,7 @@ class ShardProgress:
         self._shards_pace.add(self._started_at, self._num_done)
 
     def update(self) -> None:
-        """Count one more."""
+        """Count one more finished shard, and show the progress."""
         self._num_done += 1
         now = time.monotonic()
         self._shards_pace.add(now, self._num_done)
@@ -76,13 +76,13 @@ class ShardProgress:
 
 
 def rows_of(manifest: Manifest) -> int:
-    """The rows that went into a shard."""
+    """Return the number of rows that went into a shard."""
     return int(manifest.facts.get("rows") or (manifest.ledger.rows_in if manifest.ledger else 0))
 
 
 @contextlib.contextmanager
 def preparation(stages: Sequence[str]) -> Iterator[None]:
-    """Show the progress of some stages, in this order, as one."""
+    """Show the progress of the given stages as that of one task, while a block runs them in this order."""
     with StageProgress("preparation", "shard") as progress:
         token = _CURRENT.set(Preparation(stages, progress))
         try:

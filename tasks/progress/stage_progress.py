@@ -1,12 +1,12 @@
-"""Progress of a long stage for people: a bar on a terminal, never where the output is piped, and the same as one
-progress artifact on the flow run's page in Prefect.
+"""Progress of a long stage: a bar if standard error is a terminal, and one progress artifact on the flow run's page in
+Prefect.
 
     preparation-progress     tokenize_chats: 12 of 40 shards, 8,300 rows/s, about 20 s left
     training-progress        step 250 of 372, epoch 2.69, loss 0.0033, …, about 2 min left
     evaluation-progress      trained model: 4 of 10 batches, 200 of 303 answers, about 10 s left
 
-It ends at 100 %, or stays where the work stopped and says why. A thread brings it to Prefect, so that a server which is
-slow or away holds nothing up.
+It ends at 100 %, or stays at the point where the work stopped and shows why. A thread sends it to Prefect, so that a
+slow or unreachable server delays nothing.
 """
 
 import contextlib
@@ -25,24 +25,25 @@ from sft_core.inspection.markdown import excerpt
 from tasks.context import current_flow_run, is_in_flow
 from tasks.progress.pace import in_words
 
-PLACEMENT = "It shows how far work is."
+PLACEMENT = "It shows progress."
 SECONDS_A_MESSAGE = 5.0
-"""Between two messages to Prefect, each of which costs a call."""
+"""Minimum time between two messages to Prefect, each of which is an API call."""
 SHARE_OF_THE_TIME = 1 / 200
-"""And later this share of the time so far: the first 17 minutes take 200 messages, each doubling 140 more."""
+"""Minimum time between two messages as a fraction of the time so far: the first 17 minutes take 200 messages, and each
+doubling of the time takes 140 more."""
 SECONDS_FOR_THE_LAST = 10.0
 WHY_CHARS = 200
 
 
 def tell(notice: str) -> None:
-    """Say something while work goes on: on standard error, and in the flow run's log."""
+    """Show a notice while work is running: on standard error, and in the flow run's log."""
     tqdm.write(f"sft: {notice}", file=sys.stderr)
     if is_in_flow():
         logger().warning(notice)
 
 
 def logger() -> logging.Logger | logging.LoggerAdapter[Any]:
-    """The run's own; outside a run, as when a task's function is called by itself, the program's."""
+    """Return the flow run's logger; outside of a flow run, the logger of this module."""
     if not is_in_flow():
         return logging.getLogger(__name__)
     from prefect.logging import get_run_logger
@@ -51,14 +52,14 @@ def logger() -> logging.Logger | logging.LoggerAdapter[Any]:
 
 
 class StageProgress:
-    """How far one stage is, to be used as a context. Nothing is shown before the first `tell`."""
+    """Progress of one stage, used as a context manager. Nothing is shown before the first `tell`."""
 
     def __init__(self, stage: str, unit: str) -> None:
-        """Name the stage, and what it counts.
+        """Create the progress of a stage.
 
         Args:
-            stage: Begins the artifact's key: `training-progress`.
-            unit: Of the bar.
+            stage: Name of the stage, with which the key of the artifact begins: `training-progress`.
+            unit: Unit that the progress bar counts in.
         """
         self.percent, self.words = 0.0, ""
         self._stage, self._unit = stage, unit
@@ -67,14 +68,14 @@ class StageProgress:
         self._started_at = time.monotonic()
 
     def tell(self, done: float, total: float, percent: float, words: str, doing: str = "") -> None:
-        """Say how far it is.
+        """Show the present progress.
 
         Args:
-            done: For the bar, which counts what is being done.
-            total: Of it.
-            percent: Of the whole stage, for the artifact.
-            words: What is known beside that.
-            doing: Stands on the bar beside the stage's name, where it does several things.
+            done: Count of the progress bar.
+            total: Count at which the progress bar is full.
+            percent: Progress of the whole stage in percent, for the artifact.
+            words: Description for the artifact.
+            doing: Name of the present part, shown on the progress bar after the stage's name, if the stage has several.
         """
         self.percent, self.words = percent, words
         if self._bar is None:
@@ -106,7 +107,7 @@ class StageProgress:
 
 
 class _ProgressArtifact:
-    """The artifact of one stage in this flow run: the one that a former attempt has left, or a new one."""
+    """Progress artifact of one stage in this flow run: that of an earlier attempt if there is one, else a new one."""
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -116,15 +117,15 @@ class _ProgressArtifact:
         self._thread: threading.Thread | None = None
 
     def show(self, percent: float, words: str) -> None:
-        """Have this shown, soon."""
+        """Pass on the newest progress, which a thread sends soon."""
         self._newest = (percent, words)
         if self._thread is None:
-            context = contextvars.copy_context()  # knows the flow run
+            context = contextvars.copy_context()  # holds the flow run
             self._thread = threading.Thread(target=context.run, args=(self._keep,), name=self._key, daemon=True)
             self._thread.start()
 
     def end(self) -> None:
-        """Wait a little until the newest is shown."""
+        """Wait for at most `SECONDS_FOR_THE_LAST` until the newest progress is sent."""
         self._is_ended.set()
         if self._thread is not None:
             self._thread.join(SECONDS_FOR_THE_LAST)
@@ -134,7 +135,7 @@ class _ProgressArtifact:
         while True:
             is_last, newest = self._is_ended.is_set(), self._newest
             if newest != shown:
-                with contextlib.suppress(Exception):  # no news is no reason to end the work, whatever became of it
+                with contextlib.suppress(Exception):  # a failed update never ends the work
                     self._send(*newest)
                     shown = newest
             if is_last:

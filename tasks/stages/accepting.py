@@ -1,14 +1,13 @@
-"""Bind results of earlier code to the present code, after a proof that the present code gives the same.
+"""Reuse results of earlier code for the present code, after a proof that the present code gives the same results.
 
-Where nothing but code, or the version of a library, changed in a key, and the change is believed to be harmless, a
-result need not be made again: `runtime.accept_code: [train_model]`, or `--accept-code train_model`. It is not taken on
-trust:
+If nothing changed in a key but code or the version of a library, and the change should not affect the result, the result
+need not be made again: `runtime.accept_code: [train_model]`, or `--accept-code train_model`. This is verified first:
 
-- a data stage makes a sample of its shards once more, and their content has to be equal;
-- a training is replayed: its first steps are trained again, and losses, gradient norms and all else that was recorded
-  has to be equal, to the bit on a CPU, within `GPU_TOLERANCE` on a GPU, where sums have no fixed order.
+- a data stage makes a sample of its shards again, and their content has to be equal;
+- the first steps of a training are repeated, and losses, gradient norms and all other recorded numbers have to be equal:
+  bit for bit on a CPU, within `GPU_TOLERANCE` on a GPU, where sums have no fixed order.
 
-The proof is kept in the new manifest. Without it the run stops, and says what differs.
+The proof is stored in the new manifest. If anything differs, the run stops with an error that names the difference.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,29 +21,29 @@ from sft_core.store.fingerprint import digest
 from tasks.progress import tell
 from tasks.workers.work import Work
 
-PLACEMENT = "It binds results that are proven to be the same."
+PLACEMENT = "It reuses results that are proven to be the same."
 CODE_FIELDS = frozenset({"code", "libraries"})
 SAMPLED_SHARDS = 3
 REPLAYED_STEPS = 20
 GPU_TOLERANCE = 1e-3
-"""Relative, of each recorded number."""
+"""Largest relative difference of a recorded number."""
 CLOCK = frozenset({"time", "tokens_per_second", "peak_memory_gb", "mfu"})
-"""What a line of metrics says of the clock and of the machine."""
+"""Fields of a line of metrics that depend on time and on the machine, and are not compared."""
 
 
 def accept(
     stage: str, store: ArtifactStore, plans: Sequence[Plan], works: Callable[[Sequence[int]], list[Work]]
 ) -> None:
-    """Bind what earlier code made to the present code, as far as there is such.
+    """Reuse the results that earlier code made for missing artifacts, if there are any.
 
     Args:
-        stage: Whose results.
-        store: Where they are.
-        plans: Of the artifacts that are missing.
-        works: Takes positions in `plans`, and describes the work of each.
+        stage: Name of the stage.
+        store: The store with the results.
+        plans: Plans of the missing artifacts.
+        works: Called with positions in `plans`; returns the work of each.
 
     Raises:
-        RecipeError: if the present code gives something else.
+        RecipeError: if the present code gives another result.
     """
     by_identity = {_without_code(found.payload): found for found in store.manifests(stage)}
     twins = [(index, by_identity.get(_without_code(plan.payload))) for index, plan in enumerate(plans)]
@@ -76,8 +75,8 @@ def _prove(stage: str, store: ArtifactStore, plan: Plan, earlier: Manifest, work
     if again.ref.content != earlier.ref.content:
         differs = ", ".join(_differences(earlier, again)) or "the facts of its manifest"
         raise RecipeError(
-            f"--accept-code {stage}: expected {earlier.ref.name} to come out as it did by the earlier code, found "
-            f"another content ({differs}): leave the option out, and the stage runs again"
+            f"--accept-code {stage}: expected the same {earlier.ref.name} as from the earlier code, found "
+            f"different content ({differs}): without this option the stage runs again"
         )
     return {"how": "equal content"}
 
@@ -88,10 +87,12 @@ def _differences(earlier: Manifest, again: Manifest) -> list[str]:
 
 
 def steps_to_replay(recorded: Sequence[Mapping[str, Any]]) -> int:
-    """How far a training is replayed: `REPLAYED_STEPS`, or to the first step of which anything was recorded.
+    """Return the last step to replay: `REPLAYED_STEPS`, or the first step with a recorded loss if that is later.
+
+    A shorter training is replayed up to its last step with a recorded loss.
 
     Raises:
-        RecipeError: if nothing was recorded that could be compared.
+        RecipeError: if no loss was recorded that could be compared.
     """
     steps = sorted({int(line["step"]) for line in recorded if "loss" in line})
     if not steps:
@@ -100,18 +101,18 @@ def steps_to_replay(recorded: Sequence[Mapping[str, Any]]) -> int:
 
 
 def compare_lines(recorded: Iterable[Mapping[str, Any]], replayed: Iterable[Mapping[str, Any]], is_exact: bool) -> int:
-    """Compare what two trainings recorded.
+    """Compare the metrics that two trainings recorded.
 
     Args:
-        recorded: Lines of the earlier one, up to the last step that was replayed.
+        recorded: Lines of the earlier training, up to the last step that was replayed.
         replayed: Lines of the replay.
-        is_exact: Numbers have to be equal to the bit; else within `GPU_TOLERANCE`.
+        is_exact: True requires numbers to be equal bit for bit; False allows a difference of `GPU_TOLERANCE`.
 
     Returns:
-        How many lines there were.
+        The number of lines that were compared.
 
     Raises:
-        RecipeError: naming the first step and number that differ.
+        RecipeError: if they differ; the message names the first step and metric that do.
     """
     count = 0
     for before, now in zip(recorded, replayed, strict=True):
@@ -119,8 +120,8 @@ def compare_lines(recorded: Iterable[Mapping[str, Any]], replayed: Iterable[Mapp
         for name in sorted({*before, *now} - CLOCK):
             if not _is_same(before.get(name), now.get(name), is_exact):
                 raise RecipeError(
-                    f"--accept-code train_model: step {before['step']}: {name} was {before.get(name)!r} by the earlier "
-                    f"code, and is {now.get(name)!r} by the present code: leave the option out, and the model is "
+                    f"--accept-code train_model: step {before['step']}: {name} was {before.get(name)!r} with the "
+                    f"earlier code, and is {now.get(name)!r} with the present code: without this option the model is "
                     "trained again"
                 )
     return count

@@ -1,13 +1,12 @@
-"""Stages as Prefect tasks, with the one cache policy: Prefect asks the artifact store, and keeps nothing of its own
-that could be stale.
+"""Stages as Prefect tasks, with one cache policy that asks the artifact store, so that Prefect's cache is never stale.
 
-The manifests decide whether the work of a stage is done:
+The manifests decide whether the work of a stage has to be done:
 
-- a manifest is missing: the policy gives Prefect no key, so the task runs, whatever Prefect remembers;
-- all are valid: the policy (re)writes Prefect's record of them and gives the key, so the task run ends as `Cached` in
-  the UI, even if Prefect's own database or storage was new, and even if the artifacts were made without Prefect.
+- if a manifest is missing, the policy returns no cache key, so the task runs, whatever Prefect has stored;
+- if all are valid, the policy (re)writes Prefect's result record and returns its key, so the task run ends as `Cached`
+  in the UI, even if Prefect's database or storage is new, and even if the artifacts were made without Prefect.
 
-There is one task run for all shards of a stage, because each task run costs Prefect 5 to 150 ms and ten events: a
+There is one task run for all shards of a stage, because each task run takes Prefect 5 to 150 ms and ten events: a
 million rows are 245 shards and four such stages.
 """
 
@@ -20,17 +19,16 @@ from prefect.context import TaskRunContext
 from prefect.results import get_result_store
 from prefect.runtime import task_run
 
-from sft_core.store.artifact import ArtifactStore
 from sft_core.store.fingerprint import digest
 from tasks.processes.retrying import JITTER, RETRY_DELAYS, retry_if_it_can_pass
-from tasks.stages.stage import Stage, without_number
+from tasks.stages.runner import Stage, context_of, without_number
 
 PLACEMENT = "It shows stages in Prefect."
 
 
 @functools.cache
 def task_of(stage: Stage[..., Any]) -> Task[..., Any]:
-    """The Prefect task that runs a stage, of the same name and with the same parameters."""
+    """Return the Prefect task that runs a stage; it has the same name and parameters as the stage."""
 
     @functools.wraps(stage)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -51,7 +49,7 @@ def task_of(stage: Stage[..., Any]) -> Task[..., Any]:
 
 
 def _run_name(stage: Stage[..., Any]) -> str:
-    """What the task run that is beginning is called: `tokenize_chats (gsm8k, 12 shards)`."""
+    """Return the name of the task run that is starting, for example `tokenize_chats (gsm8k, 12 shards)`."""
     shards = task_run.parameters.get(stage.per, []) if stage.per else []
     sources = list(dict.fromkeys(without_number(shard.name) for shard in shards))
     if not sources:
@@ -61,7 +59,7 @@ def _run_name(stage: Stage[..., Any]) -> str:
 
 
 class ManifestPolicy(CachePolicy):
-    """Prefect's view of the store: a key if and only if all artifacts of the stage exist."""
+    """Cache policy that returns a key if and only if all artifacts of the stage exist in the store."""
 
     def __init__(self, stage: Stage[..., Any]) -> None:
         super().__init__()
@@ -70,9 +68,9 @@ class ManifestPolicy(CachePolicy):
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str | None:
-        """Return a key if all manifests are valid, having made sure that Prefect's record says the same."""
+        """Return a key if all manifests are valid, after writing Prefect's result record for it; else return None."""
         del task_ctx, flow_parameters, kwargs
-        store: ArtifactStore = inputs["store"]
+        store = context_of(inputs).store
         manifests = [store.use(plan.ref) for plan in self.stage.plans(inputs)]
         refs = [manifest.ref for manifest in manifests if manifest is not None]
         if len(refs) < len(manifests):

@@ -1,10 +1,10 @@
-"""Looking at stages without running them: which would be reused, which would be run, and why.
+"""Planning of stages without running them: which would be reused, which would run, and why.
 
     with looking() as found:
-        prepare(recipe)     # every stage that exists returns its artifacts; the first one that does not raises
+        prepare(recipe)     # a stage whose artifacts exist returns them; the first one with missing artifacts raises
 
-Nothing is written while a block looks. What comes after a stage that has to run cannot be known: it depends on what
-that stage will write, and is reused if that is what it wrote before.
+Nothing is written inside the block. The stages after one that has to run cannot be planned: they depend on what that
+stage will write, and are reused if it writes the same as before.
 """
 
 import contextlib
@@ -13,38 +13,38 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-PLACEMENT = "It looks at stages, and runs none."
+PLACEMENT = "It plans stages, and runs none."
 State = Literal["reused", "run", "depends"]
 
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """What would become of one stage."""
+    """Plan of one stage: whether it would be reused or run."""
 
     stage: str
     state: State
     num_shards: int = 1
-    """Of the stage; 1 where it has one artifact."""
+    """Number of the stage's shards; 1 for a stage with a single artifact."""
     num_missing: int = 0
-    """Those that would be made."""
+    """Number of shards that would be made."""
     changes: list[str] = field(default_factory=list)
     """Fields of the key that differ from the newest artifact of this stage, and names of changed functions."""
     is_first: bool = False
-    """There is no earlier artifact of the stage to compare with."""
+    """True if there is no earlier artifact of the stage to compare with."""
     seconds: float | None = None
-    """How long the missing part would take, by how long the earlier artifacts took; None if there are none."""
+    """Estimated seconds for the missing shards, from the times of earlier artifacts; None without earlier artifacts."""
     accepted: str | None = None
     """The proof by which the result of earlier code is reused."""
     waits_for: str | None = None
-    """The stage on whose output it depends; only with the state `depends`."""
+    """The stage on whose output it depends; set only with the state `depends`."""
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return all fields as JSON values."""
         return asdict(self)
 
 
 class NotMadeError(Exception):
-    """A stage whose artifacts do not all exist was reached while looking."""
+    """Planning reached a stage whose artifacts do not all exist."""
 
 
 _FOUND: ContextVar[list[StagePlan] | None] = ContextVar("found", default=None)
@@ -52,7 +52,7 @@ _FOUND: ContextVar[list[StagePlan] | None] = ContextVar("found", default=None)
 
 @contextlib.contextmanager
 def looking() -> Iterator[list[StagePlan]]:
-    """Let stages be looked at in a block; the list gets one entry for each that was reached."""
+    """Let stages only be planned in a block; the list gets one entry for each stage that was reached."""
     found: list[StagePlan] = []
     token = _FOUND.set(found)
     try:
@@ -63,19 +63,19 @@ def looking() -> Iterator[list[StagePlan]]:
 
 
 def is_looking() -> bool:
-    """True inside a block of `looking`."""
+    """Return True inside a block of `looking`."""
     return _FOUND.get() is not None
 
 
 def note(plan: StagePlan, is_read_by_none: bool = False) -> None:
-    """Add what was found of a stage.
+    """Add the plan of a stage to the list of the present `looking` block.
 
     Args:
-        plan: What was found.
-        is_read_by_none: No other stage reads what this one writes, so that looking can go on.
+        plan: The plan of the stage.
+        is_read_by_none: True if no other stage reads what this one writes, so that planning can continue after it.
 
     Raises:
-        NotMadeError: if the stage would have to run, and others read what it writes.
+        NotMadeError: if the stage would have to run, and other stages read what it writes.
     """
     found = _FOUND.get()
     assert found is not None

@@ -49,7 +49,7 @@ def _why_dead(run: Run, open_here: Set[str]) -> str | None:
     if "sft.host" not in tags or run.info.run_id in open_here:
         return None
     if is_this_process(tags):
-        return "this process is no longer at work on it"
+        return "this process no longer works on it"
     return why_dead(tags, heard_of(run))
 
 

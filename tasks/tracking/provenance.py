@@ -13,11 +13,8 @@ from typing import Any
 
 import yaml
 
-from sft_core.evaluation import locate_tasks
-from sft_core.evaluation.answering import locate_scoring
-from sft_core.pretrained.model import locate_model
 from sft_core.recipe import Recipe
-from sft_core.recipe.inputs import locate_inputs
+from sft_core.recipe.inputs import locate_run
 from sft_core.section import Section
 from sft_core.store.file_digests import FileDigests
 from sft_core.store.fingerprint import Placement, digest
@@ -68,9 +65,8 @@ def identify(recipe: Recipe, digests: FileDigests, code: str | None = None, data
     Raises:
         UserError: if something that it is made from is not there.
     """
-    inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
-    scoring, harness = locate_scoring(recipe.evaluation), locate_tasks(recipe.evaluation.lm_eval, digests)
-    return run_key(recipe, [inputs, model, scoring, harness], code, dataset if inputs.processor else None)
+    inputs = locate_run(recipe, digests)
+    return run_key(recipe, inputs, code, dataset if inputs.data.processor else None)
 
 
 def origin_tags() -> dict[str, str]:

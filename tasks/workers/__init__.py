@@ -1,13 +1,14 @@
-"""Where the artifacts of shards are made: in this process, by its threads, by processes beside it, on Dask or on Ray.
+"""Workers that make the artifacts of shards: this process, its threads, other processes, Dask or Ray.
 
-What is to be done for a shard is `Work`: a function of `sft_core` with its arguments, which fills a folder. So a worker
-loads `sft_core` and nothing of Prefect or MLflow, and what it makes exists like everything else: whole, by one rename.
-A worker that dies leaves no half artifact, and the shards that were finished stay finished.
+The work for a shard is a `Work`: a function of `sft_core` with its arguments, which fills a folder. So a worker imports
+`sft_core` but neither Prefect nor MLflow, and an artifact that it makes appears complete, by one rename. A worker that
+dies leaves no incomplete artifact, and finished shards are kept.
 
     ShardWorkers.build(works)  →  Runner.run(units)  →  inline.py, pools.py (threads, processes), on_dask.py, on_ray.py
 
-A runner does units in any order and says when each is done; all else is the same for all of them. A cluster's workers
-are other machines with another memory: `proof.py` has each of them show that it sees the same home and runs this code.
+A runner executes units in any order and reports when each is done; everything else is common to all runners. The workers
+of a cluster may be on other machines and may have been started earlier: `proof.py` checks that each of them has the same
+state directory and the same code.
 """
 
 from tasks.workers.shards import ShardWorkers, shard_workers

@@ -1,4 +1,4 @@
-"""One unit after the other, in this process: for few of them, since starting workers takes about a second."""
+"""Runner that executes units one after the other in this process; for few units, as starting workers takes a second."""
 
 from collections.abc import Generator, Sequence
 
@@ -8,13 +8,13 @@ PLACEMENT = "It decides where work is done."
 
 
 class Inline:
-    """A `Runner` without workers."""
+    """`Runner` without workers."""
 
     def run(self, units: Sequence[Unit]) -> Generator[None]:
-        """As `Runner.run` says."""
+        """Execute units of work as `Runner.run` describes."""
         for unit in units:
             unit()
             yield
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Do nothing, since nothing was started."""

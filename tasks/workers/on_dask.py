@@ -1,7 +1,7 @@
-"""The workers of a Dask cluster, or of one that lives as long as the run.
+"""Runner on the workers of a Dask cluster: an existing one, or a local one that lives as long as the run.
 
-Dask gives a shard whose worker died to another one, up to three times; an artifact that was made already is found there
-and not made again.
+If a worker dies, Dask gives its shard to another worker, up to three times. That worker reuses an artifact that was
+already made.
 """
 
 from collections.abc import Generator, Sequence
@@ -19,14 +19,14 @@ PLACEMENT = "It decides where work is done."
 
 CONNECT_SECONDS = 30
 WORKER_SECONDS = 120
-"""So long the cluster may be without any worker before that is taken for its end."""
+"""Time that the cluster may be without any worker before the stage fails."""
 LOOK_SECONDS = 5
 NOT_LOADED = "deserialization of the task graph"
-"""What Dask says where its scheduler does not find a module; it has to know what it hands on."""
+"""Part of Dask's error message if the scheduler cannot import a module; it deserializes the tasks that it passes on."""
 
 
 class OnDask:
-    """A `Runner` on Dask, connected when it is made."""
+    """`Runner` on a Dask cluster, to which it connects when it is created."""
 
     def __init__(self, num_workers: int, address: str | None, home: Path) -> None:
         with ExitStack() as opened:
@@ -40,7 +40,7 @@ class OnDask:
             self._opened = opened.pop_all()
 
     def run(self, units: Sequence[Unit]) -> Generator[None]:
-        """As `Runner.run` says."""
+        """Execute units of work as `Runner.run` describes."""
         pending = {self._client.submit(self._proof.guard(unit), pure=False) for unit in units}
         try:
             while pending:
@@ -56,17 +56,21 @@ class OnDask:
             raise not_importable(error) from error
         except (CancelledError, distributed.comm.CommClosedError) as error:
             raise StageFailedError(
-                f"Dask's scheduler at {self._client.scheduler.addr} went away; what was finished is kept: run again"
+                f"Dask's scheduler at {self._client.scheduler.addr} is gone; finished shards are kept: run again"
             ) from error
         finally:
             self._client.cancel(list(pending))
 
     def close(self) -> None:
-        """Leave the cluster; end it if it is this run's own."""
+        """Disconnect from the cluster, and shut it down if it was started for this run."""
         self._opened.close()
 
     def _finished(self, pending: "set[distributed.Future]") -> "set[distributed.Future]":
-        """Wait for the next ones; a cluster whose workers are all gone is not waited for without end."""
+        """Wait until units have finished, and return them.
+
+        Raises:
+            StageFailedError: if the cluster has had no worker for `WORKER_SECONDS`.
+        """
         while True:
             try:
                 return set(distributed.wait(pending, timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED").done)
@@ -79,14 +83,14 @@ class OnDask:
             self._client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except TimeoutError as error:
             raise StageFailedError(
-                f"the Dask scheduler at {self._client.scheduler.addr} has had no worker for {WORKER_SECONDS} s; what "
-                "was finished is kept: start workers (`dask worker ADDRESS`), and run again"
+                f"the Dask scheduler at {self._client.scheduler.addr} has had no worker for {WORKER_SECONDS} s; "
+                "finished shards are kept: start workers (`dask worker ADDRESS`), and run again"
             ) from error
 
 
 def _client(num_workers: int, address: str | None, opened: ExitStack) -> "distributed.Client":
     if address is None:
-        # one thread each, as with processes; their memory is the machine's
+        # one thread each, as in a process pool; no memory limit but that of the machine
         cluster = distributed.LocalCluster(
             n_workers=num_workers, threads_per_worker=1, memory_limit=0, dashboard_address=None
         )

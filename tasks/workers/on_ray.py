@@ -1,7 +1,7 @@
-"""The workers of a Ray cluster, or of one that lives as long as the run.
+"""Runner on the workers of a Ray cluster: an existing one, or a local one that lives as long as the run.
 
-Ray gives a shard whose worker died to another one, up to three times; an artifact that was made already is found there
-and not made again.
+If a worker dies, Ray gives its shard to another worker, up to three times. That worker reuses an artifact that was
+already made.
 """
 
 from collections.abc import Generator, Sequence
@@ -22,7 +22,7 @@ RETRIES = 3
 
 
 class OnRay:
-    """A `Runner` on Ray, connected when it is made."""
+    """`Runner` on a Ray cluster, to which it connects when it is created."""
 
     def __init__(self, num_workers: int, address: str | None, home: Path) -> None:
         with ExitStack() as opened:
@@ -34,7 +34,7 @@ class OnRay:
             self._opened = opened.pop_all()
 
     def run(self, units: Sequence[Unit]) -> Generator[None]:
-        """As `Runner.run` says."""
+        """Execute units of work as `Runner.run` describes."""
         pending = [self._remote.remote(self._proof.guard(unit)) for unit in units]
         try:
             while pending:
@@ -47,7 +47,7 @@ class OnRay:
                 ray.cancel(reference, force=False)
 
     def close(self) -> None:
-        """Leave the cluster; end it if it is this run's own."""
+        """Disconnect from the cluster, and shut it down if it was started for this run."""
         self._opened.close()
 
     def _get(self, reference: Any) -> None:
@@ -68,7 +68,7 @@ def _do(unit: Unit) -> None:
 
 def _connect(num_workers: int, address: str | None) -> None:
     if address is None:
-        checkout = str(Path(sft_core.__file__ or "").parents[1])  # workers find it as this process does
+        checkout = str(Path(sft_core.__file__ or "").parents[1])  # workers import the same code as this process
         ray.init(
             address="local",
             num_cpus=num_workers,

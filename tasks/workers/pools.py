@@ -1,4 +1,4 @@
-"""Threads of this process, or processes beside it: the two pools of the standard library."""
+"""Runners on the two pools of the standard library: threads of this process, or other processes on this machine."""
 
 import multiprocessing
 import os
@@ -15,7 +15,7 @@ PLACEMENT = "It decides where work is done."
 
 
 class Pool:
-    """A `Runner` over a pool, which starts with the first unit."""
+    """`Runner` on a pool, which starts with the first unit."""
 
     def __init__(self, start: Callable[[], Executor]) -> None:
         self._start = start
@@ -23,17 +23,17 @@ class Pool:
 
     @classmethod
     def of_threads(cls, num_workers: int) -> "Pool":
-        """So many threads of this process."""
+        """Return a runner on `num_workers` threads of this process."""
         return cls(lambda: ThreadPoolExecutor(num_workers, "shard-worker"))
 
     @classmethod
     def of_processes(cls, num_workers: int) -> "Pool":
-        """So many processes, which end when this one does."""
+        """Return a runner on `num_workers` processes, which end when this process ends."""
         context = multiprocessing.get_context("spawn")  # a fork would inherit locks that Prefect's threads hold
         return cls(lambda: ProcessPoolExecutor(num_workers, context, initializer=_end_with_parent))
 
     def run(self, units: Sequence[Unit]) -> Generator[None]:
-        """As `Runner.run` says."""
+        """Execute units of work as `Runner.run` describes."""
         pool = self._pool = self._pool or self._start()
         futures = [pool.submit(unit) for unit in units]
         try:
@@ -46,27 +46,27 @@ class Pool:
             ) from error
         except BaseException as error:
             if isinstance(error, StageTimeoutError) or not isinstance(error, Exception):
-                self._kill()  # who is ended does not wait for the shards at work
+                self._kill()  # a run that is ended does not wait for unfinished shards
             raise
         finally:
             for future in futures:
                 future.cancel()
 
     def _kill(self) -> None:
-        """End processes at once; what they were at is made again by whoever comes next. Threads cannot be ended."""
+        """Kill worker processes at once; the next run makes their unfinished shards. Threads cannot be killed."""
         if isinstance(self._pool, ProcessPoolExecutor):
             for process in self._pool._processes.values():
                 process.kill()
 
     def close(self) -> None:
-        """End them, once each has finished what it is at."""
+        """Shut the pool down, after each worker has finished its present unit."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
 
 def _end_with_parent() -> None:
-    """In a worker: end when the parent does, whatever ended it."""
+    """Make a worker process end when its parent ends, for whatever reason."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

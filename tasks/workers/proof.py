@@ -1,9 +1,10 @@
-"""What a worker of a cluster has to show before it is trusted with a shard: that it sees this home, and runs this code.
+"""Check that a worker of a cluster has the same state directory, code and libraries, before it makes a shard.
 
-A worker on another machine may have another checkout, other libraries, or a folder of the same name that is not shared;
-and one that has run for a week still holds the code of last week in its memory, whatever lies on the disk by now. Each
-would write wrong rows under a right key. So every unit that is sent carries a `Proof`, and the worker checks it before
-the first unit of a run; `CODE` is digested when the process loads this module, which is before it loads any room.
+A worker on another machine may have another checkout, other libraries, or a folder of the same name that is not shared.
+A worker that was started a week ago still has the code of that time in memory, whatever is in the files now. Each of
+them would store wrong rows under a valid key. So every unit that is sent carries a `Proof`, which the worker checks
+before the first unit of a run. `CODE` is digested when a process imports this module, which is before it imports the
+code that makes shards.
 """
 
 import functools
@@ -34,32 +35,31 @@ def _code() -> str:
 
 
 CODE = _code()
-"""Digest of the files of `sft_core`, as they lay when this process loaded them."""
+"""Digest of the files of `sft_core` at the time when this process imported them."""
 
 
 def _shard_libraries() -> dict[str, str | None]:
-    """The libraries that decide what shards hold, as the keys of the stages have them, in the versions installed
-    here."""
+    """Return library → version installed here, for the libraries in the keys of the stages that make shards."""
     closures = [own_code().closure(definition_of(stage)) for stage in SHARD_STAGES]
     return library_versions({library for closure in closures for library in closure.libraries})
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the process that sends work is, for a worker to compare itself with."""
+    """State directory, code and libraries of the process that sends work, which a worker compares with its own."""
 
     sign: Path
-    """A file in the home that exists while the run lasts."""
+    """File in the state directory that exists during the run."""
     word: str
-    """What stands in it."""
+    """Random content of that file."""
     code: str
     libraries: tuple[tuple[str, str | None], ...]
 
     def check(self) -> None:
-        """In a worker: compare.
+        """Compare this process, which is a worker, with the process that sends work.
 
         Raises:
-            RecipeError: with what is different here.
+            RecipeError: if they differ; the message names the difference.
         """
         here = f"the worker on {socket.gethostname()} (process {os.getpid()})"
         try:
@@ -67,14 +67,16 @@ class Proof:
         except OSError as error:
             raise RecipeError(
                 f"runtime.task_runner: {here} cannot read {self.sign} ({error.strerror}); the workers of a cluster "
-                "need the same home at the same path: put runtime.home on a file system that they share"
+                "need the same state directory at the same path: put runtime.home on a file system that they share"
             ) from error
         if word != self.word:
-            raise RecipeError(f"runtime.task_runner: {here} finds another file at {self.sign}; the home is not shared")
+            raise RecipeError(
+                f"runtime.task_runner: {here} finds another file at {self.sign}; the state directory is not shared"
+            )
         if self.code != CODE:
             raise RecipeError(
-                f"runtime.task_runner: {here} holds other code of `sft_core` than this process; start the workers anew "
-                "from this checkout (PYTHONPATH set to it)"
+                f"runtime.task_runner: {here} has imported other code of `sft_core` than this process; restart the "
+                "workers from this checkout (PYTHONPATH set to it)"
             )
         found = library_versions(name for name, _ in self.libraries if name != "python")
         others = [f"{name} {found[name]} instead of {own}" for name, own in self.libraries if found[name] != own]
@@ -82,7 +84,7 @@ class Proof:
             raise RecipeError(f"runtime.task_runner: {here} has {', '.join(others)}; install the same versions there")
 
     def guard(self, unit: Callable[[], Any]) -> Callable[[], None]:
-        """The unit, for a worker that is to show this first."""
+        """Return a unit that makes this check in the worker before the first unit of a run."""
         return functools.partial(_do_if_proven, self, unit)
 
 
@@ -98,7 +100,7 @@ def _do_if_proven(proof: Proof, unit: Callable[[], Any]) -> None:
 
 @contextmanager
 def proof_of(home: Path) -> Generator[Proof]:
-    """What workers have to show as long as the block lasts."""
+    """Provide the proof that workers have to check while a block runs."""
     sign, word = home / f"seen-by-workers-{uuid4().hex}", uuid4().hex
     home.mkdir(parents=True, exist_ok=True)
     sign.write_text(word, "utf-8")
@@ -109,7 +111,7 @@ def proof_of(home: Path) -> Generator[Proof]:
 
 
 def not_importable(error: BaseException) -> RecipeError:
-    """Say that a worker does not find our code at all."""
+    """Return the error for a worker that cannot import the code of this project."""
     missing = re.search(r"No module named '[^']+'", f"{error} {error.__cause__}")
     found = missing[0] if missing else error
     return RecipeError(

@@ -1,8 +1,8 @@
-"""The door to the workers: the artifacts of many shards, built wherever the recipe says.
+"""Entry point of the workers: makes the artifacts of many shards with the task runner that the recipe names.
 
-`processes` is the default, not `threads`. A thread a shard is slower: each short call of the encoder gives up the
-interpreter's lock, and waits up to 5 ms for a thread that is at work in Python to give it back. Several threads that do
-nothing but encode one shard do not wait, which is what a few shards without workers get.
+The default is `processes`, not `threads`. One thread for each shard is slower: each short call of the encoder releases
+the interpreter's lock, and then waits up to 5 ms until a thread that runs Python code releases it again. Several threads
+that only encode rows of one shard do not have to wait; a few shards without workers are encoded in this way.
 """
 
 import functools
@@ -23,11 +23,11 @@ from tasks.workers.work import Runner, Work
 PLACEMENT = "It decides where work is done."
 
 INLINE_SHARDS = 4
-"""Up to so many shards (about 16,000 rows, a second or two of work) are not worth starting processes for."""
+"""Number of shards up to which no processes are started: about 16,000 rows, a second or two of work."""
 
 
 class ShardWorkers(Placement):
-    """Builds the artifacts of many shards; workers start when there is first enough to do for them."""
+    """Makes the artifacts of many shards; workers are started when there is enough work for them."""
 
     def __init__(self, num_workers: int, task_runner: str = "processes", address: str | None = None) -> None:
         self._num_workers = num_workers
@@ -36,21 +36,21 @@ class ShardWorkers(Placement):
         self._runner: Runner | None = None
 
     def threads_a_shard(self, num_shards: int) -> int:
-        """How many threads the work on each of some shards may use: all, where nothing works beside this one."""
+        """Return the number of threads for the work on each shard: all cores if shards are made one after the other."""
         return self._num_workers if self._is_inline(num_shards) else 1
 
     def build(self, store: ArtifactStore, works: Sequence[tuple[Plan, Work]], on_done: Callable[[], Any]) -> None:
-        """Build them all.
+        """Make all artifacts.
 
         Args:
-            store: Where they are to exist.
-            works: Each artifact's plan, and what fills it.
-            on_done: Called after each.
+            store: The store of the artifacts.
+            works: The plan of each artifact, and the work that fills it.
+            on_done: Called after each artifact.
 
         Raises:
-            StageFailedError: if a worker died; what was finished is kept.
+            StageFailedError: if a worker died; finished shards are kept.
             RecipeError: if a cluster cannot be reached, or its workers cannot do this work.
-            Exception: the first error of any shard, as it was raised; shards that had not begun are left.
+            Exception: the first error of any shard, as it was raised; shards that had not begun are not made.
         """
         if not works:
             return
@@ -61,13 +61,13 @@ class ShardWorkers(Placement):
                 on_done()
 
     def close(self) -> None:
-        """End the workers, or the connection to them."""
+        """Shut the workers down, or close the connection to them."""
         if self._runner is not None:
             self._runner.close()
             self._runner = None
 
     def _is_inline(self, num_shards: int) -> bool:
-        """Whether it is faster without any workers. A cluster does all there is: it was named for that."""
+        """Return True if the work is faster without workers. A cluster that the recipe names always does the work."""
         if self._task_runner in ("dask", "ray"):
             return False
         return self._num_workers == 1 or (self._task_runner == "processes" and num_shards <= INLINE_SHARDS)
@@ -104,7 +104,7 @@ def _cluster(task_runner: str) -> Callable[[int, str | None, Path], Runner]:
 
 @contextmanager
 def shard_workers(runtime: RuntimeConfig) -> Iterator[ShardWorkers]:
-    """Workers for the length of a block, as the recipe's runtime says; by default as many as there are cores."""
+    """Provide the workers of the recipe's `runtime` section while a block runs; by default one for each core."""
     num_workers = runtime.num_workers or os.cpu_count() or 1
     workers = ShardWorkers(num_workers, runtime.task_runner, runtime.task_runner_address)
     try:

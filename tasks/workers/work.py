@@ -1,4 +1,4 @@
-"""What is done for one artifact, and what it is given to."""
+"""`Work`, which fills one artifact, and `Runner`, the interface of what executes it."""
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from sft_core.errors import StageFailedError
 from sft_core.store.artifact import ArtifactRef, ArtifactStore, Plan
 from sft_core.store.records import StageOutcome
 
-PLACEMENT = "It calls what the stages name."
+PLACEMENT = "It calls functions that the stages name."
 
 Unit = Callable[[], Any]
-"""One shard's work with all that it needs, as it is sent to a worker: nothing is asked back but that it ended."""
+"""Callable that does one shard's work; it is sent to a worker with all its data, and its result is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What fills the folder of an artifact: `verb(*arguments, folder)`, or `verb(*arguments, work, folder)`."""
+    """Call that fills the folder of an artifact: `verb(*arguments, folder)`, or `verb(*arguments, work, folder)`."""
 
     verb: Callable[..., StageOutcome]
     arguments: tuple[Any, ...]
     resumes: bool = False
-    """The verb also takes a `work` folder, which outlives failures and is removed once the artifact exists."""
+    """True if the verb also takes a `work` folder, which is kept after a failure and removed once the artifact exists."""
     replay: Callable[[Path, Path], dict[str, Any]] | None = None
-    """Takes the folder of an earlier artifact and an empty one, and proves that the work would give the same again
-    without doing all of it; None: only doing it can tell."""
+    """Called with the folder of an earlier artifact and an empty folder; proves that the work would give the same result
+    again, without doing all of it. With None, only doing the whole work can prove that."""
 
     def fill(self, store: ArtifactStore, plan: Plan, folder: Path) -> StageOutcome:
-        """Do it."""
+        """Do the work, and return its outcome."""
         work = (store.work_path(plan.ref),) if self.resumes else ()
         return self.verb(*self.arguments, *work, folder)
 
@@ -38,29 +38,30 @@ class Work:
 
 
 class Runner(Protocol):
-    """Does units of work somewhere; starts what it needs for that when it is first given some."""
+    """Interface of what executes units of work; it starts its workers no later than for the first units."""
 
     def run(self, units: Sequence[Unit]) -> Generator[None]:
-        """Do them all, and yield after each. A generator that is closed early takes back what had not begun.
+        """Execute all units, and yield after each. Closing the generator early cancels the units that have not begun.
 
         Raises:
-            StageFailedError: if a worker died; what was finished is kept.
+            StageFailedError: if a worker died; finished units are kept.
             Exception: the first error of any unit, as it was raised.
         """
         ...
 
     def close(self) -> None:
-        """End what was started."""
+        """Shut down what was started."""
         ...
 
 
 def died(who: str, then: str) -> StageFailedError:
-    """Say that a worker ended without a word.
+    """Return the error for a worker that ended without an error message.
 
     Args:
-        who: Which, in words.
-        then: What to change.
+        who: Description of the worker.
+        then: What to change for the next run.
     """
     return StageFailedError(
-        f"{who} ended without a word, as it does when memory runs out; what was finished is kept: run again, {then}"
+        f"{who} ended without an error message, as it does when memory runs out; finished shards are kept: run again, "
+        f"{then}"
     )

@@ -89,9 +89,9 @@ def test_two_models_are_compared_on_rows_from_a_file_and_on_a_task_of_lm_eval(
     assert {(gain["low"], gain["value"], gain["high"]) for gain in gains.values()} == {(0, 0, 0)}, "one model twice"
 
     report = compared["model"]
-    folder = Path(report["artifacts"]["measure_model"])
+    folder = Path(report["artifacts"]["evaluate_model"])
     inputs = json.loads((folder / "manifest.json").read_text())["payload"]["inputs"]
-    assert [task["data"]["commit"] for task in inputs["harness"]["tasks"]] == [COMMIT]
+    assert [task["data"]["commit"] for task in inputs["evaluation"]["harness"]["tasks"]] == [COMMIT]
     client = MlflowClient(run["tracking_uri"])
     score = client.get_run(report["mlflow_run_id"]).data.metrics["lm_eval/adding/acc"]
     assert score == report["scorecard"]["lm_eval/adding/acc"]

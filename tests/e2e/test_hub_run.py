@@ -38,7 +38,7 @@ def test_a_run_on_hub_data_and_a_hub_model_is_pinned_to_their_commit(workspace: 
         again = online.ok("prepare", DATA, MODEL)
         assert set(again["stages"].values()) == {"cached"}
     manifest = json.loads((Path(result["artifacts"]["train_model"]) / "manifest.json").read_text())
-    assert manifest["payload"]["inputs"]["model"]["content_digest"] == COMMIT
+    assert manifest["payload"]["inputs"]["training"]["model"]["content_digest"] == COMMIT
     assert not list((workspace.folder / "hf").rglob("*.onnx")), "only what the model is loaded from is downloaded"
 
     offline = replace(workspace, variables=tuple({**extra, "HF_HUB_OFFLINE": "1"}.items()))

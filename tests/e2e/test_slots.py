@@ -73,7 +73,7 @@ def test_a_slot_is_waited_for_kept_taken_again_and_given_back(
     work()
     said = capfd.readouterr().err
     assert said.count("train_model waits for a free slot of 'sft-gpu': other runs have the GPU") == 1
-    assert said.count("the Prefect server gave up what train_model holds of 'sft-gpu'") == 1
+    assert said.count("the Prefect server revoked the 'sft-gpu' slots of train_model") == 1
 
 
 def test_who_waits_goes_on_waiting_while_the_server_is_away(

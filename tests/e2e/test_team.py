@@ -142,7 +142,7 @@ def test_mistakes_are_told_by_the_run_that_was_triggered_and_as_early_as_they_ca
 
     ended = team.end(nowhere)
     assert ended.state.is_failed()
-    assert "found none called 'sft/nowhere'; `sft deploy` makes it" in ended.state.message
+    assert "has no deployment 'sft/nowhere'; `sft deploy` makes it" in ended.state.message
     assert team.children(nowhere) == []
 
     ended = team.end(on_the_gpus)

@@ -177,17 +177,17 @@ def test_a_number_that_another_process_has_got_means_nothing(
     status, why = status_after_a_start(tracker, run_id)
     assert status == "KILLED"
     assert why is not None
-    assert why.endswith("is gone, and another has its number")
+    assert why.endswith("is gone, and another process has its id")
 
 
 @pytest.mark.parametrize(
     ("tags", "hours", "expected"),
     [
         ({"sft.host": "elsewhere"}, 23, None),
-        ({"sft.host": "elsewhere"}, 25, "nothing was heard of host elsewhere for 1,500 minutes"),
+        ({"sft.host": "elsewhere"}, 25, "no heartbeat from host elsewhere for 1,500 minutes"),
         ({"sft.kernel": "another boot", "sft.pid": "1"}, 0.05, None),
-        ({"sft.kernel": "another boot", "sft.pid": "1"}, 0.1, "before it was started anew for 6 minutes"),
-        ({}, 0, "this process is no longer at work on it"),
+        ({"sft.kernel": "another boot", "sft.pid": "1"}, 0.1, "before its last boot for 6 minutes"),
+        ({}, 0, "this process no longer works on it"),
     ],
 )
 def test_other_machines_are_judged_by_their_silence(

@@ -18,7 +18,6 @@ from sft_core.data.accounts import ShardFiles, ledger_of, rejections_of
 from sft_core.data.images import NamedImages
 from sft_core.data.sources import group
 from sft_core.errors import DataError, RecipeError
-from sft_core.pretrained.processor import locate_processor
 from sft_core.recipe import Recipe
 from sft_core.recipe.inputs import locate_inputs
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
@@ -30,6 +29,7 @@ from sft_core.store.tables import read_table
 from tasks.detect_formats import detect_formats
 from tasks.gather_images import gather_images, shards_with_images, with_images
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
+from tasks.stages.run_context import RunContext
 from tasks.workers import shard_workers
 from tests.sft_core.data.images.pictures import BAD, GOOD, colours, png, written
 from tests.vision_families import FAMILIES
@@ -108,12 +108,11 @@ class Workplace:
         digests = FileDigests.below(store.root)
         inputs = locate_inputs(recipe, digests)
         with shard_workers(recipe.runtime) as workers:
-            here: dict[str, Any] = {"store": store, "workers": workers}
-            shards = shards_of(store, inputs.sources, ingest_sources(pieces_of(inputs.sources), **here))
-            detected = detect_formats(recipe.formats, shards, **here)
-            processor = locate_processor(inputs.tokenizer, digests)
-            named = shards_with_images(store, inputs.sources, shards, detected, processor, digests)
-            refs = gather_images(recipe.images, named, **here) if named else []
+            context = RunContext(store, workers)
+            shards = shards_of(store, inputs.sources, ingest_sources(pieces_of(inputs.sources), context))
+            detected = detect_formats(recipe.formats, shards, context)
+            named = shards_with_images(store, inputs.sources, shards, detected, inputs.processor, digests)
+            refs = gather_images(recipe.images, named, context) if named else []
         return Gathered(store, named, refs, with_images(detected, named, refs), ShardFiles.of(shards))
 
 
@@ -232,7 +231,9 @@ def test_without_an_image_processor_images_are_refused_by_their_source(tmp_path:
     work.write([{"text": "a"}, {"text": "b"}])
     assert work.gather().refs == []
     work.write([{"text": "a"}, {"text": "b", "image": "1.png"}])
-    with pytest.raises(RecipeError, match=r"source 'rows' has rows with images \(1 in its shard .* no image processor"):
+    with pytest.raises(
+        RecipeError, match=r"source 'rows' has rows with images \(1 in its shard .* without an image processor"
+    ):
         work.gather()
 
 

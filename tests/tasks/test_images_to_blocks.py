@@ -8,9 +8,10 @@ import orjson
 import pytest
 from datasets import load_from_disk
 
-from sft_core.data.accounts import ShardFiles
+from sft_core.data.accounts import Origins, ShardFiles
 from sft_core.data.chat import TemplateRef
 from sft_core.errors import RecipeError
+from sft_core.pretrained.reader import Reader
 from sft_core.recipe import Recipe
 from sft_core.store.artifact import ArtifactRef, ArtifactStore, plan_artifact
 from sft_core.store.image_store import ImageRef, encode_images
@@ -19,6 +20,7 @@ from sft_core.store.records import EXAMPLES, RECORDS, Conversation, Example, Sta
 from sft_core.store.tables import iterate_rows, write_table
 from tasks.pack_shards import pack_shards
 from tasks.render_chats import render_chats
+from tasks.stages.run_context import RunContext
 from tasks.tokenize_chats import tokenize_chats
 from tasks.workers import shard_workers
 from tests.vision_families import FAMILIES
@@ -73,12 +75,11 @@ def gathered(store: ArtifactStore, number: int, rows: Any) -> ArtifactRef:
 
 def tokens_of(store: ArtifactStore, model: Model, recipe: Recipe, shards: list[ArtifactRef]) -> list[ArtifactRef]:
     have_images = [store.manifest(ref).facts["rows_with_images"] > 0 for ref in shards]
-    processor = model.processor if any(have_images) else None
+    reader = Reader(model.tokenizer, model.processor if any(have_images) else None)
     with shard_workers(recipe.runtime) as workers:
-        here: dict[str, Any] = {"store": store, "workers": workers, "processor": processor}
-        rendered = render_chats(recipe.chat, TemplateRef(), model.tokenizer, shards, **here)
-        limits = recipe.image_row_limits if processor else None
-        return tokenize_chats(recipe.tokens, recipe.row_limits, model.tokenizer, rendered, image_limits=limits, **here)
+        context = RunContext(store, workers)
+        rendered = render_chats(recipe.chat, TemplateRef(), reader, shards, context)
+        return tokenize_chats(recipe.tokens, recipe.limits(any(have_images)), reader, rendered, context)
 
 
 def pack(root: Path, model: Model, recipe: Recipe, *shards: Any) -> Path:
@@ -86,9 +87,8 @@ def pack(root: Path, model: Model, recipe: Recipe, *shards: Any) -> Path:
     store = ArtifactStore(root=root)
     tokens = tokens_of(store, model, recipe, [gathered(store, number, rows) for number, rows in enumerate(shards)])
     records = tuple(f"records-{number}.arrow" for number in range(len(shards)))
-    files = ShardFiles(("a.jsonl",) * len(shards), records)
-    capacity, repeats = recipe.tokens.max_length, [1.0] * len(shards)
-    return store.path(pack_shards(recipe.packing, capacity, tokens, repeats, list(records), files=files, store=store))
+    origins = Origins((1.0,) * len(shards), records, ShardFiles(("a.jsonl",) * len(shards), records))
+    return store.path(pack_shards(recipe.packing, recipe.tokens.max_length, tokens, origins, RunContext(store)))
 
 
 def images_in(folder: Path) -> list[Any]:

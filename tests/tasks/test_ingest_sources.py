@@ -7,12 +7,12 @@ from sft_core.store.artifact import ArtifactStore
 from sft_core.store.file_digests import FileDigests
 from sft_core.store.records import ShardRef
 from tasks.ingest_sources import ingest_sources, pieces_of, shards_of
-from tasks.workers import ShardWorkers
+from tasks.stages.run_context import RunContext
 
 
 def run(path: Path, store: ArtifactStore) -> list[ShardRef]:
     sources = locate_sources((SourceSpec(path=str(path), shard_rows=2),), FileDigests.below(store.root))
-    return shards_of(store, sources, ingest_sources(pieces_of(sources), store=store, workers=ShardWorkers(1)))
+    return shards_of(store, sources, ingest_sources(pieces_of(sources), RunContext(store)))
 
 
 def test_appended_rows_are_ingested_alone(tmp_path: Path) -> None:

@@ -1,19 +1,21 @@
 """The packing task, on token shards in a store of its own."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from datasets import load_from_disk
 
-from sft_core.data.accounts import ShardFiles
+from sft_core.data.accounts import Origins, ShardFiles
 from sft_core.data.packing import PackingConfig
-from sft_core.store.artifact import ArtifactRef, ArtifactStore, Manifest, plan_artifact
+from sft_core.store.artifact import ArtifactRef, ArtifactStore, Manifest, Plan, plan_artifact
 from sft_core.store.ledger import Ledger, write_rejections
 from sft_core.store.records import INDEX, RECORDS, TOKENS, StageOutcome
 from sft_core.store.tables import iterate_rows, write_table
 from tasks.pack_shards import pack_shards
+from tasks.stages.run_context import RunContext
 
 Row = dict[str, Any]
 
@@ -55,7 +57,7 @@ def packed(root: Path, config: PackingConfig, *repeats: float) -> tuple[Path, Ma
         records = [{"row": one["row"], "line": None, "record": f'{{"id": "{number}-{one["row"]}"}}'} for one in rows]
         write_table(root / f"records-{number}.arrow", RECORDS, records)
     files = ShardFiles(("a.jsonl", "b.jsonl"), ("records-0.arrow", "records-1.arrow"))
-    made = pack_shards(config, 8, refs, list(repeats) or [1.0, 1.0], ["r0", "r1"], files=files, store=store)
+    made = pack_shards(config, 8, refs, Origins(repeats or (1.0, 1.0), ("r0", "r1"), files), RunContext(store))
     return store.path(made), store.manifest(made)
 
 
@@ -123,12 +125,27 @@ def test_held_out_prompts_and_segments_lead_back_to_their_source(tmp_path: Path)
     ids=lambda changed: next(iter(changed)),
 )
 def test_capacity_repeats_config_and_records_change_the_key(tmp_path: Path, changed: dict[str, Any]) -> None:
-    inputs = {"config": PackingConfig(), "capacity": 8, "repeats": [1.0, 1.0], "records": ["r0", "r1"]}
-    of_all = {"store": ArtifactStore(root=tmp_path), "tokens": []}
-    assert pack_shards.plans({**of_all, **inputs, **changed}) != pack_shards.plans({**of_all, **inputs})
+    def plans(
+        config: PackingConfig = PackingConfig(),  # noqa: B008
+        capacity: int = 8,
+        repeats: Sequence[float] = (1.0, 1.0),
+        records: Sequence[str] = ("r0", "r1"),
+    ) -> list[Plan]:
+        origins = Origins(tuple(repeats), tuple(records), ShardFiles((), ()))
+        context = RunContext(ArtifactStore(root=tmp_path))
+        return pack_shards.plans(pack_shards.bound(config, capacity, [], origins, context))
+
+    assert plans(**changed) != plans()
 
 
 def test_the_names_of_files_change_no_key(tmp_path: Path) -> None:
-    inputs = {"config": PackingConfig(), "store": ArtifactStore(root=tmp_path), "tokens": []}
-    named, renamed = (ShardFiles((name,), ("records.arrow",)) for name in ("a.jsonl", "b.jsonl"))
-    assert pack_shards.plans({**inputs, "files": named}) == pack_shards.plans({**inputs, "files": renamed})
+    context = RunContext(ArtifactStore(root=tmp_path))
+    named, renamed = (
+        pack_shards.plans(
+            pack_shards.bound(
+                PackingConfig(), 8, [], Origins((1.0,), ("r",), ShardFiles((name,), ("records.arrow",))), context
+            )
+        )
+        for name in ("a.jsonl", "b.jsonl")
+    )
+    assert named == renamed

@@ -79,7 +79,7 @@ def test_a_registration_in_an_mlflow_that_was_not_asked_keeps_everything(home: H
     home.registration(trained, "1", "http://elsewhere")
     plan = home.plan()
     assert plan.going == ()
-    assert {piece.kept_for for piece in plan.kept} == {"registered in http://elsewhere, which was not asked"}
+    assert {piece.kept_for for piece in plan.kept} == {"registered in http://elsewhere, which was not queried"}
 
 
 def test_a_running_run_keeps_what_was_used_since_it_began_and_the_newest_keep_what_they_made(home: Home) -> None:

@@ -124,7 +124,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path: Path, da
 def test_a_shard_that_kills_its_workers_is_told_of_and_what_was_finished_stays(
     tmp_path: Path, dask: RuntimeConfig
 ) -> None:
-    with pytest.raises(StageFailedError, match="a worker of Dask ended without a word"):
+    with pytest.raises(StageFailedError, match="a worker of Dask ended without an error message"):
         build(dask, tmp_path, end_at_three)
     assert "9" not in squares(ArtifactStore(root=tmp_path))
     build(dask, tmp_path, write_square)
@@ -169,7 +169,7 @@ def test_workers_that_hold_other_code_are_refused(tmp_path: Path) -> None:
         file.write("\nOTHER = 1\n")
     with scheduler(tmp_path) as address, workers(tmp_path, address, 1, tmp_path / "other"):
         runtime = RuntimeConfig(task_runner="dask", task_runner_address=address)
-        with pytest.raises(RecipeError, match="holds other code of `sft_core`"):
+        with pytest.raises(RecipeError, match="has imported other code of `sft_core`"):
             build(runtime, tmp_path / "home", write_square)
     assert not squares(ArtifactStore(root=tmp_path / "home"))
 
@@ -193,7 +193,7 @@ def test_a_worker_shows_that_it_sees_the_home_and_has_the_same_libraries(tmp_pat
             replace(proof, libraries=(*proof.libraries, ("numpy", "0.1"))).check()
         with pytest.raises(RecipeError, match="finds another file"):
             replace(proof, word="another").check()
-    with pytest.raises(RecipeError, match="the same home at the same path"):
+    with pytest.raises(RecipeError, match="the same state directory at the same path"):
         proof.check()
 
 
@@ -208,7 +208,7 @@ def test_a_package_that_is_missing_is_named(
 
 
 def test_an_address_without_a_cluster_is_refused() -> None:
-    with pytest.raises(ValidationError, match="set that to dask or ray, or leave the address out"):
+    with pytest.raises(ValidationError, match="set `task_runner` to dask or ray, or remove the address"):
         RuntimeConfig(task_runner_address="tcp://10.0.0.1:8786")
 
 
@@ -217,7 +217,7 @@ def test_ray_makes_mistakes_and_deaths_words(tmp_path: Path) -> None:
     ray = RuntimeConfig(num_workers=2, task_runner="ray")
     with pytest.raises(DataError, match="row 7 of shard 3"):
         build(ray, tmp_path / "mistake", fail_at_three)
-    with pytest.raises(StageFailedError, match="a worker of Ray ended without a word"):
+    with pytest.raises(StageFailedError, match="a worker of Ray ended without an error message"):
         build(ray, tmp_path / "death", end_at_three)
     build(ray, tmp_path / "death", die_once_at_three, tmp_path / "flag")
     assert squares(ArtifactStore(root=tmp_path / "death")) == [str(number**2) for number in range(NUM_SHARDS)]

@@ -81,7 +81,7 @@ def test_a_mistake_in_a_shard_comes_out_as_it_was_raised(tmp_path: Path, num_wor
 
 def test_a_worker_that_dies_is_told_of_and_what_was_finished_stays(tmp_path: Path) -> None:
     store, workers = ArtifactStore(root=tmp_path), ShardWorkers(2)
-    with pytest.raises(StageFailedError, match="a worker process ended without a word"):
+    with pytest.raises(StageFailedError, match="a worker process ended without an error message"):
         workers.build(store, works(end_at_three), lambda: None)
     workers.close()
     assert "9" not in squares(store)

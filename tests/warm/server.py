@@ -132,7 +132,7 @@ def _tell_how_it_ended(process: int, pid: int, connection: socket.socket) -> Non
 
 def load(folder: Path) -> None:
     """Import everything."""
-    from deployments.stack.front import embedded
+    from deployments.stack import embedded
     from sft_core.processes.garbage import uncollected
 
     embedded.configure(folder / "home", is_debugging=False)
@@ -147,7 +147,7 @@ def _read_code() -> None:
     from tasks.stages.codebase import definition_of, pipeline_code
 
     pipeline_code()
-    for stage in ("report_data", "measure_model", "register_model"):
+    for stage in ("report_data", "register_model"):
         own_code().closure(definition_of(stage))
 
 

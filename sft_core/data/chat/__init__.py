@@ -1,24 +1,26 @@
-"""From examples to text: render each conversation, and say which characters of it the loss looks at.
+"""Chat templates: render each conversation to text, and find the characters (spans) of it that the loss covers.
 
     user "2+2?", assistant "4"      (ChatML, assistant_only_loss)
 
     <|im_start|>user⏎2+2?<|im_end|>⏎<|im_start|>assistant⏎4<|im_end|>⏎
                                                           └─ span ──┘
 
-Where a turn lies is told in one of three ways, the first that applies:
+The span of a turn is found by the first of three methods that applies:
 
-    marks         the template's own `{% generation %}` blocks
-    prediction    the constant text of this sequence of roles, learnt once from probes, with the contents put in, is the
-                  rendering: so the place of every content is known (one rendering a row)
-    beginnings    the prompt before the turn and the conversation through it are beginnings of the rendering (two more
-                  renderings a turn): calls of tools, thinking, contents that the template looks into
+    marks         The template has `{% generation %}` blocks of its own.
+    prediction    The constant text around the contents was learnt once from probes of this sequence of roles. If that
+                  text with the contents filled in equals the rendering, the position of every content is known (one
+                  rendering per row).
+    prefixes      The prompt before the turn, and the conversation up to and including it, are prefixes of the rendering
+                  (two more renderings per turn). This covers tool calls, thinking, and contents that the template
+                  inspects.
 
-What always holds: the text is what the template renders; a span holds the words of a turn and the token that ends it,
-nothing of a header; special tokens that the data spells are known by their place; a row whose template makes exact
-spans impossible is rejected and says so.
+Four invariants hold. The text is exactly what the template renders. A span holds the content of a turn and the token
+that ends it, and no part of a header. Special tokens spelled out in the data are identified by their position. A row
+whose template makes exact spans impossible is rejected with that reason.
 
-Measured (2 cores, one in use; 8 messages of 40 words, loss on the assistant): ChatML 70 us a row, Qwen 2.5 95, Qwen 3
-120, of which 20, 57 and 97 are Jinja's own; 5 for a row of plain text; 560 where turns are told by beginnings.
+Time per row, measured (2 cores, one in use; 8 messages of 40 words, loss on the assistant): ChatML 70 us, Qwen 2.5 95,
+Qwen 3 120, of which Jinja itself takes 20, 57 and 97; 5 for a row of plain text; 560 where spans are found by prefixes.
 """
 
 from sft_core.data.chat.choose import (

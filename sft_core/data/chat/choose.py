@@ -1,4 +1,4 @@
-"""Which template a run uses: the recipe's, else the tokenizer's."""
+"""Choose the chat template of a run: the recipe's, otherwise the tokenizer's."""
 
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,19 @@ from sft_core.pretrained.tokenizer import TokenizerRef, contents_of
 BUNDLED = Path(__file__).parent / "templates"
 TEMPLATE_SUFFIXES = (".jinja", ".j2")
 TEMPLATE_FILES = ["chat_template.jinja", "chat_template.json", "tokenizer_config.json"]
-"""Where tokenizers keep their template, the newest way first."""
+"""Files in which tokenizers store their template, the newest convention first."""
 
 
 class TemplateRef(BaseModel):
-    """The recipe's template by content; None leaves it to the tokenizer, whose own identity covers it."""
+    """Text of the recipe's template. None if the tokenizer's own template is used, which the tokenizer's identity
+    covers."""
 
     model_config = ConfigDict(frozen=True)
 
     source: str | None = None
 
     def fingerprint(self) -> dict[str, Any]:
-        """The template's text."""
+        """Return the template's text."""
         return {"source": self.source}
 
 
@@ -35,7 +36,7 @@ def locate_template(config: ChatConfig) -> TemplateRef:
     """Read the template that the recipe names.
 
     Raises:
-        RecipeError: if there is no such file, and no such tokenizer that has one.
+        RecipeError: if the name is neither a template file nor a tokenizer with a chat template.
     """
     name = config.chat_template_path
     if name is None:
@@ -69,13 +70,13 @@ def _read(file: Path) -> str:
 
 
 def replaces_own_template(template: TemplateRef, tokenizer: TokenizerRef) -> bool:
-    """Whether the recipe's template is another than the one that lies with the tokenizer."""
+    """Return True if the recipe's template differs from the one stored with the tokenizer."""
     own = _find_template(tokenizer.folder)
     return template.source is not None and own is not None and template.source != own
 
 
 def has_template(folder: Path) -> bool:
-    """Whether a chat template lies in a tokenizer's folder."""
+    """Return True if a tokenizer's folder contains a chat template."""
     return _find_template(folder) is not None
 
 
@@ -87,7 +88,6 @@ def _template_in(folder: Path, name: str) -> str:
 
 
 def _find_template(folder: Path) -> str | None:
-    """The template of a tokenizer's folder, if it has one."""
     for file in (folder / file for file in TEMPLATE_FILES):
         if not file.is_file():
             continue
@@ -101,13 +101,13 @@ def _find_template(folder: Path) -> str | None:
 def chat_template_of(
     config: ChatConfig, template: TemplateRef, tokenizer: TokenizerRef, image_tokens: ImageTokens | None = None
 ) -> ChatTemplate | None:
-    """Bring the template together with the special tokens of the tokenizer; None if there is no template.
+    """Combine the template with the tokenizer's special tokens; None if there is no template.
 
     Args:
-        config: The `chat` section.
-        template: The recipe's.
-        tokenizer: May have one of its own; so may the processor beside it.
-        image_tokens: What stands for images, where the run has any; not all tokenizers call it special.
+        config: The recipe's `chat` section.
+        template: The recipe's template.
+        tokenizer: Its folder may contain a template, either its own or that of the processor stored with it.
+        image_tokens: Tokens that represent images, if the run has any; not every tokenizer declares them as special.
     """
     contents = contents_of(tokenizer)
     source = template.source or _find_template(tokenizer.folder) or _default_variant(contents.chat_template)
@@ -119,7 +119,7 @@ def chat_template_of(
 
 
 def _default_variant(chat_template: Any) -> str | None:
-    """Some tokenizers have several templates by name."""
-    if isinstance(chat_template, list):  # as their files write them
+    """Return the template named `default` if a tokenizer has several named templates."""
+    if isinstance(chat_template, list):  # the form in which tokenizer files store named templates
         chat_template = {variant["name"]: variant["template"] for variant in chat_template}
     return chat_template.get("default") if isinstance(chat_template, dict) else chat_template

@@ -1,4 +1,4 @@
-"""How conversations become text, and which parts of it the loss looks at."""
+"""The `chat` section of the recipe: how conversations become text, and which parts of the text the loss covers."""
 
 import datetime
 from typing import Any, Literal, Self
@@ -11,30 +11,34 @@ ASSISTANT_ONLY = ("assistant",)
 
 
 class ChatConfig(Section):
-    """Template and loss masks. Where several masks are set, the loss looks at what lies in all of them."""
+    """Chat template and loss masks. If several masks are set, the loss covers only tokens that all of them include."""
 
     chat_template_path: str | None = None
-    """A `.jinja` or `.j2` file; the name of a bundled template (`chatml`, `gemma`, `llama3`, `mistral`, `phi3`,
-    `plain`, `qwen2.5`, `qwen3`); or another tokenizer's folder or Hub id (`org/name`), of which only the template is
-    taken: its special tokens are not added to the tokenizer, as TRL would. By default the tokenizer's own."""
+    """Chat template: a `.jinja` or `.j2` file; the name of a bundled template (`chatml`, `gemma`, `llama3`, `mistral`,
+    `phi3`, `plain`, `qwen2.5`, `qwen3`); or another tokenizer's folder or Hub id (`org/name`). Only the template is
+    taken from another tokenizer; unlike in TRL, its special tokens are not added. None: the tokenizer's own template.
+    """
     completion_only_loss: bool | None = None
-    """Learn only the completion of prompt-completion rows. None: yes for rows that have a prompt and a completion."""
+    """Compute the loss only on the completion of prompt-completion rows. None: true for rows that have a prompt and a
+    completion."""
     assistant_only_loss: bool = False
-    """Learn only what the assistant says. Rows that are no conversations are rejected."""
+    """Compute the loss only on the assistant's turns. Rows that are not conversations are rejected."""
     train_on: Literal["auto", "all", "last"] = "auto"
-    """Which turns of `train_on_roles` the loss looks at: `all`, or the `last` one only. `auto` means `all` where the
-    loss is restricted to turns (by `assistant_only_loss`, by other roles than the assistant's, or by a message's own
-    `weight` or `train`), and does not restrict it elsewhere. In such rows a message may have a `weight` (0: context, 1:
-    as always, 0.5: half as much) or `train: false`; other roles' messages are context whatever they say."""
+    """Turns of `train_on_roles` that the loss covers: `all`, or only the `last` one. `auto` means `all` if the loss is
+    restricted to turns (by `assistant_only_loss`, by roles other than `[assistant]`, or by a message's own `weight` or
+    `train`); otherwise `auto` restricts nothing. In rows restricted to turns a message may have a `weight` (0: context
+    only, 1: the default, 0.5: half the loss) or `train: false`. Messages of other roles are always context, even if
+    they have a `weight` or `train`."""
     train_on_roles: tuple[str, ...] = Field(default=ASSISTANT_ONLY, min_length=1)
-    """Whose turns are learned: of the assistant, its words (with thinking and calls of tools) and the token that ends
-    the turn; of others, content and end token. Others than `[assistant]` exclude `assistant_only_loss`."""
+    """Roles whose turns the loss covers. Of an assistant turn it covers the generated text (with thinking and tool
+    calls) and the token that ends the turn; of other turns, the content and the end token. Any value other than
+    `[assistant]` excludes `assistant_only_loss`."""
     template_date: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
-    """The day (YYYY-MM-DD) that a template which asks for today's date is given (by `strftime_now`, or as
-    `date_string`): otherwise tomorrow's data would differ from today's."""
+    """Date (YYYY-MM-DD) passed to templates that ask for today's date (through `strftime_now` or `date_string`). A
+    fixed date keeps the data the same from one day to the next."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """All fields but the template's name: a template counts by its text (`TemplateRef`)."""
+        """Return all fields except the template's name: a template is identified by its text (`TemplateRef`)."""
         return {name: getattr(self, name) for name in type(self).model_fields if name != "chat_template_path"}
 
     @field_validator("template_date")
@@ -52,5 +56,5 @@ class ChatConfig(Section):
 
     @property
     def masks_turns(self) -> bool:
-        """Whether the loss of every conversation is restricted to turns."""
+        """True if the loss of every conversation is restricted to turns."""
         return self.assistant_only_loss or self.train_on != "auto" or self.train_on_roles != ASSISTANT_ONLY

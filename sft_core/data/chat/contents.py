@@ -1,27 +1,29 @@
-"""A content is a text, or a list of parts: `[{"type": "image"}, {"type": "text", "text": "What is it?"}]`."""
+"""Read the content of a message: a string, or a list of parts such as
+`[{"type": "image"}, {"type": "text", "text": "What is it?"}]`.
+"""
 
 from typing import Any
 
 
 def in_parts(content: Any) -> Any:
-    """A text as one part."""
+    """Return a string as a list of one text part; return any other content unchanged."""
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def words_said(content: Any) -> str | None:
-    """The text of a content, without its images; None if it is neither a text nor a list of parts."""
+    """Return the text of a content without its images; None if it is neither a string nor a list of parts."""
     return flattened(content, "")
 
 
 def flattened(content: Any, image: str | None) -> str | None:
-    """A content as one text.
+    """Join a content to one string.
 
     Args:
-        content: Of a message.
-        image: What is put in the place of each image; None where that is not known.
+        content: The content of a message.
+        image: Text to write for each image; None if that is unknown.
 
     Returns:
-        None if the content has images and `image` is not known, or if it is nothing that can be a text.
+        None if the content has images and `image` is None, or if it is neither a string nor a list of parts.
     """
     if not isinstance(content, list):
         return content if isinstance(content, str) else None
@@ -31,7 +33,7 @@ def flattened(content: Any, image: str | None) -> str | None:
 
 
 def has_images(content: Any) -> bool:
-    """Whether a content shows an image."""
+    """Return True if a content includes an image."""
     return isinstance(content, list) and any(isinstance(part, dict) and part.get("type") == "image" for part in content)
 
 

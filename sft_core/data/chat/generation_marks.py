@@ -1,4 +1,4 @@
-"""Which message each `{% generation %}` span of a template belongs to, and whether it holds what that message says."""
+"""Assign each `{% generation %}` span of a rendering to its message, and check that it holds that message's content."""
 
 from collections.abc import Sequence
 
@@ -12,16 +12,17 @@ FOREIGN = "the chat template marks a text as generated that no assistant message
 
 
 def marked_turns(marked: Sequence[Span], text: str, messages: Sequence[Message]) -> list[tuple[int, Span]]:
-    """Give each span its message.
+    """Assign each span to its message.
 
-    One span a message is the rule. Where a template marks some turns only (those after the last question), or one turn
-    in pieces, messages are gone through from the end, and a span belongs to the first that has words in it.
+    Usually there is one span per assistant message. If a template marks only some turns (those after the last
+    question), or one turn in several pieces, messages are matched from the end, and each span belongs to the first one
+    whose words it contains.
 
     Returns:
         (position of the message, span) in order of the text.
 
     Raises:
-        TemplateRefusedError: if a span holds nothing of the message that it should belong to.
+        TemplateRefusedError: if a span contains nothing of the message that it should belong to.
     """
     speakers = [index for index, message in enumerate(messages) if message["role"] == ASSISTANT]
     if len(marked) == len(speakers):
@@ -31,8 +32,8 @@ def marked_turns(marked: Sequence[Span], text: str, messages: Sequence[Message])
         return pairs
     found: list[tuple[int, Span]] = []
     for span in reversed(marked):
-        said = text[slice(*span)]
-        while speakers and not _has_words_in(messages[speakers[-1]], said):
+        marked_text = text[slice(*span)]
+        while speakers and not _has_words_in(messages[speakers[-1]], marked_text):
             speakers.pop()
         if not speakers:
             raise TemplateRefusedError(FOREIGN)
@@ -40,16 +41,16 @@ def marked_turns(marked: Sequence[Span], text: str, messages: Sequence[Message])
     return found[::-1]
 
 
-def _has_words_in(message: Message, said: str) -> bool:
-    """Whether a span holds the last words of a message, or one of its thoughts; calls of tools are not looked for."""
+def _has_words_in(message: Message, marked_text: str) -> bool:
+    """Return True if a span's text contains the last words of a message or its thinking; tool calls are not checked."""
     content = message.get("content")
     if isinstance(content, list):
         content = next(filter(None, (words_said([part]) for part in reversed(content))), None)
     if not isinstance(content, str) or message.get("tool_calls"):
         return True
     whole = content.strip()
-    if whole and whole in said:  # nearly always; the words behind the last tag need not be looked for then
+    if whole and whole in marked_text:  # nearly always; then the words after the last tag need no search
         return True
     thoughts = (message.get(key) for key in ("thinking", "reasoning_content"))
     words = [*words_of(content)[-1:], *(thought.strip() for thought in thoughts if isinstance(thought, str))]
-    return not words or any(word in said for word in words)
+    return not words or any(word in marked_text for word in words)

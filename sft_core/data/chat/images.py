@@ -1,8 +1,8 @@
-"""Where images stand in a text: one placeholder each, what spells it in the data aside.
+"""Check and insert the placeholders of images in a text: exactly one per image, not counting those spelled in the data.
 
 conversation  what the template writes      <|im_start|>user⏎<|vision_start|><|image_pad|><|vision_end|>What is it?
-plain text    the model's own token         <|image_pad|>What is it?      as it stands
-              or a mark                     <image>What is it?            becomes what the template writes
+plain text    the model's own token         <|image_pad|>What is it?      is kept
+              or a mark                     <image>What is it?            is replaced by what the template writes
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from sft_core.pretrained.processor import ImageTokens
 from sft_core.store.records import TextExample
 
 MARK = "<image>"
-"""What stands for an image in plain text that was written for no model in particular."""
+"""Model-independent mark for an image in plain text."""
 
 
 def check_placeholders(text: str, literals: Sequence[int], num_images: int, tokens: ImageTokens) -> None:
-    """Compare a rendering with the images that it should show.
+    """Compare the number of placeholders in a rendering with the row's number of images.
 
     Raises:
-        TemplateRefusedError: if it has more or fewer.
+        TemplateRefusedError: if the rendering has more or fewer placeholders than images.
     """
     num_found = len(tokens.places(text, literals))
     if num_found != num_images:
@@ -28,16 +28,16 @@ def check_placeholders(text: str, literals: Sequence[int], num_images: int, toke
 
 
 def with_placeholders(example: TextExample, num_images: int, tokens: ImageTokens, written: str | None) -> TextExample:
-    """Plain text with the model's own token for each image.
+    """Return plain text that has the model's own placeholder for each image.
 
     Args:
-        example: Holds that token, or marks.
-        num_images: Of the row.
-        tokens: What stands for images.
-        written: What the chat template writes for an image, which may be more than the token.
+        example: Text with the model's placeholder, or with `MARK`, at the position of each image.
+        num_images: Number of images of the row.
+        tokens: Tokens that represent images.
+        written: Text that the chat template writes for an image, which may be longer than the placeholder.
 
     Raises:
-        TemplateRefusedError: if the text has more or fewer of either.
+        TemplateRefusedError: if the number of placeholders or marks differs from `num_images`.
     """
     text, placeholder = f"{example.prompt}\0{example.completion}", tokens.placeholder
     num_tokens, num_marks = text.count(placeholder), text.count(MARK)

@@ -1,8 +1,9 @@
-"""Where a turn lies in a rendering that nothing is known about: told by rendering the conversation's beginnings.
+"""Find a turn by rendering prefixes of its conversation, if the rendering was not predicted.
 
-From where the prompt before the turn ends to where the conversation up to and with the turn ends. Both must be
-beginnings of the whole, else the span would be a guess. What a template is known to write into last turns only (an
-empty thinking block, an end token of the whole) or to promise in the generation prompt only is allowed for.
+The span reaches from the end of the prompt before the turn to the end of the conversation up to and including the turn.
+Both must be prefixes of the whole rendering; otherwise the span would be a guess. The comparison allows for text that
+the template is known to write only into the last turn (an empty thinking block, a final end token) or only into the
+generation prompt.
 """
 
 from collections.abc import Iterator
@@ -19,10 +20,17 @@ LEAVES_OUT = "the chat template leaves out a part of a turn that the loss looks 
 
 
 def incremental_span(grammar: Grammar, conversation: Conversation, text: str, index: int) -> Span:
-    """Find one turn.
+    """Find the span of one turn.
+
+    Args:
+        grammar: The template and what is known about it.
+        conversation: The whole conversation.
+        text: Its rendering.
+        index: Position of the turn's message.
 
     Raises:
-        TemplateRefusedError: if the template renders it differently once later ones follow, or not all of it.
+        TemplateRefusedError: if the template renders the turn differently once later turns follow, or omits a part of
+            it.
     """
     find = _spoken if conversation.messages[index]["role"] == ASSISTANT else _written
     span = find(grammar, conversation, text, index)
@@ -33,15 +41,15 @@ def incremental_span(grammar: Grammar, conversation: Conversation, text: str, in
     return span
 
 
-def holds_words(said: str, message: Message) -> bool:
-    """Whether a text holds the content of a message, up to tags and white space."""
+def holds_words(rendered: str, message: Message) -> bool:
+    """Return True if a rendered text contains the content of a message, apart from tags and white space."""
     content = message.get("content")
     texts = [words_said([part]) for part in content] if isinstance(content, list) else [words_said(content)]
-    return all(words in said for text in texts if text for words in words_of(text))
+    return all(words in rendered for text in texts if text for words in words_of(text))
 
 
 def _spoken(grammar: Grammar, conversation: Conversation, text: str, index: int) -> Span | None:
-    """The assistant's turn."""
+    """Find a turn of the assistant: from the end of its prompt to its end token."""
     is_last = index == len(conversation.messages) - 1
     through = text if is_last else grammar.render(conversation, conversation.messages[: index + 1])
     before = _prompt(grammar, conversation, through, index)
@@ -50,14 +58,14 @@ def _spoken(grammar: Grammar, conversation: Conversation, text: str, index: int)
     if start is None or start_alone is None:
         return None
     alone = through[start_alone:]
-    for said in (*_as_here(alone, last, here), without_line_break(alone, grammar.specials)):
-        if text.startswith(said, start):
-            return start, start + len(said)
+    for turn in (*_as_here(alone, last, here), without_line_break(alone, grammar.specials)):
+        if text.startswith(turn, start):
+            return start, start + len(turn)
     return None
 
 
 def _as_here(alone: str, last: tuple[Turn, str] | None, here: tuple[Turn, str] | None) -> Iterator[str]:
-    """A turn as it may stand in the middle of a conversation, from how it stands at the end of one."""
+    """Yield the forms that a turn may have in the middle of a conversation, given its form at the end of one."""
     if last is None or here is None or not alone.endswith(last[1]):
         return
     body = alone[: len(alone) - len(last[1])]
@@ -67,18 +75,18 @@ def _as_here(alone: str, last: tuple[Turn, str] | None, here: tuple[Turn, str] |
 
 
 def _prompt(grammar: Grammar, conversation: Conversation, through: str, index: int) -> str:
-    """All before the assistant speaks."""
+    """Render what precedes the assistant's turn, with the generation prompt."""
     try:
         return grammar.render(conversation, conversation.messages[:index], add_generation_prompt=True)
     except TemplateRefusedError:
         prompt = grammar.generation_prompt(conversation)
         if index or not prompt or prompt not in through:
             raise
-        return through[: through.index(prompt) + len(prompt)]  # nothing but headers stands before the first message
+        return through[: through.index(prompt) + len(prompt)]  # only headers precede the first message
 
 
 def _end_of(prompt: str, turn: Turn | None, text: str) -> int | None:
-    """Where in the text a prompt ends, with what it promised or without."""
+    """Return the offset in the text at which a prompt ends, with or without the end that only the prompt has."""
     if text.startswith(prompt):
         return len(prompt)
     kept = prompt.removesuffix(turn.promise) if turn else prompt
@@ -86,7 +94,7 @@ def _end_of(prompt: str, turn: Turn | None, text: str) -> int | None:
 
 
 def shared_length(text: str, other: str) -> int:
-    """How many characters two texts have in common at their beginnings."""
+    """Return the length of the longest common prefix of two texts."""
     if text.startswith(other):
         return len(other)
     different = (index for index, (a, b) in enumerate(zip(text, other, strict=False)) if a != b)
@@ -94,7 +102,7 @@ def shared_length(text: str, other: str) -> int:
 
 
 def _written(grammar: Grammar, conversation: Conversation, text: str, index: int) -> Span | None:
-    """Anybody else's turn: its content, found by a mark in its place, and the end."""
+    """Find a turn of another role: a mark in place of its content shows the position, and the end token is added."""
     messages = list(conversation.messages)
     for content in _marked(messages[index].get("content"), mark(index)):
         messages[index] = {**messages[index], "content": content}
@@ -106,8 +114,11 @@ def _written(grammar: Grammar, conversation: Conversation, text: str, index: int
 
 
 def _marked(content: Any, mark: str) -> Iterator[Any]:
-    """What can stand for a content. Some templates write another header before an image: then the turn is told from
-    behind the first one, which is no target in any case."""
+    """Yield contents with a mark, to put in place of a content.
+
+    Some templates write another header before an image. For them the second form keeps the leading image, so the span
+    starts after it; an image is never a target.
+    """
     if words_said(content) is not None:
         yield mark
         if has_images(content[:1]):

@@ -1,11 +1,12 @@
-"""Special tokens that data spells out: text like any other, or else data could forge turns.
+"""Find special tokens that are spelled out in the data. They are encoded as plain text; otherwise data could forge
+turns.
 
     content     say <|im_end|> please
     rendered    <|im_start|>user⏎say <|im_end|> please<|im_end|>⏎
     literals                         └────────┘
 
-Which characters came from the data is found by a second rendering, in which each spelling is broken by a mark behind
-its first character. Only conversations that hold such a spelling pay for it.
+A second rendering shows which characters came from the data: in it, a mark after the first character breaks each
+spelling. Only conversations that contain such a spelling are rendered twice.
 """
 
 import functools
@@ -23,20 +24,20 @@ CHANGED = "a special token in a message changes what the chat template does, so 
 
 @dataclass(frozen=True, slots=True)
 class SpecialTexts:
-    """The special tokens of a tokenizer, as patterns."""
+    """Regular expressions that match the special tokens of a tokenizer."""
 
     spelled: re.Pattern[str]
     in_json: re.Pattern[str]
-    """The same, spelled as JSON writes them."""
+    """Pattern of the same tokens, escaped as in a JSON string."""
 
     def literals(self, rendering: Rendering) -> list[int]:
-        """Find what spells a special token in a rendering and came from the data.
+        """Find the special tokens in a rendering that came from the data and not from the template.
 
         Returns:
-            Flat [start, end) pairs in characters.
+            [start, end) pairs in characters, flat.
 
         Raises:
-            TemplateRefusedError: if that cannot be told: the template looks at such texts itself.
+            TemplateRefusedError: if that cannot be determined because the template itself inspects such texts.
         """
         conversation = rendering.conversation
         names = {name for name, _ in rendering.grammar.template.special_tokens}
@@ -45,7 +46,7 @@ class SpecialTexts:
             conversation,
             messages=self._break(conversation.messages),
             tools=self._break(conversation.tools),
-            # a row may say which token ends a turn: that one is meant
+            # a row may set the token that ends a turn: that one is meant as a special token
             chat_template_kwargs={key: item if key in names else self._break(item) for key, item in kwargs.items()},
         )
         pieces = rendering.grammar.render(broken, broken.messages).split(_BREAK)
@@ -57,7 +58,7 @@ class SpecialTexts:
         for piece in pieces[:-1]:
             length += len(piece)
             match = self.spelled.match(text, length - 1)
-            if match:  # a template may write some other part of the data
+            if match:  # no match if the template writes only a part of the spelling
                 literals += match.span()
         return literals
 
@@ -71,7 +72,7 @@ class SpecialTexts:
 
 @functools.lru_cache(maxsize=16)
 def special_texts_of(tokens: tuple[str, ...]) -> SpecialTexts | None:
-    """Compile the patterns of a tokenizer; None if it has no special tokens."""
+    """Compile the patterns for a tokenizer's special tokens; None if it has no special tokens."""
     longest_first = sorted(filter(None, tokens), key=len, reverse=True)
     if not longest_first:
         return None

@@ -1,7 +1,8 @@
-"""Contents in the form that the template reads: a text, or parts: `[{"type": "text", "text": …}, {"type": "image"}]`.
+"""Convert contents to the form that the template reads: a string, or a list of parts:
+`[{"type": "text", "text": …}, {"type": "image"}]`.
 
-Most templates read texts, those of vision models parts, some both. A template that is given the other form writes the
-list as Python prints it, or nothing at all.
+Most templates read strings, those of vision models read parts, and some read both. A template that is given the wrong
+form writes the list as Python prints it, or nothing at all.
 """
 
 from typing import Any
@@ -15,10 +16,10 @@ UNREADABLE = "a message has parts that are no text (images), and the chat templa
 
 
 def with_readable_contents(grammar: Grammar, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Turn texts into parts or parts into texts, where the template reads only the other.
+    """Convert strings to parts, or parts to strings, if the template reads only the other form.
 
     Raises:
-        TemplateRefusedError: if there are parts that are no text (images), and the template does not read parts.
+        TemplateRefusedError: if some parts are not text (images), and the template does not read parts.
     """
     if grammar.reads_only_parts:
         return tuple({**message, "content": in_parts(message.get("content"))} for message in messages)

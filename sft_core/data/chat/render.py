@@ -1,4 +1,4 @@
-"""Render every example of a shard to one text with the spans that the loss looks at."""
+"""Render every example of a shard to one text with the spans that the loss covers."""
 
 from pathlib import Path
 
@@ -26,19 +26,19 @@ def render(
     *,
     image_tokens: ImageTokens | None = None,
 ) -> StageOutcome:
-    """Read a shard's examples; write `rendered.arrow` and `rejected.jsonl` into `folder`.
+    """Render a shard's examples, and write `rendered.arrow` and `rejected.jsonl` into `folder`.
 
     Args:
-        config: The `chat` section.
-        template: The chat template, or None where neither tokenizer nor recipe has one.
+        config: The recipe's `chat` section.
+        template: The chat template, or None if neither the tokenizer nor the recipe has one.
         source: Name of the source, for rejections.
-        examples: Folder with `examples.arrow` and the `rejected.jsonl` so far.
-        ledger: The shard's ledger so far.
-        folder: Where to write.
-        image_tokens: What stands for images; None where the run has none, or the model sees none.
+        examples: Folder with `examples.arrow` and with the `rejected.jsonl` of the stages before.
+        ledger: The shard's ledger of the stages before.
+        folder: Output folder.
+        image_tokens: Tokens that represent images; None if the run has no images, or the model takes none.
 
     Raises:
-        RecipeError: if there are conversations but no template.
+        RecipeError: if the shard has conversations and there is no template.
     """
     table = read_table(examples / "examples.arrow")
     renderer = RowRenderer(config, template, source, image_tokens)
@@ -68,7 +68,7 @@ def _reject(row: pa.Table, source: str, reason: str) -> Rejection:
 
 
 def _table(examples: pa.Table, rendered: list[RenderedRow]) -> pa.Table:
-    """What is made here stands beside what came with the examples, column by column."""
+    """Combine the columns rendered here with those taken over from the examples."""
     made = dict(zip(RenderedRow._fields, zip(*rendered, strict=True), strict=False))
     columns = [
         pa.array(made.get(field.name, ()), type=field.type)

@@ -1,4 +1,4 @@
-"""One example becomes one row: a text, and what the loss looks at in it."""
+"""Render one example to one row: a text, and the spans of it that the loss covers."""
 
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ IDS_AND_IMAGES = "the row came as token ids, in which its images cannot be place
 
 
 class RenderedRow(NamedTuple):
-    """The columns of RENDERED that are made here, in its words."""
+    """The columns of `RENDERED` that rendering produces, under the same names."""
 
     text: str
     spans: list[int]
@@ -36,7 +36,7 @@ class RenderedRow(NamedTuple):
 
 
 class RowRenderer:
-    """Renders the rows of one source."""
+    """Renderer for the rows of one source."""
 
     def __init__(
         self,
@@ -52,12 +52,17 @@ class RowRenderer:
         self._specials = special_texts_of(template.special_texts) if template else None
 
     def render(self, example: str, *, is_held_out: bool, num_images: int = 0) -> RenderedRow:
-        """Render an example, given as JSON.
+        """Render an example.
+
+        Args:
+            example: The example as JSON.
+            is_held_out: True for rows of the eval split, which also get a prompt and a reference answer.
+            num_images: Number of images of the row.
 
         Raises:
-            TemplateRefusedError: if the row has not what the loss should look at, or it cannot be told exactly; if its
-                images cannot be placed in its text.
-            RecipeError: if it is a conversation and there is no template.
+            TemplateRefusedError: if the row lacks what the loss should cover, or the span of it cannot be determined
+                exactly; or if its images cannot be placed in its text.
+            RecipeError: if the example is a conversation and there is no template.
         """
         fields = orjson.loads(example)
         if num_images and self._image_tokens is None:
@@ -87,7 +92,7 @@ class RowRenderer:
 def _render_text(
     config: ChatConfig, example: TextExample, is_held_out: bool, image_tokens: ImageTokens | None
 ) -> RenderedRow:
-    """Join prompt and completion; the supervised span is the completion, or all of it."""
+    """Join prompt and completion. The loss covers the completion, or the whole text if `completion_only_loss` is False."""
     if config.masks_turns:
         name = "assistant_only_loss" if config.assistant_only_loss else "train_on"
         raise TemplateRefusedError(f"`{name}` needs a conversation, and the row is plain text")
@@ -121,7 +126,7 @@ def _render_conversation(
 
 
 def _weighted_spans(config: ChatConfig, rendering: Rendering) -> list[WeightedSpan]:
-    """What lies in the completion and in the turns to learn, as far as the loss is restricted to them."""
+    """Return the spans that the loss covers: the completion, the chosen turns, their intersection, or the whole text."""
     conversation = rendering.conversation
     spans: list[WeightedSpan] = [(0, len(rendering.text), 1.0)]
     first = 0
@@ -140,7 +145,7 @@ def _weighted_spans(config: ChatConfig, rendering: Rendering) -> list[WeightedSp
 
 
 def _question_and_answer(rendering: Rendering) -> tuple[str, str] | tuple[None, None]:
-    """The conversation as it stands before its last answer, and that answer, where it ends with one."""
+    """Return the prompt before the last answer, and that answer; (None, None) if the conversation ends otherwise."""
     *before, last = rendering.conversation.messages
     answer = words_said(last.get("content"))
     if last["role"] != ASSISTANT or not before or answer is None or has_images(last["content"]):

@@ -1,4 +1,4 @@
-"""Where in a rendered conversation the loss belongs: turns by what is known best, completions, and both together."""
+"""Find the spans of a rendered conversation that the loss covers: turns, completions, and their intersection."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,24 +13,25 @@ from sft_core.data.chat.template import Span, TemplateRefusedError
 from sft_core.store.records import Conversation
 
 WeightedSpan = tuple[int, int, float]
+"""(start, end, weight): characters [start, end) and the weight of their loss."""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """A conversation with the text that the template made of it."""
+    """A conversation with the text that the template renders for it."""
 
     grammar: Grammar
     conversation: Conversation
     text: str
     marked: list[Span]
-    """What the template marks by `{% generation %}` blocks."""
+    """Spans of the template's `{% generation %}` blocks."""
 
     @classmethod
     def of(cls, grammar: Grammar, conversation: Conversation) -> "Rendering":
-        """Render it, once.
+        """Render a conversation.
 
         Raises:
-            TemplateRefusedError: if the template refuses it.
+            TemplateRefusedError: if the template refuses the conversation.
         """
         text, marked = grammar.template.render(
             conversation.messages, tools=conversation.tools, kwargs=conversation.chat_template_kwargs
@@ -39,26 +40,26 @@ class Rendering:
 
     @cached_property
     def fit(self) -> Fit | None:
-        """The prediction, where it came true."""
+        """The predicted layout; None if the prediction differs from the text."""
         return self.grammar.fit(self.conversation, self.text)
 
     def prompt(self, num_messages: int) -> str:
-        """The first messages as they stand when the assistant is about to speak."""
+        """Render the first messages with a generation prompt."""
         messages = self.conversation.messages[:num_messages]
         return self.grammar.render(self.conversation, messages, add_generation_prompt=True)
 
 
 def turn_spans(rendering: Rendering, indices: Sequence[int]) -> list[tuple[int, Span]]:
-    """Find turns: what is said in each, and the token that ends it.
+    """Find the spans of turns: the content of each, and the token that ends it.
 
-    By the template's own marks where it has them and only the assistant is asked for; else by prediction; else by
-    rendering the beginnings of the conversation.
+    The template's `{% generation %}` marks are used if it has them and all turns are the assistant's; otherwise the
+    prediction; otherwise renderings of the conversation's prefixes.
 
     Returns:
-        (position of the message, span) in order of the text; a template's marks may leave turns out.
+        (position of the message, span) in order of the text. A template's marks may omit turns.
 
     Raises:
-        TemplateRefusedError: if a turn cannot be told exactly.
+        TemplateRefusedError: if the span of a turn cannot be determined exactly.
     """
     messages = rendering.conversation.messages
     if rendering.grammar.template.marks_generation and all(messages[index]["role"] == ASSISTANT for index in indices):
@@ -79,9 +80,10 @@ def _unmarked_spans(rendering: Rendering, indices: Sequence[int]) -> list[Span]:
 
 
 def completion_span(rendering: Rendering) -> Span:
-    """Find the completion of a prompt-completion conversation: all from where its first message begins to be said.
+    """Find the completion of a prompt-completion conversation: from the start of its first message's turn to the end.
 
-    Where that cannot be told, it is all after what the text shares with the rendered prompt, as in TRL.
+    If that start cannot be determined, the completion is everything after the longest common prefix of the text and the
+    rendered prompt, as in TRL.
     """
     text, index = rendering.text, rendering.conversation.completion_index
     assert index is not None
@@ -96,6 +98,6 @@ def completion_span(rendering: Rendering) -> Span:
 
 
 def intersect(spans: Sequence[WeightedSpan], others: Sequence[WeightedSpan]) -> list[WeightedSpan]:
-    """Characters that lie in both lists of spans, with the product of the weights."""
+    """Return the characters that are in both lists of spans, with the product of their weights."""
     pairs = ((max(a, c), min(b, d), v * w) for a, b, v in spans for c, d, w in others)
     return sorted((start, end, weight) for start, end, weight in pairs if start < end)

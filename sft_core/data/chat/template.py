@@ -1,9 +1,9 @@
 """Render chat templates in Jinja's sandbox, and find the parts that a template itself marks as the assistant's.
 
 The environment is the one that Hugging Face templates are written for (`trim_blocks`, `lstrip_blocks`, `tojson` that
-keeps Unicode, `raise_exception`, `strftime_now`, loop controls). `{% generation %}` blocks are found by writing two
-private-use characters around their output and taking them out again: their positions are the spans, whatever the
-template does around them.
+keeps Unicode, `raise_exception`, `strftime_now`, loop controls). Two private-use characters are written around the
+output of each `{% generation %}` block and removed afterwards. Their positions are the spans, whatever the template
+does around them.
 """
 
 import datetime
@@ -24,31 +24,31 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from sft_core.errors import RecipeError
 
 Span = tuple[int, int]
-"""[start, end) in characters."""
+"""(start, end): characters [start, end) of a text."""
 
 _OPEN, _CLOSE = "\uf8fe", "\uf8ff"
 _MARKS = re.compile(f"([{_OPEN}{_CLOSE}])")
 
 
 class TemplateRefusedError(Exception):
-    """The template cannot render this conversation."""
+    """Error raised if the template cannot render a conversation, or its spans cannot be found; rejects the row."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatTemplate:
-    """A template's source with the special tokens it may write."""
+    """Source of a template, with the special tokens that it may write."""
 
     source: str
     special_tokens: tuple[tuple[str, str], ...]
-    """For example (("bos_token", "<s>"), ("eos_token", "</s>"))."""
+    """(variable, text) of each named special token, for example (("bos_token", "<s>"), ("eos_token", "</s>"))."""
     date: str | None = None
-    """The day that the recipe gives to templates which ask for today's date."""
+    """Date (YYYY-MM-DD) that the recipe passes to templates which ask for today's date."""
     special_texts: tuple[str, ...] = ()
-    """Every special token of the tokenizer as it is spelled: what data must not be able to forge."""
+    """Text of every special token of the tokenizer. Data must not be able to forge these tokens."""
 
     @property
     def marks_generation(self) -> bool:
-        """Whether the template has `{% generation %}` blocks."""
+        """True if the template has `{% generation %}` blocks."""
         return any(_compiled(self.source, self.date)[1])
 
     def render(
@@ -65,9 +65,9 @@ class ChatTemplate:
             The text, and the spans of its `{% generation %}` blocks.
 
         Raises:
-            TemplateRefusedError: if the template raises, or the conversation holds the two characters that we mark
-                spans with.
-            RecipeError: if the template asks for a date that the recipe does not give.
+            TemplateRefusedError: if the template raises, or the conversation contains one of the two characters that
+                mark spans.
+            RecipeError: if the template asks for a date and the recipe sets none, or if its syntax is invalid.
         """
         variables = {**dict(self.special_tokens), "documents": None, **_date_string(self.date), **(kwargs or {})}
         try:
@@ -93,12 +93,12 @@ class ChatTemplate:
 
 
 def _date_string(date: str | None) -> dict[str, str]:
-    """The date as Llama 3's templates take it; without one they fall back on theirs."""
+    """Return the date in the format that Llama 3's templates take; without it they use a default of their own."""
     return {} if date is None else {"date_string": datetime.date.fromisoformat(date).strftime("%d %b %Y")}
 
 
 def _take_marks_out(marked: str) -> tuple[str, list[Span]]:
-    """Split a rendering into its text and the spans between marks."""
+    """Split a rendering into its text without marks and the spans between marks."""
     parts: list[str] = []
     spans: list[Span] = []
     opened: list[int] = []
@@ -120,13 +120,13 @@ def _holds_marks(inputs: Any) -> bool:
 
 
 class _Generation(Extension):
-    """Turns `{% generation %}…{% endgeneration %}` into its content between two marks."""
+    """Jinja extension that renders `{% generation %}…{% endgeneration %}` as its content between two marks."""
 
     tags = {"generation"}
 
     def parse(self, parser: Parser) -> nodes.Node:
-        """Parse one block. Its content stays where it is, between two pieces of text: a call would cost ten times as
-        much as what most blocks write."""
+        """Parse one block. Its content stays inline between two marks; a call would cost ten times as much as rendering
+        most blocks."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         found: list[bool] = getattr(self.environment, "generation_blocks")  # noqa: B009
@@ -137,7 +137,7 @@ class _Generation(Extension):
 
 @functools.lru_cache(maxsize=16)
 def _compiled(source: str, date: str | None) -> tuple[jinja2.Template, list[bool]]:
-    """Compile a template; the list holds one entry per generation block."""
+    """Compile a template. The returned list has one entry per `{% generation %}` block."""
 
     def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)

@@ -1,4 +1,4 @@
-"""Which turns of a conversation the loss looks at, and with which weight."""
+"""Choose the turns of a conversation that the loss covers, and their weights."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,13 @@ from sft_core.store.records import Message
 
 
 def turn_weights(config: ChatConfig, messages: Sequence[Message]) -> dict[int, float] | None:
-    """Position of a message → weight of its turn, without those of weight 0; None: the row is not masked by turns.
+    """Return position of a message → weight of its turn, without turns of weight 0.
+
+    Returns:
+        None if the loss of this row is not restricted to turns.
 
     Raises:
-        TemplateRefusedError: if a message's `weight` or `train` means nothing.
+        TemplateRefusedError: if a message's `weight` or `train` is invalid.
     """
     if not config.masks_turns and not any("weight" in message or "train" in message for message in messages):
         return None

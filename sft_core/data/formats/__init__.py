@@ -1,4 +1,4 @@
-"""From records to examples: what is each row, and is it usable at all?
+"""Detection of formats: turns records into examples, and rejects rows that cannot be used.
 
     {"prompt": "2+2=", "completion": "4"}            →  TextExample(prompt "2+2=", completion "4")
     {"messages": [{"role": "user", …}, …]}           →  Conversation(…)
@@ -7,10 +7,10 @@
     "any text", ["2+2=", "4"]                        →  TextExample(…), as trlX has them
     {"prompt": "2+2=", "completion": null}           →  rejected: `completion` is null, needed for prompt_completion
 
-Every row is looked at by itself, never the first one for all. What always holds: rows in = examples + rows rejected +
-rows left out (by the recipe's own selection or transform), and a rejection names source, row and reason. The room also
-says who each example is (`example_id`, `prompt_id`) and decides its split, because from here on both splits go the
-same way.
+Every row is examined by itself; the first row does not decide for all. One invariant holds: rows in = examples + rows
+rejected + rows skipped (by the recipe's own selection or transform), and a rejection names source, row and reason. This
+stage also gives each example its identity (`example_id`, `prompt_id`) and its split, because from here on both splits
+are processed in the same way.
 """
 
 from sft_core.data.formats.config import FormatsConfig

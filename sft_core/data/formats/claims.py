@@ -1,4 +1,4 @@
-"""Which dialect a row is of, told by the columns that it has, and why a row is of none."""
+"""Recognition of a row's dialect by its columns, and the reason if no dialect fits."""
 
 import functools
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from sft_core.data.formats.dialects import DIALECTS, Dialect, Fields
 
 MAX_COLUMNS_NAMED = 8
-"""In a reason, which many rows shall share and a person shall read."""
+"""Largest number of columns named in a reason, so that many rows can share the reason and people can read it."""
 _DISTINCT_ROWS_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the columns of a row decide: the dialect, by which columns, and which other dialects they would fit."""
+    """Dialect that a row's columns decide, the columns that decide it, and the other dialects that would fit."""
 
     dialect: Dialect
     columns: str
@@ -22,7 +22,7 @@ class Claim:
 
 @functools.lru_cache(maxsize=_DISTINCT_ROWS_REMEMBERED)
 def claim_of(columns: tuple[str, ...], dataset_format: str) -> Claim | None:
-    """Find the dialect of a row.
+    """Find the dialect of a row; None if no dialect fits.
 
     Args:
         columns: Names of the row's columns that are not null.
@@ -42,7 +42,8 @@ def claim_of(columns: tuple[str, ...], dataset_format: str) -> Claim | None:
 
 
 def why_unclaimed(fields: Fields, present: Fields, dataset_format: str) -> str:
-    """Say what a row lacks: of the alternatives of which it has some column, the one that comes closest."""
+    """Return the reason why no dialect fits. It names what the row lacks for the alternative that comes closest, among
+    those of which the row has some column."""
     candidates = [
         (sum(column not in fields for column in alternative), dialect, alternative)
         for dialect in _allowed(dataset_format)
@@ -61,7 +62,7 @@ def why_unclaimed(fields: Fields, present: Fields, dataset_format: str) -> str:
 
 
 def quoted(names: list[str] | tuple[str, ...]) -> str:
-    """Name columns in a sentence."""
+    """Return the names of columns in backticks, for a sentence."""
     return ", ".join(f"`{name}`" for name in names)
 
 

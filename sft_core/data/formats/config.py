@@ -1,4 +1,4 @@
-"""How rows are told apart, and how many of them are held out."""
+"""Recipe fields for the format of rows, and for the share of rows that is held out."""
 
 from typing import Literal
 
@@ -20,14 +20,15 @@ DatasetFormat = Literal[
 
 
 class FormatsConfig(Section):
-    """What the rows are, and which of them are held out for evaluation."""
+    """Format of the rows, and the share of rows that is held out for evaluation."""
 
     dataset_format: DatasetFormat = "auto"
-    """`auto` looks at each row by itself; a name refuses every row that is not of that format."""
+    """Format of the rows. `auto` detects the format of each row by itself; a name rejects every row that is not in that
+    format."""
     dataset_text_field: str = Field(default="text", min_length=1)
-    """The column of plain text (TRL's name and default)."""
+    """Name of the column with plain text (TRL's name and default)."""
     eval_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of the rows to hold out, where a source has no `split` of its own. Decided by a hash of the prompt: the
-    same on every machine, unchanged when rows are appended, and a prompt never lies on both sides."""
+    """Share of the rows to hold out, for sources without a `split` of their own. A hash of the prompt decides: it is
+    the same on every machine, it does not change when rows are appended, and a prompt is never in both splits."""
     split_seed: int = 42
-    """Another seed holds out other rows."""
+    """Seed of the split; another seed holds out other rows."""

@@ -1,4 +1,4 @@
-"""Tell the format of every row of a shard, and split the shard into examples and rejections."""
+"""Detect the format of every row of a shard, and split the shard into examples and rejections."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from sft_core.store.tables import read_table, write_arrow
 
 STAGE = "detect_formats"
 ROWS_AT_A_TIME = 1024
-"""As Python objects."""
+"""Number of rows that are Python objects at a time."""
 
 Place = tuple[int, int | None]
 """(row, line) of a row."""
@@ -27,13 +27,13 @@ Place = tuple[int, int | None]
 def detect(config: FormatsConfig, shard: ShardRef, records: Path, folder: Path) -> StageOutcome:
     """Read a shard's records; write `examples.arrow` and `rejected.jsonl` into `folder`.
 
-    Rows that the shard's selection leaves out, or its transform by returning None, are counted and nothing else.
+    Rows that the shard's selection skips, or for which its transform returns None, are only counted.
 
     Args:
         config: The `formats` section.
-        shard: Which shard it is, which of its rows take part, and what is done to them first.
-        records: Its Arrow file (`RECORDS`).
-        folder: Where to write.
+        shard: The shard, with the selection of its rows and the transform that is applied to them first.
+        records: Path of its Arrow file (`RECORDS`).
+        folder: The folder to write to.
     """
     reader = RowReader(config, shard.split, load_transform(shard.transform) if shard.transform else None)
     examples: list[tuple[Place, ReadRow]] = []
@@ -66,7 +66,7 @@ def _iterate(records: pa.Table) -> Iterator[tuple[int, int | None, str]]:
 
 
 def _table_of(examples: list[tuple[Place, ReadRow]]) -> pa.Table:
-    """Column by column, which is many times faster than row by row."""
+    """Build the table column by column, which is many times faster than row by row."""
     columns = zip(*((*place, *read) for place, read in examples), strict=True) if examples else ([] for _ in EXAMPLES)
     return pa.table([pa.array(c, field.type) for c, field in zip(columns, EXAMPLES, strict=True)], schema=EXAMPLES)
 

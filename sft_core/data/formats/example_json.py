@@ -1,4 +1,4 @@
-"""An example as it stands in the `example` column: JSON whose keys tell what it is.
+"""Examples as stored in the `example` column: JSON whose keys identify the kind of example.
 
 TextExample    {"prompt", "completion", "has_prompt"}
 Conversation   {"messages", "completion_index", "tools", "chat_template_kwargs"}
@@ -11,11 +11,11 @@ from sft_core.store.records import Conversation, Example, TextExample
 
 
 def encode_example(example: Example, *, sort_keys: bool = False) -> bytes:
-    """Write an example.
+    """Return an example as JSON.
 
     Args:
-        example: What to write.
-        sort_keys: For identity; templates may print objects with their keys as they came.
+        example: The example.
+        sort_keys: True to compute an identity. Otherwise keys keep their order, because templates may print objects.
     """
     if isinstance(example, TextExample):
         fields = {"prompt": example.prompt, "completion": example.completion, "has_prompt": example.has_prompt}
@@ -34,5 +34,5 @@ def encode_example(example: Example, *, sort_keys: bool = False) -> bytes:
 
 
 def encode_images(images: list[Image]) -> bytes | None:
-    """Write the row's images as a list; None where it has none."""
+    """Return the row's images as a JSON list; None if it has no images."""
     return encode(images) if images else None

@@ -1,12 +1,12 @@
-"""What an example is called: 64 bits of a hash of it, and of its prompt, whatever format it came in.
+"""Identities of examples: 64 bits of a hash of the example, and of a hash of its prompt, whatever format it came in.
 
     example_id   the whole example as it is trained on: messages, tools, weights, images, …; equal ids are duplicates
-    prompt_id    what comes before the answer: who says what, calls which tool and shows which images; examples that
-                 share it must lie on one side of the split. Weights, names, ids of calls, reasoning, tools and
-                 template arguments do not enter: they make no other question; nor does it matter whether a lone
-               question is plain text or a user's message
+    prompt_id    the part before the answer: role, content and tool calls of each message, and the images. Examples
+                 that share it must be in the same split. Weights, names, ids of calls, reasoning, tools and template
+                 arguments are excluded, because they do not make another question. A lone question has the same id
+                 as plain text and as a user's message
 
-The order of an object's keys does not matter. Among 10 million examples two different ones get the same id with a
+The order of an object's keys does not matter. Among 10 million examples, two different ones get the same id with a
 probability of about 3 in a million.
 """
 
@@ -19,7 +19,7 @@ from sft_core.store.records import Conversation, Example, Message, TextExample, 
 
 
 def example_id_of(example: bytes, images: bytes | None) -> int:
-    """Identity of an example.
+    """Return the identity of an example.
 
     Args:
         example: Its JSON with sorted keys.
@@ -29,7 +29,8 @@ def example_id_of(example: bytes, images: bytes | None) -> int:
 
 
 def prompt_id_of(example: Example, images: bytes | None) -> int:
-    """Identity of an example's prompt; of its content where it has none, else all such rows would be one."""
+    """Return the identity of an example's prompt, or of its content if it has no prompt, because otherwise all such
+    rows would share one id."""
     return _hash(_PROMPTS[type(example)](example)) ^ identity_of_images(images)
 
 
@@ -49,7 +50,7 @@ def _prompt_of_conversation(example: Conversation) -> bytes:
 
 
 def _prompt_of_tokens(example: TokenExample) -> bytes:
-    """The tokens before the first target."""
+    """Encode the tokens before the first target."""
     start = example.loss_mask.index(1) if 1 in example.loss_mask else 0
     return encode(example.input_ids[:start] or example.input_ids)
 
@@ -67,8 +68,8 @@ def _utterance(message: Message) -> list[Any]:
 
 
 def answer_index(conversation: Conversation) -> int:
-    """Position of the message that answers: the first of the completion, else the last assistant message, else the
-    end."""
+    """Return the position of the message that answers: the first of the completion, else the last assistant message,
+    else the end."""
     if conversation.completion_index is not None:
         return conversation.completion_index
     roles = [message["role"] for message in conversation.messages]

@@ -1,17 +1,18 @@
-"""The images of a row: those of its column and those inside its messages as one list, and where each is shown.
+"""Images of a row: those of its column and those inside its messages become one list, and the messages mark where each
+is shown.
 
     {"images": ["1.jpg", "2.jpg"], "messages": [user "<image>Who?", assistant "Ann.", user "And here?<image>", …]}
     {"image": "1.jpg", "messages": [user [{"type": "image"}, {"type": "text", "text": "Who?"}], …]}
     {"messages": [user [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO…"}}, …], …]}
 
-In all of them the messages come out with parts that are exactly `{"type": "image"}`, one an image, in the order of the
-list. Where they stand is said in one of three ways, the first that applies:
+In all of them the resulting messages have parts that are exactly `{"type": "image"}`, one per image, in the order of
+the list. Their positions are determined in one of three ways, the first that applies:
 
-    parts     some message has image parts; one that brings its image along takes none of the column's
-    marks     `<image>` in texts, as LLaVA and LLaMA-Factory write it; only in rows of an image column
-    nothing   all images of the column come before the text of the first user's message, as in TRL
+    parts     some message has image parts; a part that contains its image takes none from the column
+    marks     `<image>` in texts, as LLaVA and LLaMA-Factory write it; only in rows that have an image column
+    neither   all images of the column come before the text of the first user's message, as in TRL
 
-An image is kept as `"path"`, or as `{"bytes": <base64>}` with the `path` that it was called by, if any.
+An image is stored as `"path"`, or as `{"bytes": <base64>}` together with its `path`, if it has one.
 """
 
 import re
@@ -29,23 +30,23 @@ MARK = "<image>"
 PART = {"type": "image"}
 COLUMNS = ("images", "image")
 PAYLOADS = ("image", "image_url", "url", "path", "base64", "bytes")
-"""Keys of a part that bring an image along."""
+"""Keys of a part that contain an image."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 
 Image = str | dict[str, str]
-"""A path, or `{"bytes": <base64>}`, perhaps with a `path`."""
+"""Path of an image, or `{"bytes": <base64>}` with an optional `path`."""
 
 
 def place_images(example: Example, fields: Fields) -> tuple[Example, list[Image]]:
     """Find the images of a row, and mark in its messages where each is shown.
 
     Args:
-        example: What the row is; texts and token ids keep what marks they have.
-        fields: All columns of the row, those that are null too: a row that has an image column may have marks.
+        example: The example of the row. Marks in plain texts and token ids stay as they are.
+        fields: All columns of the row, also those that are null, because marks count only if there is an image column.
 
     Raises:
-        RowRejectedError: if something is no image, or there are more or fewer images than places for them.
+        RowRejectedError: if an image is malformed, or there are more or fewer images than places for them.
     """
     given = list(_of_column(fields))
     if not isinstance(example, Conversation):
@@ -63,7 +64,7 @@ def place_images(example: Example, fields: Fields) -> tuple[Example, list[Image]
 
 
 def _of_column(fields: Fields) -> Iterator[Image]:
-    """The column's images; null, no text and an empty list are none."""
+    """Yield the images of the column; null, empty text and an empty list mean that it has no images."""
     columns = {column: fields[column] for column in COLUMNS if fields.get(column) not in (None, "", [])}
     if len(columns) > 1:
         raise RowRejectedError("the row has both `image` and `images`")
@@ -75,7 +76,7 @@ def _of_column(fields: Fields) -> Iterator[Image]:
 
 
 def _list_in_text(text: str) -> Any:
-    """A list as JSON, which is how CSV holds several."""
+    """Parse a list written as JSON, which is how CSV holds several images; return any other text unchanged."""
     if text.startswith("[") and text.endswith("]"):
         try:
             return decode(text)
@@ -124,8 +125,8 @@ def _text(message: Message) -> str:
 
 
 def _with_bare_parts(messages: Sequence[Message]) -> tuple[tuple[Message, ...], Sequence[Image | None]]:
-    """Take images out of the parts that bring them along. The places say which those are; None waits for one of the
-    column's."""
+    """Take images out of the parts that contain them. Return the messages, and for each image part its own image or
+    None, which stands for the next image of the column."""
     places: list[Image | None] = []
     bare = []
     for message in messages:
@@ -163,7 +164,7 @@ def _with_marks_split(messages: Sequence[Message]) -> tuple[tuple[Message, ...],
 
 
 def _at_marks(text: str) -> list[Fields]:
-    """Parts: the texts between the marks as they are, without empty ones."""
+    """Split a text into parts at its marks. The texts in between are unchanged; empty ones are dropped."""
     first, *others = text.split(MARK)
     parts = [[{"type": "text", "text": first}], *([PART, {"type": "text", "text": other}] for other in others)]
     return [part for some in parts for part in some if part is PART or part["text"]]

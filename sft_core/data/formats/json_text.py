@@ -1,10 +1,10 @@
-"""JSON in and out, total: whatever cannot be read or written is a rejection with a reason.
+"""Reading and writing of JSON, in which every failure is a rejection with a reason.
 
-orjson reads nearly every row (whole numbers beyond 64 bits become floats, as in most readers). What it refuses is read
-again by the standard library, so that damage in a column that nobody needs costs nothing; damage in the example itself
-comes out when it is written:
+orjson reads nearly every row (whole numbers beyond 64 bits become floats, as in most readers). Text that it refuses is
+read again by the standard library, so that damage in an unused column does not reject the row. Damage in the example
+itself is found when the example is written:
 
-    {"text": "a", "id": "\\ud800"}    a lone surrogate where it does not matter: fine
+    {"text": "a", "id": "\\ud800"}    accepted: the lone surrogate is in an unused column
     {"text": "\\ud800"}               rejected: half a surrogate pair
     {"text": NaN}                   rejected: `text` is NaN or Infinity, not text
 """
@@ -20,12 +20,12 @@ from sft_core.data.formats.rejection import RowRejectedError
 
 TOO_DEEP = "nested too deeply: more than about 250 levels"
 MOST_LEVELS = 250
-"""Of lists and objects within each other, in what is kept of a row; orjson writes 254. It is counted rather than left
-to Python's recursion limit, which differs between versions of Python."""
+"""Largest nesting of lists and objects in what is kept of a row; orjson writes 254. The levels are counted, because
+Python's recursion limit differs between versions of Python."""
 
 
 class NonFinite:
-    """Stands for a NaN or Infinity that was read: JSON has no such number, and orjson would silently write null."""
+    """Placeholder for a NaN or Infinity that was read. JSON has no such number, and orjson silently writes null."""
 
 
 NON_FINITE = NonFinite()
@@ -44,7 +44,7 @@ def decode(text: str) -> Any:
     """Read JSON.
 
     Raises:
-        RowRejectedError: if neither reader understands it.
+        RowRejectedError: if neither orjson nor the standard library can read it.
     """
     try:
         return orjson.loads(text)
@@ -71,7 +71,7 @@ def _finite(digits: str) -> float | NonFinite:
 
 
 def decode_inner(text: str, place: str) -> Any:
-    """Read JSON within JSON; if it is broken, the reason says at which place of the row."""
+    """Read JSON inside a JSON string; if it is broken, the reason names its place in the row."""
     try:
         return decode(text)
     except RowRejectedError as error:
@@ -82,8 +82,8 @@ def encode(value: Any, *, sort_keys: bool = False) -> bytes:
     """Write JSON that can be trained on.
 
     Raises:
-        RowRejectedError: for what JSON cannot say, and for text with U+0000, which is the mark of a damaged or binary
-            file, and at which C libraries and databases cut text off.
+        RowRejectedError: for a value that JSON cannot represent, and for text with U+0000, which is a sign of a damaged
+            or binary file, and at which C libraries and databases cut text off.
     """
     try:
         written = orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)
@@ -99,8 +99,8 @@ def without_nulls(value: Any, levels: int = MOST_LEVELS) -> Any:
     """Remove the keys whose value is null, at any depth: Arrow inserts them where objects of a column differ.
 
     Args:
-        value: What JSON can hold.
-        levels: How many levels of lists and objects it may have below its outermost one.
+        value: A value that JSON can represent.
+        levels: Number of levels of lists and objects that it may have below its outermost one.
 
     Raises:
         RowRejectedError: if it has more levels.

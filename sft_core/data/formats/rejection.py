@@ -1,5 +1,5 @@
-"""How a row is refused."""
+"""Error for a row that cannot be used."""
 
 
 class RowRejectedError(Exception):
-    """This one row cannot be used; the message is a reason that many rows can share."""
+    """Raised if one row cannot be used; the message is a reason that many rows can share."""

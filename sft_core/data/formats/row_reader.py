@@ -1,4 +1,4 @@
-"""One row at a time: from the text of a record to an example with identity and split."""
+"""Reading of one row at a time: the text of a record becomes an example with identity and split."""
 
 from collections import Counter
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from sft_core.store.records import Conversation
 
 
 class ReadRow(NamedTuple):
-    """The columns of EXAMPLES that follow from a row's content, in their order."""
+    """Columns of EXAMPLES that follow from a row's content, in their order."""
 
     split: str
     format: str
@@ -31,8 +31,8 @@ class ReadRow(NamedTuple):
 
 
 class RowReader:
-    """Reads the rows of one shard, and counts by which columns they were told apart, how many have images, and how
-    many name files of some."""
+    """Reads the rows of one shard. Counts by which columns their dialects were recognized, how many rows have images,
+    and how many name image files."""
 
     def __init__(self, config: FormatsConfig, split: Split | None, transform: Transform | None = None) -> None:
         self.config = config
@@ -43,7 +43,7 @@ class RowReader:
         self.num_with_image_files = 0
 
     def read(self, record: str) -> ReadRow | None:
-        """Read a record; None if the user's transform leaves it out.
+        """Read a record; return None if the user's transform skips it.
 
         Raises:
             RowRejectedError: with a reason that many rows can share.
@@ -86,10 +86,10 @@ def fields_of(value: Any, text_field: str) -> Fields:
 
 
 def claim_row(fields: Fields, config: FormatsConfig) -> tuple[Claim, Fields]:
-    """Tell one row's dialect, and return its columns that are not null.
+    """Recognize one row's dialect, and return it with the row's columns that are not null.
 
     Raises:
-        RowRejectedError: if it is of none.
+        RowRejectedError: if no dialect fits.
     """
     present = {name: value for name, value in fields.items() if value is not None}
     if config.dataset_text_field != "text" and config.dataset_text_field in present:
@@ -101,7 +101,7 @@ def claim_row(fields: Fields, config: FormatsConfig) -> tuple[Claim, Fields]:
 
 
 def _transformed(transform: Transform, fields: Fields) -> Any:
-    """Apply the user's function; what it returns is read as if it had stood in the file."""
+    """Apply the user's function; its result is read as if it came from the file."""
     try:
         changed = transform(fields)
     except TransformFailedError as error:

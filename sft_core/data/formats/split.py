@@ -1,7 +1,7 @@
-"""Which rows are held out: a pure function of a row's prompt and a seed.
+"""Split into train and eval rows, a pure function of a row's prompt and a seed.
 
-Because nothing else enters, the answer is the same on every machine and for every order of the rows, appending rows
-moves no other row, and all rows that share a prompt lie on one side.
+Nothing else enters. The result is therefore the same on every machine and for every order of the rows, appending rows
+moves no other row, and all rows that share a prompt are in the same split.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from sft_core.store.ledger import Split
 
 
 def split_of(prompt_id: int, eval_fraction: float, seed: int) -> Split:
-    """Hold a row out if its prompt, hashed with the seed, falls into the first `eval_fraction` of all hashes."""
+    """Return `eval` if the prompt, hashed with the seed, falls into the first `eval_fraction` of all hashes."""
     if eval_fraction == 0.0:
         return "train"
     content = b"%d %d" % (seed, prompt_id)

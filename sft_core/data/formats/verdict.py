@@ -1,7 +1,7 @@
-"""What a source was taken for, and why, in numbers that can be summed over its shards.
+"""Formats that were detected in a source, and the reasons, as numbers that can be summed over its shards.
 
 formats      {"messages": 297}                       rows that became examples, by format
-columns      {"messages": {"`messages`": 300}}       rows that a format claimed, by the columns that it told them by
+columns      {"messages": {"`messages`": 300}}       rows that a format claimed, by the columns that identified them
 considered   {"messages": 300, "text": 300}          rows whose columns fit a format, chosen or not
 """
 
@@ -19,8 +19,8 @@ def verdict_of(claims: Mapping[Claim, int], formats: Mapping[str, int]) -> Verdi
     """Summarize a shard.
 
     Args:
-        claims: How many rows each claim was made for.
-        formats: How many rows became an example of each format.
+        claims: Number of rows for each claim.
+        formats: Number of rows that became examples of each format.
     """
     columns: dict[str, Counter[str]] = {}
     considered: Counter[str] = Counter()
@@ -52,11 +52,11 @@ def _plain(formats: Counter[str], columns: dict[str, Counter[str]], considered: 
 
 
 def describe_verdict(verdict: Mapping[str, Any], rows_rejected: int) -> str:
-    """Say in words what a source was taken for, why, and what else it could have been.
+    """Describe the detected formats of a source, the columns that identified them, and other formats that would fit.
 
     Args:
-        verdict: `formats`, and where they are known `columns` and `considered`.
-        rows_rejected: Of the same rows.
+        verdict: `formats`, and `columns` and `considered` if they are known.
+        rows_rejected: Number of rejected rows of the same source.
     """
     columns, considered = verdict.get("columns", {}), verdict.get("considered", {})
     formats = sorted(verdict["formats"].items(), key=lambda kv: -kv[1])
@@ -68,5 +68,5 @@ def describe_verdict(verdict: Mapping[str, Any], rows_rejected: int) -> str:
 
 def _describe_format(name: str, rows: int, columns: Mapping[str, int]) -> str:
     description = next(dialect.description for dialect in DIALECTS if dialect.name == name)
-    told_by = " or ".join(columns)
-    return f"{rows:,} rows are {name} ({description}{f'; told by {told_by}' if told_by else ''})"
+    found = " or ".join(columns)
+    return f"{rows:,} rows are {name} ({description}{f'; recognized by {found}' if found else ''})"

@@ -1,4 +1,4 @@
-"""Whether an image can be shown: its header first, then all of its pixels, decoded as they will be in the batch."""
+"""Check that an image can be shown: first its header, then all of its pixels, decoded in the same way as in a batch."""
 
 from typing import IO, Any
 
@@ -6,10 +6,12 @@ from sft_core.data.images.refusal import ImageRefusedError
 from sft_core.store.image_store import open_image, upright
 
 MODES = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"))
-"""Modes of Pillow's that RGB shows as they are (transparency is left out, as image processors do). Not CMYK, whose
-colours hang on a profile, and not numbers of 16 bits or more (`I;16`, `I`, `F`), which would be cut off at 255."""
+"""Modes of Pillow that can be shown in RGB as they are (transparency is dropped, as image processors do). CMYK is
+excluded, because its colours depend on a profile. Numbers of 16 bits or more (`I;16`, `I`, `F`) are excluded, because
+they would be cut off at 255."""
 STILLS = frozenset(("MPO",))
-"""A JPEG with further pictures of the same, for depth or brightness: everybody shows its first."""
+"""Formats that count as one picture although a file has several. An MPO is a JPEG with further pictures of the same
+scene, for depth or brightness; every program shows its first."""
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
@@ -19,14 +21,14 @@ def check_image(source: IO[bytes], max_pixels: int) -> Size:
     """Open and decode an image.
 
     Args:
-        source: Its bytes.
-        max_pixels: That it may have, by its header.
+        source: Stream of its bytes.
+        max_pixels: Largest accepted number of pixels, according to its header.
 
     Returns:
-        Its size as it is looked at.
+        Its size in upright orientation.
 
     Raises:
-        ImageRefusedError: naming what is wrong with it.
+        ImageRefusedError: if it cannot be used; the message names the reason.
     """
     try:
         with open_image(source) as image:
@@ -34,7 +36,7 @@ def check_image(source: IO[bytes], max_pixels: int) -> Size:
             width, height = upright(image).size
     except (ImageRefusedError, MemoryError):
         raise
-    except Exception as error:  # decoders raise anything for a damaged file
+    except Exception as error:  # decoders may raise any exception for a damaged file
         raise _refusal(source, error) from error
     return width, height
 
@@ -51,7 +53,7 @@ def _check_header(image: Any, max_pixels: int) -> None:
 
 
 def _refusal(source: IO[bytes], error: Exception) -> ImageRefusedError:
-    """Say what is broken; what the decoder said goes to its own place, for it is another for every file."""
+    """Name what is broken. The decoder's message differs from file to file and therefore goes into `detail`."""
     from PIL import UnidentifiedImageError
 
     source.seek(0)

@@ -1,4 +1,4 @@
-"""Which images are taken."""
+"""Recipe fields for the images of rows."""
 
 from pydantic import Field
 
@@ -6,9 +6,9 @@ from sft_core.section import Section
 
 
 class ImagesConfig(Section):
-    """The images of rows that have some."""
+    """Limits for the images of rows."""
 
     max_pixels: int = Field(default=100_000_000, ge=1)
-    """Width × height that an image may have; the row of a larger one is rejected before any pixel of it is decoded. A
-    file of a few kilobytes can decode to many gigabytes (a decompression bomb), and 100 million pixels, the default,
-    take 0.3 GB. What the model sees of an image is for its image processor to say."""
+    """Largest accepted width × height of an image. The row of a larger image is rejected before any pixel is decoded. A
+    file of a few kilobytes can decode to many gigabytes (a decompression bomb); 100 million pixels, the default, take
+    0.3 GB. The model's image processor decides what the model sees of an image."""

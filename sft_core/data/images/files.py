@@ -1,7 +1,7 @@
-"""The files that rows name as their images: where they may lie, and what they hold.
+"""Image files that rows name: the folder that they must be in, and the digests of their content.
 
 data/train.jsonl: "photos/1.jpg"           →  data/photos/1.jpg
-data/train.jsonl: "../1.jpg", "/etc/1.jpg"  →  refused; with `image_folder: /` both are files
+data/train.jsonl: "../1.jpg", "/etc/1.jpg"  →  refused; with `image_folder: /` both are accepted
 """
 
 import os
@@ -25,21 +25,22 @@ from sft_core.store.tables import read_columns
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """The folder that images of a file's rows are named in, and may not leave."""
+    """Folder that the image paths in a data file's rows are relative to. No image may be outside of it."""
 
     path: Path | None
-    """Without symbolic links. None: there is none, as with data of the Hub, of which only data files are downloaded."""
+    """Path with symbolic links resolved. None if there is no folder, as for data sets of the Hub, of which only data
+    files are downloaded."""
 
     @classmethod
     def at(cls, path: Path) -> "ImageFolder":
-        """The one at a path."""
+        """Return the folder at a path, with symbolic links resolved."""
         return cls(path.resolve())
 
     def find(self, name: str) -> Path:
-        """The file of an image.
+        """Return the path of an image's file.
 
         Raises:
-            ImageRefusedError: if it is none, or lies elsewhere.
+            ImageRefusedError: if it is not a readable regular file, or is outside of the folder.
         """
         if self.path is None:
             raise ImageRefusedError(
@@ -47,7 +48,7 @@ class ImageFolder:
                 "that holds its images, or set `sources[].image_folder`"
             )
         try:
-            # as text: a Path takes thrice as long, and there may be a million images
+            # strings, because a Path takes three times as long, and there may be a million images
             file = os.path.realpath(os.path.join(self.path, name))  # noqa: PTH118
             if not file.startswith(os.path.join(self.path, "")):  # noqa: PTH118
                 raise ImageRefusedError(
@@ -65,34 +66,34 @@ class ImageFolder:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """What a name stands for: a file with the digest of its bytes, or a reason why there is none."""
+    """File that an image path in a row refers to, with the digest of its bytes or the reason why it is refused."""
 
     path: Path
     digest: str | None
     refusal: str = ""
 
     def fingerprint(self) -> str:
-        """Content or refusal; not where it lies."""
+        """Return the digest or the reason of the refusal; the path does not matter."""
         return self.digest or self.refusal
 
 
 @dataclass(frozen=True, slots=True)
 class NamedImages:
-    """A shard whose rows have images. It is known by its examples and by what the files hold that they name."""
+    """Shard whose rows have images. It is identified by its examples and by the content of the files that they name."""
 
     examples: ArtifactRef
     parts: tuple[Part, ...]
-    """Of a shard that small files share."""
+    """Parts of the shard if small files share it, else empty."""
     files: tuple[Mapping[str, ImageFile], ...]
-    """[parts, or one] what each name stands for."""
+    """[parts, or one] Image path in a row → the file that it refers to."""
 
     @property
     def name(self) -> str:
-        """What the shard's artifacts are called."""
+        """Name of the shard's artifacts."""
         return self.examples.name
 
     def fingerprint(self) -> dict[str, Any]:
-        """The examples' key, and one digest of all files."""
+        """Return the reference of the examples, and one digest of all files."""
         return {"examples": self.examples, "files": digest(self.files)}
 
 
@@ -108,12 +109,12 @@ def name_images(
     """Find and digest all files that a shard's rows name.
 
     Args:
-        examples: The shard.
-        table: Its `examples.arrow`.
-        parts: Which of its rows were read from which file, where small files share it.
-        folders: [parts, or one] where the images of each lie.
-        digests: Of files that did not change since the last time.
-        has_files: Whether any row names a file; if not, nothing is read.
+        examples: Reference of the shard's examples.
+        table: Path of its `examples.arrow`.
+        parts: Parts of the shard if small files share it; each part has the rows of one file.
+        folders: [parts, or one] Image folder of each part.
+        digests: Remembered digests of files that have not changed since.
+        has_files: False if no row names a file, in which case nothing is read.
     """
     files: list[dict[str, ImageFile]] = [{} for _ in folders]
     if has_files:

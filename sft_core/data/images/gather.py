@@ -1,4 +1,4 @@
-"""Bring the images of a shard's rows into the store, and put references in their place."""
+"""Store the images of a shard's rows, and replace them in the rows by references."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from sft_core.store.tables import read_table, write_arrow
 STAGE = "gather_images"
 IDENTITIES = ("example_id", "prompt_id")
 Identities = npt.NDArray[np.uint64]
-"""[rows]"""
+"""[rows] One identity of 64 bits for each row, or the bits of it that change."""
 
 
 def gather(
@@ -33,20 +33,19 @@ def gather(
 ) -> StageOutcome:
     """Read a shard's examples; write `examples.arrow`, `rejected.jsonl` and `images.json` into `folder`.
 
-    What an example and its prompt are called hangs from here on on what their images hold, not on what those were
-    called.
+    From here on, `example_id` and `prompt_id` depend on the content of the images, not on their names.
 
     Args:
         config: The `images` section.
-        named: What the names in its rows stand for.
+        named: The shard, with the files that its rows name.
         source: Name of the source, for rejections.
-        examples: Folder with `examples.arrow` and the `rejected.jsonl` so far.
+        examples: Folder with the shard's `examples.arrow` and the `rejected.jsonl` so far.
         ledger: The shard's ledger so far.
-        store: Where images are kept.
-        folder: Where to write.
+        store: The store that images are written to.
+        folder: The folder to write to.
 
     Raises:
-        DataError: if a file is not the one that was digested.
+        DataError: if an image file changed, or became unreadable, after it was digested.
     """
     table = read_table(examples / "examples.arrow")
     taker = ImageTaker(config.max_pixels, named.files, store)
@@ -86,6 +85,6 @@ def _with_references(table: pa.Table, references: list[bytes | None], change: Id
 
 
 def _reject(row: pa.Table, source: str, error: ImageRefusedError) -> Rejection:
-    """The excerpt begins with what the image is called, so that somebody can look for it, and what its decoder said."""
+    """Reject a row. Its excerpt begins with the image's name, by which it can be found, and the decoder's message."""
     (fields,) = row.drop_columns(["images"]).to_pylist()
     return Rejection.of(source, fields, STAGE, str(error), f"{error.image}{error.detail}: {fields['example']}")

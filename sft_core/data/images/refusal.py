@@ -1,10 +1,10 @@
-"""How an image is refused, and with it its row."""
+"""Error for an image that cannot be used; its row is rejected for the same reason."""
 
 
 class ImageRefusedError(Exception):
-    """This one image cannot be used; the message is a reason that many rows can share."""
+    """Raised if one image cannot be used; the message is a reason that many rows can share."""
 
     image = ""
-    """Which of the row's it is, and what it is called."""
+    """Position of the image among the row's images, and its name."""
     detail = ""
-    """What its decoder said, in brackets."""
+    """Message of the image decoder in brackets, if there is one."""

@@ -1,4 +1,4 @@
-"""One image after the other: found, checked and kept, each distinct one once."""
+"""Find, check and store images one after the other, each distinct one once."""
 
 import io
 from base64 import b64decode
@@ -16,27 +16,27 @@ from sft_core.store.fingerprint import digest_bytes, digest_file
 from sft_core.store.image_store import ImageRef, ImageStore
 
 NAME_CHARS = 100
-"""Of an image's name that are shown, from its end."""
+"""Number of characters of an image's name that are shown, counted from its end."""
 
 
 class ImageTaker:
-    """Takes the images of one shard's rows."""
+    """Stores the images of one shard's rows."""
 
     def __init__(self, max_pixels: int, files: Sequence[Mapping[str, ImageFile]], store: ImageStore) -> None:
         self._max_pixels, self._files, self._store = max_pixels, files, store
         self._known: dict[str, ImageRef | ImageRefusedError] = {}
-        """Digest → the image, or why it is refused."""
+        """Digest → reference of the stored image, or the reason why it is refused."""
 
     def take(self, part: int, images: str) -> list[ImageRef]:
-        """Take a row's images.
+        """Store a row's images and return references to them.
 
         Args:
-            part: Of the shard, in which the row lies: says what names stand for.
-            images: As `detect_formats` writes them.
+            part: Part of the shard that the row is in; it decides which files the names refer to.
+            images: The row's images as a JSON list, as `detect_formats` writes it.
 
         Raises:
-            ImageRefusedError: for the first that cannot be used.
-            DataError: if a file is not the one that was digested.
+            ImageRefusedError: for the first image that cannot be used.
+            DataError: if an image file changed, or became unreadable, after it was digested.
         """
         given: list[Any] = orjson.loads(images)
         taken = []
@@ -97,7 +97,7 @@ class ImageTaker:
 
 def _check_unchanged(path: Path, found: str, expected: str) -> None:
     if found != expected:
-        raise DataError(f"{path}: the image changed while it was being read; run again when nobody writes to it")
+        raise DataError(f"{path}: the image changed while it was being read; run again when no process writes to it")
 
 
 def _shortened(name: str) -> str:

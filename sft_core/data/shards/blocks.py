@@ -1,5 +1,5 @@
-"""The blocks of one output file: from the order in which the shards were read to the order of the plan, a batch at a
-time."""
+"""Blocks of one output file. They are brought from the order in which the shards were read into the order of the plan,
+one batch at a time."""
 
 import itertools
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from sft_core.data.shards.scatter import FlatColumns
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Some blocks, with the values of their pieces one after the other."""
+    """Consecutive blocks of an output file, with the values of their pieces one after the other."""
 
     plan: BlockPlan
     columns: Columns
     values: FlatColumns
 
     def as_arrow(self) -> pa.RecordBatch:
-        """Make the record batch that is written."""
+        """Return the record batch to write."""
         plan, values = self.plan, self.values
         targets = self.columns.targets(values["input_ids"], values["loss_mask"])
         ids = values["input_ids"].astype(np.uint16 if self.columns.has_short_ids else np.int32)
@@ -42,13 +42,13 @@ class FileBlocks:
     """All blocks of one file."""
 
     def __init__(self, plan: BlockPlan, shard_of_piece: IntArray, columns: Columns, values: FlatColumns) -> None:
-        """Take over a bucket.
+        """Find out where the values of each piece are in a bucket.
 
         Args:
-            plan: The blocks of this file.
-            shard_of_piece: [pieces]
-            columns: What there is.
-            values: Of all pieces, shard after shard, and within a shard in the order of the plan.
+            plan: Plan of this file's blocks.
+            shard_of_piece: [pieces] Number of the token shard that each piece is from.
+            columns: Columns of the data set.
+            values: The bucket: values of all pieces, shard after shard, and within a shard in the order of the plan.
         """
         self.plan, self.columns, self.values = plan, columns, values
         read_order = np.argsort(shard_of_piece, kind="stable")
@@ -58,7 +58,7 @@ class FileBlocks:
             self._image_starts = _starts(self._image_bytes, read_order)
 
     def batch(self, first: int, stop: int) -> Batch:
-        """The blocks from `first` to before `stop`."""
+        """Return the blocks `first` to `stop - 1`."""
         own = slice(*self.plan.block_offsets[[first, stop]])
         positions = ranges(self._starts[own], self.plan.tokens[own])
         values = {name: self.values[name][positions] for name in self.columns.of_tokens}
@@ -68,7 +68,7 @@ class FileBlocks:
 
 
 def _starts(lengths: IntArray, read_order: IntArray) -> IntArray:
-    """[pieces] where each begins, if they lie in the order in which they were read."""
+    """Return where each piece begins if the pieces are stored in the order in which they were read; [pieces]."""
     starts = np.empty_like(lengths)
     starts[read_order] = offsets_of(lengths[read_order])[:-1]
     return starts
@@ -79,12 +79,12 @@ def _lists(values: npt.NDArray[np.generic], lengths: IntArray) -> pa.Array:
 
 
 def _lists_of_images(values: npt.NDArray[np.uint8], lengths: IntArray, plan: BlockPlan) -> pa.Array:
-    """[blocks] the lists of images of all sequences as one list; null where none has any.
+    """Return the image lists of each block's sequences as one JSON list; null if no sequence has images; [blocks].
 
     Args:
-        values: The bytes of the pieces' lists, one behind the other.
-        lengths: [pieces] bytes of each; 0 where a piece has no images.
-        plan: Of these blocks, whose sequences are pieces.
+        values: Bytes of the pieces' JSON lists, one after the other.
+        lengths: [pieces] Number of bytes of each piece's list; 0 for a piece without images.
+        plan: Plan of these blocks, in which every piece is a sequence.
     """
     offsets, content = offsets_of(lengths), values.tobytes()
     lists: list[bytes | None] = [None] * plan.num_blocks

@@ -1,4 +1,4 @@
-"""Which columns a data set has: weights and images only where some row has them."""
+"""Columns of a data set; it has columns for weights and images only if some row has them."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -15,34 +15,35 @@ from sft_core.store.records import IGNORED_LABEL, TOKENS
 from sft_core.store.tables import read_columns
 
 IMAGES = pa.field("images", pa.large_string())
-"""Of a block, a JSON list of the images of each of its sequences: `[[{…}, {…}], []]`; null where none has any."""
+"""JSON list of the images of each sequence of a block: `[[{…}, {…}], []]`; null if no sequence has images."""
 TargetColumn = Literal["loss_mask", "labels"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """The columns of one split."""
+    """Columns of one split."""
 
     target: TargetColumn
     has_weights: bool
     image_bytes: IntArray | None
-    """[rows] of the JSON text of each row's images, 0 for those without; None where no row has any."""
+    """[rows] Number of bytes of the JSON text of each row's images, 0 for a row without images. None if no row has
+    images."""
     has_short_ids: bool = False
-    """Whether ids are written in 16 bits."""
+    """True if ids are written in 16 bits."""
 
     def narrowed_to(self, max_id: int) -> "Columns":
-        """With ids of 16 bits where all fit: half the bytes of a data set are saved."""
+        """Return the columns with ids of 16 bits if `max_id` fits into them, which halves the bytes of the ids."""
         return replace(self, has_short_ids=max_id < 2**16)
 
     @property
     def of_tokens(self) -> dict[str, type[np.generic]]:
-        """What is read for each token."""
+        """Columns that are read for each token, with their types."""
         weights: dict[str, type[np.generic]] = {"loss_weights": np.float32} if self.has_weights else {}
         return {"input_ids": np.int32, "loss_mask": np.uint8, **weights}
 
     @property
     def schema(self) -> pa.Schema:
-        """What is written for each block."""
+        """Schema of the columns that are written for each block."""
         lists = {
             "input_ids": pa.uint16() if self.has_short_ids else pa.int32(),
             "seq_lengths": pa.int32(),
@@ -53,11 +54,11 @@ class Columns:
         return pa.schema(fields if self.image_bytes is None else [*fields, IMAGES])
 
     def targets(self, ids: npt.NDArray[np.int32], mask: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        """[tokens] the target column."""
+        """Return the values of the target column; [tokens]."""
         return mask if self.target == "loss_mask" else np.where(mask == 1, ids, IGNORED_LABEL).astype(np.int64)
 
     def bytes_per_block(self, plan: BlockPlan) -> IntArray:
-        """[blocks] what each needs in memory."""
+        """Return the memory that each block needs, in bytes; [blocks]."""
         token_bytes = sum(np.dtype(dtype).itemsize for dtype in self.of_tokens.values())
         block_bytes = plan.tokens_per_block * token_bytes
         if self.image_bytes is None:
@@ -66,10 +67,10 @@ class Columns:
 
 
 def columns_of(rows: TokenRows, plan: BlockPlan, target: TargetColumn) -> Columns:
-    """Look which columns the rows of a plan need.
+    """Find out which columns the rows of a plan need.
 
     Raises:
-        RecipeError: if rows with images would be cut, or read as one text with others.
+        RecipeError: if rows with images would be cut, or would form one sequence with other rows.
     """
     is_used = np.zeros(rows.offsets[-1], np.bool_)
     is_used[plan.row] = True

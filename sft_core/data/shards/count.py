@@ -1,4 +1,4 @@
-"""What is counted while blocks are written: tokens, targets, and the digest of all of it."""
+"""Counts that are kept while blocks are written: tokens, targets, and a digest of everything."""
 
 import hashlib
 from typing import Any
@@ -22,8 +22,8 @@ HASHED = (
 
 
 class BlockCounts:
-    """Sums over the batches so far. Each column has a digest of its own, so that it does not matter where batches and
-    files were cut."""
+    """Sums and digests over the batches so far. Each column has a digest of its own, so the result does not depend on
+    where batches and files begin and end."""
 
     def __init__(self) -> None:
         self.tokens = 0
@@ -34,14 +34,14 @@ class BlockCounts:
 
     @property
     def digest(self) -> str:
-        """Of everything added so far."""
+        """Digest of everything added so far."""
         whole = _new()
         for hasher in self._hashers.values():
             whole.update(hasher.digest())
         return whole.hexdigest()
 
     def add(self, batch: Batch) -> None:
-        """Count a batch."""
+        """Add a batch to the counts."""
         plan, values = batch.plan, batch.values
         mask = values["loss_mask"]
         first_of_sequence = offsets_of(plan.sequence_tokens)[:-1]

@@ -1,7 +1,7 @@
-"""The prompts of held-out rows, to generate from, with the answers to compare with, and all that the rows hold besides.
+"""Prompts of held-out rows to generate from, with the reference answers and all columns of the rows.
 
-Tokens remember where their row stood; its columns are read again from there, for held-out rows alone, so that no stage
-has to carry them.
+A row of tokens records the position of its row in the source's records. The columns are read again from there, and only
+for held-out rows, so that no stage has to carry them.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ def write_prompts(path: Path, rows: TokenRows, held_out: IntArray, records: Sequ
     """Write PROMPTS.
 
     Args:
-        path: The file.
+        path: The file to write.
         rows: All rows.
-        held_out: The chosen ones, ascending; those without a prompt are left out.
-        records: [shards] the table of RECORDS that each shard was made from.
+        held_out: Positions of the chosen rows, ascending; rows without a prompt are skipped.
+        records: [shards] Path of the table of RECORDS that each shard was made from.
     """
     numbers, first = np.unique(rows.shard_of(held_out), return_index=True)
     tables = [

@@ -4,7 +4,7 @@
     shard a = a0 a1                    bucket 0 gets a1 a0, bucket 1 nothing
     shard b = b0 b1 b2                 bucket 0 gets b0,    bucket 1 gets b1 b2
 
-A bucket is one temporary file a column, without any structure: the plan says which piece comes when.
+A bucket is one temporary file per column, without any structure; the plan determines the order of the pieces in it.
 """
 
 from collections.abc import Iterator
@@ -24,24 +24,24 @@ from sft_core.store.records import TOKENS
 from sft_core.store.tables import read_columns
 
 FlatColumns = dict[str, npt.NDArray[Any]]
-"""Each column's values for some pieces, one after the other; of `images` the bytes of the text."""
+"""Column → its values for some pieces, one piece after the other; for `images`, the bytes of the JSON text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """The pieces of each output file, in the order in which the shards are read."""
+    """Temporary files with the pieces of each output file, in the order in which the shards are read."""
 
     folder: Path
 
     def append(self, file: int, values: FlatColumns) -> None:
-        """Add pieces to the bucket of an output file. It is opened each time: there may be more of them than a process
-        may have open."""
+        """Append pieces to the bucket of an output file. The bucket is opened anew each time, because there may be more
+        buckets than files that a process may have open."""
         for name, column in values.items():
             with self._path(file, name).open("ab") as bucket:
                 column.tofile(bucket)
 
     def take(self, file: int, columns: Columns) -> FlatColumns:
-        """Read a bucket into memory, and remove it."""
+        """Read a bucket into memory and delete it."""
         types = columns.of_tokens if columns.image_bytes is None else {**columns.of_tokens, "images": np.uint8}
         taken: FlatColumns = {name: np.fromfile(self._path(file, name), dtype) for name, dtype in types.items()}
         for name in types:
@@ -54,12 +54,12 @@ class Buckets:
 
 @dataclass(frozen=True, slots=True)
 class ReadIds:
-    """Token ids as they were read."""
+    """Sum and maximum of the token ids that were read."""
 
     sum: int
-    """Of all that the plan asks for, taken row by row."""
+    """Sum of the ids of all rows of the plan, each row as often as the plan has it."""
     max: int
-    """Of all in the shards."""
+    """Largest id in the shards that were read."""
 
 
 def scatter(rows: TokenRows, plan: BlockPlan, piece_edges: IntArray, columns: Columns, buckets: Buckets) -> "ReadIds":
@@ -67,13 +67,13 @@ def scatter(rows: TokenRows, plan: BlockPlan, piece_edges: IntArray, columns: Co
 
     Args:
         rows: All rows.
-        plan: Which piece lies where.
-        piece_edges: [files + 1] output file `f` has the pieces `piece_edges[f]:piece_edges[f + 1]` of the plan.
-        columns: What is read.
-        buckets: Where it goes.
+        plan: Plan of the blocks of all output files.
+        piece_edges: [files + 1] Output file `f` has the pieces `piece_edges[f]:piece_edges[f + 1]` of the plan.
+        columns: Columns to read.
+        buckets: Buckets to append to.
 
     Returns:
-        What was read, to compare with what is written.
+        Sum and maximum of the ids that were read, to compare with what is written.
     """
     times = np.bincount(plan.row[plan.start == 0], minlength=rows.offsets[-1])
     id_sum = max_id = 0
@@ -88,7 +88,7 @@ def scatter(rows: TokenRows, plan: BlockPlan, piece_edges: IntArray, columns: Co
 
 
 def _by_shard(shard_of_piece: IntArray) -> Iterator[tuple[int, IntArray]]:
-    """Each shard that is needed, and its pieces in the order of the plan."""
+    """Yield the number of each shard that is needed, and its pieces in the order of the plan."""
     order = np.argsort(shard_of_piece, kind="stable")
     numbers, first = np.unique(shard_of_piece[order], return_index=True)
     for number, start, stop in zip(numbers.tolist(), first, [*first[1:], len(order)], strict=True):
@@ -101,27 +101,27 @@ class _Shard:
 
     first_row: int
     offsets: IntArray
-    """[rows + 1] where its rows begin in the columns of tokens."""
+    """[rows + 1] Positions at which its rows begin in the columns of tokens."""
     of_tokens: FlatColumns
     images: pa.ChunkedArray | None
 
     @classmethod
     def read(cls, rows: TokenRows, number: int, columns: Columns) -> "_Shard":
-        """Read what is needed of a shard."""
+        """Read the needed columns of a shard."""
         names = [*columns.of_tokens, *(["images"] if columns.image_bytes is not None else [])]
         table = read_columns(rows.files[number], TOKENS, names)
         lengths = pc.list_value_length(table["input_ids"]).to_numpy()
         first, stop = rows.offsets[number], rows.offsets[number + 1]
-        assert np.array_equal(lengths, rows.tokens[first:stop]), f"{rows.files[number]}: not what its index says"
+        assert np.array_equal(lengths, rows.tokens[first:stop]), f"{rows.files[number]}: differs from its index"
         flat = {name: _flat(table[name], dtype, lengths) for name, dtype in columns.of_tokens.items()}
         return cls(int(first), offsets_of(lengths), flat, table["images"] if "images" in names else None)
 
     def id_sum(self, times: IntArray) -> int:
-        """The sum of the ids of all rows, each as often as said."""
+        """Return the sum of the ids of all rows, each row counted `times` times."""
         return int(np.repeat(times, np.diff(self.offsets)) @ self.of_tokens["input_ids"])
 
     def gather(self, plan: BlockPlan, pieces: IntArray) -> FlatColumns:
-        """The values of some pieces."""
+        """Return the values of some pieces, one piece after the other."""
         own_rows = plan.row[pieces] - self.first_row
         positions = ranges(self.offsets[own_rows] + plan.start[pieces], plan.tokens[pieces])
         values = {name: column[positions] for name, column in self.of_tokens.items()}
@@ -132,7 +132,7 @@ class _Shard:
 
 
 def _flat(column: pa.ChunkedArray, dtype: type[np.generic], lengths: IntArray) -> npt.NDArray[Any]:
-    """The values of a list column, 1 for each token of a row without (of weights).
+    """Return the values of a list column, one row after the other; a null row (of weights) gets 1 for each token.
 
     `flatten` honours the offsets of sliced arrays, which `.values` does not.
     """

@@ -1,4 +1,4 @@
-"""The way back from a block to the rows that lie in it."""
+"""Segments: the map from a block back to the rows in it."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from sft_core.store.tables import write_arrow
 
 
 def write_segments(path: Path, rows: TokenRows, plan: BlockPlan) -> None:
-    """Write SEGMENTS: one line a piece, in the order of the plan."""
+    """Write the table of SEGMENTS: one line per piece, in the order of the plan."""
     example_id = rows.example_id[plan.row]
     columns = {
         "block": np.repeat(np.arange(plan.num_blocks), plan.pieces_per_block),

@@ -20,23 +20,23 @@ from sft_core.data.shards.segments import write_segments
 from sft_core.data.token_rows import TokenRows
 
 FILE_BYTES = 2**26
-"""Of ids, mask, weights and images in one file, which are in memory while it is written: 13 M tokens of 5 bytes."""
+"""Bytes of ids, mask, weights and images in one file, all in memory while it is written: 13 M tokens of 5 bytes."""
 BATCH_BYTES = 2**22
-"""Of these in one record batch; building it takes some five times as much."""
+"""Bytes of the same columns in one record batch; building it takes some five times as much memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenBlocks:
-    """What was written, for the facts of the artifact."""
+    """Counts and digest of a written split, for the facts of the artifact."""
 
     tokens: int
     targets: int
-    """Tokens that the loss looks at: masked in, and not the first of their sequence."""
+    """Number of tokens in the loss: those whose mask is 1, except the first token of each sequence."""
     targets_lost_to_splitting: int
-    """Tokens that are no target only because their row was cut right before them."""
+    """Number of tokens that are not targets only because their row was cut right before them."""
     digest: str
-    """Of ids, sequence lengths, masks, weights and images in order: equal data sets have equal digests, wherever they
-    came from and however targets are written."""
+    """Digest of ids, sequence lengths, masks, weights and images in order. Equal data sets have equal digests, whatever
+    they were made from and whichever column marks the targets."""
 
 
 def write_blocks(
@@ -45,15 +45,15 @@ def write_blocks(
     """Write one split.
 
     Args:
-        folder: Gets `<split>/` with the data set, and `<split>-segments.arrow` with the row behind each part of each
-            block.
+        folder: Folder to write to. It gets `<split>/` with the data set, and `<split>-segments.arrow` with the row of
+            each piece of each block.
         split: `train` or `eval`.
         rows: All rows.
-        plan: Which piece of which of them lies where; at least one block.
-        target_column: How targets are written.
+        plan: Plan of the blocks, whose `row` is a position in `rows`; at least one block.
+        target_column: Column that marks the targets.
 
     Raises:
-        RecipeError: if rows with images would be cut, or read as one text with others.
+        RecipeError: if rows with images would be cut, or would form one sequence with other rows.
     """
     columns = columns_of(rows, plan, target_column)
     target = folder / split
@@ -87,13 +87,13 @@ def _write_file(path: Path, blocks: FileBlocks, counts: BlockCounts) -> None:
 
 
 def _edges(costs: IntArray, limit: int) -> IntArray:
-    """Cut blocks into groups of about the same cost: [groups + 1] positions, the last the number of blocks."""
+    """Cut blocks into groups that cost about `limit` each; return the positions of the borders, [groups + 1]."""
     groups = (np.cumsum(costs) - 1) // limit
     return np.concatenate([[0], np.flatnonzero(np.diff(groups)) + 1, [len(costs)]])
 
 
 def _describe(folder: Path, split: str, names: list[str], schema: pa.Schema, fingerprint: str) -> None:
-    """Write the two small files that make a folder a data set."""
+    """Write the two small files that make the folder a saved data set of `datasets`."""
     from datasets import DatasetInfo, Features
 
     DatasetInfo(features=Features.from_arrow_schema(schema)).write_to_directory(str(folder))

@@ -1,5 +1,5 @@
-"""From pieces back to sources: number their shards through, check what only the whole source can tell, and say which
-rows take part."""
+"""Assemble ingested pieces into sources: number their shards, run the checks that need the whole source, and decide
+which rows are used."""
 
 import itertools
 from collections import Counter
@@ -22,10 +22,10 @@ from sft_core.store.records import Selection, ShardRef
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What `ingest` made of a piece."""
+    """Result of `ingest` for a piece."""
 
     folder: str
-    """Below the root."""
+    """Folder of the result, relative to the root."""
     facts: Mapping[str, Any]
 
 
@@ -34,11 +34,11 @@ def assemble(sources: Sequence[LocatedSource], ingested: Sequence[Ingested], roo
 
     Args:
         sources: All sources of a run.
-        ingested: What was made of their pieces, in their order: all of the first source's, then the next one's.
-        root: The folder that the folders of the pieces lie below.
+        ingested: Results of ingesting their pieces, in order: all of the first source, then those of the next one.
+        root: The folder that contains the folders of the results.
 
     Raises:
-        DataError: if a source has no rows, or a mapped column is in no row of its source.
+        DataError: if a source has no rows, or no row of a source has a mapped column.
     """
     remaining = iter(ingested)
     return [
@@ -77,7 +77,7 @@ def _assemble(source: LocatedSource, ingested: list[Ingested], root: Path) -> It
 
 
 def _parts(piece: Piece | Group, shard: Mapping[str, Any]) -> tuple[Part, ...]:
-    """Which rows of a shard were read from which file; none of a shard that holds one file's alone."""
+    """Return which rows of a shard were read from which file; empty for a shard with the rows of only one file."""
     parts = shard.get("parts", [])
     starts = itertools.accumulate((rows for _, _, rows in parts), initial=parts[0][1] if parts else 0)
     return tuple(
@@ -137,8 +137,8 @@ def _check_columns(source: LocatedSource, ingested: list[Ingested]) -> None:
     missing = set(source.spec.columns.values()) - seen
     if missing:
         raise DataError(
-            f"source '{source.name}' ({source.spec.path}): expected a column {_quoted(missing)} as `columns` says, "
-            f"found only {_quoted(seen) or 'no column'}; correct `sources.*.columns`"
+            f"source '{source.name}' ({source.spec.path}): expected a column {_quoted(missing)}, which `columns` "
+            f"names, found only {_quoted(seen) or 'no column'}; correct `sources.*.columns`"
         )
 
 

@@ -1,14 +1,14 @@
-"""Tables of Parquet and Arrow as rows of JSON values, a batch at a time.
+"""Reading of Parquet and Arrow tables as rows of JSON values, one batch at a time.
 
-What JSON has no value for is written as:
+Values that JSON cannot represent are written as:
 
     binary              {"bytes": <base64>, "path": null}; in a struct, a field `bytes` is just the base64 text, so an
                         image of `datasets` stays {"bytes": <base64>, "path": …}
     dates and times     ISO 8601 text
     decimals, durations text
-    NaN, infinity       null (which is what a missing number becomes in pandas)
-    maps                objects; their keys as text
-    JSON columns        the values that their text stands for
+    NaN, infinity       null (pandas stores missing numbers as NaN)
+    maps                objects with their keys as text
+    JSON columns        the values that their text represents
 """
 
 import base64
@@ -26,7 +26,7 @@ from sft_core.errors import DataError
 Row = tuple[int | None, Any, bytes | None]
 Convert = Callable[[Any], Any]
 BATCH_ROWS = 256
-"""Small, because rows may hold images."""
+"""Number of rows that are converted at a time; small, because rows may hold images."""
 BUFFER_BYTES = 1 << 20
 _FILE_MAGIC = b"ARROW1"
 
@@ -72,10 +72,10 @@ def _rows(
 
 
 def _seekable(stream: IO[bytes], piece: Piece) -> IO[bytes]:
-    """Both formats are read from their end: what is compressed as a whole goes to a temporary file first."""
+    """Return a seekable stream, because both formats are read from their end; decompress to a temporary file first."""
     if piece.compression is None:
         return stream
-    copy = tempfile.TemporaryFile()  # noqa: SIM115  # it is gone when nobody reads it any more
+    copy = tempfile.TemporaryFile()  # noqa: SIM115  # deleted once it is no longer referenced
     while chunk := stream.read(BUFFER_BYTES):
         copy.write(chunk)
     copy.seek(0)
@@ -83,12 +83,12 @@ def _seekable(stream: IO[bytes], piece: Piece) -> IO[bytes]:
 
 
 def _as_text(value: Any) -> str:
-    """What orjson does not know: timestamps of pandas, decimals, durations."""
+    """Convert values that orjson cannot write to text: timestamps of pandas, decimals, durations."""
     return str(value.isoformat() if hasattr(value, "isoformat") else value)
 
 
 def _converter(kind: pa.DataType) -> Convert | None:
-    """Build what turns values of a type into JSON values; None if they are already."""
+    """Build the function that turns values of a type into JSON values; return None if they already are."""
     if isinstance(kind, pa.BaseExtensionType):
         return _or_null(orjson.loads) if isinstance(kind, pa.JsonType) else _converter(kind.storage_type)
     if pa.types.is_dictionary(kind):

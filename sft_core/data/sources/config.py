@@ -1,4 +1,4 @@
-"""Which files a run reads, what their columns are called, and how much of them takes part."""
+"""Recipe fields of a source: its files, the names of their columns, and the share of rows that is used."""
 
 import re
 from pathlib import Path
@@ -11,42 +11,45 @@ from sft_core.section import Section
 
 
 class SourceSpec(Section):
-    """One source of rows: a file, a folder, or several files by a glob."""
+    """One source of rows: a file, a folder, or several files matched by a glob."""
 
     path: str = Field(min_length=1)
     """A file, a glob (`data/**/*.jsonl.gz`), a folder (all data files below it, in order of name), a folder written by
     `datasets.save_to_disk`, or `hf://datasets/<org>/<name>[@revision]/<file or glob>`. Relative to the working
     directory."""
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """What the source is called in the ledger and in every trace; by default the file's name without its endings."""
+    """Name of the source in the ledger and in every trace; by default the file's name without its endings."""
     file_format: FileFormat | None = None
-    """By default told by each file's ending (`.gz`, `.bz2`, `.xz` or `.zst` may follow it)."""
+    """Format of the files. By default it is recognized by each file's ending, which `.gz`, `.bz2`, `.xz` or `.zst` may
+    follow."""
     columns: dict[str, str] = {}
-    """Our name of a column → the file's name of it, for example `{prompt: question, completion: answer}`. Others are
-    kept as they are."""
+    """Columns to rename, as `{new name: name in the file}`, for example `{prompt: question, completion: answer}`. Other
+    columns are kept as they are."""
     image_folder: str | None = Field(default=None, min_length=1)
-    """The folder that images are named in, and that their files may not leave (by `..`, an absolute path or a symbolic
-    link), relative to the working directory. By default that of the data file, but none for data of the Hub, of which
-    only data files are downloaded."""
+    """Folder that the image paths in rows are relative to, itself relative to the working directory. No image file may
+    be outside of it (through `..`, an absolute path or a symbolic link). By default it is the folder of the data file.
+    For data of the Hub there is no default, because only data files are downloaded."""
     split: Literal["train", "eval"] | None = None
-    """`eval` keeps the whole source out of training. Without it, `formats.eval_fraction` decides row by row."""
+    """Split of all rows of the source; `eval` keeps the whole source out of training. If unset,
+    `formats.eval_fraction` decides row by row."""
     fraction: float | None = Field(default=None, gt=0, le=1)
-    """Share of the rows that takes part, drawn over the whole source with `seed`, never its first rows. A row stays
-    drawn when others are appended. By default all."""
+    """Share of the rows that is used, drawn with `seed` from the whole source, not from its beginning. A row stays
+    drawn when others are appended. By default all rows are used."""
     max_rows: int | None = Field(default=None, ge=1)
-    """At most so many rows take part, drawn in the same way. By default all."""
+    """Maximum number of rows that are used, drawn in the same way as for `fraction`. By default all rows are used."""
     repeat: float = Field(default=1.0, gt=0, le=10_000)
-    """How often each row is in the data set, for mixing sources: 2 doubles this one, 2.5 doubles it and adds a half of
-    its rows once more."""
+    """Number of times that each row is in the data set, for mixing sources. 2 doubles this source; 2.5 doubles it and
+    adds half of its rows once more."""
     seed: int = 42
-    """Of the draws for `fraction` and `max_rows`. (The rows that the part of `repeat` after the point adds are drawn by
-    what they hold, always the same ones.)"""
+    """Seed of the draws for `fraction` and `max_rows`. (The additional rows for the decimal part of `repeat` are drawn
+    by their content, always the same ones.)"""
     transform: str | None = Field(default=None, min_length=1)
-    """A function of yours that is given each row as a dictionary and returns a dictionary, a string (taken as the
-    column `text`) or None (the row is left out, and counted): `package.module.function` or
+    """Your own function that receives each row as a dictionary and returns a dictionary, a string (used as the column
+    `text`) or None (the row is skipped and counted). Written as `package.module.function` or
     `path/to/file.py:function`."""
     shard_rows: int = Field(default=4096, ge=1, lt=2**31)
-    """Rows a shard: the grain of the cache. Appending to a JSON Lines file costs its last shard and the new ones."""
+    """Number of rows per shard, the unit of caching. Appending to a JSON Lines file recomputes its last shard and adds
+    new ones."""
 
     @field_validator("columns")
     @classmethod
@@ -58,7 +61,7 @@ class SourceSpec(Section):
 
     @property
     def source_name(self) -> str:
-        """The name in ledger and traces."""
+        """Name of the source in the ledger and in traces."""
         if self.name:
             return self.name
         stem = Path(self.path).name.split(".")[0]

@@ -1,4 +1,4 @@
-"""What a file's name says about how to read it: `train.v2.jsonl.zst` is JSON Lines, compressed by Zstandard."""
+"""File formats and compressions by the names of files: `train.v2.jsonl.zst` is JSON Lines, compressed by Zstandard."""
 
 from pathlib import Path
 from typing import Literal
@@ -18,20 +18,20 @@ ENDINGS: dict[str, FileFormat] = {
 }
 COMPRESSED_ENDINGS: dict[str, Compression] = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
 LINE_FORMATS: tuple[FileFormat, ...] = ("jsonl", "txt")
-"""A row a line, so that a file can be cut into pieces without being parsed."""
+"""Formats with one row per line, whose files can be cut into pieces without being parsed."""
 
 
 def compression_of(path: Path) -> Compression | None:
-    """Tell how a file is compressed by its last ending."""
+    """Return the compression that a file's last ending names; None if it names none that is known."""
     return COMPRESSED_ENDINGS.get(path.suffix.lower())
 
 
 def format_of(path: Path) -> FileFormat | None:
-    """Tell the format by the ending before that of the compression; None if it is not one that we know."""
+    """Return the format that a file's ending before that of the compression names; None if the ending is unknown."""
     ending = Path(path.stem).suffix if compression_of(path) else path.suffix
     return ENDINGS.get(ending.lower())
 
 
 def known_endings() -> str:
-    """List them for people."""
+    """List the known endings for a message."""
     return f"{', '.join(sorted(ENDINGS))} (each may be followed by {', '.join(sorted(COMPRESSED_ENDINGS))})"

@@ -1,4 +1,4 @@
-"""Where the files of a source lie: a path, a glob, a folder, a saved data set or the Hub, each turned into a list."""
+"""Find the files of a source, whose path may be a file, a glob, a folder, a saved data set or a data set of the Hub."""
 
 import glob
 import os
@@ -14,25 +14,25 @@ from sft_core.errors import DataError
 from sft_core.pretrained.hub import download_data_files
 
 METADATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
-"""What `datasets` and the Hub lay beside data."""
+"""Names of files that `datasets` and the Hub store next to the data."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFiles:
-    """The files of a source in order, and the folder in which their names count."""
+    """Files of a source in order, and the folder that their names are relative to."""
 
     root: Path
     paths: tuple[Path, ...]
     commit: str | None = None
-    """Of a Hub data set."""
+    """Commit of the data set, if it is from the Hub."""
 
 
 def find_files(spec: SourceSpec) -> FoundFiles:
     """List a source's files.
 
     Raises:
-        DataError: if there is none.
-        RecipeError: if the Hub has none.
+        DataError: if no file is found.
+        RecipeError: if the Hub does not have the data set, or has no such file.
     """
     if spec.path.startswith("hf://"):
         commit, paths = download_data_files(spec.path)
@@ -78,7 +78,8 @@ def _is_data(name: Path) -> bool:
 
 
 def _of_known_format(paths: list[Path], spec: SourceSpec) -> list[Path]:
-    """Text files count only where nothing else is there or they are asked for: beside data they are notes."""
+    """Choose the data files. Text files are used only if the recipe asks for them or there is nothing else, because
+    next to other data they are notes."""
     if spec.file_format is not None:
         return [path for path in paths if format_of(path) == spec.file_format] or [
             path for path in paths if format_of(path) is None

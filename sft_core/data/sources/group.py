@@ -1,11 +1,13 @@
-"""Small files that are ingested together, so that 100,000 files of one row do not become 100,000 artifacts a stage.
+"""Groups of small files that are ingested together, so that 100,000 files of one row do not become 100,000 artifacts
+per stage.
 
     a.jsonl  b.jsonl  c.jsonl │ d.jsonl  e.jsonl │ big.jsonl │ f.jsonl …        │ a group's border
 
-Borders are told by content, not by counting: a file of `n` bytes ends its group if its digest modulo `GROUP_BYTES` is
-below `n + FILE_BYTES`. So a file that is changed, added or removed can move the border behind it and no other: its own
-group is made anew, and at most one beside it. A group has on average at most 512 files and 1 MiB. (Only a
-run of `MOST_FILES` without such an end is cut by counting: one group in 3,000, or files that are all alike.)
+Borders depend on content, not on counting: a file of `n` bytes ends its group if its digest modulo `GROUP_BYTES` is
+below `n + FILE_BYTES`. A file that is changed, added or removed can therefore move the border after it and no other:
+its own group is made anew, and at most one neighbour. A group has on average at most 512 files and 1 MiB. (Only a run
+of `MOST_FILES` files without such an end is cut by counting. This happens in one group of 3,000, or if all files are
+alike.)
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,39 +17,40 @@ from typing import Any
 from sft_core.data.sources.pieces import Piece
 
 FEWEST_FILES = 256
-"""A source of fewer files has a piece for each: their artifacts cost little, and each file is cached by itself."""
+"""Number of files from which on a source is grouped. With fewer files, each has a piece of its own: their artifacts
+cost little, and each file is cached separately."""
 GROUP_BYTES = 1 << 20
-"""A file at least as large stays alone."""
+"""Size from which on a file is not grouped."""
 FILE_BYTES = GROUP_BYTES // 512
-"""What a file counts beside its bytes."""
+"""Bytes that a file counts in addition to its size."""
 MOST_FILES = 4096
 DIGITS = 15
-"""Of a digest, in base 16: all that decides a border."""
+"""Number of hexadecimal digits of a digest that decide whether a group ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Whole files that follow each other in a source and are read in the same way. It is known by their bytes."""
+    """Consecutive whole files of a source that are read in the same way. A group is identified by their bytes."""
 
     members: tuple[Piece, ...]
-    """Two or more."""
+    """Two or more pieces, one for each file."""
 
     @property
     def name(self) -> str:
-        """What its artifact is called."""
+        """Name of its artifact."""
         return self.members[0].name
 
     def fingerprint(self) -> dict[str, Any]:
-        """All that decides the records."""
+        """Return everything that decides the records."""
         first = self.members[0].fingerprint()
         return {**first, "content": [member.digest for member in self.members]}
 
 
 def group_files(files: Sequence[tuple[Piece, ...]]) -> tuple[Piece | Group, ...]:
-    """Put small files together.
+    """Group consecutive small files of a source.
 
     Args:
-        files: The pieces of each file of a source, in order.
+        files: The pieces of each file of the source, in order.
 
     Returns:
         Pieces and groups, in the order of the files.

@@ -22,7 +22,7 @@ from sft_core.store.records import RECORDS, StageOutcome
 from sft_core.store.tables import arrow_writer
 
 Record = tuple[int, int, int | None, bytes]
-"""The file's position among the members of a group, row in it, line in it, JSON text."""
+"""Position of the file among the members of a group, row in the file, line in the file, JSON text."""
 BATCH_ROWS = 1024
 BATCH_BYTES = 1 << 23
 MAX_COLUMNS_SEEN = 200
@@ -31,14 +31,15 @@ MAX_COLUMNS_SEEN = 200
 def ingest(piece: Piece | Group, folder: Path) -> StageOutcome:
     """Read a piece or a group and write `records-<number>.arrow` (`RECORDS`) for each `shard_rows` rows into `folder`.
 
-    Beside each lies `records-<number>.npy`, the 64-bit hashes of its rows, from which a selection is drawn.
+    Each has a `records-<number>.npy` next to it with the 64-bit hashes of its rows, from which a selection is drawn.
 
-    The facts are `shards` (number in the piece, path in the folder, rows, content digest, and of a group `parts`: the
-    position of each file in the group, its first row here, the number of its rows), `rows` and `columns_seen` (names
-    that the files gave; of very many the first, and always those that are mapped).
+    The facts are `shards`, `rows` and `columns_seen`. Each of the `shards` has its number in the piece, its path in the
+    folder, its rows and its content digest; if it belongs to a group, also `parts`: the position of each file in the
+    group, its first row in the shard, and the number of its rows. `columns_seen` has the column names in the files; if
+    there are very many, only the first ones and all that are mapped.
 
     Raises:
-        DataError: if the file is broken, or is not the one that was digested.
+        DataError: if the file is broken, or has changed since it was digested.
     """
     columns_seen: set[str] = set()
     records = itertools.chain.from_iterable(
@@ -66,17 +67,20 @@ def _records(piece: Piece, number: int, columns_seen: set[str]) -> Iterator[Reco
         assert text is not None
         yield number, row, line, text
     if file_stamp(piece.path) != piece.stamp or (piece.range and row + 1 - piece.first_row != piece.range.rows):
-        raise DataError(f"{piece.path}: the file changed while it was being read; run again when nobody writes to it")
+        raise DataError(
+            f"{piece.path}: the file changed while it was being read; run again when no process writes to it"
+        )
 
 
 def _cut(records: Iterator[Record], shard_rows: int) -> Iterator[Iterator[Record]]:
-    """Group records lazily; each group is to be used up before the next one."""
+    """Group records lazily; each group must be used up before the next one is requested."""
     for first in records:
         yield itertools.chain([first], itertools.islice(records, shard_rows - 1))
 
 
 def _write_shard(records: Iterator[Record], number: int, folder: Path, has_parts: bool) -> dict[str, Any]:
-    """Write a shard, whose rows are numbered on from the first one's number in its file (`sft_core.store.parts`)."""
+    """Write a shard and return its facts. Its rows are numbered consecutively, beginning with the number of the first
+    row in its file (`sft_core.store.parts`)."""
     path = folder / f"records-{number:05d}.arrow"
     digests: list[bytes] = []
     lines: list[bytes] = []
@@ -91,14 +95,14 @@ def _write_shard(records: Iterator[Record], number: int, folder: Path, has_parts
             arrays = [pa.array(values, field.type) for values, field in zip(columns, RECORDS, strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=RECORDS))
     np.save(path.with_suffix(".npy"), hashes_of(digests))
-    # rejections and traces name lines, so rows that moved to other lines are another content
+    # rejections and traces name lines, so the same rows on other lines count as other content
     content_digest = digest_bytes([*digests, *lines])
     facts = {"number": number, "path": path.name, "rows": len(digests), "content_digest": content_digest}
     return facts | ({"parts": parts} if has_parts else {})
 
 
 def _count_parts(parts: list[list[int]], batch: list[Record]) -> None:
-    """Add a batch to `[position in the group, first row, rows]` of each file."""
+    """Add a batch to the entries `[position in the group, first row, rows]`, one for each file."""
     for member, grouped in itertools.groupby(batch, itemgetter(0)):
         records = list(grouped)
         if not parts or parts[-1][0] != member:
@@ -107,7 +111,7 @@ def _count_parts(parts: list[list[int]], batch: list[Record]) -> None:
 
 
 def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
-    """Group records so that neither many nor long ones fill the memory."""
+    """Group records into batches that are limited in number and in bytes, so that they fit into memory."""
     batch: list[Record] = []
     num_bytes = 0
     for record in records:

@@ -1,7 +1,7 @@
-r"""A JSON array of rows, one row at a time, however long the array is.
+r"""Reading of a JSON array of rows, one row at a time, however long the array is.
 
-Only strings, brackets and commas are looked for, to find where each element ends; the element itself is read by the
-JSON parser. What is in memory is one element and a chunk.
+Only strings, brackets and commas are searched for, to find where each element ends; the JSON parser reads the element
+itself. One element and one chunk are in memory at a time.
 
     [{"a": "x, ]"}, 7 ]   →   {"a": "x, ]"}   7
 """
@@ -18,7 +18,7 @@ from sft_core.errors import DataError
 
 CHUNK_BYTES = 1 << 20
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
-"""A whole string; or the quote of one whose end is not here yet; or a bracket; or a comma."""
+"""Matches a whole string, the opening quote of a string whose end is not read yet, a bracket, or a comma."""
 _QUOTE, _COMMA, _BRACE = ord('"'), ord(","), ord("}")
 _OPENING, _CLOSING = b"[{", b"]}"
 _LIST_KEY = re.compile(rb'"(\w+)"\s*:\s*\[')
@@ -28,10 +28,10 @@ Row = tuple[int | None, Any, bytes | None]
 
 
 def read_json_array(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
-    """Yield (line where it begins, value, its JSON text) of each element.
+    """Yield (line on which it begins, value, JSON text) for each element.
 
     Raises:
-        DataError: if the file is anything else than one whole array.
+        DataError: if the file is not exactly one whole array.
     """
     elements = _Elements(stream, piece)
     for content in elements:
@@ -44,8 +44,8 @@ def read_json_array(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
 
 @dataclass
 class _Elements:
-    """Cuts the array at the commas between its elements. `line` (from 1) and `column` (from 0) are where the element
-    that was given last begins, its blanks included."""
+    """Iterator over the texts of the elements, which cuts the array at the commas between them. `line` (from 1) and
+    `column` (from 0) are the position at which the last yielded element begins, including its leading blanks."""
 
     stream: IO[bytes]
     piece: Piece
@@ -53,7 +53,7 @@ class _Elements:
     column: int = 0
     _buffer: bytes = b""
     _start: int = 0
-    """Where in the buffer the next element begins."""
+    """Position in the buffer at which the next element begins."""
 
     def __iter__(self) -> Iterator[bytes]:
         self._buffer = self._begin()
@@ -62,7 +62,7 @@ class _Elements:
             kind = self._buffer[token.start()]
             depth += (kind in _OPENING) - (kind in _CLOSING)
             if depth == 0 or (depth == 1 and kind == _COMMA):
-                is_wrong = kind == _BRACE  # as the last bracket: the parser will say so
+                is_wrong = kind == _BRACE  # a brace in place of the last bracket, which the parser reports
                 content = self._buffer[self._start : token.end() if is_wrong else token.start()]
                 if content.strip() or kind == _COMMA or not is_first:
                     yield content
@@ -74,7 +74,7 @@ class _Elements:
         raise self._error("found the end of the file inside the row that begins here")
 
     def _brackets_and_commas(self) -> Iterator[re.Match[bytes]]:
-        """Find those outside of strings, reading on and dropping the elements that are done."""
+        """Yield the brackets and commas outside of strings, reading chunks as needed and dropping yielded elements."""
         position = 0
         while True:
             for token in _TOKEN.finditer(self._buffer, position):
@@ -92,7 +92,7 @@ class _Elements:
             self._buffer, position, self._start = rest + chunk, position - self._start, 0
 
     def _begin(self) -> bytes:
-        """Read up to the bracket that opens the array; return what was read behind it."""
+        """Read up to the bracket that opens the array; return what was read after it."""
         head = b""
         while not head and (chunk := self.stream.read(CHUNK_BYTES)):
             self._advance(chunk[: len(chunk) - len(chunk.lstrip())])
@@ -103,12 +103,12 @@ class _Elements:
         return head[1:]
 
     def _end(self, rest: bytes) -> None:
-        """Nothing but blanks may follow the array."""
+        """Check that nothing but blanks follows the array."""
         while rest.isspace() or not rest:
             rest = self.stream.read(CHUNK_BYTES)
             if not rest:
                 return
-        raise self._error("found more behind its end")
+        raise self._error("found more after its end")
 
     def _advance(self, content: bytes) -> None:
         lines = content.count(b"\n")
@@ -119,7 +119,7 @@ class _Elements:
         return DataError(f"{self.piece.path}, line {self.line}: expected one whole JSON array of rows, {found}")
 
     def _no_array(self, head: bytes) -> DataError:
-        codecs.getincrementaldecoder("utf-8")().decode(head)  # another encoding is the better explanation
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # raises if it is another encoding, which explains more
         found = _KINDS.get(head[:1], "a number" if head[:1] in b"-0123456789" and head else "no JSON")
         advice = "for one object a line use the ending .jsonl or set `file_format: jsonl`"
         if lists := _LIST_KEY.search(head):

@@ -1,5 +1,5 @@
-"""From a recipe's paths to pieces with digests: the last look at where data lies; from here on only its content
-counts."""
+"""Turn a recipe's paths into pieces with digests. After this step, paths no longer matter; only the content of the data
+does."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,31 +18,31 @@ from sft_core.store.records import FunctionRef
 
 @dataclass(frozen=True, slots=True)
 class LocatedSource:
-    """A source whose files are known. Two of them are the same if their files hold the same bytes, wherever they
-    lie."""
+    """Source whose files were found. Two of them are the same if their files hold the same bytes, whatever their
+    paths."""
 
     spec: SourceSpec
     files: tuple[Path, ...]
     pieces: tuple[Piece | Group, ...]
-    """Of all files, in order; small files of a source that has many share one."""
+    """Pieces of all files, in order. If the source has many files, small ones share a group."""
     commit: str | None = None
-    """Of a Hub data set."""
+    """Commit of the data set, if it is from the Hub."""
     transform: FunctionRef | None = None
 
     @property
     def name(self) -> str:
-        """The name in ledger and traces."""
+        """Name of the source in the ledger and in traces."""
         return self.spec.source_name
 
     @property
     def image_folders(self) -> dict[str, Path | None]:
-        """Name of a file → the folder in which its rows' images lie; None: there is none."""
+        """Name of a file → the folder with the images of its rows; None if there is no such folder."""
         chosen = Path(self.spec.image_folder).expanduser() if self.spec.image_folder else None
         members = (member for piece in self.pieces for member in piece.members)
         return {member.file: chosen or (None if self.commit else member.path.parent) for member in members}
 
     def fingerprint(self) -> dict[str, Any]:
-        """All but the paths; images count by what they hold, where they are gathered."""
+        """Return everything but the paths. The content of images is added to keys where images are gathered."""
         spec = self.spec.model_dump(exclude={"path", "name", "file_format", "transform", "image_folder"})
         return {**spec, "name": self.name, "transform": self.transform, "pieces": self.pieces}
 
@@ -51,9 +51,9 @@ def locate_sources(specs: tuple[SourceSpec, ...], digests: FileDigests) -> tuple
     """Find each source's files, cut them into pieces and digest those.
 
     Raises:
-        DataError: if a path matches no file, a file is empty, or a source is seen to have no rows.
-        RecipeError: if a format cannot be told from a name, two sources share a name, or a transform or a folder of
-            images does not exist.
+        DataError: if a path matches no file, a file is empty, or a source turns out to have no rows.
+        RecipeError: if the format of a file cannot be recognized by its name, two sources share a name, or a transform
+            or a folder of images does not exist.
     """
     names = [spec.source_name for spec in specs]
     for name in names:
@@ -81,7 +81,7 @@ def _locate(spec: SourceSpec, digests: FileDigests) -> LocatedSource:
 
 
 def no_row_error(source: str, paths: tuple[Path, ...]) -> DataError:
-    """Say that a source has no rows, and where they were looked for."""
+    """Return the error for a source without rows, which names the files that were read."""
     named = ", ".join(str(path) for path in paths[:5])
     return DataError(f"source '{source}': no row in {named}{', …' if len(paths) > 5 else ''}")
 

@@ -1,4 +1,4 @@
-"""What is ingested at a time: a part of one file."""
+"""Pieces: parts of files, or whole files, that are ingested and cached as a unit."""
 
 import functools
 from collections.abc import Iterator
@@ -19,56 +19,57 @@ CHUNK_BYTES = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Rows of one file that are ingested together: `shard_rows` of them where rows are lines and the file is not
-    compressed, else all.
+    """Rows of one file that are ingested together: `shard_rows` rows if rows are lines and the file is not compressed,
+    else all rows.
 
-    Its identity is its bytes and how they are read; not where they lie, nor which of them will take part.
+    Its identity consists of its bytes and the way in which they are read. Its path and the rows that will be used do
+    not matter.
     """
 
     source: str
     number: int
-    """Among the pieces of its file, from 0, so that a growing file renames no other's pieces."""
+    """Position among the pieces of its file, from 0, so that a growing file does not rename the pieces of others."""
     path: Path
     file: str
-    """The file's name below the source's folder."""
+    """Name of the file, relative to the source's folder."""
     file_format: FileFormat
     compression: Compression | None
     columns: dict[str, str]
     shard_rows: int
     digest: str
-    """Of its bytes, as they lie on disk."""
+    """Digest of its bytes as stored on disk."""
     stamp: str
-    """Of the file when it was digested: if it is another one when the piece is read, the digest is not its own."""
+    """Stamp of the file when it was digested. If the stamp differs when the piece is read, the digest is outdated."""
     range: Range | None = None
-    """None: the whole file."""
+    """Range of the file that the piece consists of; None for the whole file."""
 
     @property
     def name(self) -> str:
-        """What its artifact is called, for example `gsm8k-00003`."""
+        """Name of its artifact, for example `gsm8k-00003`."""
         return f"{self.source}-{self.number:05d}"
 
     @property
     def members(self) -> tuple["Piece", ...]:
-        """Itself, as a group names those that it consists of."""
+        """The piece itself, so that it can be used like a group."""
         return (self,)
 
     @property
     def file_bytes(self) -> int:
-        """Of its whole file, when it was digested."""
+        """Number of bytes of its whole file when it was digested."""
         return size_of_stamp(self.stamp)
 
     @property
     def first_row(self) -> int:
-        """Of the piece, counted in its file from 0."""
+        """Number of the piece's first row in its file, from 0."""
         return self.range.first_row if self.range else 0
 
     @property
     def first_line(self) -> int:
-        """Of the piece, counted in its file from 1."""
+        """Number of the piece's first line in its file, from 1."""
         return self.range.first_line if self.range else 1
 
     def fingerprint(self) -> dict[str, Any]:
-        """All that decides the records."""
+        """Return everything that decides the records."""
         return {
             "content": self.digest,
             "file_format": self.file_format,
@@ -91,7 +92,7 @@ def cut_file(
     """Cut one file into pieces and digest each, reading it only if it changed since the last time.
 
     Returns:
-        The pieces in order; none if a file of lines has only blank ones.
+        The pieces in order; empty if all lines of the file are blank.
     """
 
     def piece(number: int, digest: str, part: Range | None = None) -> Piece:
@@ -126,7 +127,8 @@ def _cutting_code() -> str:
 
 
 def _digested_ranges(path: Path, shard_rows: int) -> Iterator[tuple[str, dict[str, int]]]:
-    """Each range is digested right after its end was found, while its bytes are still in the system's memory."""
+    """Yield the digest and the fields of each range. A range is digested right after its end was found, while its bytes
+    are still in the page cache of the operating system."""
     with path.open("rb") as scanned, path.open("rb") as digested:
         for part in cut_lines(scanned, shard_rows):
             digested.seek(part.offset)

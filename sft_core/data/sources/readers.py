@@ -1,10 +1,10 @@
-"""One reader per file format: a stream of (line or None, value, JSON text), never the whole file at once.
+"""Readers, one per file format. Each yields (line or None, value, JSON text) per row and never loads the whole file.
 
-A row that is a JSON object comes out as its fields. What breaks the file as a whole (text that is not JSON, a broken
-archive) is a `DataError` with file and line; what is wrong with one row only is for `detect_formats` to reject, with
-its row number.
+A row that is a JSON object is yielded as a dictionary of its fields. An error that breaks the file as a whole (text
+that is not JSON, a broken archive) is raised as a `DataError` with file and line. A row that is wrong by itself is left
+to `detect_formats`, which rejects it with its row number.
 
-A new format is a function here and its line in `READERS`, and its ending in `file_kind.py`.
+To add a format, write a function here, add it to `READERS`, and add its ending to `file_kind.py`.
 """
 
 import csv
@@ -21,16 +21,16 @@ from sft_core.data.sources.streams import open_piece, open_text
 from sft_core.errors import DataError
 
 Row = tuple[int | None, Any, bytes | None]
-"""Line from 1 where the file has lines, the value, and its JSON text where there is one already."""
+"""Line from 1 (None if the file has no lines), the value, and its JSON text (None if it is not at hand)."""
 MAX_FIELD_CHARS = 1 << 30
 _OPENED = (b"[", b"{")
 
 
 def read_rows(piece: Piece) -> Iterator[Row]:
-    """Yield the rows of a piece, and for a part of a file what follows it as well.
+    """Yield the rows of a piece. If the piece is a part of a file, the rows after it are yielded as well.
 
     Raises:
-        DataError: naming file and line, if the file is not what its format says.
+        DataError: if the file is not in its format; the message has the file and the line.
     """
     reader = READERS[piece.file_format]
     with (open_piece if piece.file_format in BINARY_FORMATS else open_text)(piece) as stream:
@@ -39,12 +39,12 @@ def read_rows(piece: Piece) -> Iterator[Row]:
 
 def _read_jsonl(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
     for line, content in enumerate(stream, piece.first_line):
-        # without its line break, or a half line would be blamed on the next one
+        # strip the line break, or the error of an incomplete line would be reported for the next line
         if text := content.strip():
             if text in _OPENED:
                 raise DataError(
-                    f"{piece.path}, line {line}: expected a whole JSON value in each line, found one that goes on in "
-                    "the next; for a JSON array use the ending .json or set `file_format: json`"
+                    f"{piece.path}, line {line}: expected a whole JSON value in each line, found one that continues "
+                    "on the next; for a JSON array use the ending .json or set `file_format: json`"
                 )
             yield line, parse_row(text, piece, line), text
 

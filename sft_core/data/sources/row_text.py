@@ -1,8 +1,8 @@
-"""What one row is kept as: the text of a JSON value, as it stood in the file wherever the file is JSON.
+"""Text that one row is stored as: that of a JSON value, unchanged if the file is JSON.
 
-What Python's `json` can read and the fast parser cannot (half a surrogate pair, NaN, nesting of thousands of levels) is
-one row's mistake and no reason to give up the file: such a row is kept as it stands, and the room that reads records
-rejects it with its number. What no parser can read is a mistake in the file.
+Text that Python's `json` can read but the fast parser cannot (half a surrogate pair, NaN, nesting of thousands of
+levels) is an error of one row and no reason to give up the file. Such a row is kept unchanged, and `detect_formats`
+rejects it with its number. Text that no parser can read is an error of the file.
 """
 
 import json
@@ -14,20 +14,20 @@ from sft_core.data.sources.pieces import Piece
 from sft_core.errors import DataError
 
 UNREADABLE = None
-"""Stands for the value of a row that is kept but that the fast parser cannot read."""
+"""Value in place of that of a row that is kept although the fast parser cannot read it."""
 
 
 def parse_row(content: bytes, piece: Piece, line: int, columns_before: int = 0) -> Any:
-    """Read the JSON text of one row; `UNREADABLE` if it is valid, but only by a wider reading.
+    """Parse the JSON text of one row; return `UNREADABLE` if only the more lenient parser of Python accepts it.
 
     Args:
         content: The text.
-        piece: Where it is from.
-        line: On which line it begins, from 1.
-        columns_before: What stands before it on that line.
+        piece: The piece that it is from.
+        line: The line on which it begins, from 1.
+        columns_before: Number of columns before it on that line.
 
     Raises:
-        DataError: if it is no JSON, with file, line and column.
+        DataError: if it is not JSON; the message has file, line and column.
         UnicodeDecodeError: if it is not UTF-8.
     """
     try:
@@ -46,14 +46,14 @@ def _is_json(text: str) -> bool:
     try:
         json.loads(text, parse_int=str, parse_float=str)  # numbers of any length
     except RecursionError:
-        return True  # too deep for anybody
+        return True  # nested too deeply for either parser; the row is rejected later
     except ValueError:
         return False
     return True
 
 
 def dump_row(value: Any) -> bytes | None:
-    """Write a row as JSON text, in ASCII where the fast writer refuses it; None if it is nested too deeply for any."""
+    """Return a row as JSON text, in ASCII if the fast writer refuses it; None if it is nested too deeply for both."""
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
@@ -64,13 +64,13 @@ def dump_row(value: Any) -> bytes | None:
 
 
 def rename_columns(value: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
-    """Give mapped columns our names, and keep the others; one that had such a name already makes place for it.
+    """Rename the mapped columns and keep the others; a column that already had one of the new names is replaced.
 
-    A row that lacks a mapped column keeps what it has, and is rejected where its format is told.
+    A row that lacks a mapped column keeps its other columns, and is rejected when its format is detected.
 
     Args:
         value: The row.
-        columns: Our names → the file's.
+        columns: New names → names in the file.
     """
     ours = {theirs: name for name, theirs in columns.items()}
     others = {key: item for key, item in value.items() if key not in columns and key not in ours}

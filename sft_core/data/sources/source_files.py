@@ -1,10 +1,10 @@
-"""The files that a run read, each by the digest of its bytes: what a run is found by when only a file is at hand.
+"""Files that a run read, each with the digest of its bytes, so that a run can be found from a file alone.
 
     data/gsm8k.jsonl   →   source gsm8k, gsm8k.jsonl, 4,166,206 bytes, 0f3c…
 
-The digest is `digest_file`'s, the same that `FileDigests` remembers, so that it can be computed from a file wherever it
-lies now. Pieces have digests of their own, which hang on `shard_rows`; a whole file's takes one more reading, the
-first time.
+The digest is the result of `digest_file`, which `FileDigests` also remembers, so that it can be computed from a file
+wherever it is now. Pieces have digests of their own, which depend on `shard_rows`; the digest of a whole file takes one
+more reading, the first time.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ class SourceFile:
     """One file of a source."""
 
     source: str
-    """The name in ledger and traces."""
+    """Name of the source in the ledger and in traces."""
     file: str
-    """Its name below the source's folder: what rows and lines are counted in."""
+    """Name of the file, relative to the source's folder; rows and lines are counted per file."""
     path: str
-    """Where it lay, absolute."""
+    """Absolute path of the file when it was read."""
     num_bytes: int
     digest: str
-    """Of its bytes as they lie on disk."""
+    """Digest of its bytes as stored on disk."""
 
 
 def source_files(sources: Sequence[LocatedSource], digests: FileDigests) -> list[SourceFile]:
@@ -42,11 +42,11 @@ def source_files(sources: Sequence[LocatedSource], digests: FileDigests) -> list
 
 
 def digest_of_files(files: Sequence[SourceFile]) -> str:
-    """Digest what files hold and which source each belongs to: equal if the same sources hold the same bytes in the
-    same order, wherever they lie."""
+    """Digest the content of files and the source that each belongs to. The digest is equal if the same sources hold the
+    same bytes in the same order, whatever the paths."""
     return digest([[file.source, file.digest] for file in files])
 
 
 def _names(source: LocatedSource) -> dict[Path, str]:
-    """The name of each file that has rows, below the source's folder."""
+    """Return the name of each file that has rows, relative to the source's folder."""
     return {member.path: member.file for piece in source.pieces for member in piece.members}

@@ -1,4 +1,4 @@
-"""The bytes of a piece, decompressed as they are read, and what is said where they are not what was expected."""
+"""Byte streams of pieces, decompressed as they are read, and the errors for content that is not as expected."""
 
 import bz2
 import codecs
@@ -31,7 +31,7 @@ SIGNATURES = {
     b"PAR1": "Parquet, whose ending is .parquet",
     b"ARROW1": "Arrow, whose ending is .arrow",
 }
-"""First bytes of what is often mistaken for UTF-8 text."""
+"""First bytes of files that are often mistaken for UTF-8 text."""
 
 DECOMPRESSORS: dict[Compression, Callable[[Path], Any]] = {
     "gzip": gzip.open,
@@ -43,7 +43,7 @@ DECOMPRESSORS: dict[Compression, Callable[[Path], Any]] = {
 
 @contextlib.contextmanager
 def open_piece(piece: Piece) -> Iterator[Stream]:
-    """Open a piece at its first byte; decompressed where it is compressed.
+    """Open a piece at its first byte, decompressed if its file is compressed.
 
     Raises:
         DataError: while it is read, if its archive is broken.
@@ -60,10 +60,11 @@ def open_piece(piece: Piece) -> Iterator[Stream]:
 
 @contextlib.contextmanager
 def open_text(piece: Piece) -> Iterator[Stream]:
-    """Open a piece of text behind its byte order mark, and explain what is not UTF-8.
+    """Open a piece of text after its byte order mark, and explain where it is not UTF-8.
 
     Raises:
-        DataError: if a `UnicodeDecodeError` is raised inside the context: with the offset of the first bad byte.
+        DataError: if the text looks like UTF-16, or if a `UnicodeDecodeError` is raised inside the context; the message
+            then has the offset of the first invalid byte.
     """
     try:
         with open_piece(piece) as stream:
@@ -81,7 +82,7 @@ _ADVICE = "convert the file to UTF-8"
 
 
 class _Decompressed(io.RawIOBase):
-    """A decompressor that tells of a broken archive in words."""
+    """Decompressing stream that raises `DataError` for a broken archive."""
 
     def __init__(self, piece: Piece) -> None:
         self._piece = piece
@@ -96,7 +97,7 @@ class _Decompressed(io.RawIOBase):
             content = self._stream.read(len(buffer))
         except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # the disk's, not the archive's
+                raise  # an error of the disk, not of the archive
             raise DataError(
                 f"{self._piece.path}: expected a whole {self._piece.compression} file, found: {error}"
             ) from error
@@ -109,7 +110,7 @@ class _Decompressed(io.RawIOBase):
 
 
 def _alternates_with_nul(head: bytes) -> bool:
-    """Whether ASCII text seems to be stored in two bytes a character."""
+    """Return whether this looks like ASCII text that is stored in two bytes per character."""
     return len(head) >= 4 and any(not any(head[first::2]) and all(head[1 - first :: 2]) for first in (0, 1))
 
 
@@ -130,7 +131,7 @@ def _not_utf8(piece: Piece) -> DataError:
 
 
 def _first_bad_byte(stream: IO[bytes]) -> tuple[int, int] | None:
-    """Find where text stops being UTF-8, reading it again: this is for the error message only."""
+    """Read text again, and return offset and value of the first byte that is not UTF-8, for an error message."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset = 0
     is_last = False

@@ -9,7 +9,7 @@ one beginning token, where the tokenizer has one, and ends with exactly one end 
 special token of a conversation, unless the recipe says so. Which of the two engines encoded a row changes nothing.
 """
 
-from sft_core.data.tokens.config import TokensConfig
+from sft_core.data.tokens.config import RowLimits, TokensConfig
 from sft_core.data.tokens.encode import Encoder, encoder_of
 from sft_core.data.tokens.rows import MaskedRows, MaskedTokens, TextRows
 from sft_core.data.tokens.tokenize import CUT_TARGETS, NO_TARGET, tokenize
@@ -20,6 +20,7 @@ __all__ = [
     "Encoder",
     "MaskedRows",
     "MaskedTokens",
+    "RowLimits",
     "TextRows",
     "TokensConfig",
     "encoder_of",

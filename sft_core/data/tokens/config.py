@@ -1,5 +1,7 @@
 """How text becomes token ids, and how long a row may be."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -52,3 +54,17 @@ class TokensConfig(Section):
                 f"'{self.truncation_mode}', which cuts none: leave one of the two out"
             )
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class RowLimits:
+    """Number of tokens that a row may have before packing, by split; None where longer rows are cut into blocks."""
+
+    text: Mapping[str, int | None]
+    """Split → limit of a row without images."""
+    with_images: Mapping[str, int | None] | None = None
+    """Split → limit of a row with images; None if the run has no images."""
+
+    def fingerprint(self) -> dict[str, object]:
+        """Return both limits."""
+        return {"text": self.text, "with_images": self.with_images}

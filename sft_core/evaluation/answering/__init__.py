@@ -1,4 +1,4 @@
-"""Prompts in, answers and their scores out: what training and evaluation share.
+"""Answering of prompts and scoring of the answers, which training and evaluation share.
 
     prompts ──(each setting of gen_kwargs)──▶ answers ──cut at stop_sequences──▶ metrics ──▶ scores, and rows of samples
 
@@ -7,10 +7,10 @@
 
     {"exact_match/temperature:0.5": 0.61, "exact_match/temperature:1.0": 0.48, "exact_match": 0.61, …}
 
-What always holds: each prompt is answered once a setting, however many processes share the work; answers come back in
-the order of the prompts; greedy answers do not depend on the batch size.
+Each prompt is always answered once per setting, however many processes share the work. Answers are returned in the
+order of the prompts, and greedy answers do not depend on the batch size.
 
-Importing the package does not import torch: `sft_core.evaluation.answering.answer` is imported where it runs.
+Importing this package does not import torch: `sft_core.evaluation.answering.answer` is imported only where it runs.
 """
 
 from sft_core.evaluation.answering.config import AnsweringConfig

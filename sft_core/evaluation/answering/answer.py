@@ -32,37 +32,37 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came of answering, the same on all processes."""
+    """Answers of a model and their scores; the same on all processes."""
 
     scores: dict[str, float]
-    """By the metrics' names with the settings' suffixes; without a suffix, the best over all settings."""
+    """Score by the metric's name with the suffix of the setting; without a suffix, the best over all settings."""
     rows: list[Row]
-    """Samples: one a prompt and setting, the columns in the same order; where prompts have images, `images` names them:
-    digest, width, height and tokens of each."""
+    """Samples: one per prompt and setting, with the columns in the same order. If prompts have images, the column
+    `images` has the digest, width, height and number of tokens of each."""
     num_prompts_cut: int
-    """Prompts that were too long for the model in any of the settings, and cut on the left."""
+    """Number of prompts that were too long for the model in any of the settings, and were truncated on the left."""
     values: dict[str, Sequence[Value]]
-    """[prompts] of each score that is a mean over prompts, what the prompts add to it; without a suffix, of the setting
-    that was the best."""
+    """Score → [prompts] the value of each prompt, for scores that are means over prompts. A name without a suffix has
+    the values of the best setting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """All that it takes beside a model: what is asked, how, and what is measured."""
+    """Everything that answering needs in addition to a model: prompts, generation settings and metrics."""
 
     config: AnsweringConfig
     scoring: Scoring
     prompts: Prompts
-    """At least one."""
+    """The prompts, at least one."""
     tokenizer: "PreTrainedTokenizerBase"
     pixels: PixelMaker | None = None
-    """Shows images; None where the model sees none."""
+    """Maker of the image inputs; None if the model accepts no images."""
 
     def __post_init__(self) -> None:
         if self.pixels is None and any(self.prompts.images):
             raise RecipeError(
-                "the held-out prompts have images, and the model's folder has no processor (preprocessor_config.json) "
-                "that could show them; evaluate a vision-language model, or other rows"
+                "the held-out prompts have images, but the model's folder has no processor (preprocessor_config.json) "
+                "for them; evaluate a vision-language model, or other rows"
             )
 
     def answer(
@@ -72,16 +72,16 @@ class Answering:
         greater_is_better: Mapping[str, bool] | None = None,
         on_answered: Callable[[int], None] = lambda _: None,
     ) -> Answered:
-        """Answer all prompts with every setting. Processes share the prompts, and each returns the whole.
+        """Answer all prompts with every setting. Processes share the prompts, and each returns all answers.
 
         Args:
-            model: In evaluation mode.
-            labels: The first columns of the samples.
-            greater_is_better: Of metrics, by name, whose direction their name does not tell.
-            on_answered: Told now and then how many more answers this process has given.
+            model: The model, in evaluation mode.
+            labels: First columns of the samples.
+            greater_is_better: Metric → True if greater is better, for metrics whose name does not show it.
+            on_answered: Callback that repeatedly gets the number of new answers of this process.
 
         Raises:
-            RecipeError: if a metric of the user's fails, or prompts have no room in the model.
+            RecipeError: if a metric of the user fails, or no prompt fits into the model's positions.
         """
         by_setting: dict[str, list[Measure]] = {}
         by_score: dict[str, Measure] = {}
@@ -110,14 +110,14 @@ class Answering:
 
     @property
     def num_answers(self) -> int:
-        """How many answers `answer` asks for, over all settings."""
+        """Number of answers that `answer` generates, over all settings."""
         return len(self.prompts) * len(settings_of(self.config.gen_kwargs))
 
     def score_names(self) -> list[str]:
-        """Return what the scores will be called, from one trial of the metrics with the references as answers.
+        """Return the names of all scores, from one call of the metrics with the references as answers.
 
         Raises:
-            RecipeError: if a metric of the user's fails.
+            RecipeError: if a metric of the user fails.
         """
         answers = self._answers(self.prompts.prompt_ids, self.prompts.reference)
         names = on_first(lambda: [one.name for one in measure(self.config, self.scoring, answers)])
@@ -192,11 +192,14 @@ class Answering:
 
 
 def shown_with(pixels: PixelMaker | None, images: Sequence[Sequence[ImageRef]]) -> InputsOf | None:
-    """What a model takes beside the ids of prompts: pixels, and where they stand.
+    """Return a function that makes the image inputs for a batch of prompts: pixel values and their positions.
 
     Args:
-        pixels: Makes them; None where the model sees no images.
-        images: [prompts] of each; where none has any, the model is asked as one without pictures.
+        pixels: Maker of the inputs; None if the model accepts no images.
+        images: [prompts] the images of each prompt.
+
+    Returns:
+        None if there are no images, so that the model is called with text only.
     """
     if pixels is None or not any(images):
         return None
@@ -204,8 +207,8 @@ def shown_with(pixels: PixelMaker | None, images: Sequence[Sequence[ImageRef]]) 
 
 
 def _is_sharded(model: "PreTrainedModel") -> bool:
-    """Whether every process has only a part of the weights, as accelerate's FSDP 2 leaves it; transformers tells other
-    ways itself."""
+    """Return True if every process has only a part of the weights, as with accelerate's FSDP 2; transformers detects
+    other kinds of sharding itself."""
     return any(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 

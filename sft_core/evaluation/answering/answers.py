@@ -1,36 +1,36 @@
-"""The nouns of scoring: answers, and what is measured of them."""
+"""Data types of scoring: answers, and scores of answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Value = float | bool | None
-"""Of one answer; None where the metric says nothing about it."""
+"""Value of a metric for one answer; None if the metric is undefined for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Answers to prompts; every list has one entry a prompt."""
+    """Answers to prompts; every list has one entry per prompt."""
 
     prompts: list[str]
     outputs: list[str]
     references: list[str]
     metadata: dict[str, list[Any]]
-    """Columns of the prompts' rows."""
+    """Columns of the held-out rows, by name."""
 
     @property
     def samples(self) -> list[str]:
-        """Prompts continued by their answers."""
+        """Texts of prompt and answer together."""
         return [prompt + output for prompt, output in zip(self.prompts, self.outputs, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One number over all answers."""
+    """A score over all answers, with the values of single answers if there are any."""
 
     name: str
     score: float
     values: Sequence[Value] | None = None
-    """[answers] of each; None where the metric has only the one number."""
+    """[answers] value of each; None if the metric has only one number for all."""
     is_mean: bool = True
-    """Whether the score is the mean of the values that say something."""
+    """True if the score is the mean of the values that are not None."""

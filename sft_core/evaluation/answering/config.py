@@ -1,4 +1,4 @@
-"""How prompts are answered, and what is measured of the answers."""
+"""Recipe section for generating answers to prompts and scoring them."""
 
 import re
 from typing import Any
@@ -11,29 +11,29 @@ from sft_core.section import Section
 
 
 class AnsweringConfig(Section):
-    """Generation, and metrics."""
+    """Generation of answers, and metrics."""
 
     num_prompts: int = Field(default=100, ge=0)
-    """Held-out prompts to answer, spread evenly over all of them; 0: none."""
+    """Number of held-out prompts to answer, spread evenly over all of them; 0 for none."""
     batch_size: int = Field(default=16, ge=1)
-    """Prompts, and blocks, at a time."""
+    """Number of prompts, or of blocks, in a batch."""
     gen_kwargs: dict[str, Any] = {"max_new_tokens": 64, "do_sample": False}
-    """Arguments of `generate`, as in trlX; the default is greedy. A list of values is a sweep: prompts are answered
-    with every combination of all lists."""
+    """Arguments of `generate`, as in trlX; the default is greedy decoding. A list of values is a sweep: prompts are
+    answered with every combination of the values of all lists."""
     stop_sequences: tuple[str, ...] = ()
-    """Answers are cut at the first of these texts, and trailing white space is taken off; generation ends there."""
+    """Texts at which generation stops. The answer is cut at the first of them, and trailing white space is removed."""
     metrics: tuple[str, ...] = ("exact_match",)
-    """`exact_match`, `prefix_match`, `f1`, `bleu`, `chrf`, `rouge1`, `rouge2`, `rougeL`, `regex:PATTERN`, or a function
-    of your own, `package.module.function` or `path/to/file.py:function`, as trlX's `metric_fn`."""
+    """`exact_match`, `prefix_match`, `f1`, `bleu`, `chrf`, `rouge1`, `rouge2`, `rougeL`, `regex:PATTERN`, or your own
+    function, `package.module.function` or `path/to/file.py:function`, with the signature of trlX's `metric_fn`."""
     answer_pattern: str | None = None
-    """A regular expression: `exact_match` compares answer and reference by the first group of its last match
-    (`#### (.+)` for GSM8K). None: the whole text."""
+    """Regular expression for the part of a text that `exact_match` compares: the first group of its last match, in
+    answer and reference (`#### (.+)` for GSM8K). None compares the whole text."""
     seed: int = 42
-    """Of sampling."""
+    """Seed of sampling."""
 
     @property
     def score_names(self) -> tuple[str, ...] | None:
-        """What the scores will be called; None where functions of the user's name them."""
+        """Names of all scores; None if there are functions of the user, which name their scores themselves."""
         names = MetricNames.parse(self.metrics)
         if names.functions:
             return None
@@ -64,7 +64,7 @@ class AnsweringConfig(Section):
     def _compiles(cls, pattern: str | None) -> str | None:
         try:
             if pattern is not None and re.compile(pattern).groups < 1:
-                raise ValueError(f"the pattern needs a group in parentheses that holds the answer; found '{pattern}'")
+                raise ValueError(f"the pattern needs a group in parentheses that matches the answer; found '{pattern}'")
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from error
         return pattern

@@ -1,11 +1,11 @@
-"""Arguments of `generate`: which there are, and the settings that lists of values make.
+"""Arguments of `generate`, and the settings that result from lists of values.
 
     {do_sample: true, temperature: [0.5, 1.0], top_k: [20, 50]}
 
     →  /temperature:0.5/top_k:20   /temperature:0.5/top_k:50   /temperature:1.0/top_k:20   /temperature:1.0/top_k:50
 
-trlX sweeps one argument at most, and calls a number `name@temperature=0.5`, which MLflow takes for no name: it allows
-letters, digits and `_-.:/ `.
+trlX sweeps at most one argument, and names a score `name@temperature=0.5`. MLflow does not accept that name: it allows
+only letters, digits and `_-.:/ `.
 """
 
 import difflib
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 DEFAULTS: Mapping[str, Any] = {"max_new_tokens": 64}
-"""What holds where `gen_kwargs` says nothing; all else is the model's own generation configuration's."""
+"""Values of arguments that are not in `gen_kwargs`; all others come from the model's generation configuration."""
 
 _GENERATE_ARGUMENTS = """
 max_new_tokens min_new_tokens early_stopping max_time
@@ -29,14 +29,14 @@ watermarking_config pad_token_id bos_token_id eos_token_id
 prompt_lookup_num_tokens max_matching_ngram_size disable_compile
 """
 GENERATE_ARGUMENTS = frozenset(_GENERATE_ARGUMENTS.split())
-"""Of transformers' `GenerationConfig`, those that change an answer or the way there; a test compares the list with
-it."""
+"""Fields of transformers' `GenerationConfig` that affect answers or their computation; a test compares this list with
+the class."""
 
 REFUSED: Mapping[str, str] = {
     "max_length": "it counts the prompt and its padding too, so that an answer would depend on its batch; "
     "use max_new_tokens",
     "min_length": "it counts the prompt and its padding too; use min_new_tokens",
-    "stop_strings": "`stop_sequences` ends answers at a text, and takes it off",
+    "stop_strings": "`stop_sequences` ends answers at a text, and removes it",
     "num_return_sequences": "each prompt has one answer",
     "return_dict_in_generate": "only the text is kept",
     "output_scores": "only the text is kept",
@@ -44,36 +44,36 @@ REFUSED: Mapping[str, str] = {
     "output_attentions": "only the text is kept",
     "output_hidden_states": "only the text is kept",
 }
-"""Arguments that there are, and why they are not taken."""
+"""Arguments of `generate` that are refused, and the reasons."""
 
 _LISTS = """
 eos_token_id forced_eos_token_id bad_words_ids suppress_tokens begin_suppress_tokens sequence_bias
 exponential_decay_length_penalty
 """
 LISTS = frozenset(_LISTS.split())
-"""Arguments of which a list is one value."""
+"""Arguments for which a list is one value, and not a sweep."""
 
 _SAMPLING = "temperature top_k top_p min_p top_h typical_p epsilon_cutoff eta_cutoff"
 SAMPLING = frozenset(_SAMPLING.split())
-"""Arguments without effect on greedy answers."""
+"""Arguments that have no effect on greedy decoding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Arguments of one pass over the prompts."""
+    """Arguments of `generate` for one pass over the prompts."""
 
     arguments: dict[str, Any]
     swept: dict[str, Any]
-    """Those of them that have another value in another pass."""
+    """The arguments that have other values in other passes."""
 
     @property
     def suffix(self) -> str:
-        """What the names of its numbers end with; empty where nothing is swept."""
+        """Suffix of the names of its scores; empty if no argument is swept."""
         return "".join(f"/{name}:{_label(value)}" for name, value in self.swept.items())
 
     @property
     def max_new_tokens(self) -> int:
-        """Tokens that an answer may have."""
+        """Maximal number of tokens of an answer."""
         return int(self.arguments["max_new_tokens"])
 
 
@@ -81,7 +81,7 @@ def settings_of(gen_kwargs: Mapping[str, Any]) -> list[Setting]:
     """Return every combination of the listed values; the last argument changes fastest.
 
     Args:
-        gen_kwargs: Arguments of `generate`, where a list stands for several values of one that takes no list itself.
+        gen_kwargs: Arguments of `generate`. A list is a sweep, unless the argument is in `LISTS`.
     """
     every = {**DEFAULTS, **gen_kwargs}
     listed = [name for name, value in every.items() if _is_swept(name, value)]
@@ -92,14 +92,14 @@ def settings_of(gen_kwargs: Mapping[str, Any]) -> list[Setting]:
 
 
 def check_gen_kwargs(gen_kwargs: Mapping[str, Any]) -> None:
-    """Find out whether `generate` would take the arguments.
+    """Check that all arguments are accepted.
 
     Raises:
-        ValueError: saying which it would not, and what was perhaps meant.
+        ValueError: for an argument that is unknown or refused, or has an invalid value; with a suggestion if possible.
     """
     for name, value in gen_kwargs.items():
         if name in REFUSED:
-            raise ValueError(f"'{name}' is not taken: {REFUSED[name]}")
+            raise ValueError(f"'{name}' is not supported: {REFUSED[name]}")
         if name not in GENERATE_ARGUMENTS:
             raise ValueError(f"`generate` has no argument '{name}'{_did_you_mean(name)}")
         if _is_swept(name, value):
@@ -118,7 +118,7 @@ def _check_sweep(name: str, values: list[Any] | tuple[Any, ...], gen_kwargs: Map
 
 def _check_value(name: str, value: Any) -> None:
     if name == "max_new_tokens" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ValueError(f"'max_new_tokens' is a number of tokens from 1 on, found {value!r}")
+        raise ValueError(f"'max_new_tokens': expected a number of tokens, 1 or more, found {value!r}")
 
 
 def _is_swept(name: str, value: Any) -> bool:
@@ -126,7 +126,7 @@ def _is_swept(name: str, value: Any) -> bool:
 
 
 def _label(value: Any) -> str:
-    """A value in characters that a metric's name may have."""
+    """Write a value in characters that MLflow allows in the name of a metric."""
     text = str(value).lower() if isinstance(value, bool) or value is None else str(value)
     return re.sub(r"[^\w.\-]", "_", text, flags=re.ASCII)
 

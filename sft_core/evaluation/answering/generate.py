@@ -1,4 +1,4 @@
-"""Answer prompts in batches: sorted by length so that little is padded, returned in the order in which they came."""
+"""Generate answers in batches, sorted by length to reduce padding, and return them in the order of the prompts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 InputsOf = Callable[[Sequence[int], torch.Tensor], Mapping[str, torch.Tensor]]
-"""Takes numbers of prompts, and their ids [prompts, tokens] with padding on the left; returns further inputs."""
+"""Function of the indices of prompts, and of their ids [prompts, tokens] with padding on the left, that returns further
+model inputs by name."""
 
 
 @torch.no_grad()
@@ -30,16 +31,16 @@ def generate(
     """Generate one answer per prompt.
 
     Args:
-        model: In evaluation mode.
-        tokenizer: Decodes the answers.
-        prompts: [prompts] token ids, each at least one.
-        batch_size: Prompts at a time.
+        model: The model, in evaluation mode.
+        tokenizer: Tokenizer that decodes the answers.
+        prompts: [prompts] token ids, at least one per prompt.
+        batch_size: Number of prompts in a batch.
         gen_kwargs: Arguments of `model.generate`.
-        stop_sequences: Texts that end an answer, and are cut off.
-        synced_gpus: Whether every process runs as many steps as the slowest, as a model needs whose weights are spread
-            over processes. None: as transformers finds it.
-        on_answered: Told after each batch how many prompts were in it.
-        shown_with: Makes what the model takes beside ids; None: it takes nothing else.
+        stop_sequences: Texts that end an answer, and are removed.
+        synced_gpus: True if every process must run as many steps as the slowest one, as is needed if the weights are
+            sharded over processes. None: transformers decides.
+        on_answered: Callback that gets the number of prompts of each finished batch.
+        shown_with: Function that makes model inputs other than ids; None if there are no others.
 
     Returns:
         [prompts] texts without special tokens, in the order of the prompts.
@@ -66,21 +67,21 @@ def generate(
 
 
 class StopAtText(StoppingCriteria):
-    """Ends an answer as soon as a text stands in it.
+    """Stopping criterion that ends an answer as soon as it contains one of several texts.
 
-    transformers' own `stop_strings` looks at the prompt as well (one that ends with a line break, and an answer that
-    begins with one, would make up a stop sequence of two), and does not work with every tokenizer.
+    transformers' own `stop_strings` also searches the prompt (a prompt that ends with a line break and an answer that
+    begins with one would together match a stop sequence of two), and does not work with every tokenizer.
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", stop_sequences: Sequence[str], prompt_tokens: int) -> None:
         self._tokenizer = tokenizer
         self._stop_sequences = stop_sequences
         self._prompt_tokens = prompt_tokens
-        # a token is a byte at least, and the first ones of a tail may decode otherwise than in their place
+        # a token has at least one byte; the first tokens of a tail may be decoded differently without their context
         self._tail_tokens = max(len(stop.encode()) for stop in stop_sequences) + 8
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        """Return [answers] whether each is done."""
+        """Return [answers] True for each answer that is complete."""
         answers = input_ids[:, self._prompt_tokens :]
         tails = self._decode(answers[:, -self._tail_tokens :])
         is_done = [
@@ -97,14 +98,16 @@ class StopAtText(StoppingCriteria):
 
 
 def _padding_id(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Any will do that has an embedding and stands for no image; a model with images has it in the part that reads
-    text."""
+    """Return an id for padding: any id that has an embedding and is not of an image token.
+
+    A vision-language model names its padding id in the configuration of its text part.
+    """
     ids = (model.config.get_text_config().pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     return next(token for token in ids if token is not None)
 
 
 def _left_padded(prompts: Sequence[Sequence[int]], pad_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and attention mask, each [prompts, longest]; what is padding is told by the mask, never by the id."""
+    """Return ids and attention mask, each [prompts, longest]. Only the mask shows which tokens are padding."""
     width = max(len(prompt) for prompt in prompts)
     ids = [[pad_token_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
     mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]

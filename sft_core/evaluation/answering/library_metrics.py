@@ -1,6 +1,6 @@
-"""Metrics of translation and summaries, from the libraries that papers report them by.
+"""Metrics of translation and summarization, from the libraries that papers use to report them.
 
-BLEU and chrF (sacrebleu, 0 to 100) are properties of all answers together: their score is no mean of the values of
+BLEU and chrF (sacrebleu, 0 to 100) are properties of all answers together: their score is not the mean of the values of
 single answers. ROUGE (rouge-score, the F-measure, 0 to 1, without stemming) is a mean.
 """
 
@@ -11,25 +11,25 @@ from typing import Any
 from sft_core.evaluation.answering.answers import Measure
 
 Pairs = Sequence[tuple[str, str]]
-"""Of output and reference."""
+"""Pairs of output and reference."""
 
 
 def bleu(name: str, pairs: Pairs) -> Measure:
-    """Corpus BLEU with sacrebleu's defaults; of one answer, BLEU over the orders of n-grams that it has."""
+    """Compute corpus BLEU with sacrebleu's defaults; for one answer, BLEU over the n-gram orders that it has."""
     from sacrebleu.metrics import BLEU
 
     return _of_corpus(name, pairs, BLEU(), BLEU(effective_order=True))
 
 
 def chrf(name: str, pairs: Pairs) -> Measure:
-    """Corpus chrF2 with sacrebleu's defaults, and of each answer."""
+    """Compute chrF2 with sacrebleu's defaults, of the corpus and of each answer."""
     from sacrebleu.metrics import CHRF
 
     return _of_corpus(name, pairs, CHRF(), CHRF())
 
 
 def rouge(name: str, pairs: Pairs) -> Measure:
-    """The mean of `rouge1`, `rouge2` or `rougeL`."""
+    """Compute the mean of `rouge1`, `rouge2` or `rougeL` over all answers."""
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer([name])

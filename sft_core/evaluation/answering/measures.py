@@ -1,4 +1,4 @@
-"""All metrics of a recipe over all answers."""
+"""Computation of all metrics of a recipe over all answers."""
 
 import re
 import statistics
@@ -15,15 +15,15 @@ from sft_core.evaluation.answering.user_metrics import measure_by_function
 
 
 def measure(config: AnsweringConfig, scoring: Scoring, answers: Answers) -> list[Measure]:
-    """Take all metrics of a recipe.
+    """Compute all metrics of a recipe.
 
     Args:
-        config: Names them.
-        scoring: Where the functions among them are.
-        answers: At least one.
+        config: Section with the names of the metrics.
+        scoring: References to the functions among them.
+        answers: Answers to score, at least one.
 
     Raises:
-        RecipeError: if a function of the user's fails, or returns what is no metric.
+        RecipeError: if a function of the user fails, or returns something that is not a metric.
     """
     names = MetricNames.parse(config.metrics)
     pairs = list(zip(answers.outputs, answers.references, strict=True))
@@ -38,7 +38,7 @@ def measure(config: AnsweringConfig, scoring: Scoring, answers: Answers) -> list
 
 
 Pairs = Sequence[tuple[str, str]]
-"""Of output and reference."""
+"""Pairs of output and reference."""
 
 
 def _mean_of(name: str, values: Sequence[float | bool]) -> Measure:

@@ -1,4 +1,4 @@
-"""What `metrics` may name: measures that are built in, a pattern, or a function of the user's."""
+"""Names in `metrics`: built-in metrics, patterns, and functions of the user."""
 
 import difflib
 import re
@@ -16,7 +16,7 @@ BUILT_IN: Mapping[str, str | None] = {
     "rouge2": "rouge-score",
     "rougeL": "rouge-score",
 }
-"""Measures by name, and the library that each needs beyond the project's own."""
+"""Built-in metric → the additional library that it needs, or None."""
 
 PATTERN = "regex:"
 
@@ -27,20 +27,20 @@ class MetricNames:
 
     built_in: tuple[str, ...]
     patterns: dict[str, str]
-    """What its number is called (`regex`, `regex_2`, …) → regular expression."""
+    """Name of the score (`regex`, `regex_2`, …) → regular expression."""
     functions: tuple[str, ...]
     """`package.module.function` or `path/to/file.py:function`."""
 
     @classmethod
     def parse(cls, metrics: Sequence[str]) -> Self:
-        """Sort them.
+        """Sort the names of metrics by kind.
 
         Raises:
-            ValueError: if one is none of the three, or stands twice.
+            ValueError: if a name is of no known kind, or is listed twice.
         """
         doubled = next((name for index, name in enumerate(metrics) if name in metrics[:index]), None)
         if doubled is not None:
-            raise ValueError(f"'{doubled}' stands twice")
+            raise ValueError(f"'{doubled}' is listed twice")
         patterns = [name.removeprefix(PATTERN) for name in metrics if name.startswith(PATTERN)]
         others = [name for name in metrics if not name.startswith(PATTERN) and name not in BUILT_IN]
         for pattern in patterns:
@@ -56,17 +56,17 @@ class MetricNames:
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """Libraries that the built-in ones need beyond the project's own."""
+        """Additional libraries that the built-in metrics need."""
         return tuple(sorted({library for name in self.built_in if (library := BUILT_IN[name])}))
 
     @property
     def known_scores(self) -> tuple[str, ...]:
-        """What the numbers of all but the functions are called."""
+        """Names of the scores of all metrics except functions."""
         return (*self.built_in, *self.patterns)
 
 
 def _as_path(name: str) -> str:
-    """`package.module:function`, as entry points are written, is the same as `package.module.function`."""
+    """Write `package.module:function`, the notation of entry points, as `package.module.function`."""
     module, colon, function = name.rpartition(":")
     return f"{module}.{function}" if colon and not module.endswith(".py") else name
 

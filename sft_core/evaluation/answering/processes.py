@@ -1,4 +1,4 @@
-"""Work shared by the processes of a training, where there are several."""
+"""Division of work among the processes of a training, if there are several."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,21 +11,23 @@ Result = TypeVar("Result")
 
 
 def rank_and_count() -> tuple[int, int]:
-    """This process's number, and how many there are."""
+    """Return the rank of this process and the world size; (0, 1) without `torch.distributed`."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
 
 
 def share_of(items: list[int], rank: int, count: int) -> list[int]:
-    """Every `count`-th item from the `rank`-th on; where they do not come out even the last one is there again, so that
-    all processes have the same number."""
+    """Return every `count`-th item, beginning at `rank`.
+
+    If the items cannot be divided evenly, the last one is repeated, so that all processes have the same number.
+    """
     even = items + items[-1:] * (-len(items) % count)
     return even[rank::count]
 
 
 def gathered(item: Result) -> list[Result]:
-    """What each process has, in order, on all of them."""
+    """Gather one item of each process, in the order of ranks, on all processes."""
     _, count = rank_and_count()
     if count == 1:
         return [item]
@@ -35,10 +37,10 @@ def gathered(item: Result) -> list[Result]:
 
 
 def on_first(work: Callable[[], Result]) -> Result:
-    """Let the first process do something, and tell all of them what came of it.
+    """Run a function on the first process, and broadcast the result to all processes.
 
     Raises:
-        UserError: on all of them, if the work raised one.
+        UserError: on all processes, if the function raises one.
     """
     rank, count = rank_and_count()
     if count == 1:

@@ -1,4 +1,4 @@
-"""Held-out prompts, as `PROMPTS` has them."""
+"""Held-out prompts, read from a table with the schema `PROMPTS`."""
 
 import json
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from sft_core.store.tables import read_table
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Prompts with the answers to compare with; every list has one entry a prompt."""
+    """Prompts with their reference answers; every list has one entry per prompt."""
 
     source: list[str]
     row: list[int]
     prompt_ids: list[list[int]]
     reference: list[str]
     metadata: list[dict[str, Any]]
-    """The row as it stands in its source, whatever its columns."""
+    """The original rows of the source, whatever their columns."""
     images: list[list[ImageRef]]
-    """In order; what stands for them in `prompt_ids` has been expanded."""
+    """Images of each prompt, in order; their placeholders in `prompt_ids` have been expanded."""
 
     def __len__(self) -> int:
         return len(self.row)
 
     @classmethod
     def read(cls, path: Path, num_prompts: int) -> Self:
-        """Read at most `num_prompts`, spread evenly."""
+        """Read at most `num_prompts` prompts, spread evenly over the table."""
         table = read_table(path)
         chosen = np.unique(
             np.linspace(0, max(len(table) - 1, 0), min(num_prompts, len(table))).round().astype(np.int64)
@@ -42,22 +42,24 @@ class Prompts:
         return cls(**{**columns, "metadata": metadata, "images": images})
 
     def metadata_columns(self) -> dict[str, list[Any]]:
-        """Each column that any of the rows has; None where a row lacks it."""
+        """Return each column that any of the rows has; a row without it has the value None."""
         names = dict.fromkeys(name for row in self.metadata for name in row)
         return {name: [row.get(name) for row in self.metadata] for name in names}
 
 
 def excess(prompt_ids: list[list[int]], max_positions: int | None, max_new_tokens: int) -> list[int]:
-    """Tell how many tokens prompts are cut by on the left, as trlX does, so that prompt and answer fit into the model's
-    positions.
+    """Compute how many tokens to remove from each prompt, on the left as in trlX, so that prompt and answer fit.
 
     Args:
         prompt_ids: [prompts] token ids.
-        max_positions: Of the model; None: it has no limit.
-        max_new_tokens: That an answer may have.
+        max_positions: Number of positions of the model; None if it has no limit.
+        max_new_tokens: Maximal number of tokens of an answer.
+
+    Returns:
+        [prompts] numbers of tokens, 0 for prompts that fit.
 
     Raises:
-        RecipeError: if no prompt would fit.
+        RecipeError: if there is no room for any prompt.
     """
     if max_positions is None:
         return [0] * len(prompt_ids)

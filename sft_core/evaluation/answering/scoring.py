@@ -1,4 +1,4 @@
-"""What a recipe's metrics hang on, found and digested before the first stage."""
+"""Functions and libraries that the metrics of a recipe depend on, found and digested before the first stage."""
 
 import importlib.metadata
 
@@ -13,17 +13,17 @@ ROLE = "metric"
 
 
 class Scoring(Section):
-    """The functions that score answers, by their code, and the libraries, by their version."""
+    """Functions that score answers, identified by their code, and libraries, identified by their versions."""
 
     functions: tuple[FunctionRef, ...] = ()
     libraries: dict[str, str] = {}
 
 
 def locate_scoring(config: AnsweringConfig) -> Scoring:
-    """Find them, without importing any.
+    """Find the functions and libraries of the metrics, without importing them.
 
     Raises:
-        RecipeError: if there is no such function, or a library is not installed.
+        RecipeError: if a function does not exist, or a library is not installed.
     """
     names = MetricNames.parse(config.metrics)
     return Scoring(

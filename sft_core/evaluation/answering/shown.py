@@ -1,4 +1,4 @@
-"""Prompts with images, cut so that an image is seen whole or not at all."""
+"""Truncation of prompts with images, which keeps or removes all tokens of an image."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,17 @@ from sft_core.store.image_store import ImageRef
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A prompt as the model is asked it."""
+    """Prompt as the model gets it, possibly truncated."""
 
     ids: list[int]
     images: list[ImageRef]
 
 
 def cut_left(reader: ImageReader, asked: Asked, num_tokens: int) -> Asked:
-    """Take tokens away on the left, at least so many, and the images that were there.
+    """Remove at least `num_tokens` tokens on the left, and the images that they belong to.
 
-    Some models show an image in other tokens when it is alone: where those that are left would need others than stand
-    there, more of them are taken.
+    With some models the tokens of an image depend on the other images of the row. If the remaining images would need
+    other tokens than those in the prompt, more images are removed.
     """
     places = reader.places(asked.ids, asked.images)
     num_lost = sum(place.start < num_tokens for place in places)

@@ -1,12 +1,12 @@
-"""A metric of the user's: a function as trlX takes it.
+"""Metrics of the user: functions with the signature of trlX's `metric_fn`.
 
     def reward(samples, prompts, outputs, references, **metadata):
         return {"brevity": [1 / (1 + len(output)) for output in outputs], "longest": max(map(len, outputs))}
 
-It gets lists with one entry a prompt: `samples` are prompts continued by their answers, `metadata` the columns of the
-held-out rows by name; a function that takes fewer arguments gets those it names. A list that it returns is one value an
-answer, and its mean the score; a number is the score itself. NaN and None say nothing about an answer, and are in no
-mean.
+The arguments are lists with one entry per prompt: `samples` are texts of prompt and answer together, `metadata` the
+columns of the held-out rows by name. A function with fewer arguments gets only those that it names. In the returned
+dictionary, a list has one value per answer, and the score is its mean; a number is the score itself. NaN and None mean
+that there is no value for an answer, and are not part of the mean.
 """
 
 import inspect
@@ -23,19 +23,19 @@ from sft_core.store.records import FunctionRef
 from sft_core.store.user_function import load_function
 
 SAMPLE_COLUMNS = frozenset({"step", "model", "source", "row", "prompt", "output", "reference", "prompt_tokens_cut"})
-"""Of a row of samples, beside its metrics."""
+"""Columns of a sample other than its metrics."""
 
 
 def measure_by_function(ref: FunctionRef, answers: Answers, taken: Collection[str]) -> list[Measure]:
-    """Call a function of the user's.
+    """Call a function of the user, and return its scores.
 
     Args:
-        ref: Which.
-        answers: What to score.
-        taken: Names that other metrics have.
+        ref: Reference to the function.
+        answers: Answers to score.
+        taken: Names of the other metrics.
 
     Raises:
-        RecipeError: if it fails, or returns what is no metric.
+        RecipeError: if the function fails, or returns something that is not a metric.
     """
     function = load_function(ref, ROLE, "samples, prompts and outputs")
     what = f"{ROLE} '{ref.name}'"
@@ -52,7 +52,7 @@ def measure_by_function(ref: FunctionRef, answers: Answers, taken: Collection[st
 
 
 def _arguments_for(function: Callable[..., Any], answers: Answers, what: str) -> dict[str, Any]:
-    """All that there is, or what the function names; columns never stand in for the four that are ours."""
+    """Return all arguments, or those that the function names. A column never replaces one of the four fixed ones."""
     offered = {
         **answers.metadata,
         "samples": answers.samples,
@@ -72,25 +72,25 @@ def _arguments_for(function: Callable[..., Any], answers: Answers, what: str) ->
 
 def _check_name(name: Any, taken: Collection[str], what: str) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[\w.\-: ]+", name, re.ASCII):
-        raise RecipeError(f"{what}: the name of a number has letters, digits and `_-.: `, found {name!r}")
+        raise RecipeError(f"{what}: expected a name of letters, digits and `_-.: ` for a number, found {name!r}")
     if name in SAMPLE_COLUMNS or name in taken:
         raise RecipeError(f"{what}: another number or column is called '{name}'; give yours another name")
 
 
 def _as_measure(name: str, value: Any, num_answers: int, what: str) -> Measure:
-    """A list, an array or a tensor is one value an answer; a number is the score."""
+    """Convert a result: a list, an array or a tensor has one value per answer; a number is the score."""
     plain = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(plain, list | tuple):
         if len(plain) != num_answers:
             raise RecipeError(f"{what}: '{name}' has {len(plain)} values for {num_answers} answers")
         values = [_as_value(one, name, what) for one in plain]
-        told = [float(one) for one in values if one is not None]
-        if not told:
-            raise RecipeError(f"{what}: '{name}' has a number for none of {num_answers} answers")
-        return Measure(name, statistics.fmean(told), values)
+        numbers = [float(one) for one in values if one is not None]
+        if not numbers:
+            raise RecipeError(f"{what}: '{name}' has no number for any of {num_answers} answers")
+        return Measure(name, statistics.fmean(numbers), values)
     score = _as_value(plain, name, what)
     if score is None:
-        raise RecipeError(f"{what}: '{name}' is {plain}, which is no score")
+        raise RecipeError(f"{what}: '{name}' is {plain}, which is not a score")
     return Measure(name, float(score))
 
 
@@ -99,7 +99,7 @@ def _as_value(value: Any, name: str, what: str) -> Value:
     if value is None or isinstance(value, bool):
         return value
     if not isinstance(value, int | float):
-        raise RecipeError(f"{what}: '{name}' is to be numbers, found {_shown(value)}")
+        raise RecipeError(f"{what}: expected numbers for '{name}', found {_shown(value)}")
     return float(value) if math.isfinite(value) else None
 
 

@@ -1,4 +1,4 @@
-"""Which data a task asks about, pinned before anything is loaded.
+"""Data of a task, pinned before anything is loaded.
 
 dataset_path: cais/mmlu                                     the commit that its revision points at now
 dataset_path: json, data_files: {test: questions.jsonl}     the bytes of the files
@@ -19,39 +19,39 @@ from sft_core.pretrained.hub import download_data_files, looks_like_repo, resolv
 from sft_core.store.file_digests import FileDigests
 
 PLACES = ("data_files", "data_dir", "revision", "trust_remote_code")
-"""Arguments of `load_dataset` that say where data lies, or nothing: what lies there stands in the key instead."""
+"""Arguments of `load_dataset` that are only paths, or have no effect; keys contain the content of the data instead."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class TaskData(BaseModel):
-    """A task's data, by content."""
+    """A task's data, identified by content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str | None
-    """The Hub's data set, or the reader of files; None of a folder."""
+    """Data set on the Hub, or name of the file reader; None for a folder."""
     commit: str | None = None
-    """Of what is on the Hub; None of local files."""
+    """Commit of data on the Hub; None for local files."""
     files: dict[str, tuple[str, ...]] = {}
-    """Split → each file's digest; of files on the Hub where they are, with the commit."""
+    """Split → digest of each file; for files on the Hub, their pattern, commit and name instead."""
     dataset_kwargs: dict[str, Any] = {}
-    """What `load_dataset` gets: commits in the place of branches, absolute paths of files."""
+    """Arguments of `load_dataset`, with commits instead of branches, and absolute paths of files."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """Content; not where it lies."""
+        """Return the content; arguments with paths are not part of it."""
         return self.model_dump(exclude={"dataset_kwargs"})
 
 
 def locate_data(name: str, task: Mapping[str, Any], digests: FileDigests) -> TaskData:
-    """Find a task's data and pin it; of what is on the Hub, only single files are downloaded.
+    """Find a task's data and pin it. Only single files are downloaded from the Hub; whole data sets are not.
 
     Args:
-        name: The task's.
-        task: Its configuration.
-        digests: Remember the files' digests.
+        name: Name of the task.
+        task: Configuration of the task.
+        digests: Cache of file digests.
 
     Raises:
-        RecipeError: if it is nowhere, or nothing says which state of it is meant.
+        RecipeError: if the data does not exist, or has no version that can be pinned.
     """
     from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES as READERS
 
@@ -64,7 +64,7 @@ def locate_data(name: str, task: Mapping[str, Any], digests: FileDigests) -> Tas
     folder = Path(path).expanduser()
     if folder.exists():
         files = [folder] if folder.is_file() else [file for file in sorted(folder.rglob("*")) if file.is_file()]
-        names = [file.relative_to(folder).as_posix() for file in files]  # which tell the splits
+        names = [file.relative_to(folder).as_posix() for file in files]  # file names determine the splits
         known = [f"{name} {found}" for name, found in zip(names, digests.of_files(files), strict=True)]
         return TaskData(source=None, files={"all": tuple(known)}, dataset_kwargs=asked)
     if not looks_like_repo(path):
@@ -103,11 +103,11 @@ def _of_files(what: str, reader: str, asked: dict[str, Any], digests: FileDigest
 
 
 def _files(what: str, pattern: str, folder: Path) -> tuple[str | None, list[Path]]:
-    """The commit, where a pattern means files on the Hub, and local copies of what it means."""
+    """Return the commit, if a pattern is of files on the Hub, and the local files that match."""
     if pattern.startswith("hf://"):
         return download_data_files(pattern)
     if "://" in pattern:
-        raise RecipeError(f"{what}: nothing says which state of {pattern} is meant; download it and name the file")
+        raise RecipeError(f"{what}: the version of {pattern} cannot be pinned; download it and name the local file")
     place = (folder / Path(pattern).expanduser()).absolute()
     files = [file for file in sorted(Path(place.anchor).glob(str(place.relative_to(place.anchor)))) if file.is_file()]
     if not files:

@@ -1,10 +1,10 @@
-"""What a recipe's names of tasks stand for: leaf tasks with their configurations, as lm-eval resolves them.
+"""Resolution of the task names of a recipe to leaf tasks with their configurations, as in lm-eval.
 
     mmlu (group) → mmlu_stem (group) → mmlu_anatomy_tasks (tag) → mmlu_anatomy: {dataset_path: cais/mmlu, …}
 
-lm-eval's own index is asked and its own reader of YAML files is used (`include`, `!function`); what a group lays over
-its members is laid over here as it does it. Reading a task imports the code that its YAML names, so that a package
-which this code needs and which is not installed is found before anything else runs.
+lm-eval's own index and its own YAML loader are used (`include`, `!function`). Settings of a group override those of its
+members as in lm-eval. Reading a task imports the code that its YAML names, so that a missing package is found before
+anything else runs.
 """
 
 import dataclasses
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 
 PLACE = "evaluation.lm_eval"
 NOT_OF_THE_TASK = ("tag", "group", "task_list")
-"""Fields of a task's file that say where it belongs."""
+"""Fields of a task's file that only assign it to tags and groups."""
 
 
 @dataclass(slots=True)
 class Definitions:
-    """All that the names stand for."""
+    """Tasks and groups that the names of a recipe refer to."""
 
     manager: "TaskManager"
     """lm-eval's index of tasks."""
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Leaf task → its whole configuration; functions as they are."""
+    """Leaf task → its complete configuration, with functions as Python objects."""
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Group → its configuration."""
 
     def pin(self, name: str, dataset_kwargs: Mapping[str, Any]) -> None:
-        """Let lm-eval load a task with these arguments of `load_dataset`."""
+        """Make lm-eval load a task with these arguments of `load_dataset`."""
         entry = self.manager.task_index[name]
         pinned = {**self.tasks[name], "dataset_kwargs": dict(dataset_kwargs)}
         self.manager.task_index[name] = dataclasses.replace(entry, yaml_path=None, cfg=pinned)
 
 
 def lm_eval_version() -> str:
-    """The installed version.
+    """Return the installed version of lm-eval.
 
     Raises:
-        RecipeError: if none is.
+        RecipeError: if it is not installed.
     """
     try:
         return importlib.metadata.version("lm_eval")
@@ -57,10 +57,10 @@ def lm_eval_version() -> str:
 
 
 def read_definitions(config: LmEvalConfig) -> Definitions:
-    """Find the tasks, and read them.
+    """Find the tasks, and read their definitions.
 
     Raises:
-        RecipeError: for a name that there is not, a file or code that cannot be read, and what cannot be pinned.
+        RecipeError: for an unknown name, a file or code that cannot be read, and a task that cannot be pinned.
     """
     folder = None if config.include_path is None else Path(config.include_path).expanduser().absolute()
     if folder is not None and not folder.is_dir():
@@ -79,7 +79,7 @@ def _manager(folder: Path | None, include_defaults: bool) -> "TaskManager":
 
 
 def _is_within(manager: "TaskManager", name: str) -> bool:
-    """Whether a name and all that it is made of are in an index."""
+    """Return True if a name and all its members are in an index."""
     entry = manager.task_index.get(name)
     if entry is None:
         return False
@@ -92,7 +92,7 @@ def _is_group(entry: Any) -> bool:
 
 
 def _names_of_members(config: Mapping[str, Any] | None) -> list[str]:
-    """What a group's file refers to, in the groups that it defines itself too."""
+    """List the members of a group, including those of groups that its file defines."""
     names: list[str] = []
     for member in _members(config or {}):
         names += _names_of_members(member) if _is_inline(member) else [_as_member(member)[0]]
@@ -100,7 +100,7 @@ def _names_of_members(config: Mapping[str, Any] | None) -> list[str]:
 
 
 def _is_inline(member: Any) -> bool:
-    """Whether a member is a group that its group's file defines."""
+    """Return True if a member is a group that is defined in the file of its parent group."""
     return isinstance(member, dict) and "group" in member and "task" in member
 
 
@@ -110,7 +110,7 @@ def _members(config: Mapping[str, Any]) -> list[Any]:
 
 
 def _as_member(member: Any) -> tuple[str, dict[str, Any]]:
-    """A member's name, and what the group says of it."""
+    """Return the name of a member, and the settings that its group overrides."""
     if isinstance(member, str):
         return member, {}
     name = str(member.get("group") or member.get("task"))
@@ -124,14 +124,14 @@ def _read(manager: "TaskManager", config: LmEvalConfig) -> Definitions:
         for leaf in _add(found, name, {}):
             other = asked_by.setdefault(leaf, name)
             if other != name and {other, name} & found.groups.keys():
-                raise RecipeError(f"{PLACE}.tasks: '{leaf}' is asked for by '{other}' and by '{name}'; leave one out")
+                raise RecipeError(f"{PLACE}.tasks: '{leaf}' is part of '{other}' and '{name}'; remove one")
     for name, task in found.tasks.items():
         _check(name, task, config)
     return found
 
 
 def _add(found: Definitions, name: str, overrides: dict[str, Any]) -> list[str]:
-    """Add all that a name stands for; return the leaf tasks."""
+    """Add all tasks and groups that a name refers to; return the leaf tasks."""
     entry = found.manager.task_index.get(name)
     if entry is None:
         raise RecipeError(f"{PLACE}.tasks: lm-eval has no task '{name}'{_did_you_mean(name, found.manager)}")
@@ -142,7 +142,7 @@ def _add(found: Definitions, name: str, overrides: dict[str, Any]) -> list[str]:
     content = {**_load(name, entry.yaml_path), **overrides}
     task = {key: value for key, value in content.items() if key not in NOT_OF_THE_TASK}
     if found.tasks.setdefault(name, task) != task:
-        raise RecipeError(f"{PLACE}.tasks: '{name}' is in two groups that ask for it in different ways")
+        raise RecipeError(f"{PLACE}.tasks: '{name}' is in two groups that configure it differently")
     return [name]
 
 
@@ -155,13 +155,13 @@ def _add_group(found: Definitions, name: str, config: dict[str, Any], overrides:
     tasks: list[str] = []
     for listed in _members(config):
         if _is_inline(listed):
-            tasks += _add_group(found, f"{name}::{listed['group']}", listed, shared)  # as lm-eval calls it
+            tasks += _add_group(found, f"{name}::{listed['group']}", listed, shared)  # the name that lm-eval uses
             continue
         member, own = _as_member(listed)
         if member not in found.manager.task_index or "dataset_kwargs" in {**shared, **own}:
             raise RecipeError(
-                f"{PLACE}.tasks: the group '{name}' defines its member '{member}' itself, so that its data cannot be "
-                "pinned; expected members that have a YAML file of their own, with their own `dataset_kwargs`"
+                f"{PLACE}.tasks: the group '{name}' defines its member '{member}' itself, so the data of that cannot be "
+                "pinned; expected members with their own YAML files and their own `dataset_kwargs`"
             )
         tasks += _add(found, member, {**shared, **own})
     return tasks
@@ -172,7 +172,7 @@ def _load(name: str, path: Path) -> dict[str, Any]:
 
     try:
         content: dict[str, Any] = load_yaml(path)
-    except Exception as error:  # whatever the task's own code raises when it is imported
+    except Exception as error:  # the task's own code may raise anything when it is imported
         raise RecipeError(
             f"{PLACE}.tasks: '{name}' cannot be read from {path}: {type(error).__name__}: {error}"
         ) from error
@@ -182,24 +182,24 @@ def _load(name: str, path: Path) -> dict[str, Any]:
 def _check(name: str, task: Mapping[str, Any], config: LmEvalConfig) -> None:
     if task.get("unsafe_code") and not config.confirm_run_unsafe_code:
         raise RecipeError(
-            f"{PLACE}.tasks: '{name}' runs code that the model has written; where that is meant, set "
+            f"{PLACE}.tasks: '{name}' runs code that the model has written; to allow this, set "
             f"{PLACE}.confirm_run_unsafe_code to true"
         )
     for key in ("class", "custom_dataset"):
         if key in task:
             raise RecipeError(
-                f"{PLACE}.tasks: '{name}' gets its data from Python code (`{key}`), which nothing can pin; expected a "
+                f"{PLACE}.tasks: '{name}' gets its data from Python code (`{key}`), which cannot be pinned; expected a "
                 "task with `dataset_path`"
             )
     if task.get("doc_to_image") or task.get("doc_to_audio"):
-        raise RecipeError(f"{PLACE}.tasks: '{name}' asks about images or sounds; expected a task of texts")
+        raise RecipeError(f"{PLACE}.tasks: '{name}' asks about images or sounds; expected a task with text only")
     for metric in task.get("metric_list") or ():
         _check_metric(name, metric, has_own_code=task.get("process_results") is not None)
 
 
 def _check_metric(name: str, metric: Mapping[str, Any], has_own_code: bool) -> None:
-    """Metrics that the library `evaluate` would fetch from the Hub are code without a version."""
-    import lm_eval.api.metrics  # noqa: F401  # registers them
+    """Refuse a metric that the library `evaluate` would fetch from the Hub, because that is code without a version."""
+    import lm_eval.api.metrics  # noqa: F401  # registers the metrics
     from lm_eval.api.registry import METRIC_REGISTRY
 
     called = metric.get("metric")
@@ -214,5 +214,5 @@ def _check_metric(name: str, metric: Mapping[str, Any], has_own_code: bool) -> N
 
 def _did_you_mean(name: str, manager: "TaskManager") -> str:
     close = difflib.get_close_matches(name, manager.all_tasks, n=1, cutoff=0.6)
-    lists = f"; `lm-eval ls tasks` lists its own, yours are those below {PLACE}.include_path"
+    lists = f"; `lm-eval ls tasks` lists its tasks, and {PLACE}.include_path adds yours"
     return f"; did you mean '{close[0]}'?" if close else lists

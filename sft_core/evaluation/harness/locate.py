@@ -1,4 +1,4 @@
-"""What tasks hang on, found and digested before the first stage."""
+"""Inputs of tasks: definitions, code and data, found and digested before the first stage."""
 
 import functools
 import importlib.metadata
@@ -19,56 +19,59 @@ from sft_core.store.fingerprint import digest
 from sft_core.store.user_function import digest_module
 
 METRIC_LIBRARIES = ("datasets", "evaluate", "rouge_score", "sacrebleu", "scikit-learn")
-"""From which lm-eval takes data and metrics."""
+"""Libraries that lm-eval uses for data and metrics."""
 
 HOW_IT_IS_ASKED = (
     "num_fewshot", "apply_chat_template", "fewshot_as_multiturn", "system_instruction", "gen_kwargs"
 )  # fmt: skip
-"""Fields that change what the model is asked of a document; the others change of how many."""
+"""Fields that change the prompt of a document. The others change only how many documents are used or stored."""
 
 
 class TaskRef(BaseModel):
-    """A leaf task with an identity."""
+    """A leaf task, identified by its definition and its data."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     definition: str
-    """Digest of its configuration as lm-eval resolves it, and of the code of its functions."""
+    """Digest of its configuration as resolved by lm-eval, and of the code of its functions."""
     data: TaskData
 
     def fingerprint(self) -> dict[str, Any]:
-        """All of it."""
+        """Return name, definition and data."""
         return {"name": self.name, "definition": self.definition, "data": self.data}
 
 
 class LocatedTasks(BaseModel):
-    """The tasks of a recipe by content; empty without any."""
+    """The tasks of a recipe, identified by content; empty for a recipe without tasks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     versions: dict[str, str] = {}
-    """Of lm-eval, and of the libraries that it scores with."""
+    """Versions of lm-eval and of the libraries that it uses for scoring."""
     tasks: tuple[TaskRef, ...] = ()
     groups: dict[str, str] = {}
     """Group → digest of its configuration."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """All of it."""
+        """Return versions, tasks and groups."""
         return {"versions": self.versions, "tasks": self.tasks, "groups": self.groups}
 
     def sources(self, config: LmEvalConfig) -> dict[str, str]:
-        """Task → what `SCORED_ITEMS` calls its documents, `lm_eval/arc_easy@1f0c9a3b52de`: those of a task that was
-        defined otherwise, or asked in another way, are no counterparts."""
+        """Return task → source of its documents in `SCORED_ITEMS`, for example `lm_eval/arc_easy@1f0c9a3b52de`.
+
+        The digest in it differs if the definition or the prompts of the task differ, so that such documents are not
+        compared with each other.
+        """
         how = [getattr(config, name) for name in HOW_IT_IS_ASKED]
         return {ref.name: f"lm_eval/{ref.name}@{digest([ref, how, self.versions])[:12]}" for ref in self.tasks}
 
 
 def locate_tasks(config: LmEvalConfig, digests: FileDigests) -> LocatedTasks:
-    """Find the tasks and their data.
+    """Find and pin the tasks and their data.
 
     Raises:
-        RecipeError: if lm-eval is not installed, there is no such task, or it or its data cannot be pinned.
+        RecipeError: if lm-eval is not installed, a task does not exist, or a task or its data cannot be pinned.
     """
     if not config.tasks:
         return LocatedTasks()
@@ -82,10 +85,10 @@ def locate_tasks(config: LmEvalConfig, digests: FileDigests) -> LocatedTasks:
 
 
 def pinned_definitions(config: LmEvalConfig, located: LocatedTasks) -> Definitions:
-    """Read the tasks again, where they are measured, and let lm-eval load the data that was located.
+    """Read the tasks again in the evaluation process, and make lm-eval load the pinned data.
 
     Raises:
-        RecipeError: if a task is no longer what it was.
+        RecipeError: if a task or its data changed since it was located.
     """
     found = read_definitions(config)
     now = {name: _digest(task, name) for name, task in found.tasks.items()}
@@ -121,7 +124,7 @@ def _digest(config: Mapping[str, Any], name: str) -> str:
 
 
 def _plain(value: Any, what: str) -> Any:
-    """Name functions by their code, so that nothing but text and numbers is left."""
+    """Replace functions by the digest of their code, so that only text and numbers remain."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item, what) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -138,5 +141,5 @@ def _code_of(function: Callable[..., Any], what: str) -> dict[str, str]:
     try:
         file = Path(inspect.getfile(own))
     except TypeError as error:
-        raise RecipeError(f"{what}: nothing says where the code of {function!r} is; expected a function") from error
+        raise RecipeError(f"{what}: cannot find the file with the code of {function!r}; expected a function") from error
     return {"function": getattr(own, "__qualname__", ""), "code": digest_module(file.parent, file.stem, what)}

@@ -1,4 +1,4 @@
-"""Measure a model on tasks of lm-eval, through lm-eval's own wrapper around a model that is in memory already."""
+"""Measure a model on tasks of lm-eval, with lm-eval's own wrapper for a model that is already in memory."""
 
 import math
 import random
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 OF_A_SAMPLE = ("doc_id", "filter", "target", "arguments", "resps", "filtered_resps")
-"""What is kept of lm-eval's own record of a document, beside its metrics."""
+"""Fields of lm-eval's record of a document that are stored, in addition to its metrics."""
 
 
 @dataclass(slots=True)
 class MeasuredTasks:
-    """What was found of one model."""
+    """Scores and samples of one model on all tasks."""
 
     scores: dict[str, float] = field(default_factory=dict)
-    """By `lm_eval/<task or group>/<metric>`, with `/<filter>` where a task has several."""
+    """Score by `lm_eval/<task or group>/<metric>`, followed by `/<filter>` if the filter has a name."""
     items: list[pa.Table] = field(default_factory=list)
     """`SCORED_ITEMS` of the scores that are means over documents."""
     samples: list[Row] = field(default_factory=list)
@@ -42,23 +42,23 @@ class MeasuredTasks:
 
 @dataclass(frozen=True, slots=True)
 class Harness:
-    """All that it takes beside a model."""
+    """Everything that the measurement needs in addition to a model."""
 
     config: LmEvalConfig
     located: LocatedTasks
     tokenizer_folder: Path
-    """The trained model's: a baseline is asked in the same tokens and the same chat template."""
+    """Folder of the trained model's tokenizer; a baseline gets the same tokens and the same chat template."""
     batch_size: int
 
     def measure(self, model: "PreTrainedModel", labels: Row) -> MeasuredTasks:
-        """Ask all tasks.
+        """Measure a model on all tasks.
 
         Args:
-            model: In evaluation mode.
-            labels: The first columns of the samples.
+            model: The model, in evaluation mode.
+            labels: First columns of the samples.
 
         Raises:
-            RecipeError: if a task changed since it was located, or its data cannot be had.
+            RecipeError: if a task changed since it was located, or its data cannot be loaded.
         """
         from lm_eval.evaluator import evaluate
 
@@ -68,7 +68,7 @@ class Harness:
             lm,
             tasks,
             limit=self.config.limit,
-            bootstrap_iters=0,  # our own intervals are paired, and its own take minutes
+            bootstrap_iters=0,  # the pipeline computes paired intervals itself; those of lm-eval take minutes
             apply_chat_template=asks_in_template,
             fewshot_as_multiturn=self.config.fewshot_as_multiturn and asks_in_template,
             system_instruction=self.config.system_instruction,
@@ -82,10 +82,10 @@ class Harness:
         return found
 
     def _wrapped(self, model: "PreTrainedModel") -> tuple["HFLM", bool]:
-        """The model as lm-eval takes it, and whether it is asked in its chat template.
+        """Wrap the model for lm-eval; return the wrapper, and whether prompts are formatted with the chat template.
 
-        A template writes the beginning token itself where the model is to see one, so that nothing is put before it, as
-        in training; for plain text the tokenizer decides.
+        A template writes the BOS token itself if the model needs one, so no token is added, as in training. For plain
+        text the tokenizer decides.
         """
         from lm_eval.models.huggingface import HFLM
 
@@ -97,7 +97,7 @@ class Harness:
         has_template = bool(tokenizer.chat_template)
         asked = self.config.apply_chat_template
         if asked and not has_template:
-            raise RecipeError(f"{PLACE}.apply_chat_template is true, and the model has no chat template")
+            raise RecipeError(f"{PLACE}.apply_chat_template is true, but the model has no chat template")
         in_template = has_template if asked is None else asked
         add_bos_token = False if in_template else None
         lm = HFLM(model, backend="causal", tokenizer=tokenizer, batch_size=self.batch_size, add_bos_token=add_bos_token)
@@ -113,7 +113,7 @@ class Harness:
         definitions = pinned_definitions(self.config, self.located)
         try:
             loaded: TaskDict = definitions.manager.load(list(self.config.tasks))
-        except Exception as error:  # whatever data, templates and code of a task raise when its first document is read
+        except Exception as error:  # data, templates and code of a task may raise anything
             raise RecipeError(f"{PLACE}.tasks: loading them failed: {type(error).__name__}: {error}") from error
         for task in loaded["tasks"].values():
             if self.config.gen_kwargs and task.get_config("output_type") == "generate_until":
@@ -126,7 +126,7 @@ class Harness:
 
 
 def _scores(results: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Numbers by our names; what lm-eval could not compute (`N/A`) has none."""
+    """Return scores by their names; numbers that lm-eval could not compute (`N/A`) are skipped."""
     return {
         name: float(results[task][key])
         for task in results
@@ -136,7 +136,7 @@ def _scores(results: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _kept(samples: list[Row], num_documents: int) -> list[Row]:
-    """The records of some documents, spread evenly over all of them."""
+    """Select the records of some documents, spread evenly over all of them."""
     documents = sorted({sample["doc_id"] for sample in samples})
     count = min(num_documents, len(documents))
     chosen = {documents[index] for index in np.linspace(0, len(documents) - 1, count).round().astype(int)}
@@ -148,6 +148,6 @@ def _kept(samples: list[Row], num_documents: int) -> list[Row]:
 
 
 def as_lines(samples: list[Row]) -> bytes:
-    """Write samples as JSON lines; what JSON does not have is written as its text."""
+    """Write samples as JSON lines; values of types that JSON lacks are written with `str`."""
     option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
     return b"".join(orjson.dumps(sample, default=str, option=option) for sample in samples)

@@ -1,12 +1,12 @@
-"""Names of scores, and what each document adds to those that are means.
+"""Names of scores, and the values of single documents for scores that are means.
 
     lm-eval                          here
     arc_easy, acc_norm,none          lm_eval/arc_easy/acc_norm
     gsm8k, exact_match,strict-match  lm_eval/gsm8k/exact_match/strict-match
     mmlu (a group), acc,none         lm_eval/mmlu/acc
 
-A score of a task is a mean where lm-eval aggregates it with its `mean`; one of a group where it equals the mean over
-all documents of its tasks, as it does with `weight_by_size`. All others (perplexities, corpus BLEU, F1 over all
+A score of a task is a mean if lm-eval aggregates it with its `mean`. A score of a group is a mean if it equals the mean
+over all documents of its tasks, as with `weight_by_size`. All other scores (perplexities, corpus BLEU, F1 over all
 answers, a mean of means) have no items, and so no interval.
 """
 
@@ -21,28 +21,28 @@ from sft_core.store.records import SCORED_ITEMS
 
 PREFIX = "lm_eval"
 ROUNDING = 1e-9
-"""Relative; between two ways of adding up the same numbers."""
+"""Relative and absolute tolerance between two ways of adding up the same numbers."""
 
 Items = list[tuple[str, int, float]]
-"""Source, document and value."""
+"""Triples of source, document and value."""
 
 
 def score_names(task: str, results: Mapping[str, Any]) -> dict[str, str]:
-    """Name the numbers of a task or group.
+    """Name the scores of a task or group.
 
     Args:
-        task: Its name.
-        results: As lm-eval gives them: `metric,filter` → number, and entries that are no scores.
+        task: Name of the task or group.
+        results: Results of lm-eval: `metric,filter` → number, and entries that are not scores.
 
     Returns:
-        `metric,filter` → name.
+        `metric,filter` → name of the score.
     """
     keys = [key for key in results if "," in key and not key.partition(",")[0].endswith("_stderr")]
     return {key: score_name(task, *key.split(",", 1)) for key in keys}
 
 
 def score_name(task: str, metric: str, filter_name: str) -> str:
-    """Name one number, in characters that MLflow takes."""
+    """Name one score, in characters that MLflow allows."""
     parts = [PREFIX, task, metric, *([] if filter_name == "none" else [filter_name])]
     return "/".join(re.sub(r"[^\w.\-: ]", "_", part, flags=re.ASCII) for part in parts)
 
@@ -54,14 +54,14 @@ def items_of_tasks(
     scores: Mapping[str, float],
     sources: Mapping[str, str],
 ) -> list[pa.Table]:
-    """Tell documents by what they add.
+    """Make tables with the value of each document.
 
     Args:
-        tasks: lm-eval's tasks by name.
-        groups: Its groups.
-        samples: Task → its records, one a document and filter.
-        scores: By our names.
-        sources: Task → what `SCORED_ITEMS` calls it: a task that was defined otherwise is no counterpart.
+        tasks: Name → task of lm-eval.
+        groups: Name → group of lm-eval.
+        samples: Task → records of lm-eval, one per document and filter.
+        scores: All scores by name.
+        sources: Task → source of its documents in `SCORED_ITEMS`, from `LocatedTasks.sources`.
 
     Returns:
         `SCORED_ITEMS` of each score that is a mean.
@@ -84,7 +84,7 @@ def items_of_tasks(
 
 
 def _items_of_task(task: Any, samples: Sequence[Mapping[str, Any]], source: str) -> dict[tuple[str, str], Items]:
-    """(Metric, filter) → items, of the metrics that are means."""
+    """Return (metric, filter) → items, for metrics that are means."""
     from lm_eval.api.metrics import mean
 
     found: dict[tuple[str, str], Items] = {}

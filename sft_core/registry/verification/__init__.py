@@ -1,11 +1,10 @@
-"""Whether a stored model is the one that was trained: loaded anew in a process of its own, it has to give the same
-logits.
+"""Verification that a stored model is the trained one: loaded in a separate process, it has to give the same logits.
 
-The process imports the code that was stored beside the weights, and loads them through the door that MLflow uses,
-`sft_core.registry.serving`; the logits to compare with were written by the trainer from the model in its memory
-(`sft_core.modeling.probe` says what is compared and how much may differ).
+The process imports the code that was stored with the weights, and loads the weights through the entry point that MLflow
+uses, `sft_core.registry.serving`. The trainer wrote the expected logits from the model in its memory.
+`sft_core.modeling.probe` defines what is compared and the tolerance.
 
-Importing the room does not import torch.
+Importing the package does not import torch.
 """
 
 from sft_core.registry.verification.plan import VERIFICATION_FILE, Verification, VerificationPlan

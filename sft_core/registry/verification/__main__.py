@@ -1,4 +1,4 @@
-"""The comparison as a process of its own: `python -m sft_core.registry.verification plan.json`."""
+"""Entry point of the verification process: `python -m sft_core.registry.verification plan.json`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from sft_core.processes.subprocesses import run_child
 
 
 def load() -> Callable[[Path], None]:
-    """Import what it does."""
+    """Import the function that the process runs."""
     from sft_core.registry.verification.run import main
 
     return main

@@ -1,4 +1,4 @@
-"""What crosses the process boundary: `plan.json` in, `verification.json` out."""
+"""Input and output of the verification process: `plan.json` and `verification.json`."""
 
 from pathlib import Path
 
@@ -8,34 +8,35 @@ VERIFICATION_FILE = "verification.json"
 
 
 class VerificationPlan(BaseModel):
-    """A stored model and what it has to give; paths are absolute."""
+    """A stored model and its expected logits. Paths are absolute."""
 
     model_config = ConfigDict(frozen=True)
 
     model_folder: Path
-    """Weights, configuration and tokenizer, as they were stored."""
+    """Folder with the stored weights, configuration and tokenizer."""
     probe: Path
-    """What the trained model gave."""
+    """File with the texts of the comparison and the trained model's logits."""
     output_folder: Path
+    """Folder into which `verification.json` is written."""
 
 
 class Verification(BaseModel):
-    """How far the stored model is from the trained one."""
+    """Result of comparing the stored model with the trained one."""
 
     model_config = ConfigDict(frozen=True)
 
     difference: float
-    """Of the logits, as a share of their spread; infinite ones are written as 1e308."""
+    """Difference of the logits as a share of their spread; an infinite difference is written as 1e308."""
     tolerance: float
-    """How much may differ in the precision of both."""
+    """Maximum difference at the coarser precision of the two models."""
     precision: str
     num_texts: int
     code_folder: Path
-    """Where the code came from that loaded the model."""
+    """Folder of the code that loaded the model."""
 
     @property
     def is_same(self) -> bool:
-        """Whether it is the same model."""
+        """True if the difference is within the tolerance."""
         return self.difference <= self.tolerance
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Load a stored model and compare it. Runs inside `python -m sft_core.registry.verification plan.json`."""
+"""Comparison of a stored model with the trained one; runs in `python -m sft_core.registry.verification plan.json`."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from sft_core.registry.serving import ChatModel
 from sft_core.registry.verification.plan import VERIFICATION_FILE, Verification, VerificationPlan
 
 LARGEST = 1e308
-"""JSON has no infinity."""
+"""Value written for an infinite difference, because JSON has no infinity."""
 
 
 def verify(plan: VerificationPlan) -> Verification:
-    """Compare a stored model with the probe of the trained one, and write what was found."""
+    """Compare a stored model with the probe of the trained one, and write the result to `verification.json`."""
     probe = Probe.read(plan.probe)
     model = ChatModel(plan.model_folder).model
     dtypes = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
@@ -30,5 +30,5 @@ def verify(plan: VerificationPlan) -> Verification:
 
 
 def main(plan_path: Path) -> None:
-    """Read the plan and compare."""
+    """Read the plan and run the comparison."""
     verify(VerificationPlan.model_validate_json(plan_path.read_bytes()))

@@ -1,4 +1,4 @@
-"""One module taken apart: its top-level definitions, each with a digest of its code and the names that it uses."""
+"""Parse a module into its top-level definitions, each with a digest of its code and the names that it uses."""
 
 import ast
 import re
@@ -9,47 +9,47 @@ from typing import Any
 from sft_core.store.closure.messages import without_messages
 from sft_core.store.fingerprint import digest_bytes
 
-PLACEMENT = "It decides keys, and computes nothing that is stored."
+PLACEMENT = "It determines keys, and computes nothing that is stored."
 
 EFFECTS = ""
-"""Stands for the top-level statements of a module that bind no name, such as a call that registers something."""
+"""Name under which the top-level statements that bind no name are kept, such as a call that registers something."""
 MARK = "PLACEMENT"
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 Target = tuple[str, str]
-"""What an imported name stands for: a module and a name in it, or a module and an empty name."""
+"""The meaning of an imported name: a module and a name in it, or a module and an empty string for the whole module."""
 
 
 @dataclass(slots=True)
 class Definition:
-    """A function, a class or a constant; or what a module does beside defining such (`EFFECTS`)."""
+    """A function, a class or a constant; or the other top-level statements of a module (`EFFECTS`)."""
 
     digest: str = ""
-    """Of its code without docstrings and messages."""
+    """Digest of its code without docstrings and messages."""
     uses: list[str] = field(default_factory=list)
-    """Dotted names in its text, as written: `plan`, `pa.table`, `self.rows`."""
+    """Dotted names in its source, as written: `plan`, `pa.table`, `self.rows`."""
     imports: dict[str, Target] = field(default_factory=dict)
-    """Names that it imports itself, inside its body."""
+    """Names that are imported inside its body."""
     texts: list[str] = field(default_factory=list)
-    """String constants that have the form of a module's name."""
+    """String constants that have the form of a module's dotted name."""
     bases: list[str] = field(default_factory=list)
-    """Of a class: the dotted names of its bases."""
+    """Dotted names of the base classes, if it is a class."""
 
 
 @dataclass(slots=True)
 class Module:
-    """All top-level definitions of a module, and what its imports stand for."""
+    """All top-level definitions of a module, and the targets of its imports."""
 
     definitions: dict[str, Definition]
     imports: dict[str, Target]
     typing_imports: list[str]
-    """Names in `imports` that exist for type checkers only."""
+    """Names in `imports` that are imported for type checkers only."""
     placement: str | None
-    """Why the module counts for no key; None: it counts."""
+    """Reason why the code of the module enters no key; None if it does."""
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Module":
-        """Read what `dataclasses.asdict` gave."""
+        """Make a module from the output of `dataclasses.asdict`."""
         definitions = {name: Definition(**_with_targets(fields)) for name, fields in value["definitions"].items()}
         return cls(**{**_with_targets(value), "definitions": definitions})
 
@@ -59,15 +59,15 @@ def _with_targets(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_module(text: str, name: str, is_package: bool) -> Module:
-    """Take a module apart.
+    """Parse a module into its definitions.
 
     Args:
-        text: Its source.
-        name: Its dotted name, by which relative imports are resolved.
-        is_package: Whether the text is an `__init__.py`.
+        text: The source code.
+        name: The dotted name of the module, which is needed to resolve relative imports.
+        is_package: True if the text is an `__init__.py`.
 
     Raises:
-        SyntaxError: if the text is no Python.
+        SyntaxError: if the text is not valid Python.
     """
     package = name if is_package else name.rpartition(".")[0]
     imports: dict[str, Target] = {}
@@ -109,7 +109,7 @@ def _describe(statements: list[ast.stmt], package: str) -> Definition:
 
 
 class _NameReader(ast.NodeVisitor):
-    """Collects the names that a statement uses."""
+    """Visitor that collects the names that a statement uses."""
 
     def __init__(self, package: str) -> None:
         self.uses: set[str] = set()
@@ -150,19 +150,19 @@ class _NameReader(ast.NodeVisitor):
         self._annotation(node.returns)
 
     def _annotation(self, node: ast.AST | None) -> None:
-        """Visit an annotation, also one that is written as a text."""
+        """Visit an annotation, also one that is written as a string."""
         for inner in ast.walk(node) if node is not None else ():
             if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
                 try:
                     self.visit(ast.parse(inner.value, mode="eval"))
                 except SyntaxError:
-                    continue  # a text in `Literal[…]`
+                    continue  # a string in `Literal[…]`
         if node is not None:
             self.visit(node)
 
 
 def _dotted(node: ast.AST) -> str | None:
-    """`a.b.c` of a chain of attributes that begins with a name; None of any other expression."""
+    """Return `a.b.c` for a chain of attributes that begins with a name; None for any other expression."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute) and (before := _dotted(node.value)) is not None:
@@ -203,7 +203,7 @@ def _is_for_type_checkers(statement: ast.stmt) -> bool:
 
 
 def _says_nothing(statement: ast.stmt) -> bool:
-    """Docstrings, and blocks of imports alone."""
+    """Return True for a docstring, and for a block that contains only imports."""
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
         return True
     inner = [node for node in ast.walk(statement) if isinstance(node, ast.stmt) and node is not statement]
@@ -211,7 +211,7 @@ def _says_nothing(statement: ast.stmt) -> bool:
 
 
 def _mark_of(statement: ast.stmt) -> str | None:
-    """The reason in a module's `PLACEMENT = "…"`."""
+    """Return the reason if the statement is `PLACEMENT = "…"`; else None."""
     match statement:
         case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(reason))) if name == MARK:
             return reason
@@ -219,7 +219,7 @@ def _mark_of(statement: ast.stmt) -> str | None:
 
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
-    """The names that a top-level statement binds, imports aside."""
+    """Yield the names that a top-level statement binds, without those that it imports."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield statement.name
         return

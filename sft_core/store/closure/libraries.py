@@ -1,4 +1,4 @@
-"""Versions of the libraries that decide what code computes."""
+"""Versions of the libraries that affect the results of code."""
 
 import functools
 import importlib.metadata
@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Iterable
 
-PLACEMENT = "It decides keys, and computes nothing that is stored."
+PLACEMENT = "It determines keys, and computes nothing that is stored."
 
 CARRIERS = frozenset(
     {
@@ -22,7 +22,7 @@ CARRIERS = frozenset(
         "typing_extensions",
     }
 )
-"""Libraries that check, carry, show or fetch values and never compute one that is written: a new version of these
+"""Libraries that only check, transfer, show or download values. They compute no value that is written, so a new version
 changes no output."""
 OPTIONAL = frozenset(
     {
@@ -42,7 +42,7 @@ OPTIONAL = frozenset(
         "torchao",
     }
 )
-"""Libraries that code imports only where a recipe asks for them: they count for the recipes that do."""
+"""Libraries that are imported only if a recipe needs them. Their versions enter the keys of those recipes only."""
 _DISTRIBUTIONS = {"PIL": "pillow", "yaml": "PyYAML", "optimi": "torch-optimi", "flash_attn": "flash-attn"}
 
 
@@ -50,11 +50,11 @@ def library_versions(modules: Iterable[str], asked_for: Iterable[str] = ()) -> d
     """Look up the installed versions of libraries, and the version of Python.
 
     Args:
-        modules: Top-level modules that code imports; `CARRIERS` and `OPTIONAL` ones are left out.
-        asked_for: Optional ones that this recipe uses.
+        modules: Top-level modules that code imports; those in `CARRIERS` and `OPTIONAL` are skipped.
+        asked_for: Optional libraries that this recipe uses.
 
     Returns:
-        Distribution → version, None where it is not installed; `python` → its minor version, because hashing, regular
+        Distribution → version, None if it is not installed; `python` → its minor version, because hashing, regular
         expressions and Unicode tables change with it.
     """
     wanted = {name for name in modules if name not in sys.stdlib_module_names} - CARRIERS - OPTIONAL
@@ -72,8 +72,10 @@ def _version(name: str) -> str | None:
 
 @functools.cache
 def _distribution(module: str) -> str:
-    """The distribution that installs a top-level module. Nearly all are called alike; only for others are the file
-    lists of all distributions read."""
+    """Return the distribution that installs a top-level module.
+
+    Nearly all have the same name as their module. Only for others the file lists of all distributions are read.
+    """
     name = _DISTRIBUTIONS.get(module, module).replace("_", "-")
     if _version(name) is not None or module in OPTIONAL:
         return name

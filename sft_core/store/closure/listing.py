@@ -1,4 +1,4 @@
-"""Closures by their digest, in a folder, so that a key that changed can be explained function by function."""
+"""Files that store closures by their digest, so that a changed key can be explained function by function."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import orjson
 from sft_core.store.closure.walk import Closure
 from sft_core.store.durable import write_whole
 
-PLACEMENT = "It decides keys, and computes nothing that is stored."
+PLACEMENT = "It determines keys, and computes nothing that is stored."
 
 
 def keep_listing(folder: Path, closure: Closure) -> None:
-    """Write the digests of a closure's definitions into `<folder>/<digest>.json`, unless they are there."""
+    """Write the digests of a closure's definitions into `<folder>/<digest>.json`, unless the file exists."""
     file = _file(folder, closure.digest)
     if file.exists():
         return
@@ -27,8 +27,8 @@ def changed_definitions(folder: Path, before: str, closure: Closure) -> list[str
         closure: The present one.
 
     Returns:
-        A line for each difference, such as `sft_core.data.packing.bfd:plan changed`; None if the earlier closure is not
-        known here.
+        A line for each difference, such as `sft_core.data.packing.bfd:plan changed`; None if no file
+        of the earlier closure is stored.
     """
     try:
         earlier: dict[str, str] = orjson.loads(_file(folder, before).read_bytes())

@@ -1,4 +1,4 @@
-"""Remove from a syntax tree what only people read: docstrings, and the texts of exceptions, warnings and logs.
+"""Remove texts for people from a syntax tree: docstrings, and the messages of exceptions, warnings and logs.
 
     raise DataError(f"{path}: expected a number, found {value!r}")   →   raise DataError('…')
     logger().info("%d shards are missing", len(missing))             →   logger().info('…', len(missing))
@@ -9,20 +9,20 @@ Only texts are replaced. An argument that is a value (`DataError(path, row)`) st
 
 import ast
 
-PLACEMENT = "It decides keys, and computes nothing that is stored."
+PLACEMENT = "It determines keys, and computes nothing that is stored."
 
 TEXT = "…"
-"""Takes the place of every text that is removed."""
+"""Placeholder for every text that is removed."""
 MESSAGE_ENDINGS = ("Error", "Exception", "Warning")
-"""A call of a name that ends so makes an exception, wherever it stands."""
+"""Endings of the names of exception classes; a call of such a name makes an exception, wherever it is."""
 MESSAGE_CALLS = frozenset({"debug", "info", "warning", "warn", "error", "exception", "critical", "tell", "notify"})
-"""Methods and functions whose texts go to a log or to a person."""
+"""Methods and functions whose text arguments are written to a log or shown to a person."""
 DESCRIPTIONS = frozenset({"description", "title", "help"})
-"""Keyword arguments of `Field(…)` that only describe."""
+"""Keyword arguments of `Field(…)` that only describe the field."""
 
 
 def without_messages(tree: ast.stmt) -> ast.stmt:
-    """Return the statement without what only people read. Changes the tree in place."""
+    """Return the statement without texts for people. Changes the tree in place."""
     stripped = _Stripper().visit(tree)
     assert isinstance(stripped, ast.stmt)
     return stripped
@@ -60,7 +60,7 @@ class _Stripper(ast.NodeTransformer):
 
 
 def _is_bare_text(node: ast.AST) -> bool:
-    """A docstring, or the description below a field of a recipe section."""
+    """Return True for a docstring, and for the description below a field of a recipe section."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
@@ -77,7 +77,7 @@ def _blank(call: ast.Call) -> None:
 
 
 def _is_text(node: ast.AST) -> bool:
-    """Whether an expression is a text written in place, however it is put together."""
+    """Return True if an expression is a literal text, also one that is concatenated or formatted."""
     match node:
         case ast.Constant(value=str()) | ast.JoinedStr():
             return True

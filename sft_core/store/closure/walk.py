@@ -1,4 +1,4 @@
-"""Follow names from one function to all that it can reach."""
+"""Follow names from one function to all definitions that it can reach."""
 
 import functools
 import sys
@@ -14,13 +14,13 @@ from sft_core.store.closure.definitions import EFFECTS, Definition, Module, Targ
 from sft_core.store.durable import write_whole
 from sft_core.store.fingerprint import digest, digest_bytes
 
-PLACEMENT = "It decides keys, and computes nothing that is stored."
+PLACEMENT = "It determines keys, and computes nothing that is stored."
 
 PACKAGES = ("sft_core", "tasks")
-"""Whose code counts; what lies above them only calls it."""
+"""Packages whose code counts. The packages above them only call it."""
 PLACEMENT_CLASS = "sft_core.store.fingerprint:Placement"
 _OWN_CODE = ("definitions.py", "messages.py")
-"""Decide what is remembered of a module."""
+"""Files whose code decides how a module is parsed; if they change, cached modules are parsed again."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class Closure:
     definitions: Mapping[str, str]
     """`package.module:name` → digest of its code."""
     marked: tuple[str, ...]
-    """Modules and classes that were met and only place work."""
+    """Modules and classes that were reached but do not count, because they are marked as placement."""
     libraries: tuple[str, ...]
-    """Top-level modules of other projects that this code imports, Python's own left out."""
+    """Top-level modules of other projects that this code imports, without Python's standard library."""
 
     @cached_property
     def digest(self) -> str:
-        """Of all definitions."""
+        """Digest of all definitions."""
         return digest(dict(self.definitions))
 
 
 class Codebase:
-    """The project's packages below one folder, as their files are now."""
+    """The project's packages below one folder. Each file is read once, when it is first needed."""
 
     def __init__(
         self,
@@ -49,12 +49,12 @@ class Codebase:
         packages: Sequence[str] = PACKAGES,
         edits: Mapping[str, str] | None = None,
     ) -> None:
-        """Nothing is read yet.
+        """Set the folder and the packages; no file is read yet.
 
         Args:
             root: The folder that the packages are in.
             packages: Names of the packages whose code counts.
-            edits: Path below the root → text that is read instead of the file's.
+            edits: Path below the root → text to use instead of the file's.
         """
         self._root, self._packages, self._edits = root, frozenset(packages), edits or {}
         self._modules: dict[str, Module | None] = {}
@@ -62,11 +62,11 @@ class Codebase:
         self._remembered: _Remembered | None = None
 
     def edited(self, path: str, text: str) -> "Codebase":
-        """The same code with another text in one file.
+        """Return a copy of this codebase with another text in one file.
 
         Args:
-            path: Of the file, below the root.
-            text: What is read instead.
+            path: Path of the file, below the root.
+            text: The text to use instead of the file's.
         """
         other = Codebase(self._root, sorted(self._packages), {**self._edits, path: text})
         own = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
@@ -74,12 +74,14 @@ class Codebase:
         return other
 
     def remember_in(self, folder: Path) -> None:
-        """Keep modules that were taken apart in a folder, by the digest of their text: reading them all takes a second
-        of a processor, and finding them there a twentieth of it."""
+        """Cache parsed modules in a folder, by the digest of their text.
+
+        Parsing all modules takes a second of processor time, and reading them from the cache a twentieth of that.
+        """
         self._remembered = self._remembered or _Remembered(folder)
 
     def closure(self, start: str) -> Closure:
-        """Find what a function can reach.
+        """Find the definitions and libraries that a function can reach.
 
         Args:
             start: `package.module:function`.
@@ -94,13 +96,13 @@ class Codebase:
         return self._closures[start]
 
     def module(self, name: str) -> Module | None:
-        """A module of the project, taken apart; None if there is none of that name."""
+        """Return a parsed module of the project; None if there is no module of that name."""
         if name not in self._modules:
             self._modules[name] = self._read(name)
         return self._modules[name]
 
     def is_placement(self, module: str, name: str) -> bool:
-        """True for a class whose values only place work."""
+        """Return True for a class that inherits from `Placement`, directly or indirectly."""
         found = self.module(module)
         return bool(found and name in found.definitions and _Walk(self).is_placement(module, found.definitions[name]))
 
@@ -138,12 +140,12 @@ class Codebase:
 
 @functools.cache
 def own_code() -> Codebase:
-    """The packages of this checkout, read once in a process."""
+    """Return the codebase of this checkout; one object per process."""
     return Codebase(Path(__file__).parents[3])
 
 
 class _Walk:
-    """What one walk has met."""
+    """State of one search: the definitions, marked names and libraries that it has found."""
 
     def __init__(self, code: Codebase) -> None:
         self.definitions: dict[str, Definition] = {}
@@ -152,14 +154,14 @@ class _Walk:
         self._code = code
 
     def reach(self, module: str, name: str) -> None:
-        """Add a definition, and all that it reaches."""
+        """Add a definition, and all definitions that can be reached from it."""
         waiting = [(module, name)]
         while waiting:
             where, what = waiting.pop()
             waiting += self._add(where, what)
 
     def _add(self, where: str, what: str) -> list[Target]:
-        """Add one definition; return those that it names."""
+        """Add one definition; return the definitions that it names."""
         node, module = f"{where}:{what}", self._code.module(where)
         if node in self.definitions or module is None or what not in module.definitions:
             return []
@@ -176,7 +178,7 @@ class _Walk:
         return [(where, EFFECTS), *targets]
 
     def is_placement(self, where: str, definition: Definition) -> bool:
-        """True for a class that inherits from `Placement`, at whatever distance."""
+        """Return True for a class that inherits from `Placement`, directly or indirectly."""
         for base in definition.bases:
             for module, name in self._resolve(where, definition, base):
                 if f"{module}:{name}" == PLACEMENT_CLASS:
@@ -187,7 +189,7 @@ class _Walk:
         return False
 
     def _resolve(self, where: str, definition: Definition, use: str) -> Iterator[Target]:
-        """The definitions that a dotted name in a definition's text stands for."""
+        """Yield the definitions that a dotted name in a definition's source refers to."""
         head, *rest = use.split(".")
         module = self._code.module(where)
         assert module is not None
@@ -213,7 +215,7 @@ class _Walk:
             yield from self._inside(f"{name}.{attribute}", rest)
 
     def _inside(self, name: str, rest: list[str]) -> Iterator[Target]:
-        """What the rest of a dotted name is in a module; a module that is passed on as a value counts whole."""
+        """Resolve the rest of a dotted name in a module; a module that is used as a value counts completely."""
         module = self._code.module(name)
         if module is None:
             return
@@ -229,7 +231,7 @@ class _Walk:
         yield from ((name, defined) for defined in (module.definitions if module else ()))
 
     def _program(self, text: str) -> Iterator[Target]:
-        """What runs if a text is the name of a module that is started or loaded by that name."""
+        """Yield the definitions that run if a string constant is the name of a module that is started or loaded."""
         program = f"{text}.__main__"
         yield from self._whole(program if self._code.module(program) is not None else text)
 
@@ -240,7 +242,7 @@ class _Walk:
 
 
 class _Remembered:
-    """Modules that were taken apart before, in one JSON file."""
+    """Cache of parsed modules, in one JSON file."""
 
     def __init__(self, folder: Path) -> None:
         own = [(Path(__file__).parent / name).read_bytes() for name in _OWN_CODE]
@@ -249,7 +251,7 @@ class _Remembered:
         self._has_new = False
 
     def module(self, text: str, name: str, is_package: bool) -> Module:
-        """Take a module apart, or find that it was."""
+        """Return a parsed module from the cache, or parse it and add it."""
         if self._known is None:
             self._known = self._load()
         key = digest_bytes([name.encode(), b":" if is_package else b" ", text.encode("utf-8", "surrogatepass")])
@@ -259,7 +261,10 @@ class _Remembered:
         return Module.from_json(self._known[key])
 
     def write(self) -> None:
-        """Keep what is new; of two processes that do so at once, one wins, and the other's is read again."""
+        """Write the file if there are new modules.
+
+        If two processes write at once, one wins, and the modules of the other are parsed again later.
+        """
         if not self._has_new:
             return
         write_whole(self._file, orjson.dumps(self._known))

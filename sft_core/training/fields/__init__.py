@@ -1,6 +1,6 @@
-"""The fields of the recipe's `training` section, by topic. In YAML they are flat; `TrainingConfig` joins them.
+"""Fields of the recipe's `training` section, grouped by topic. They are flat in YAML: `TrainingConfig` combines them.
 
-Names and defaults are those of transformers' `TrainingArguments`, or TRL's where TRL changes a default.
+Names and defaults are those of transformers' `TrainingArguments`, or of TRL where TRL changes a default.
 """
 
 from sft_core.training.fields.distribution import DistributionFields

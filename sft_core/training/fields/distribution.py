@@ -1,4 +1,4 @@
-"""How a training is spread over processes. How many there are, and where, is `runtime`'s."""
+"""Fields that distribute a training over processes. `runtime` sets the number of processes and where they run."""
 
 import json
 from pathlib import Path
@@ -12,38 +12,40 @@ DATA_PARALLEL = ("dp_replicate_size", "dp_shard_size")
 
 
 class DistributionFields(Section):
-    """Data parallelism (DDP), sharded weights (FSDP), and DeepSpeed."""
+    """Fields for data parallelism (DDP), sharded weights (FSDP) and DeepSpeed."""
 
     ddp_find_unused_parameters: bool | None = None
-    """Let DDP look for weights without a gradient in each step. None: not with gradient checkpointing, else yes."""
+    """Let DDP search each step for parameters without a gradient. None: false with gradient checkpointing, else
+    true."""
     ddp_bucket_cap_mb: int | None = Field(default=None, ge=1)
-    """Megabytes of gradients that DDP sends at a time; None: as PyTorch."""
+    """Size in megabytes of the buckets in which DDP reduces gradients. None: PyTorch's default."""
     ddp_broadcast_buffers: bool | None = None
-    """Let DDP send buffers from the first process before each step. None: not with gradient checkpointing, else yes."""
+    """Let DDP broadcast buffers from the first process before each forward pass. None: false with gradient
+    checkpointing, else true."""
     ddp_static_graph: bool | None = None
-    """Promise DDP that every step uses the same weights in the same order. None: no."""
+    """Promise DDP that every step uses the same parameters in the same order. None: false."""
     ddp_backend: Literal["nccl", "gloo", "mpi", "xccl", "hccl"] | None = None
-    """How processes talk to each other. None: `nccl` on GPUs, `gloo` on CPUs."""
+    """Communication backend of `torch.distributed`. None: `nccl` on GPUs, `gloo` on CPUs."""
     ddp_timeout: int = Field(default=1800, ge=1)
-    """Seconds that a process waits for the others."""
+    """Timeout in seconds for communication between processes."""
     fsdp: bool | str | None = None
-    """Shard weights, gradients and optimizer states over the processes (FSDP). `runtime.launch` can ask for it as well;
-    text is the older spelling (`full_shard auto_wrap`)."""
+    """Shard weights, gradients and optimizer states over the processes (FSDP). `runtime.launch` can enable it as well.
+    A string such as `full_shard auto_wrap` is transformers' older spelling."""
     fsdp_config: dict[str, Any] | None = None
-    """Options of FSDP, for example `{version: 2, reshard_after_forward: true, cpu_offload: false}`, or the JSON file
-    that holds them."""
+    """FSDP options, for example `{version: 2, reshard_after_forward: true, cpu_offload: false}`, or the path of a JSON
+    file with them."""
     deepspeed: dict[str, Any] | None = None
-    """DeepSpeed's configuration, or the JSON file that holds it; a value `auto` is taken from the recipe. Stage 3
-    has to gather the weights for the model's folder (`stage3_gather_16bit_weights_on_model_save: true`). Needs
-    `deepspeed`."""
+    """DeepSpeed configuration, or the path of a JSON file with it. Values `auto` are filled in from the recipe. ZeRO
+    stage 3 has to gather the weights when the model is saved (`stage3_gather_16bit_weights_on_model_save: true`).
+    Requires the package `deepspeed`."""
     parallelism_config: dict[str, int] | None = None
-    """Shape of the data parallelism: `dp_replicate_size` groups of `dp_shard_size` processes; each group shards the
-    weights among its processes. None: one group of all."""
+    """Shape of the data parallelism: `dp_replicate_size` groups of `dp_shard_size` processes each. Every group shards
+    the weights among its processes. None: one group of all processes."""
 
     @field_validator("fsdp_config", "deepspeed", mode="before")
     @classmethod
     def _is_read_from_its_file(cls, value: Any) -> Any:
-        """A file's content is part of what was asked for, wherever the file lies."""
+        """Replace the path of a JSON file by its content, so that stage keys depend on the content, not on the path."""
         if not isinstance(value, str):
             return value
         path = Path(value).expanduser()
@@ -60,8 +62,8 @@ class DistributionFields(Section):
         for name, size in (sizes or {}).items():
             if name not in DATA_PARALLEL:
                 raise ValueError(
-                    f"known here: {', '.join(DATA_PARALLEL)}; found {name}. Blocks are spread over processes, and "
-                    "never one block or one layer: the documents of a block are computed together"
+                    f"expected {' or '.join(DATA_PARALLEL)}, found {name}. Processes get whole blocks, and a block or "
+                    "a layer is never split: the documents of a block are computed together"
                 )
             if size < 1:
                 raise ValueError(f"{name} is a number of processes, found {size}")
@@ -77,7 +79,7 @@ class DistributionFields(Section):
         gathers = "stage3_gather_16bit_weights_on_model_save"
         if zero.get("stage") == 3 and zero.get(gathers) is not True:
             raise ValueError(
-                f"`deepspeed`: stage 3 ends without a model's folder unless zero_optimization.{gathers} is true, found "
-                f"{zero.get(gathers)}"
+                f"`deepspeed`: with ZeRO stage 3 no model folder can be saved unless zero_optimization.{gathers} is "
+                f"true, found {zero.get(gathers)}"
             )
         return self

@@ -1,4 +1,4 @@
-"""In which precision training computes, and what it does to need less memory and time."""
+"""Fields that set the precision of training and reduce its memory and time."""
 
 from typing import Any, Literal, Self
 
@@ -15,44 +15,49 @@ CHECKPOINTING_OPTIONS = (
     "every_n_layers",
     "offload",
 )
-"""Of `torch.utils.checkpoint`, and the last two of transformers."""
+"""Options of `torch.utils.checkpoint`; the last two are options of transformers."""
 
 
 class MemoryFields(Section):
-    """Precision, activations, compilation and kernels."""
+    """Fields for precision, activations, compilation and kernels."""
 
     bf16: bool | None = None
-    """bfloat16 arithmetic over weights in `model.dtype`. None: where the hardware has it (TRL: always, unless fp16)."""
+    """Compute in bfloat16 (autocast) over weights in `model.dtype`. None: true if the GPU supports it and `fp16` is
+    off (TRL: true unless `fp16`)."""
     fp16: bool = False
-    """float16 arithmetic with loss scaling, for GPUs without bfloat16."""
+    """Compute in float16 with loss scaling, for GPUs without bfloat16."""
     tf32: bool | None = None
-    """TensorFloat-32 for products of float32 matrices, on Ampere GPUs and newer. None: as PyTorch is set."""
+    """Use TensorFloat-32 for float32 matrix products, on Ampere GPUs and newer. None: PyTorch's setting."""
     gradient_checkpointing: bool = True
-    """Compute activations again in the backward pass: less memory, about a fifth slower. (TRL's name and default;
-    transformers also calls it `activation_checkpointing`.)"""
+    """Recompute activations in the backward pass instead of storing them: less memory, about a fifth slower. (TRL's
+    name and default; transformers also calls it `activation_checkpointing`.)"""
     gradient_checkpointing_kwargs: dict[str, Any] | None = None
-    """Its options: `every_n_layers` (only each n-th layer), `offload` (keep what is saved in host memory), and those of
-    `torch.utils.checkpoint`, such as `use_reentrant`."""
+    """Options of gradient checkpointing: `every_n_layers` (checkpoint only every n-th layer), `offload` (keep the saved
+    tensors in host memory), and those of `torch.utils.checkpoint`, such as `use_reentrant`."""
     activation_offloading: bool = False
-    """Keep what the backward pass needs in the host's memory instead of the GPU's: less memory, slower."""
+    """Keep the activations that the backward pass needs in host memory: less GPU memory, slower."""
     torch_compile: bool = False
     """Compile the model with `torch.compile`."""
     torch_compile_backend: str | None = None
-    """Of `torch.compile`, for example `inductor` (the default) or `aot_eager`. If given, `torch_compile` is on."""
+    """Backend of `torch.compile`, for example `inductor` (the default) or `aot_eager`. Setting it turns on
+    `torch_compile`."""
     torch_compile_mode: Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"] | None = (
         None
     )
-    """Of `torch.compile`: how much time it spends to save how much. If given, `torch_compile` is on."""
+    """Mode of `torch.compile`: the longer it spends compiling, the faster the result. Setting it turns on
+    `torch_compile`."""
     use_liger_kernel: bool = False
-    """Use the Liger kernels for norms, rotary embeddings and feed-forward parts. Needs `liger-kernel` and a GPU."""
+    """Use the Liger kernels for norms, rotary embeddings and feed-forward layers. Requires the package `liger-kernel`
+    and a GPU."""
     liger_kernel_config: dict[str, bool] | None = None
-    """Which of them, for example `{rope: true, swiglu: true, rms_norm: true}`. Its losses stay off."""
+    """Liger kernels to use, for example `{rope: true, swiglu: true, rms_norm: true}`. Liger's losses stay off."""
     use_cache: bool = False
-    """Only false: with a cache of keys, documents of one block would attend to each other."""
+    """Must be false: with a key-value cache, documents that share a block would attend to each other."""
     torch_empty_cache_steps: int | None = Field(default=None, ge=1)
-    """Give cached GPU memory back every so many steps. Slower; helps where memory is in pieces. None: never."""
+    """Interval in steps at which cached GPU memory is released. Slower; helps against fragmentation. None: never."""
     debug: Literal["", "underflow_overflow"] = ""
-    """`underflow_overflow`: stop at the first activation that is not finite, and print the layers before it."""
+    """Debug mode of transformers. `underflow_overflow`: stop at the first activation that is not finite, and print the
+    layers before it."""
 
     @model_validator(mode="after")
     def _memory_fits_together(self) -> Self:
@@ -66,7 +71,7 @@ class MemoryFields(Section):
             )
         for loss in ("cross_entropy", "fused_linear_cross_entropy"):
             if (self.liger_kernel_config or {}).get(loss):
-                raise ValueError(f"`liger_kernel_config`: {loss} has to be off, the loss is not the model's own")
+                raise ValueError(f"`liger_kernel_config`: {loss} has to be off, the trainer computes its own loss")
         if self.liger_kernel_config is not None and not self.use_liger_kernel:
             raise ValueError("`liger_kernel_config` has no effect without `use_liger_kernel: true`")
         return self

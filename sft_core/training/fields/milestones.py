@@ -1,4 +1,4 @@
-"""What happens at which steps: logging, evaluation, checkpoints, and stopping early."""
+"""Fields that set at which steps training logs, evaluates, saves checkpoints, or stops early."""
 
 import math
 from typing import Literal, Self
@@ -11,58 +11,69 @@ LogLevel = Literal["debug", "info", "warning", "error", "critical", "passive"]
 
 
 class MilestoneFields(Section):
-    """Logging, evaluation during training, and checkpoints. A number of steps below 1 is a share of all steps."""
+    """Fields for logging, evaluation during training, and checkpoints. A number of steps below 1 is a share of all
+    steps."""
 
     logging_strategy: Literal["no", "steps", "epoch"] = "steps"
-    """When a line of metrics is written: every `logging_steps`, after each epoch, or only at the end."""
+    """When metrics are logged: every `logging_steps` (`steps`), after each epoch (`epoch`), or only at the end
+    (`no`)."""
     logging_steps: int | float = Field(default=10, gt=0)
-    """Steps between two lines of metrics, or a share of all steps; the last steps always get one."""
+    """Number of steps between two logs of metrics, or a share of all steps. The last step is always logged."""
     logging_first_step: bool = False
-    """Write a line after the first step as well."""
+    """Log metrics after the first step as well."""
     log_level: LogLevel = "passive"
-    """Of transformers' messages in the training's log file, on the first process; `passive`: as it is set."""
+    """Level of transformers' messages in the training's log file, on the first process. `passive`: leave
+    transformers' setting as it is."""
     log_level_replica: LogLevel = "warning"
-    """The same on the other processes."""
+    """Level of transformers' messages on the other processes."""
     log_on_each_node: bool = True
-    """With several machines: whether each of them, or the first alone, logs by `log_level`."""
+    """With several machines, let the first process of each machine log at `log_level`; else only that of the first
+    machine does."""
     eval_strategy: Literal["no", "steps", "epoch"] = "no"
-    """When the loss over held-out rows is measured during training: every `eval_steps`, after each epoch, or never."""
+    """When the loss over held-out rows is measured during training: every `eval_steps` (`steps`), after each epoch
+    (`epoch`), or never (`no`)."""
     eval_steps: int | float | None = Field(default=None, gt=0)
-    """With `eval_strategy: steps`: steps, or a share of all steps; None: as `logging_steps`."""
+    """With `eval_strategy: steps`: number of steps between two evaluations, or a share of all steps. None: as
+    `logging_steps`."""
     eval_delay: float = Field(default=0, ge=0)
-    """Steps (with `eval_strategy: epoch` epochs) before which nothing is measured."""
+    """Number of steps (epochs with `eval_strategy: epoch`) before the first evaluation may take place."""
     eval_on_start: bool = False
-    """Measure it once before the first step as well."""
+    """Evaluate once before the first step as well."""
     per_device_eval_batch_size: int = Field(default=8, ge=1)
-    """Held-out blocks at a time; the scores do not depend on it."""
+    """Number of held-out blocks per batch and device. The scores do not depend on it."""
     num_eval_prompts: int = Field(default=0, ge=0)
-    """Held-out prompts that are answered at each evaluation during training, as `evaluation` says; 0: none."""
+    """Number of held-out prompts for which the model generates answers at each evaluation during training, with the
+    settings of `evaluation`. 0: none."""
     save_strategy: Literal["no", "steps", "epoch", "best"] = "steps"
-    """When a checkpoint is saved: every `save_steps` and at the end, after each epoch, whenever an evaluation was the
-    best so far, or never. A training that was interrupted goes on from the last one."""
+    """When a checkpoint is saved: every `save_steps` and at the end (`steps`), after each epoch (`epoch`), whenever an
+    evaluation is the best so far (`best`), or never (`no`). An interrupted training resumes from the last one."""
     save_steps: int | float = Field(default=500, gt=0)
-    """With `save_strategy: steps`: steps, or a share of all steps."""
+    """With `save_strategy: steps`: number of steps between two checkpoints, or a share of all steps."""
     save_total_limit: int | None = Field(default=2, ge=1)
-    """Checkpoints to keep; older ones are deleted, the best never (TRL: all are kept). None: all."""
+    """Number of checkpoints to keep. Older ones are deleted, but never the best one. None: keep all (TRL's default)."""
     save_only_model: bool = False
-    """Only false: a checkpoint without the optimizer's state is none that a training could go on from."""
+    """Must be false: a training cannot resume from a checkpoint without the optimizer's state."""
     keep_checkpoints: bool = False
-    """Whether checkpoints stay with the trained model. Off: they serve an interrupted training, and go with its end."""
+    """Keep the checkpoints together with the trained model. False: they only serve to resume an interrupted training,
+    and are deleted when it ends."""
     load_best_model_at_end: bool = False
-    """End with the weights of the best checkpoint instead of the last. Needs an evaluation at each checkpoint."""
+    """Load the weights of the best checkpoint when training ends, instead of keeping the last weights. Needs an
+    evaluation at each checkpoint."""
     metric_for_best_model: str | None = Field(default=None, min_length=1)
-    """A number of the evaluation during training, with or without `eval_`; None: `loss`."""
+    """Metric of the evaluations during training by which checkpoints are compared, with or without the prefix `eval_`.
+    None: `loss`."""
     greater_is_better: bool | None = None
-    """Whether more of it is better; None: yes, unless its name ends with `loss`."""
+    """Treat a higher `metric_for_best_model` as better. None: true, unless its name ends with `loss`."""
     early_stopping_patience: int | None = Field(default=None, ge=1)
-    """Stop after so many evaluations that did not get better by `metric_for_best_model`. None: never."""
+    """Number of evaluations in a row without an improvement of `metric_for_best_model` after which training stops.
+    None: never."""
     early_stopping_threshold: float = Field(default=0.0, ge=0)
-    """By how much an evaluation has to be better to count."""
+    """Smallest change of the metric that counts as an improvement."""
 
     @field_validator("logging_strategy", "eval_strategy", "save_strategy", mode="before")
     @classmethod
     def _no_is_a_word(cls, strategy: object) -> object:
-        """YAML reads a bare `no` as false."""
+        """Turn false back into `no`: YAML reads a bare `no` as false."""
         return "no" if strategy is False else strategy
 
     @field_validator("logging_steps", "eval_steps", "save_steps")
@@ -81,7 +92,7 @@ class MilestoneFields(Section):
         }
         for name, is_asking in asking.items():
             if is_asking and self.eval_strategy == "no":
-                raise ValueError(f"`{name}` goes by evaluations: set `eval_strategy` to steps or epoch")
+                raise ValueError(f"`{name}` depends on evaluations: set `eval_strategy` to steps or epoch")
         if self.num_eval_prompts and self.eval_strategy == "no" and not self.eval_on_start:
             raise ValueError("`num_eval_prompts` are answered at evaluations: set `eval_strategy` to steps or epoch")
         if self.load_best_model_at_end and self.save_strategy != "best":
@@ -103,15 +114,16 @@ class MilestoneFields(Section):
 
     @property
     def looks_for_best(self) -> bool:
-        """Whether evaluations are compared with each other."""
+        """True if evaluations are compared with each other to find the best."""
         return self.load_best_model_at_end or self.save_strategy == "best" or self.early_stopping_patience is not None
 
 
 def steps_between(steps: float, all_steps: int) -> int:
-    """Turn a number or a share of steps into a number, as the Trainer does: shares are rounded up."""
+    """Convert a number of steps, or a share of `all_steps` below 1, to a number of steps. Shares are rounded up, as in
+    the Trainer."""
     return int(steps) if steps >= 1 else math.ceil(steps * all_steps)
 
 
 def _is_multiple(steps: float, of: float) -> bool:
-    """Both are numbers of steps, or both are shares."""
+    """Return whether both are numbers of steps, or both are shares, and the first is a multiple of the second."""
     return (steps < 1) == (of < 1) and round(steps * 1_000_000) % round(of * 1_000_000) == 0

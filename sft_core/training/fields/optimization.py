@@ -1,4 +1,4 @@
-"""How far training goes, and how each step changes the weights."""
+"""Fields that set the length of training and how each step changes the weights."""
 
 from typing import Any, Self
 
@@ -10,57 +10,58 @@ from sft_core.training.schedulers import NEED_EVALUATION, Scheduler, check_sched
 
 
 class OptimizationFields(Section):
-    """Length, batch, learning rate, optimizer and regularization."""
+    """Fields for length, batch size, learning rate, optimizer and regularization."""
 
     num_train_epochs: float = Field(default=3.0, gt=0)
-    """Passes over the data."""
+    """Number of passes over the data."""
     max_steps: int = -1
-    """Optimizer steps; if positive, overrides `num_train_epochs`."""
+    """Number of optimizer steps. If positive, it overrides `num_train_epochs`."""
     per_device_train_batch_size: int = Field(default=8, ge=1)
-    """Blocks (rows, where nothing is packed)."""
+    """Number of blocks (rows without packing) per batch and device."""
     gradient_accumulation_steps: int = Field(default=1, ge=1)
-    """Batches per optimizer step. The loss of a step has one denominator, so that batch size times this is all that
-    counts."""
+    """Number of batches per optimizer step. The loss of a step is one mean over the targets of all its batches, so
+    only the product of this and the batch size matters."""
     learning_rate: float = Field(default=2e-5, ge=0)
-    """TRL's default; from-scratch training wants more, for example 1e-3."""
+    """Peak learning rate (TRL's default). Training from scratch needs a higher one, for example 1e-3."""
     lr_scheduler_type: Scheduler = "linear"
-    """Course of the learning rate after the warm-up. `reduce_lr_on_plateau` and `greedy` follow the held-out loss, and
-    need `eval_strategy`."""
+    """Schedule of the learning rate after the warm-up. `reduce_lr_on_plateau` and `greedy` follow the held-out loss
+    and need `eval_strategy`."""
     lr_scheduler_kwargs: dict[str, Any] | None = None
-    """Options of the scheduler, for example `{min_lr_rate: 0.1}` of `cosine_with_min_lr` or `{num_decay_steps: 100}` of
-    `warmup_stable_decay`."""
+    """Options of the scheduler, for example `{min_lr_rate: 0.1}` for `cosine_with_min_lr` or `{num_decay_steps: 100}`
+    for `warmup_stable_decay`."""
     warmup_steps: float = Field(default=0, ge=0)
-    """Steps, or a share of all steps if below 1."""
+    """Number of warm-up steps, or a share of all steps if below 1."""
     optim: Optimizer = "adamw_torch_fused"
-    """`adamw_torch_fused` is TRL's default; `adafactor`, `sgd` and those of 8 bits need less memory. Some need a
-    package or a GPU; a run says so before it starts."""
+    """Optimizer. `adamw_torch_fused` is TRL's default; `adafactor`, `sgd` and the 8-bit optimizers need less memory.
+    Some require a package or a GPU, which a run checks before it starts."""
     optim_args: str | None = None
-    """Options of the optimizer that have no field of their own: `name=value,name=value`, for example `momentum=0.9` of
-    `sgd`."""
+    """Options of the optimizer that have no field of their own, as `name=value,name=value`, for example `momentum=0.9`
+    for `sgd`."""
     optim_target_modules: str | tuple[str, ...] | None = None
-    """With a `galore` or `apollo` optimizer, which needs it: names of the linear layers whose gradients it projects, a
-    regular expression, or `all-linear`."""
+    """Linear layers whose gradients a `galore` or `apollo` optimizer projects: a list of names, a regular expression,
+    or `all-linear`. Required with these optimizers, and refused with all others."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """Not applied to biases and norms."""
+    """Weight decay coefficient. It is not applied to biases and norms."""
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
-    """Decay of the mean of gradients."""
+    """Adam's decay rate of the running mean of gradients."""
     adam_beta2: float = Field(default=0.999, ge=0, lt=1)
-    """Decay of the mean of their squares."""
+    """Adam's decay rate of the running mean of squared gradients."""
     adam_epsilon: float = Field(default=1e-8, gt=0)
-    """Keeps the division finite."""
+    """Constant added to Adam's denominator for numerical stability."""
     max_grad_norm: float = Field(default=1.0, ge=0)
-    """Gradients are scaled down to this norm; 0 leaves them alone."""
+    """Norm to which larger gradients are clipped. 0: no clipping."""
     label_smoothing_factor: float = Field(default=0.0, ge=0, le=1)
-    """Share ε of the loss that all tokens of the vocabulary have in equal parts (label smoothing, arXiv 1512.00567):
-    (1 − ε) × −log p of the target, and ε × the mean of −log p of all. Metrics then have `nll` besides `loss`."""
+    """Label smoothing ε (arXiv 1512.00567): the loss is (1 − ε) × −log p of the target plus ε × the mean of −log p over
+    the whole vocabulary. If it is not 0, metrics have `nll` as well as `loss`."""
     average_tokens_across_devices: bool = True
-    """Only true: a step has one denominator, the targets of all processes."""
+    """Must be true: the loss of a step is a mean over the targets of all processes."""
     neftune_noise_alpha: float | None = Field(default=None, gt=0)
-    """Noise added to the input embeddings while training (NEFTune, arXiv:2310.05914); 5 to 15 are usual. None: none."""
+    """Scale of the noise added to the input embeddings during training (NEFTune, arXiv:2310.05914); 5 to 15 are usual.
+    None: no noise."""
     seed: int = Field(default=42, ge=0, lt=2**32)
-    """Of random weights, of dropout, and of the order of the data unless `data_seed` is given."""
+    """Seed of random weights, of dropout, and, unless `data_seed` is given, of the order of the data."""
     full_determinism: bool = False
-    """Let the GPU use only algorithms that give the same bits each time. Slower."""
+    """Use only deterministic GPU algorithms, which give bit-identical results in every run. Slower."""
 
     @field_validator("optim_args")
     @classmethod
@@ -80,5 +81,5 @@ class OptimizationFields(Section):
 
     @property
     def follows_evaluation(self) -> bool:
-        """Whether the learning rate depends on the held-out loss."""
+        """True if the scheduler adjusts the learning rate by the held-out loss."""
         return self.lr_scheduler_type in NEED_EVALUATION

@@ -1,4 +1,4 @@
-"""Which weights are trained."""
+"""Fields that choose which weights are trained."""
 
 from typing import Any, Literal
 
@@ -8,22 +8,23 @@ from sft_core.section import Section
 
 
 class WeightFields(Section):
-    """All weights, some parts, the last layers, or an adapter."""
+    """Fields for training all weights, some parts, the last layers, or an adapter."""
 
     freeze: tuple[Literal["vision", "projector", "language"], ...] = ()
-    """Parts of a vision-language model that stay as they are: `vision`, what looks at images; `projector`, what brings
-    that into the width of the text; `language`, the language model with its embeddings and output projection."""
+    """Parts of a vision-language model whose weights are frozen. `vision`: the image encoder; `projector`: the layers
+    that map its output to the width of the language model; `language`: the language model with its embeddings and
+    output projection."""
 
     num_layers_unfrozen: int = Field(default=-1, ge=-1)
-    """As in trlX: train the last so many layers (of a vision-language model: of its language part), with the final norm
-    and a vocabulary projection that is not tied; 0: norms and learned positions outside the layers alone. -1:
-    everything."""
+    """Number of last layers to train, as in trlX, together with the final norm and an untied output projection. In a
+    vision-language model, layers of the language model are counted. 0: train only norms and learned position
+    embeddings outside the layers. -1: train everything."""
     peft: dict[str, Any] = {}
-    """Train an adapter instead of the model: `{peft_type: LORA, r: 16, …}`, any method and field of PEFT with PEFT's
-    defaults; LoRA on an architecture that PEFT has no `target_modules` for gets `all-linear`. Of a
-    vision-language model only the language part gets adapters, unless `target_modules` names modules. Adapters are
-    drawn in float32, whatever the base is in."""
+    """Train a PEFT adapter instead of the model, for example `{peft_type: LORA, r: 16, …}`. Any PEFT method and its
+    fields can be given; PEFT's defaults apply. LoRA on an architecture for which PEFT knows no `target_modules` uses
+    `all-linear`. In a vision-language model only the language model gets adapters, unless `target_modules` names
+    modules. Adapter weights are float32, whatever the dtype of the base model."""
     merge_adapter: bool = True
-    """Make the trained adapter a part of the model's weights, so that any program loads it; the adapter itself lies
-    beside the model. Off, and for methods and quantized bases that allow nothing else, the model is the adapter, and is
-    put on its base when it is loaded."""
+    """Merge the trained adapter into the model's weights, so that any program can load the model. The adapter itself is
+    saved next to it. If false, and for methods and quantized base models that cannot be merged, the model folder holds
+    the adapter alone, which is loaded on top of its base model."""

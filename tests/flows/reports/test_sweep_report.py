@@ -55,7 +55,8 @@ def test_the_page_ranks_the_trials_and_shows_the_error_in_a_line() -> None:
             table=Path("trials.csv"),
         )
     )
-    assert page.startswith("Trial 3 is best of 3: exact_match 0.75 (maximize). Model `models:/m/2`, promoted: better.")
+    expected = "Trial 3 is the best of 3: exact_match 0.75 (maximize). Model `models:/m/2`, promoted: better."
+    assert page.startswith(expected)
     rows = [line for line in page.splitlines() if line.startswith("| ")][2:]
     assert [row.split(" | ")[0] for row in rows] == ["| 3", "| 2", "| 1"]
     assert "0.25 to 0.75" in rows[1]

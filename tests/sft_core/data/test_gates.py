@@ -80,12 +80,12 @@ def test_no_trainable_row_is_an_error_that_says_where_the_rows_went(tmp_path: Pa
 
 def test_rows_that_the_recipe_leaves_out_are_named_where_none_is_left() -> None:
     ledger = Ledger(rows_in=5, rows_eval=1, rows_left_out=4)
-    with pytest.raises(DataError, match=r"of 5: 1 held out, 4 left out by the recipe itself \(`fraction`, .*0 rej"):
+    with pytest.raises(DataError, match=r"of 5: 1 held out, 4 skipped by the recipe itself \(`fraction`, .*0 rej"):
         check_rows_left("train", ledger, [])
 
 
 def test_a_source_of_which_the_recipe_leaves_out_every_row_stops_the_run() -> None:
-    with pytest.raises(DataError, match="source 'web': none of its 4 rows takes part, `fraction` or `transform`"):
+    with pytest.raises(DataError, match="source 'web': none of its 4 rows is used, `fraction` or `transform`"):
         check_source("web", Ledger(rows_in=4, rows_left_out=4), [])
     check_source("web", Ledger(rows_in=4, rows_train=1, rows_left_out=3), [])
 
@@ -94,7 +94,7 @@ def test_too_many_rejected_rows_stop_the_run_and_name_the_first_ones(tmp_path: P
     rejected = rejections(4, 7, 8, 9)
     audit = audited(tmp_path, [entry(row) for row in range(6)], rejected)
     share = r"max_rejected_fraction: 40\.0% of 10 rows are rejected \(4 × `text` is empty\), at most 30\.0% .*"
-    rows = r"for example train row 4 \(line 5\), train row 7 \(line 8\), train row 8 \(line 9\); mend them"
+    rows = r"for example train row 4 \(line 5\), train row 7 \(line 8\), train row 8 \(line 9\); fix them"
     with pytest.raises(GateError, match=share + rows):
         check(audit, rejected, max_rejected_fraction=0.3)
     check(audit, rejected, max_rejected_fraction=0.4)
@@ -145,7 +145,7 @@ def test_a_prompt_on_both_sides_stops_the_run(tmp_path: Path) -> None:
 def test_another_template_than_the_models_stops_the_run_where_the_recipe_says_so(tmp_path: Path) -> None:
     audit = audited(tmp_path, [entry(1)])
     strict = GatesConfig(allow_other_template=False)
-    with pytest.raises(GateError, match=r"allow_other_template: .* leave chat\.chat_template_path out"):
+    with pytest.raises(GateError, match=r"allow_other_template: .* remove chat\.chat_template_path"):
         check_gates(measure_gates(strict, audit, has_other_template=True))
     check_gates(measure_gates(strict, audit, has_other_template=False))
     check_gates(measure_gates(GatesConfig(), audit, has_other_template=True))

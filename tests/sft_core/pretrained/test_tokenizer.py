@@ -127,5 +127,7 @@ def test_new_tokens_are_found_in_text_by_every_encoder(
 
 
 def test_a_new_token_that_is_there_already_is_a_mistake(tokenizer_folder: Path, file_digests: FileDigests) -> None:
-    with pytest.raises(RecipeError, match=r"the tokenizer has '<\|im_end\|>' already \(id 1\).*leave it out"):
+    with pytest.raises(
+        RecipeError, match=r"the tokenizer already has '<\|im_end\|>' \(id 1\).*remove it from the list"
+    ):
         load_tokenizer(locate_tokenizer(with_tokens(tokenizer_folder, "<|im_end|>"), file_digests))

@@ -17,8 +17,7 @@ from sft_core.store.artifact import plan_artifact
 from sft_core.store.file_digests import FileDigests
 from sft_core.store.fingerprint import Placement
 from sft_core.store.records import ShardRef
-
-from ..conftest import model_config
+from tests.conftest import model_config
 
 SHARD = ShardRef(source="train", split=None, number=0, path="a/train-00000.arrow", rows=3, content_digest="abc")
 

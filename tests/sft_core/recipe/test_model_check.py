@@ -80,7 +80,7 @@ def test_new_tokens_are_checked(content: dict[str, Any], file_digests: FileDiges
     with pytest.raises(RecipeError, match="freezes the embeddings"):
         check({**content, "model": model, "training": {"num_layers_unfrozen": 1}}, file_digests)
     known = {**content["model"], "additional_special_tokens": ["<|im_end|>"]}
-    with pytest.raises(RecipeError, match=r"the tokenizer has '<\|im_end\|>' already"):
+    with pytest.raises(RecipeError, match=r"the tokenizer already has '<\|im_end\|>'"):
         check({**content, "model": known}, file_digests)
 
 

@@ -113,7 +113,7 @@ def test_rows_with_images_are_limited_by_what_the_recipe_says_itself_and_by_bloc
 ) -> None:
     """And a recipe that was written with all its fields says the same as the one that it was made from."""
     made = recipe(**sections)
-    assert made.image_row_limits == limits
+    assert made.limits(has_images=True).with_images == limits
     assert Recipe.model_validate(made.model_dump(mode="json")) == made
 
 

@@ -254,7 +254,7 @@ def test_artifacts_of_another_version_go_once_they_are_old(tmp_path: Path) -> No
     home = Home(tmp_path)
     ref = home.make("pack_shards", "sums")
     manifest = home.store.path(ref) / MANIFEST
-    manifest.write_text(manifest.read_text().replace('"form": 2', '"form": 1'))
+    manifest.write_text(manifest.read_text().replace('"form": 3', '"form": 2'))
     os.utime(manifest, (LONG_AGO, LONG_AGO))
     (piece,) = home.plan().going
     assert (piece.kind, piece.path) == ("artifact", home.store.path(ref))

@@ -9,14 +9,18 @@ import pytest
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_simple_launcher_cmd_env
 
+from sft_core.data.chat import TemplateRef
 from sft_core.errors import RecipeError
 from sft_core.pretrained.model import ModelRef
+from sft_core.pretrained.reader import Reader
+from sft_core.pretrained.tokenizer import TokenizerRef
 from sft_core.processes.launch import Launch
 from sft_core.recipe import Recipe
-from sft_core.store.artifact import ArtifactRef
-from sft_core.training import TrainingConfig
+from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.training import TrainingConfig, TrainInputs
 from tasks.processes import launching
 from tasks.processes.launching import command, ready_to_train
+from tasks.stages.run_context import RunContext
 from tasks.train_model import train_model
 
 PLAN = Path("/plans/plan.json")
@@ -127,11 +131,13 @@ MODEL = ModelRef(
 )
 
 
-def test_another_number_of_processes_is_another_artifact_and_another_launch_is_not() -> None:
+def test_another_number_of_processes_is_another_artifact_and_another_launch_is_not(tmp_path: Path) -> None:
     def key(num_processes: int, processes: Launch) -> str:
         dataset = ArtifactRef(stage="pack_shards", name="d", key="0" * 32, content="1" * 32)
-        inputs = {"config": TrainingConfig(), "model": MODEL, "dataset": dataset}
-        (plan,) = train_model.plans({**inputs, "num_processes": num_processes, "processes": processes})
+        reader = Reader(TokenizerRef(folder=tmp_path, content_digest="t" * 32, commit=None))
+        inputs = TrainInputs(TrainingConfig(), MODEL, reader, TemplateRef(), None, num_processes)
+        context = RunContext(ArtifactStore(root=tmp_path), processes=processes)
+        (plan,) = train_model.plans(train_model.bound(inputs, dataset, context))
         return plan.ref.key
 
     assert key(1, Launch()) != key(2, Launch(num_processes=2))

@@ -54,7 +54,7 @@ def test_another_loss_is_told_with_the_first_step_that_differs(
     trainer.write_text(text.replace("loss = found.loss / denominator", "loss = 1.001 * found.loss / denominator"))
     monkeypatch.setattr("tasks.processes.launching.python_path", lambda: str(code))
     monkeypatch.chdir(code)  # `python -m` looks there first
-    with pytest.raises(RecipeError, match=r"--accept-code train_model: step 2: .* was .* by the earlier code"):
+    with pytest.raises(RecipeError, match=r"--accept-code train_model: step 2: .* was .* with the earlier code"):
         replayed()
 
 

@@ -67,7 +67,7 @@ def test_a_training_is_followed_from_its_start_to_its_end(tmp_path: Path, log: L
         assert watch.progress.percent == 20.0
         assert watch.progress.words == "step 20 of 100, loss 2, 1,000 tokens/s, about 53 min left"
     assert log.told == [
-        ("INFO", f"all that the process prints is in {tmp_path / 'train.log'}"),
+        ("INFO", f"the output of the process is in {tmp_path / 'train.log'}"),
         (
             "INFO",
             "training on 8 × H100 in bfloat16, attention varlen: 1,000,000 parameters, 10,000 trained (1.00%); 1,200 "

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from sft_core.data.chat import TemplateRef
 from sft_core.data.tokens import TokensConfig
 from sft_core.errors import RecipeError
 from sft_core.pretrained.model import ModelRef
+from sft_core.pretrained.reader import Reader
+from sft_core.pretrained.tokenizer import TokenizerRef
 from sft_core.processes.runtime import RuntimeConfig
 from sft_core.store.artifact import ArtifactRef, ArtifactStore, plan_artifact
 from sft_core.store.closure import Codebase
 from sft_core.store.fingerprint import Placement
 from sft_core.store.records import StageOutcome
-from sft_core.training import TrainingConfig
+from sft_core.training import TrainingConfig, TrainInputs
 from tasks.detect_formats import detect_formats
 from tasks.ingest_sources import ingest_sources
 from tasks.pack_shards import pack_shards
@@ -25,9 +28,10 @@ from tasks.report_data import report_data
 from tasks.stages import Stage, stage
 from tasks.stages.codebase import PROJECT, STAGES, definition_of
 from tasks.stages.outcomes import executed_or_cached, stage_folders
+from tasks.stages.run_context import RunContext
 from tasks.tokenize_chats import tokenize_chats
 from tasks.train_model import train_model
-from tasks.workers import ShardWorkers, Work
+from tasks.workers import Work
 
 DATA_STAGES = (ingest_sources, detect_formats, render_chats, tokenize_chats, pack_shards, report_data)
 
@@ -38,16 +42,13 @@ def write(text: str, folder: Path) -> StageOutcome:
 
 
 @stage()
-def copy_text(config: TokensConfig, texts: Sequence[ArtifactRef], *, store: ArtifactStore) -> Work:
-    return Work(write, ("".join(store.manifest(ref).facts["text"] for ref in texts),))
+def copy_text(config: TokensConfig, texts: Sequence[ArtifactRef], context: RunContext) -> Work:
+    return Work(write, ("".join(context.store.manifest(ref).facts["text"] for ref in texts),))
 
 
 @stage(per="texts")
-def copy_texts(
-    config: TokensConfig, texts: Sequence[ArtifactRef], *, store: ArtifactStore, workers: ShardWorkers
-) -> list[Work]:
-    assert workers is not None
-    return [Work(write, (store.manifest(ref).facts["text"],)) for ref in texts]
+def copy_texts(config: TokensConfig, texts: Sequence[ArtifactRef], context: RunContext) -> list[Work]:
+    return [Work(write, (context.store.manifest(ref).facts["text"],)) for ref in texts]
 
 
 def code_with(text: str) -> Codebase:
@@ -58,7 +59,7 @@ def code_with(text: str) -> Codebase:
 @pytest.fixture(autouse=True)
 def _tests_are_code(monkeypatch: pytest.MonkeyPatch) -> None:
     code = code_with(Path(__file__).read_text())
-    monkeypatch.setattr("tasks.stages.stage.own_code", lambda: code)
+    monkeypatch.setattr("tasks.stages.runner.own_code", lambda: code)
 
 
 @pytest.fixture
@@ -72,8 +73,8 @@ def text(store: ArtifactStore, words: str, made_by: str = "a") -> ArtifactRef:
 
 
 def test_a_stage_is_made_once_and_then_found(store: ArtifactStore) -> None:
-    made = copy_text(TokensConfig(), [text(store, "one")], store=store)
-    again = copy_text(TokensConfig(), [text(store, "one")], store=ArtifactStore(root=store.root, made_by="2"))
+    made = copy_text(TokensConfig(), [text(store, "one")], RunContext(store))
+    again = copy_text(TokensConfig(), [text(store, "one")], RunContext(ArtifactStore(root=store.root, made_by="2")))
     assert again == made
     assert store.manifest(made).made_by == store.made_by
     assert (store.path(made) / "text").read_text() == "one"
@@ -82,23 +83,22 @@ def test_a_stage_is_made_once_and_then_found(store: ArtifactStore) -> None:
 
 def test_what_is_read_counts_by_what_it_holds(store: ArtifactStore) -> None:
     """A stage whose code changed, and which wrote the same again, costs only itself."""
-    before = copy_text(TokensConfig(), [text(store, "one")], store=store)
+    before = copy_text(TokensConfig(), [text(store, "one")], RunContext(store))
     same_again = text(store, "one", made_by="other code")
     assert same_again.key != text(store, "one").key
-    assert copy_text(TokensConfig(), [same_again], store=store) == before
-    assert copy_text(TokensConfig(), [text(store, "two")], store=store) != before
+    assert copy_text(TokensConfig(), [same_again], RunContext(store)) == before
+    assert copy_text(TokensConfig(), [text(store, "two")], RunContext(store)) != before
 
 
 def test_only_missing_shards_are_made(store: ArtifactStore) -> None:
     first, second = text(store, "one"), text(store, "two")
-    workers = ShardWorkers(1)
-    (made,) = copy_texts(TokensConfig(), [first], store=store, workers=workers)
+    (made,) = copy_texts(TokensConfig(), [first], RunContext(store))
     later = ArtifactStore(root=store.root, made_by="later")
-    found, new = copy_texts(TokensConfig(), [first, second], store=later, workers=workers)
+    found, new = copy_texts(TokensConfig(), [first, second], RunContext(later))
     assert found == made
     assert [store.manifest(ref).made_by for ref in (found, new)] == [store.made_by, "later"]
     assert Path(found.folder).parent == Path(new.folder).parent, "shards of one setting share a folder"
-    (other,) = copy_texts(TokensConfig(max_length=9), [first], store=store, workers=workers)
+    (other,) = copy_texts(TokensConfig(max_length=9), [first], RunContext(store))
     assert Path(other.folder).parent != Path(found.folder).parent
 
 
@@ -106,13 +106,13 @@ def test_what_only_places_the_work_does_not_change_the_key(store: ArtifactStore)
     class Run(Placement):
         """Stands for whatever is passed along."""
 
-    inputs = {"config": TokensConfig(), "texts": [text(store, "one")], "store": store}
+    inputs = {"config": TokensConfig(), "texts": [text(store, "one")], "context": RunContext(store)}
     placed = {**inputs, "runtime": RuntimeConfig(num_processes=4), "run": Run()}
     assert copy_text.plans(placed) == copy_text.plans(inputs)
 
 
 def test_libraries_that_the_code_imports_are_in_the_key(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = {"config": None, "store": store}
+    inputs = {"config": None, "context": RunContext(store)}
     payloads = {one.name: one.plans(_minimal(one, inputs))[0].payload for one in DATA_STAGES}
     for name, payload in payloads.items():
         assert payload["libraries"]["pyarrow"] == importlib.metadata.version("pyarrow"), name
@@ -121,7 +121,7 @@ def test_libraries_that_the_code_imports_are_in_the_key(store: ArtifactStore, mo
     assert "torch" not in payloads["tokenize_chats"]["libraries"]
 
 
-def test_a_library_by_which_training_only_reads_its_blocks_trains_no_model_again() -> None:
+def test_a_library_by_which_training_only_reads_its_blocks_trains_no_model_again(tmp_path: Path) -> None:
     model = ModelRef(
         path=None,
         commit=None,
@@ -132,7 +132,9 @@ def test_a_library_by_which_training_only_reads_its_blocks_trains_no_model_again
         trust_remote_code=False,
         content_digest="c",
     )
-    (plan,) = train_model.plans({"config": TrainingConfig(optim="adamw_8bit"), "model": model})
+    reader = Reader(TokenizerRef(folder=tmp_path, content_digest="t", commit=None))
+    inputs = TrainInputs(TrainingConfig(optim="adamw_8bit"), model, reader, TemplateRef(), None, num_processes=1)
+    (plan,) = train_model.plans({"training": inputs})
     found = plan.payload["libraries"].keys()
     assert {"torch", "transformers", "accelerate", "peft", "safetensors"} <= found
     assert {"bitsandbytes", "flash-attn"} <= found, "this recipe asks for them"
@@ -154,10 +156,10 @@ def _minimal(one: Stage, inputs: dict[str, object]) -> dict[str, object]:
 def test_a_change_of_code_is_told_by_the_names_of_functions(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy_text(TokensConfig(), [text(store, "one")], store=store)
+    copy_text(TokensConfig(), [text(store, "one")], RunContext(store))
     edited = code_with(Path(__file__).read_text().replace('facts={"text": text}', 'facts={"text": text + "!"}'))
-    monkeypatch.setattr("tasks.stages.stage.own_code", lambda: edited)
-    inputs = copy_text.bound(TokensConfig(max_length=7), [text(store, "one")], store=store)
+    monkeypatch.setattr("tasks.stages.runner.own_code", lambda: edited)
+    inputs = copy_text.bound(TokensConfig(max_length=7), [text(store, "one")], RunContext(store))
     (plan,) = copy_text.plans(inputs)
     assert copy_text.changes(store, plan) == [
         f"code: {__name__}:write changed",
@@ -168,17 +170,17 @@ def test_a_change_of_code_is_told_by_the_names_of_functions(
 def edited_code(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     """As if this file had been edited."""
     edited = code_with(Path(__file__).read_text().replace(old, new, 1))
-    monkeypatch.setattr("tasks.stages.stage.own_code", lambda: edited)
+    monkeypatch.setattr("tasks.stages.runner.own_code", lambda: edited)
 
 
 def test_results_of_earlier_code_are_kept_where_a_sample_comes_out_the_same(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts, workers = [text(store, str(number)) for number in range(9)], ShardWorkers(1)
-    before = copy_texts(TokensConfig(), texts, store=store, workers=workers)
+    texts = [text(store, str(number)) for number in range(9)]
+    before = copy_texts(TokensConfig(), texts, RunContext(store))
     edited_code(monkeypatch, '"text").write_text(text)', '"text").write_text(str(text))')
     accepting = ArtifactStore(root=store.root, made_by="later", accept_code=("copy_texts",))
-    after = copy_texts(TokensConfig(), texts, store=accepting, workers=workers)
+    after = copy_texts(TokensConfig(), texts, RunContext(accepting))
     assert [ref.content for ref in after] == [ref.content for ref in before]
     assert not {ref.key for ref in after} & {ref.key for ref in before}
     manifests = [store.manifest(ref) for ref in after]
@@ -189,13 +191,15 @@ def test_results_of_earlier_code_are_kept_where_a_sample_comes_out_the_same(
 
 
 def test_without_a_proof_nothing_is_kept(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts, workers = [text(store, "one")], ShardWorkers(1)
-    copy_texts(TokensConfig(), texts, store=store, workers=workers)
+    texts = [text(store, "one")]
+    copy_texts(TokensConfig(), texts, RunContext(store))
     edited_code(monkeypatch, '"text").write_text(text)', '"text").write_text(text + "!")')
     monkeypatch.setitem(globals(), "write", write_more)
     accepting = ArtifactStore(root=store.root, accept_code=("copy_texts",))
-    with pytest.raises(RecipeError, match=r"--accept-code copy_texts: expected s-00001 .* another content \(text\)"):
-        copy_texts(TokensConfig(), texts, store=accepting, workers=workers)
+    with pytest.raises(
+        RecipeError, match=r"--accept-code copy_texts: expected the same s-00001 .* different content \(text\)"
+    ):
+        copy_texts(TokensConfig(), texts, RunContext(accepting))
 
 
 def write_more(text: str, folder: Path) -> StageOutcome:
@@ -204,15 +208,14 @@ def write_more(text: str, folder: Path) -> StageOutcome:
 
 
 def test_another_input_is_no_earlier_result(store: ArtifactStore) -> None:
-    workers = ShardWorkers(1)
-    copy_texts(TokensConfig(), [text(store, "one")], store=store, workers=workers)
+    copy_texts(TokensConfig(), [text(store, "one")], RunContext(store))
     accepting = ArtifactStore(root=store.root, made_by="later", accept_code=("copy_texts",))
-    (made,) = copy_texts(TokensConfig(max_length=7), [text(store, "one")], store=accepting, workers=workers)
+    (made,) = copy_texts(TokensConfig(max_length=7), [text(store, "one")], RunContext(accepting))
     assert store.manifest(made).made_by == "later"
     assert store.manifest(made).accepted is None
 
 
-@pytest.mark.parametrize("name", [*STAGES, "report_data", "register_model", "measure_model"])
+@pytest.mark.parametrize("name", [*STAGES, "report_data", "register_model"])
 def test_a_stage_is_called_as_its_file_and_its_code_is_found(name: str) -> None:
     found = getattr(importlib.import_module(f"tasks.{name}"), name)
     assert isinstance(found, Stage)

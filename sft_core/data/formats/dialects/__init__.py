@@ -1,8 +1,9 @@
-"""All dialects, in the order in which they may claim a row. A new one is a file here and a line below (and its name in
-`config.py`).
+"""All dialects, in the order in which they may claim a row. To add one, write a file here, and add a line below and its
+name to `config.py`.
 
-A row may fit several. Stronger names come first: token ids before everything they were made from, conversations
-before their renderings, and the everyday words of `question_answer` and `trlx` (`source`, `input`, `samples`) last.
+A row may fit several dialects. Those with more specific column names come first: token ids before everything they were
+made from, conversations before their renderings, and the everyday words of `question_answer` and `trlx` (`source`,
+`input`, `samples`) last.
 """
 
 from sft_core.data.formats.dialects.alpaca import ALPACA

@@ -1,5 +1,5 @@
-"""Alpaca rows: `instruction`, `output`, and perhaps `input`, `system` and `history`, read as a conversation with one
-last answer. Dolly's names `context` and `response` are taken for `input` and `output`.
+"""Alpaca rows: `instruction`, `output`, and optionally `input`, `system` and `history`, read as a conversation whose
+last answer is the completion. Dolly's names `context` and `response` are accepted for `input` and `output`.
 
 {"instruction": "Add", "input": "2 and 3", "output": "5"}  →  user "Add\\n2 and 3", assistant "5" (the completion)
 """

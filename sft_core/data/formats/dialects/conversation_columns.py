@@ -11,7 +11,7 @@ INSTRUCTING_ROLES = ("system", "developer")
 
 
 def conversation_of(fields: Fields, messages: tuple[Message, ...], completion_index: int | None = None) -> Conversation:
-    """Bring messages together with the row's other columns.
+    """Combine messages with the row's other columns.
 
     A `system` column becomes the first message, unless the messages begin with one of their own.
     """
@@ -25,15 +25,15 @@ def conversation_of(fields: Fields, messages: tuple[Message, ...], completion_in
 
 
 def system_of(fields: Fields) -> str:
-    """Return the system prompt that stands in a column of its own; blank text and null mean none."""
+    """Return the system prompt from its own column; empty if the column is missing, null or blank."""
     system = optional_text_of(fields, "system", "system_prompt")
     return system if system.strip() else ""
 
 
 def _tools(fields: Fields) -> tuple[Fields, ...] | None:
-    """Return the row's tools: a list of JSON schemas or a JSON string of one; absent, null and `[]` mean none.
+    """Return the row's tools, given as a list of JSON schemas or a JSON string of one; None if absent, null or `[]`.
 
-    Nulls in a list are Arrow's and left out; in a JSON string they are meant.
+    Nulls in a list were inserted by Arrow and are removed; nulls in a JSON string are intended and kept.
     """
     tools = fields.get("tools")
     tools = _json_column(tools, "tools") if isinstance(tools, str) else without_nulls(tools)
@@ -45,7 +45,7 @@ def _tools(fields: Fields) -> tuple[Fields, ...] | None:
 
 
 def _chat_template_kwargs(fields: Fields) -> dict[str, Any] | None:
-    """Return the row's arguments for the template, an object or its JSON string; absent and null mean none."""
+    """Return the row's arguments for the chat template, an object or its JSON string; None if absent or null."""
     kwargs = fields.get("chat_template_kwargs")
     if isinstance(kwargs, str):
         kwargs = _json_column(kwargs, "chat_template_kwargs")
@@ -55,5 +55,5 @@ def _chat_template_kwargs(fields: Fields) -> dict[str, Any] | None:
 
 
 def _json_column(text: str, column: str) -> Any:
-    """An empty string is how CSV writes that there is nothing."""
+    """Parse the JSON of a column; return None for a blank string, which is how CSV writes a missing value."""
     return decode_inner(text, f"`{column}`") if text.strip() else None

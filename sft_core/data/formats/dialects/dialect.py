@@ -1,4 +1,4 @@
-"""What a dialect is: a way in which people write down training examples."""
+"""Dialect: a way in which people write down training examples."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Lists of chat messages: checked, and brought into one spelling, so that equal conversations are equal.
+"""Lists of chat messages, which are checked and normalized, so that equal conversations compare equal.
 
-A message keeps every key that a template may read, without Arrow's nulls; `content` is always there (null beside
-tool calls). Text parts are joined; a list of parts stays a list only if it has an image (which
+A message keeps every key that a template may read, without the nulls that Arrow inserts. `content` is always present
+(null if there are only tool calls). Text parts are joined; a list of parts stays a list only if it has an image (which
 `sft_core.data.formats.images` takes out). Any role is accepted, `developer` too: the template decides whether it
 exists.
 """
@@ -16,7 +16,7 @@ from sft_core.data.formats.rejection import RowRejectedError
 from sft_core.store.records import Message
 
 TEXT_KEYS = ("name", "tool_call_id", "thinking", "reasoning_content")
-"""Keys of a message that are text if they are there."""
+"""Keys of a message whose values must be text if they are present."""
 IMAGE_PARTS = frozenset(("image", "image_url"))
 
 
@@ -24,7 +24,7 @@ def messages_of(value: Any, column: str) -> tuple[Message, ...]:
     """Read a list of messages, or the JSON string of one.
 
     Raises:
-        RowRejectedError: naming the column and what is wrong with a message.
+        RowRejectedError: if a message is malformed; the reason names the column and the defect.
     """
     if isinstance(value, str):
         value = decode_inner(value, f"`{column}`")
@@ -55,7 +55,7 @@ def _message(item: Any, column: str) -> Message:
 
 
 def _with_calls(item: Fields, column: str) -> Message:
-    """Copy a message without nulls, with its calls in one spelling; `function_call` is the old name for one call."""
+    """Copy a message without nulls and with normalized tool calls; `function_call` is the old name for one call."""
     message = {
         key: without_nulls(value)
         for key, value in item.items()

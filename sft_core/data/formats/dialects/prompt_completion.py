@@ -1,11 +1,11 @@
 """Prompt and completion: two strings, or two lists of messages (or the JSON strings of such lists).
 
-    {"prompt": "2+2=", "completion": "4"}                           text, continued
+    {"prompt": "2+2=", "completion": "4"}                           text that is continued
     {"prompt": [{"role": "user", …}], "completion": [{…}]}          a conversation
-    {"prompt": "2+2?", "completion": [{"role": "assistant", …}]}    a conversation: the user says the string
+    {"prompt": "2+2?", "completion": [{"role": "assistant", …}]}    a conversation; the string is the user's message
 
-A string is taken for the JSON of messages only if it begins like one and holds objects with a role, so that other
-text may begin with a bracket. Two strings beside a `system` prompt are a conversation.
+A string is parsed as a JSON list of messages only if it begins with an object whose first key is that of a message, so
+that other text may begin with a bracket. Two strings together with a `system` prompt are a conversation.
 """
 
 import re
@@ -22,7 +22,7 @@ _BEGINS_LIKE_MESSAGES = re.compile(r'\[\s*\{\s*"(role|content|from|value)"\s*:')
 
 
 def example_of_pair(fields: Fields, prompt_column: str, completion_column: str) -> Example:
-    """Read two columns as what is asked and what is learned.
+    """Read two columns as prompt and completion.
 
     Raises:
         RowRejectedError: if a column is neither text nor messages, or both are blank.
@@ -38,7 +38,7 @@ def example_of_pair(fields: Fields, prompt_column: str, completion_column: str) 
 
 
 def _side(fields: Fields, column: str) -> Any:
-    """The column's text, or its list."""
+    """Return the column's text, or its list of messages."""
     value = fields[column]
     if isinstance(value, list):
         return value

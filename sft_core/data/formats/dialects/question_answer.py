@@ -1,5 +1,5 @@
-"""Prompt and completion under the other names that people give them: read exactly as if the recipe's `columns` had
-renamed them to `prompt` and `completion`.
+"""Prompt and completion under other common column names. They are read exactly as if the recipe's `columns` had renamed
+them to `prompt` and `completion`.
 
 {"question": "2+2?", "answer": "4"}  →  prompt "2+2?", completion "4"
 """
@@ -22,7 +22,7 @@ PAIRS = (
     ("input", "output"),
     ("source", "target"),
 )
-"""(what is asked, what is learned); the first pair that a row has counts."""
+"""(prompt column, completion column); the first pair that a row has is used."""
 
 
 def _convert(fields: Fields) -> Example:

@@ -1,9 +1,9 @@
-"""ShareGPT: a list of turns with speakers that have many names, and tools as a JSON string.
+"""ShareGPT: a list of turns whose speakers have many names, and tools as a JSON string.
 
     {"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}], "tools": "[…]"}
 
-Turns spelt `role` and `content` are taken too. A tool without its envelope gets it (`{"name", "parameters"}` becomes
-`{"type": "function", "function": {…}}`), because this is how tools are given at inference.
+Turns written with `role` and `content` are accepted too. A tool without its envelope gets one (`{"name", "parameters"}`
+becomes `{"type": "function", "function": {…}}`), because tools are given in this form at inference.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Plain language modelling: one column of text, all of it learned. A row that is a bare string is the same."""
+"""Plain language modelling: one column of text, all of it learned. A row that is a bare string is read the same way."""
 
 from sft_core.data.formats.dialects.dialect import Dialect, Fields, text_of
 from sft_core.data.formats.rejection import RowRejectedError

@@ -1,13 +1,13 @@
-"""Rows that somebody has tokenized already: `input_ids`, and what says which of them are targets of the loss.
+"""Rows that are already tokenized: `input_ids`, and columns that mark which of them are targets of the loss.
 
     input_ids        5    6    7    8    0
     attention_mask   1    1    1    1    0     padding: cut off at both ends
     completion_mask  0    0    1    1    0     1: a target; `assistant_masks` likewise
     labels        -100 -100    7    8 -100     the token itself, or -100
-    loss_mask        0    0    1    1          what comes out: 1 where everything given says so
+    loss_mask        0    0    1    1          the result: 1 where all given columns mark a target
 
-Every mask that is there counts (TRL ignores masks beside labels, and the completion mask by default). Without any of
-them all tokens are targets. Labels stand in the place of their token: the loss shifts them.
+Every mask that is present counts (TRL ignores masks if there are labels, and the completion mask by default). Without
+any of them all tokens are targets. A label is at the position of its own token; the loss shifts labels.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ MAX_TOKEN_ID = 2**31 - 1
 MASKS = ("completion_mask", "assistant_masks")
 
 Mask = NDArray[np.bool_]
-"""[tokens]"""
+"""[tokens] True for the tokens that the mask includes."""
 
 
 def _convert(fields: Fields) -> TokenExample:
@@ -76,7 +76,7 @@ def _is_labelled(labels: list[int], ids: list[int]) -> Mask:
 
 
 def _without_padding(fields: Fields, num_tokens: int) -> tuple[int, int]:
-    """Where the tokens begin and end that are no padding; padding inside would change every later position."""
+    """Return where the tokens without padding begin and end; padding inside would change every later position."""
     if "attention_mask" not in fields:
         return 0, num_tokens
     places = np.flatnonzero(_mask(fields, "attention_mask", num_tokens))

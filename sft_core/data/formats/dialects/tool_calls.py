@@ -1,5 +1,5 @@
-"""Calls of tools inside a message, brought into one spelling: `{"type": "function", "function": {name, arguments}}`
-with arguments as an object, which is what chat templates expect."""
+"""Tool calls inside a message, normalized to `{"type": "function", "function": {name, arguments}}` with arguments as an
+object, which is the form that chat templates expect."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from sft_core.data.formats.rejection import RowRejectedError
 
 
 def tool_calls_of(value: Any, column: str) -> list[Fields]:
-    """Check a list of calls; arguments may be JSON strings (nulls in them are meant) or objects (nulls are Arrow's)."""
+    """Check and normalize a list of calls. Arguments may be JSON strings, in which nulls are intended and kept, or
+    objects, in which nulls were inserted by Arrow and are removed."""
     if not isinstance(value, list):
         raise RowRejectedError(f"`tool_calls` of a message in `{column}` is {kind_of(value)}, not a list")
     return [_call(call, column) for call in value]

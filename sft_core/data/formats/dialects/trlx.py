@@ -1,11 +1,11 @@
-"""trlX's dialogues: a list of strings that alternate between prompt and output. A row may be the bare list.
+"""Dialogues of trlX: a list of strings that alternate between prompt and output. A row may be the bare list.
 
     ["2+2=", "4"]                      →  prompt "2+2=", completion "4", as text
     ["2+2?", "4", "and 3+3?", "6"]     →  user, assistant, user, assistant
 
-The longer ones are conversations, because one text has no room for several learned parts. All outputs are learned, as
-in trlX: the completion begins at the first of them, and the prompts after it have weight 0. Two things differ: a
-chat template is applied (the bundled `plain` one writes contents only), and empty strings stay where they are.
+Longer ones are conversations, because one text cannot have several learned parts. All outputs are learned, as in trlX:
+the completion begins at the first output, and the prompts after it have weight 0. Two things differ from trlX: a chat
+template is applied (the bundled `plain` template writes contents only), and empty strings stay where they are.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""ShareGPT's turns, `from` and `value`, as messages.
+"""Conversion of ShareGPT turns, which have `from` and `value`, into messages.
 
 {"from": "human", "value": "2+2?"}                                        →  {"role": "user", "content": "2+2?"}
 {"from": "function_call", "value": "{\\"name\\": \\"add\\", \\"arguments\\": {}}"}  →  an assistant's `tool_calls`
@@ -20,11 +20,11 @@ ROLES = {
 }
 """Speaker → role."""
 CALLS = frozenset(("function_call", "tool_call"))
-"""Speakers whose turn is a call: an object `{"name", "arguments"}` or a list of them, as JSON."""
+"""Speakers whose turn is a tool call: an object `{"name", "arguments"}` or a list of them, as JSON."""
 
 
 def message_from_turn(turn: Fields, column: str) -> Message:
-    """Translate one turn; its other keys (`weight`, …) are kept. Turns may also be spelt `role` and `content`."""
+    """Convert one turn; its other keys (`weight`, …) are kept. Turns may also be written with `role` and `content`."""
     speaker = turn.get("from", turn.get("role"))
     value = turn.get("value", turn.get("content"))
     rest = {key: item for key, item in turn.items() if key not in ("from", "value", "role", "content")}
@@ -34,7 +34,8 @@ def message_from_turn(turn: Fields, column: str) -> Message:
 
 
 def _role(speaker: Any, is_sharegpt: bool, column: str) -> Any:
-    """Speakers must be known ones; a `role` may be any that the template knows, and is checked with the message."""
+    """Return the role of a speaker. The speaker of a `from` must be a known one. A `role` may be any that the template
+    knows, and is checked with the message."""
     if not is_sharegpt:
         return ROLES.get(speaker, speaker) if isinstance(speaker, str) else speaker
     if not isinstance(speaker, str) or speaker not in ROLES:

@@ -34,9 +34,9 @@ def test_verdicts_of_shards_add_up() -> None:
 
 def test_a_verdict_in_words() -> None:
     assert describe_verdict(VERDICT, 1) == (
-        "4 rows are messages (conversational language modelling: `messages`; told by `messages`); "
+        "4 rows are messages (conversational language modelling: `messages`; recognized by `messages`); "
         "1 rows are question_answer (prompt-completion under other names: `question` and `answer`, …; "
-        "told by `query`, `response`); 3 would also fit text; 1 rows rejected"
+        "recognized by `query`, `response`); 3 would also fit text; 1 rows rejected"
     )
     assert describe_verdict({"formats": {}}, 0) == "no rows"
 

@@ -148,7 +148,7 @@ def test_a_mapped_column_is_found_behind_very_many_others(tmp_path: Path) -> Non
 
 def test_a_mapped_column_that_no_row_has_is_an_error_that_lists_what_there_is(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl", as_jsonl([{"question": "a"}, {"answer": "b"}]))
-    expected = r"source 'train' .*: expected a column 'anser' as `columns` says, found only 'answer', 'question'"
+    expected = r"source 'train' .*: expected a column 'anser', which `columns` names, found only 'answer', 'question'"
     with pytest.raises(DataError, match=expected):
         values_of(path, columns={"prompt": "question", "completion": "anser"}, shard_rows=1)
 

@@ -10,7 +10,7 @@ from sft_core.store.closure import Codebase
 from sft_core.store.closure.messages import MESSAGE_CALLS
 from tasks.stages.codebase import PROJECT, STAGES, definition_of
 
-ALL_STAGES = (*STAGES, "report_data", "measure_model", "register_model")
+ALL_STAGES = (*STAGES, "report_data", "register_model")
 NUM_EDITS, NUM_HARMLESS = 200, 50
 SEED = 20
 

@@ -10,7 +10,8 @@ PROJECT = Path(__file__).parents[4]
 
 CORE = {
     "__init__.py": "",
-    "fingerprint.py": "class Placement:\n    pass\n",
+    "store/__init__.py": "",
+    "store/fingerprint.py": "class Placement:\n    pass\n",
     "door/__init__.py": "from sft_core.door.inside import open_it as open_door\n",
     "door/inside.py": (
         "import numpy as np\n"
