@@ -1,1 +1,1 @@
-"""Place and time: where flows run, on which server, and when."""
+"""Deployment of the flows: servers, workers, work pools, and schedules."""

@@ -1,14 +1,15 @@
-"""What a Prefect server does by itself: ends runs that died unseen, chains scoring and promotion, tells people.
+"""Automations of the Prefect server: they crash runs whose process died, chain scoring and promotion, and notify.
 
-    sft: dead runs               on     a run whose process falls silent becomes Crashed
-    sft: score after training    off    a version that was registered is measured from the registry, on its own recipe
-    sft: promote after scoring   off    a model that was measured is brought before the gate again
-    sft: tell of failed runs     on     where a block is named that tells somebody
-    sft: tell of refused models  on     likewise
-    sft: tell of new champions   on     likewise
+    `sft: dead runs`               on     sets a run to Crashed when its process sends no heartbeat any more
+    `sft: score after training`    off    evaluates a newly registered version from the registry, with its own recipe
+    `sft: promote after scoring`   off    applies the gate to a model again after it was evaluated
+    `sft: tell of failed runs`     on     made only if a notification block is named
+    `sft: tell of refused models`  on     made only if a notification block is named
+    `sft: tell of new champions`   on     made only if a notification block is named
 
-The flow `sft` scores and promotes by itself; the two that chain are for those who want it done again by others, and are
-made switched off. Whoever switches one on or off is not overruled when they are made again.
+The flow `sft` scores and promotes by itself. The two automations that chain flows are for teams that want separate
+workers to do it again, and are made disabled. An automation that a user enabled or disabled keeps that state when the
+automations are made again.
 """
 
 import os
@@ -29,27 +30,31 @@ from tasks.events import CHAMPION_CHANGED, REFUSED, REGISTERED
 
 SILENCE = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 NOTIFY_VARIABLE = "SFT_NOTIFY_BLOCK"
+FAILED_RUNS, REFUSED_MODELS, NEW_CHAMPIONS = (
+    f"sft: tell of {what}" for what in ("failed runs", "refused models", "new champions")
+)
+"""Names of the automations that notify."""
 SCORE_DEPLOYMENT, PROMOTE_DEPLOYMENT = "score-model/score-model", "promote-model/promote-model"
 OUR_MODULES = "flows."
 SIGNS_OF_LIFE = frozenset(
     f"prefect.flow-run.{event}"
     for event in (
         "heartbeat",
-        *("Completed", "Failed", "Cancelled", "Crashed"),  # it ended, however slowly its process goes
-        *("Suspended", "Paused", "AwaitingRetry", "Scheduled", "AwaitingConcurrencySlot", "Pending"),  # it waits
+        *("Completed", "Failed", "Cancelled", "Crashed"),  # the run ended, even if its process still exits
+        *("Suspended", "Paused", "AwaitingRetry", "Scheduled", "AwaitingConcurrencySlot", "Pending"),  # the run waits
     )
 )
 
 
 def make_automations(notify: str | None = None) -> list[str]:
-    """Make all automations on the server that `PREFECT_API_URL` names, or bring those of the same name up to date.
+    """Make all automations on the server that `PREFECT_API_URL` names, or update those of the same name.
 
-    What needs a deployment that the server does not have is left out.
+    An automation that needs a deployment that the server does not have is skipped.
 
     Args:
-        notify: TYPE/NAME of a block that tells somebody: a webhook or any of Prefect's notification blocks, for
-            example `webhook/alerts` or `slack-webhook/alerts`; by default `$SFT_NOTIFY_BLOCK`; with neither, nobody is
-            told.
+        notify: TYPE/NAME of a block that sends notifications: a webhook or any of Prefect's notification blocks, for
+            example `webhook/alerts` or `slack-webhook/alerts`; by default `$SFT_NOTIFY_BLOCK`. With neither, no
+            notification is sent.
 
     Returns:
         The names of the automations.
@@ -63,7 +68,9 @@ def make_automations(notify: str | None = None) -> list[str]:
             known = client.read_automations_by_name(automation.name)
             if known:
                 kept = automation.model_copy(update={"enabled": known[0].enabled})
-                whole = AutomationCore(**kept.model_dump(exclude={"owner_resource"}))  # only what is set is sent
+                whole = AutomationCore(
+                    **kept.model_dump(exclude={"owner_resource"})
+                )  # only fields that are set are sent
                 client.update_automation(known[0].id, whole)
             else:
                 client.create_automation(automation)
@@ -75,7 +82,7 @@ def _dead_runs(client: SyncPrefectClient) -> Iterator[AutomationCore]:
     if flows:
         yield AutomationCore(
             name="sft: dead runs",
-            description=f"A run that said nothing for {SILENCE.seconds} s, and did not end or wait, becomes Crashed.",
+            description=f"A run with no heartbeat for {SILENCE.seconds} s that did not end or wait becomes Crashed.",
             trigger=EventTrigger(
                 after={"prefect.flow-run.heartbeat"},
                 expect=set(SIGNS_OF_LIFE),
@@ -89,8 +96,8 @@ def _dead_runs(client: SyncPrefectClient) -> Iterator[AutomationCore]:
             actions=[
                 ChangeFlowRunState(
                     state=StateType.CRASHED,
-                    message=f"Its process said nothing for {SILENCE.seconds} s: it was killed, or its machine died. "
-                    "Retry goes on from the last checkpoint.",
+                    message=f"Its process sent no heartbeat for {SILENCE.seconds} s: it was killed, or its machine "
+                    "died. Retry resumes from the last checkpoint.",
                 )
             ],
         )
@@ -102,7 +109,7 @@ def _chain(client: SyncPrefectClient) -> Iterator[AutomationCore]:
         recipe = {"__prefect_kind": "json", "value": _jinja("{{ event.payload.recipe | tojson }}")}
         yield AutomationCore(
             name="sft: score after training",
-            description="Measures a version as it lies in the registry, on the held-out rows of its own recipe.",
+            description="Evaluates a registered version from the registry, on the held-out rows of its own recipe.",
             enabled=False,
             trigger=EventTrigger(expect={REGISTERED}, posture=Posture.Reactive, threshold=1),
             actions=[
@@ -116,7 +123,7 @@ def _chain(client: SyncPrefectClient) -> Iterator[AutomationCore]:
     if score is not None and promote is not None:
         yield AutomationCore(
             name="sft: promote after scoring",
-            description="Brings a registered model that was measured before the gate again.",
+            description="Applies the gate again to a registered model that was evaluated.",
             enabled=False,
             trigger=EventTrigger(
                 expect={"prefect.flow-run.Completed"},
@@ -146,7 +153,7 @@ def _notices(client: SyncPrefectClient, block: str | None) -> Iterator[Automatio
     if flows:
         ended = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}
         yield AutomationCore(
-            name="sft: tell of failed runs",
+            name=FAILED_RUNS,
             trigger=EventTrigger(
                 expect=ended,
                 match=_resource("prefect.flow-run.*"),
@@ -165,8 +172,8 @@ def _notices(client: SyncPrefectClient, block: str | None) -> Iterator[Automatio
         )
     what = "{{ event.payload.model_uri }}: {{ event.payload.verdict }} ({{ event.payload.scores }})"
     for name, event, subject in (
-        ("sft: tell of refused models", REFUSED, "sft: {{ event.payload.model_uri }} did not become champion"),
-        ("sft: tell of new champions", CHAMPION_CHANGED, "sft: {{ event.payload.model_uri }} is champion"),
+        (REFUSED_MODELS, REFUSED, "sft: {{ event.payload.model_uri }} did not become champion"),
+        (NEW_CHAMPIONS, CHAMPION_CHANGED, "sft: {{ event.payload.model_uri }} is champion"),
     ):
         yield AutomationCore(
             name=name,
@@ -192,7 +199,7 @@ def _tell(client: SyncPrefectClient, block: str, subject: str, body: str) -> Cal
 
 
 def _our_flows(client: SyncPrefectClient) -> ResourceSpecification | None:
-    """The flows of all deployments of this project: those that are named by its modules."""
+    """Return the flows of this project's deployments, whose entrypoints are modules below `flows`; None without any."""
     flows = {
         f"prefect.flow.{deployment.flow_id}"
         for deployment in client.read_deployments()
@@ -215,6 +222,8 @@ def _resource(pattern: str) -> ResourceSpecification:
 
 
 def _jinja(template: str) -> dict[str, str]:
-    """A template as Prefect wants it among parameters: a plain string with an id fails, and only the event feed
-    says so."""
+    """Return a template in the form that Prefect needs in parameters.
+
+    As a plain string, a template that yields an id fails, and only the event feed reports the failure.
+    """
     return {"__prefect_kind": "jinja", "template": template}

@@ -1,8 +1,8 @@
-"""What is deployed: one list, from which `sft deploy` makes the deployments, and which `prefect.yaml` spells out.
+"""Catalogue of the deployments: `sft deploy` makes them from this list, and `prefect.yaml` lists the same.
 
-run-recipe/<recipe>    sft-cpu   of each file in recipes/: its form; prepares, then has sft/sft train
+run-recipe/<recipe>    sft-cpu   one for each file in recipes/, with a form; prepares, then triggers sft/sft
 sweep/<recipe>, retrain-on-change/<recipe>   sft-cpu
-sft/sft                sft-gpu   trains and evaluates what others trigger
+sft/sft                sft-gpu   trains and evaluates what other flows trigger
 score-model/…          sft-gpu
 prepare-data/… and others        sft-cpu
 a team's own           sft-cpu   deployments/schedules.yaml
@@ -33,36 +33,36 @@ ALONE = {
     "flows.roll_back_model.roll_back_model": CPU_POOL,
     "flows.prune_home.prune_home": CPU_POOL,
 }
-"""Flows with one deployment, which bears the flow's name, and its pool."""
+"""Entrypoint → work pool of the flows with a single deployment, which has the flow's name."""
 TRAINED_APART = ("preset", "train_on")
-"""The parameters that all flows of a recipe take."""
+"""Parameters of all flows in `PER_RECIPE`."""
 PER_RECIPE = (RUN_RECIPE, "flows.sweep.sweep", "flows.retrain_on_change.retrain_on_change")
-"""Flows with one deployment for each recipe, which bears the recipe's name. They take `preset` and `train_on`."""
+"""Flows with one deployment per recipe, which has the recipe's name. They take `preset` and `train_on`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One deployment."""
+    """One deployment of the catalogue."""
 
     entrypoint: str
-    """The flow by its module, never by its file: a flow loaded from a file lets its neighbours shadow other
-    packages."""
+    """Module path of the flow. File paths are not used: loading a flow from a file puts its folder on the import path,
+    where its modules shadow other packages."""
     name: str
     pool: str
     parameters: dict[str, Any] = field(default_factory=dict)
     description: str | None = None
-    """None: the flow's."""
+    """Description of the deployment; None uses the flow's."""
     tags: tuple[str, ...] = ()
     job_variables: dict[str, Any] = field(default_factory=dict)
     concurrency_limit: int | None = None
     collision_strategy: str = "ENQUEUE"
     schedule: AnySchedule | None = None
     is_active: bool = True
-    """Whether the schedule makes runs."""
+    """True if the schedule creates runs."""
 
     @property
     def flow(self) -> "Flow[..., Any]":
-        """What it runs."""
+        """The flow that it runs, imported from the entrypoint."""
         module, _, name = self.entrypoint.rpartition(".")
         found = getattr(importlib.import_module(module), name)
         assert isinstance(found, Flow)
@@ -70,14 +70,14 @@ class Entry:
 
     @property
     def full_name(self) -> str:
-        """FLOW/DEPLOYMENT."""
+        """Name in the form FLOW/DEPLOYMENT."""
         return f"{self.flow.name}/{self.name}"
 
     def preset(self, checkout: Path) -> dict[str, Any]:
-        """The content of the recipe file that it runs; empty of a flow that runs none.
+        """Read the content of the recipe file that it runs; empty for a flow that runs no recipe.
 
         Raises:
-            RecipeError: if it is no recipe, or none with what is set here laid over it.
+            RecipeError: if the file is not a valid recipe, or not valid with the deployment's parameters applied to it.
         """
         if "preset" not in self.parameters:
             return {}
@@ -91,16 +91,16 @@ class Entry:
 
 
 def catalogue(checkout: Path) -> list[Entry]:
-    """All deployments of a checkout.
+    """List all deployments of a checkout.
 
     Raises:
-        RecipeError: if the file with a team's own is not right.
+        RecipeError: if `deployments/schedules.yaml` is not valid, or names a deployment that exists already.
     """
     entries = [*_alone(), *_of_recipes(checkout), *(_own(one) for one in read_own(checkout))]
     names = [entry.full_name for entry in entries]
     for name in names:
         if names.count(name) > 1:
-            raise RecipeError(f"{FILE}: the deployment {name} stands twice; give one of them another name")
+            raise RecipeError(f"{FILE}: the deployment {name} is defined twice; give one of them another name")
     return entries
 
 

@@ -1,7 +1,7 @@
-"""Bring a Prefect server to what the catalogue says: pools, limits, deployments with their forms and schedules.
+"""Deploy the catalogue to a Prefect server: work pools, limits, and deployments with their forms and schedules.
 
-What is there already is updated, and doing it twice changes nothing. Left as they are: the type of a pool, limits that
-somebody has set, schedules that somebody has made in the UI.
+What exists already is updated, and deploying twice changes nothing. Three things are never changed: the type of an
+existing work pool, limits that a user has set, and schedules that a user has made in the UI.
 """
 
 import os
@@ -33,42 +33,44 @@ from sft_core.errors import RecipeError
 from tasks.processes.slots import GPU_LIMIT
 
 OURS = "sft"
-"""Tag of all deployments of a catalogue, and of their runs."""
+"""Tag of all deployments of the catalogue, and of their runs."""
 PASSED_ON = ("SFT_HOME", "MLFLOW_TRACKING_URI")
-"""Variables that all workers have to agree on."""
+"""Environment variables that must have the same value for all workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What was done."""
+    """Result of deploying."""
 
     deployments: list[str]
-    """FLOW/DEPLOYMENT of each that was made or updated."""
+    """FLOW/DEPLOYMENT of each deployment that was made or updated."""
     left: list[str]
-    """On the server, made from an earlier catalogue, and not in it any more."""
+    """FLOW/DEPLOYMENT of each deployment that was made from an earlier catalogue and is no longer in it."""
     automations: list[str]
+    """Names of the automations."""
 
 
 def deploy_all(checkout: Path) -> list[str]:
-    """Make or update everything on the server that `PREFECT_API_URL` names; return what it is called.
+    """Make or update everything on the server that `PREFECT_API_URL` names; return the names.
 
     Args:
-        checkout: Where workers find the code and the recipes.
+        checkout: Folder in which workers find the code and the recipes.
     """
     done = deploy(checkout)
     return [*done.deployments, *done.automations]
 
 
 def deploy(checkout: Path, is_pruning: bool = False, notify: str | None = None) -> Deployed:
-    """As `deploy_all`.
+    """Make or update pools, limits, deployments and automations on the server that `PREFECT_API_URL` names.
 
     Args:
-        checkout: Where workers find the code and the recipes.
-        is_pruning: Remove deployments that were made from an earlier catalogue.
-        notify: As `make_automations` takes it.
+        checkout: Folder in which workers find the code and the recipes.
+        is_pruning: Remove deployments that were made from an earlier catalogue and are no longer in it.
+        notify: TYPE/NAME of the block that sends notifications; see `make_automations`.
 
     Raises:
-        RecipeError: if a recipe, or the file of a team's own deployments, is not right; nothing is changed then.
+        RecipeError: if a recipe, or `deployments/schedules.yaml`, is not valid; then no pool, limit or deployment was
+            changed. Also if the server does not have the block `notify`.
     """
     checkout = checkout.resolve()
     entries = [(entry, _schema(entry, checkout)) for entry in catalogue(checkout)]
@@ -85,7 +87,7 @@ def deploy(checkout: Path, is_pruning: bool = False, notify: str | None = None) 
 
 
 def _schema(entry: Entry, checkout: Path) -> dict[str, Any]:
-    """The form's, which what is set in the catalogue has to fit as well."""
+    """Return the schema of the deployment's form, after checking the catalogue's parameters against it."""
     schema = form_schema(entry.flow, entry.preset(checkout))
     try:
         validate(entry.parameters, schema, raise_on_error=True, ignore_required=True)
@@ -95,7 +97,7 @@ def _schema(entry: Entry, checkout: Path) -> dict[str, Any]:
 
 
 def _pool(client: SyncPrefectClient, name: str) -> WorkPool:
-    """The pool, made if there is none; the GPUs' lets one run through at a time unless somebody said otherwise."""
+    """Return a work pool, and make it if it does not exist; a new GPU pool gets a concurrency limit of 1."""
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
@@ -144,14 +146,15 @@ def _make(
 
 
 def _pull_steps(pool: WorkPool, checkout: Path) -> list[dict[str, Any]]:
-    """Go to the checkout. Without a step, Prefect copies the working directory, with all that lies in it, for each
-    run."""
+    """Return the pull step that changes to the checkout. Without a pull step, Prefect copies the whole working
+    directory for each run."""
     step = {"prefect.deployments.steps.set_working_directory": {"directory": str(checkout)}}
     return [step] if pool.type == "process" else []
 
 
 def _job_variables(entry: Entry, pool: WorkPool, checkout: Path) -> dict[str, Any]:
-    """Where the flow is run; in a pool of another type than process, the image decides that."""
+    """Return working directory and environment of the runs; only a process pool gets a working directory, because
+    elsewhere the image sets it."""
     place = {"working_dir": str(checkout)} if pool.type == "process" else {}
     shared = {name: value for name in PASSED_ON if (value := os.environ.get(name)) and _has_no_password(value)}
     if "SFT_HOME" in shared:
@@ -161,7 +164,7 @@ def _job_variables(entry: Entry, pool: WorkPool, checkout: Path) -> dict[str, An
 
 
 def _has_no_password(value: str) -> bool:
-    """Prefect shows job variables to everybody; the worker's own environment is the place for one."""
+    """Return False for a URL with a password, which belongs in the worker's environment: job variables are public."""
     return urlsplit(value).password is None
 
 
@@ -172,7 +175,7 @@ def _schedules(entry: Entry) -> list[DeploymentScheduleCreate]:
 
 
 def _made_by_hand(client: SyncPrefectClient, entry: Entry) -> list[DeploymentScheduleCreate]:
-    """Schedules of the deployment that are not the catalogue's; to update a deployment is to give it all of them."""
+    """Return the deployment's schedules that users made; an update replaces all schedules, so it has to pass them."""
     try:
         known = client.read_deployment_by_name(entry.full_name)
     except ObjectNotFound:

@@ -1,7 +1,7 @@
-"""The schema of a deployment's parameters: what the form in the UI shows, and what the server lets through.
+"""Schema of a deployment's parameters, from which the UI builds the form and against which the server validates.
 
-What this adds to the flow's own: inputs are filled with what the preset says, and a parameter that the flow does not
-have is refused when a run is triggered, not when it starts.
+It differs from the flow's own schema in two ways: inputs are filled with the values of the preset, and a parameter that
+the flow does not have is rejected when a run is triggered, not when it starts.
 """
 
 from typing import Any
@@ -10,11 +10,11 @@ from prefect import Flow
 
 
 def form_schema(flow: "Flow[..., Any]", preset: dict[str, Any]) -> dict[str, Any]:
-    """The schema, as JSON values.
+    """Return the schema as JSON values.
 
     Args:
-        flow: Whose parameters they are.
-        preset: Content of a recipe; the defaults of what it says.
+        flow: The flow with the parameters.
+        preset: Content of a recipe, which provides the defaults.
     """
     schema = flow.parameters.model_dump(exclude_unset=True)
     properties = {name: _without_none(field) for name, field in schema["properties"].items()}
@@ -26,12 +26,12 @@ def form_schema(flow: "Flow[..., Any]", preset: dict[str, Any]) -> dict[str, Any
 
 
 def _without_none(field: dict[str, Any]) -> dict[str, Any]:
-    """Without a default of none, which would make none itself a wrong value."""
+    """Remove a default of None, with which Prefect would reject None as a value."""
     return {key: value for key, value in field.items() if key != "default" or value is not None}
 
 
 def _filled(field: dict[str, Any], value: Any) -> dict[str, Any]:
-    """The form of a section gets its fields' defaults one by one; everything else its own."""
+    """Set the default of a field; for a section, set the defaults of its fields one by one."""
     if "properties" not in field or not isinstance(value, dict):
         return {**field, "default": value}
     inner = {

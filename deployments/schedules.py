@@ -21,7 +21,7 @@ from sft_core.section import Section
 
 FILE = Path("deployments") / "schedules.yaml"
 ANCHOR = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-"""What intervals are counted from, so that deploying again does not shift them."""
+"""Start from which intervals are counted, so that deploying again does not shift them."""
 AnySchedule = CronSchedule | IntervalSchedule | RRuleSchedule
 
 
@@ -29,23 +29,23 @@ class OwnDeployment(Section):
     """One deployment, with or without a schedule."""
 
     name: str = Field(min_length=1, pattern=r"^[^/%&<>]+$")
-    """What it is called behind its flow: `run-recipe/NAME`."""
+    """Name of the deployment, after the name of its flow: `run-recipe/NAME`."""
     recipe: str | None = None
     """The recipe file that it runs, relative to the checkout."""
     flow: str = "run-recipe"
-    """Which flow of the catalogue: one that runs a `recipe`, or another, for example `prune-home`."""
+    """Flow of the catalogue: one that runs a `recipe`, or another, for example `prune-home`."""
     parameters: dict[str, Any] = {}
-    """Of the flow. Those of `run-recipe` are some fields of the recipe's sections, laid over the file."""
+    """Parameters of the flow. For `run-recipe` they are fields of the recipe's sections that override the file."""
     description: str | None = None
-    """By default the flow's."""
+    """Description of the deployment; by default the flow's."""
     tags: tuple[str, ...] = ()
-    """Of the deployment and its runs."""
+    """Tags of the deployment and its runs."""
     job_variables: dict[str, Any] = {}
-    """Of its work pool, for example `{env: {CUDA_VISIBLE_DEVICES: "1"}}`."""
+    """Job variables for its work pool, for example `{env: {CUDA_VISIBLE_DEVICES: "1"}}`."""
     concurrency_limit: int | None = Field(default=None, ge=1)
-    """Runs of it at a time."""
+    """Maximum number of its runs at a time."""
     collision_strategy: Literal["ENQUEUE", "CANCEL_NEW"] = "ENQUEUE"
-    """What a run does that finds them all taken: it waits, or is cancelled."""
+    """Action for a run beyond the concurrency limit: it waits (`ENQUEUE`), or is cancelled (`CANCEL_NEW`)."""
     cron: str | None = None
     """Minute, hour, day of month, month, day of week: `0 2 * * *` is every night at two."""
     interval: datetime.timedelta | None = None
@@ -53,9 +53,9 @@ class OwnDeployment(Section):
     rrule: str | None = None
     """A rule of iCalendar (RFC 5545): `FREQ=WEEKLY;BYDAY=MO;BYHOUR=6`."""
     timezone: str = "UTC"
-    """In which `cron` and `rrule` are read, daylight saving included."""
+    """Time zone of `cron` and `rrule`, with daylight saving time."""
     active: bool = True
-    """Whether the schedule makes runs."""
+    """Enables the schedule."""
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
@@ -69,7 +69,7 @@ class OwnDeployment(Section):
 
     @property
     def schedule(self) -> AnySchedule | None:
-        """When it runs by itself; None: when somebody triggers it."""
+        """Schedule of the deployment; None if it only runs when triggered."""
         if self.cron is not None:
             return CronSchedule(cron=self.cron, timezone=self.timezone)
         if self.interval is not None:
@@ -82,10 +82,10 @@ class _OwnDeployments(Section):
 
 
 def read_own(checkout: Path) -> tuple[OwnDeployment, ...]:
-    """Read a team's own deployments; none where there is no file.
+    """Read a team's own deployments from `deployments/schedules.yaml`; empty if the file does not exist.
 
     Raises:
-        RecipeError: naming file and place, with a line per mistake.
+        RecipeError: if the file is not valid, with one line per error that names file and field.
     """
     file = checkout / FILE
     if not file.exists():

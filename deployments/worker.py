@@ -1,8 +1,8 @@
-"""A worker by itself, in a container or on a machine that joins a server: `python -m deployments.worker sft-gpu`.
+"""A single worker, in a container or on a machine that joins a server: `python -m deployments.worker sft-gpu`.
 
-It is Prefect's process worker, with an end that suits training: SIGTERM is passed to its flow runs first, whose
-trainers save a checkpoint, and only then to the worker, which would give them 30 seconds. A second SIGTERM does not
-wait. The exit code is the worker's; its health is answered on port 8080, path `/health`.
+It is Prefect's process worker with a shutdown that suits training: SIGTERM is first sent to its flow runs, whose
+trainers save a checkpoint, and only then to the worker, which would give them 30 seconds. A second SIGTERM ends them
+without waiting. The exit code is the worker's; a health check is served on port 8080 at `/health`.
 
 PREFECT_API_URL and MLFLOW_TRACKING_URI name the servers.
 """
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.2
 
 
 def work(pool: str) -> int:
-    """Run a worker of a pool until it ends, or is asked to; return its exit code, 0 if it was asked to.
+    """Run a worker of a pool until it ends or gets a signal; return its exit code, or 0 after a signal.
 
     Args:
         pool: Name of a work pool of type process.

@@ -1,1 +1,1 @@
-"""The `sft` command: thin verbs over the flows."""
+"""The `sft` command: a thin command line over the flows."""

@@ -18,7 +18,7 @@ from sft_core.errors import RecipeError
 if TYPE_CHECKING:
     from sft_core.registry.serving import ChatModel
 
-HELP = "/reset forgets the conversation, /system TEXT sets what the model is told first, /exit or Ctrl-D ends."
+HELP = "/reset forgets the conversation, /system TEXT sets the system message, /exit or Ctrl-D ends."
 IMAGE_HELP = "/image FILE shows it with the next question. "
 
 
@@ -27,12 +27,14 @@ def chat(
         str,
         typer.Argument(metavar="MODEL", help="A model's folder, a run's id, `models:/NAME@ALIAS` or `models:/NAME/1`."),
     ],
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Where an answer ends at the latest.")] = 256,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, help="Maximum number of tokens of an answer.")
+    ] = 256,
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest token.")] = 0.0,
-    system: Annotated[str | None, typer.Option("--system", help="What the model is told first.")] = None,
+    system: Annotated[str | None, typer.Option("--system", help="System message.")] = None,
     image: Annotated[
         list[Path] | None,
-        typer.Option("--image", metavar="FILE", help="Shown with the first question; may be given several times."),
+        typer.Option("--image", metavar="FILE", help="Image sent with the first question; may be given again."),
     ] = None,
     is_json: Annotated[
         bool, typer.Option("--json", help="Answer standard input once, with one JSON object on stdout.")
@@ -56,7 +58,7 @@ def chat(
 
 @dataclass
 class Talk:
-    """A conversation with a model: what was said so far, and how it answers."""
+    """A conversation with a model: the turns so far, and the generation settings."""
 
     model: "ChatModel"
     max_tokens: int
@@ -64,34 +66,37 @@ class Talk:
     system: str | None = None
     turns: list[dict[str, Any]] = field(default_factory=list)
     images: list[dict[str, Any]] = field(default_factory=list)
-    """Parts that go before the next question."""
+    """Image parts to send with the next question."""
 
     def __post_init__(self) -> None:
         self._check_system()
 
     def set_system(self, text: str | None) -> None:
-        """Tell the model something else first, and begin anew."""
+        """Replace the system message, and start a new conversation."""
         self.system = text or None
         self._check_system()
         self.turns.clear()
 
     def show(self, file: Path) -> None:
-        """Show an image with the next question.
+        """Send an image with the next question.
 
         Raises:
-            RecipeError: if the model sees none, or the file is none.
+            RecipeError: if the model accepts no images, or the file is not an image.
         """
         if not self.model.sees_images:
-            raise RecipeError(f"{file}: this model sees no images; ask it in words alone")
+            raise RecipeError(f"{file}: this model accepts no images; ask with text only")
         self.images.append({"type": "image", "image": as_data_url(file)})
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Start a new conversation, without the images that wait."""
         self.turns.clear()
         self.images.clear()
 
     def ask(self, text: str, write: Callable[[str], Any]) -> str:
-        """Answer, and remember both; a model without a chat template continues the text and remembers nothing."""
+        """Answer a question and add both to the conversation.
+
+        A model without a chat template continues the text, and no conversation is kept.
+        """
         if not self.model.is_chat:
             return self.model.say(text, self.max_tokens, self.temperature, write)
         first = [{"role": "system", "content": self.system}] if self.system else []
@@ -119,9 +124,9 @@ def converse(talk: Talk, read: Callable[[], str], write: Callable[[str], Any]) -
     """Ask and answer until the end of the input or `/exit`.
 
     Args:
-        talk: With whom.
-        read: Gives the next line, and raises EOFError at the end.
-        write: Gets the answers, part by part.
+        talk: The conversation.
+        read: Returns the next line of input, and raises EOFError at the end.
+        write: Called with each part of an answer.
     """
     while True:
         try:
@@ -138,17 +143,17 @@ def converse(talk: Talk, read: Callable[[], str], write: Callable[[str], Any]) -
             elif line:
                 talk.ask(line, write)
                 write("\n")
-        except KeyboardInterrupt:  # ends the answer, which is forgotten, and not the conversation
+        except KeyboardInterrupt:  # ends and discards the answer; the conversation continues
             write("\n")
         except RecipeError as error:
             write(f"{error}\n")
 
 
 def as_data_url(file: Path) -> str:
-    """Read an image, and check that it is one.
+    """Read and check an image file, and return it as a data URL.
 
     Raises:
-        RecipeError: if it is not there, or cannot be shown.
+        RecipeError: if the file cannot be read, or is not an image that the model can be given.
     """
     from sft_core.data.images import ImagesConfig
     from sft_core.data.images.check import check_image
@@ -175,7 +180,7 @@ def _answer_once(current: Session, talk: Talk, text: str) -> None:
 
 
 def _load(current: Session, reference: str, is_debugging: bool) -> "ChatModel":
-    """Find the model; one that is named by a folder needs no state of ours."""
+    """Find and load the model. A model named by its folder needs no state directory."""
     from sft_core.processes.runtime import RuntimeConfig
 
     home = RuntimeConfig().home_folder(os.environ)

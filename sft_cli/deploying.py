@@ -1,4 +1,4 @@
-"""`sft deploy`: bring a Prefect server to what this checkout's catalogue says."""
+"""`sft deploy`: make or update everything in this checkout's catalogue on a Prefect server."""
 
 import os
 from pathlib import Path
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
 def deploy(
     checkout: Annotated[
-        Path, typer.Argument(metavar="[CHECKOUT]", help="Where workers find the code and recipes/; here, unless told.")
+        Path,
+        typer.Argument(metavar="[CHECKOUT]", help="Folder with the code and recipes/ on the workers."),
     ] = Path(),
     is_pruning: Annotated[
-        bool, typer.Option("--prune", help="Remove deployments that the catalogue does not have any more.")
+        bool, typer.Option("--prune", help="Remove deployments that the catalogue no longer has.")
     ] = False,
     notify: Annotated[
         str | None,
         typer.Option(
             "--notify",
             metavar="TYPE/NAME",
-            help="A block on the server (webhook/alerts, …) that is told of failed runs, refused models, champions.",
+            help="Block on the server (webhook/alerts, …) to notify of failed runs, refused models and new champions.",
         ),
     ] = None,
     is_json: Json = False,
@@ -58,12 +59,12 @@ def deploy(
 
 
 def show_deployed(console: Console, done: "Deployed", is_pruning: bool) -> None:
-    """What there is now, and what the catalogue has no word of."""
+    """Print deployments and automations, and the deployments that the catalogue no longer has."""
     for name in done.deployments:
         console.print(f"deployed   {name}", markup=False)
     for name in done.automations:
         console.print(f"automation {name}", markup=False)
     for name in done.left:
         words = "removed    " if is_pruning else "left       "
-        hint = "" if is_pruning else " (not in the catalogue any more; --prune removes it)"
+        hint = "" if is_pruning else " (no longer in the catalogue; --prune removes it)"
         console.print(f"{words}{name}{hint}", markup=False)

@@ -21,7 +21,8 @@ RecipeOption = Annotated[
     Path | None, typer.Option("--recipe", metavar="RECIPE", help="Measure on the rows that this recipe holds out.")
 ]
 Against = Annotated[
-    str | None, typer.Option("--against", metavar="OTHER", help="Measure this model too, and tell the gain over it.")
+    str | None,
+    typer.Option("--against", metavar="OTHER", help="Measure this model too, and show the gain of MODEL over it."),
 ]
 
 
@@ -56,7 +57,7 @@ def evaluate(
 
 
 def show_scores(console: Console, report: "ScoreReport") -> None:
-    """Scores with their intervals, and where to look."""
+    """Print scores with their intervals, and the places of the details."""
     from sft_core.inspection.run_pages import interval
 
     console.print(f"\n[bold]{report.name}[/bold]  {report.model}")
@@ -68,21 +69,21 @@ def show_scores(console: Console, report: "ScoreReport") -> None:
 
 
 def show_gains(console: Console, compared: "Comparison") -> None:
-    """Scores of both models, and the gain with its interval."""
+    """Print the scores of both models, and the gain with its interval."""
     model, against = compared.model, compared.against
     console.print(f"\n[bold]{model.name}[/bold]  {model.model}, against {against.model}")
     columns = ("score", "against", "model", "gain", "95 % interval")
     table = Table(*(Column(name, no_wrap=True) for name in columns), box=None, padding=(0, 1))
     for name, value in _scores(model):
         gain = compared.gains.get(name)
-        told = ("–", "–")
+        cells = ("–", "–")
         if gain is not None:
-            told = (f"{gain.value:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}")
+            cells = (f"{gain.value:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}")
         before = against.scorecard.get(name)
-        table.add_row(name, "–" if before is None else f"{before:.4f}", f"{value:.4f}", *told)
+        table.add_row(name, "–" if before is None else f"{before:.4f}", f"{value:.4f}", *cells)
     console.print(table)
     if "eval_loss" in model.scorecard and "eval_loss" not in compared.gains:
-        console.print("the models read the rows as other tokens: their losses per token are not compared", style="dim")
+        console.print("the models tokenize the rows differently: losses per token are not compared", style="dim")
     for report in (model, against):
         _show_places(console, report)
 
@@ -95,7 +96,7 @@ def _show_places(console: Console, report: "ScoreReport") -> None:
     ledger = report.ledger
     console.print(
         f"rows      {ledger['rows_in']:,} in = {ledger['rows_held_out']:,} held out + {ledger['rows_trained']:,} not "
-        f"held out + {ledger['rows_rejected']:,} rejected + {ledger['rows_left_out']:,} left out; "
+        f"held out + {ledger['rows_rejected']:,} rejected + {ledger['rows_left_out']:,} not selected; "
         f"{ledger['tokens_truncated']:,} tokens cut off"
     )
     console.print(f"samples   {report.samples}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tasks.tracking.lookup.history import History
 
 app = typer.Typer(
-    help="Find models, runs and data by what MLflow knows of them: from a model back to a source line, and from a line "
+    help="Find models, runs and data by their records in MLflow: from a model back to a source line, and from a line "
     "to the models that saw it.",
     no_args_is_help=True,
 )
@@ -27,18 +27,19 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its first d
 
 @app.command()
 def best(
-    metric: Annotated[str, typer.Option("--metric", help="A number of the scorecard.")],
+    metric: Annotated[str, typer.Option("--metric", help="A metric of the scorecard.")],
     data: Annotated[
-        str | None, typer.Option("--data", metavar="DIGEST", help="Of the held-out data: its first digits will do.")
+        str | None, typer.Option("--data", metavar="DIGEST", help="Digest of the held-out data, or its first digits.")
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Versions of this registered model alone.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Only versions of this registered model.")] = None,
     is_most: Annotated[
-        bool | None, typer.Option("--max/--min", help="Whether more or less is better; by default told by the name.")
+        bool | None,
+        typer.Option("--max/--min", help="Rank by highest or lowest value; by default derived from the metric's name."),
     ] = None,
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
-    """The best models by a number, on the same held-out data; without --data, which data sets there are results for."""
+    """List the best models by a metric on the same held-out data; without --data, list the data sets with results."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_best, show_data_sets
         from sft_core.registry.promotion import less_is_better
@@ -67,7 +68,7 @@ def runs(
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
-    """All runs of a recipe, the newest first."""
+    """List all runs of a recipe, the newest first."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_runs
         from tasks.tracking.lookup.history import runs_of
@@ -82,8 +83,8 @@ def runs(
         found = runs_of(history, parsed.name if parsed else recipe, status)
         same = [digest is not None and run.tags.get(RECIPE_DIGEST) == digest for run in found]
         show_runs(console, found, same)
-        told = [{**run.summary, "is_same_recipe": is_same} for run, is_same in zip(found, same, strict=True)]
-        current.emit({"status": "completed", "runs": told})
+        listed = [{**run.summary, "is_same_recipe": is_same} for run, is_same in zip(found, same, strict=True)]
+        current.emit({"status": "completed", "runs": listed})
 
 
 @app.command()
@@ -95,14 +96,16 @@ def origin(
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
-    """All that a model was made from: recipe, code, data, source files, base model, and its scores."""
+    """Show what a model was made from: recipe, code, data, source files and base model; and its scores."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_origin
         from tasks.tracking.lookup.models import origin_of
 
         found = origin_of(history, model)
         if is_whole_recipe and found.recipe is None:
-            raise RecipeError(f"recipe.yaml of run {found.run.run_id}: expected it in MLflow, found none in reach")
+            raise RecipeError(
+                f"recipe.yaml of run {found.run.run_id}: expected it in MLflow's artifacts, could not read it"
+            )
         if is_whole_recipe:
             console.out(found.recipe, end="", highlight=False)
         else:
@@ -112,11 +115,11 @@ def origin(
 
 @app.command()
 def file(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file, wherever it lies now.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file, at any place.")],
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
-    """Which runs read these bytes, wherever the file lay then."""
+    """List the runs that read a file with this content, wherever the file was then."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_uses
         from tasks.tracking.lookup.sources import digest_of, uses_of
@@ -124,8 +127,8 @@ def file(
         digest = digest_of(history, path)
         uses = uses_of(history, digest, path)
         show_uses(console, path, digest, uses)
-        told = [{**asdict(use), "run": use.run.summary} for use in uses]
-        current.emit({"status": "completed", "digest": digest, "uses": told})
+        listed = [{**asdict(use), "run": use.run.summary} for use in uses]
+        current.emit({"status": "completed", "digest": digest, "uses": listed})
 
 
 @app.command()
@@ -134,16 +137,14 @@ def row(
         str,
         typer.Argument(
             metavar="FILE:LINE|SOURCE:ROW",
-            help="A line (from 1) of a file, wherever it lies now; or with --run, a row (from 0) of a source.",
+            help="A line (from 1) of a file, at any place; or with --run, a row (from 0) of a source.",
         ),
     ],
-    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Of a source's row: the run to look in.")] = (
-        None
-    ),
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="The run that SOURCE:ROW refers to.")] = None,
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
-    """Which runs and models saw a source line: trained on, held out, rejected or left out, and where."""
+    """List the runs and models that saw a source line: trained on, held out, rejected or not selected, and where."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from flows.queries.find_row import find_line, find_row
         from sft_cli.finding import show_rows_seen
@@ -160,7 +161,7 @@ def row(
 
 @app.command()
 def difference(first: Run, second: Run, is_json: Json = False, is_debugging: Debug = False) -> None:
-    """What two runs differ in: recipe, data, code, environment; and their scores side by side."""
+    """Compare two runs: recipe, data, code, environment; and their scores side by side."""
     with _asked(is_json, is_debugging) as (current, history, console):
         from sft_cli.finding import show_difference
         from tasks.tracking.lookup.difference import difference_of
@@ -172,7 +173,7 @@ def difference(first: Run, second: Run, is_json: Json = False, is_debugging: Deb
 
 @contextmanager
 def _asked(is_json: bool, is_debugging: bool) -> Iterator[tuple[Session, "History", Console]]:
-    """A session with the store that MLflow keeps its runs in."""
+    """Open a session with the MLflow tracking store."""
     with session(is_json, is_debugging) as current:
         home = current.open_home()
         from tasks.tracking.lean import without_pandas

@@ -1,4 +1,4 @@
-"""The answers of `sft find`, in words."""
+"""Printed answers of `sft find`."""
 
 import time
 from collections import Counter
@@ -22,16 +22,16 @@ PURPOSES = {"train": "training", "eval": "held out", None: "training, a share he
 
 
 def show_best(console: Console, metric: str, digest: str, models: "Sequence[Measured]") -> None:
-    """Print a ranking."""
+    """Print the models that a metric was measured for on one data set, best first."""
     console.print(Text(f"{metric} on the data {digest}", style="bold"))
     rows = [[model.uri, f"{model.value:.6g}", ", ".join(model.aliases), model.run_id[:SHORT]] for model in models]
     _print_table(console, ["model", metric, "aliases", "run"], rows)
 
 
 def show_data_sets(console: Console, metric: str, found: "dict[str, list[Measured]]") -> None:
-    """Print which data sets a metric was measured on: numbers on different data cannot be compared."""
+    """Print the data sets that a metric was measured on; values on different data cannot be compared."""
     if not found:
-        console.print(f"no model has a number called {metric}")
+        console.print(f"no model has a metric called {metric}")
         return
     console.print(Text(f"{metric} was measured on {len(found)} data sets; --data DIGEST ranks the models of one"))
     rows = [[digest, str(len(own)), f"{own[0].value:.6g}", own[0].uri] for digest, own in found.items()]
@@ -39,7 +39,7 @@ def show_data_sets(console: Console, metric: str, found: "dict[str, list[Measure
 
 
 def show_runs(console: Console, runs: "Sequence[RunFacts]", is_same_recipe: Sequence[bool]) -> None:
-    """Print runs, one a line."""
+    """Print one run per line."""
     if not runs:
         console.print("no such run")
         return
@@ -59,11 +59,11 @@ def show_runs(console: Console, runs: "Sequence[RunFacts]", is_same_recipe: Sequ
     columns = ["run", "recipe", "status", "started", "took", "score", "train data", "eval data", "commit"]
     _print_table(console, columns, rows)
     if any(is_same_recipe):
-        console.print(Text("= with every field as in the recipe file", style="dim"))
+        console.print(Text("= every field as in the recipe file", style="dim"))
 
 
 def show_origin(console: Console, origin: "Origin") -> None:
-    """Print one screen about a model."""
+    """Print what a model was made from, and its scores."""
     run = origin.run
     names = ", ".join(" @".join([version.uri, *version.aliases]) for version in origin.versions) or "not registered"
     console.print(Text(f"\n{names}", style="bold").append(f"  {origin.model_id}", style="not bold dim"))
@@ -89,13 +89,13 @@ def show_origin(console: Console, origin: "Origin") -> None:
 
 
 def show_uses(console: Console, path: Path, digest: str, uses: "Sequence[FileUse]") -> None:
-    """Print which runs read a file."""
+    """Print the runs that read a file."""
     console.print(Text(str(path), style="bold").append(f"  {digest}", style="not bold dim"))
     if not uses:
-        console.print("no run read these bytes, nor others at this path")
+        console.print("no run read a file with this content, and no run read this path")
         return
     if not uses[0].has_same_bytes:
-        console.print("no run read these bytes; at this path, runs read others:")
+        console.print("no run read a file with this content; runs that read other content at this path:")
     rows = [
         [
             use.run.run_id[:SHORT],
@@ -109,21 +109,21 @@ def show_uses(console: Console, path: Path, digest: str, uses: "Sequence[FileUse
         ]
         for use in uses
     ]
-    columns = ["run", "recipe", "status", "started", "source", "for", "digest", "lay at"]
+    columns = ["run", "recipe", "status", "started", "source", "for", "digest", "path then"]
     _print_table(console, columns, rows)
 
 
 def show_rows_seen(console: Console, name: str, seen: "Sequence[RowSeen]") -> None:
-    """Print what became of a row in each run."""
+    """Print the fate of a row in each run."""
     if not seen:
-        console.print(f"{name}: no run read these bytes")
+        console.print(f"{name}: no run read a file with this content")
     for one in seen:
         models = ", ".join(one.models) or "no model"
         heading = Text(f"\n{one.run.run_id[:SHORT]} {one.run.recipe}", style="bold")
         console.print(heading.append(f"  {one.run.status}, {_when(one.run.started)}; {models}", style="not bold"))
         console.print(Text(f"  {one.source} ({one.file}): {one.fate}" + (f", {one.reason}" if one.reason else "")))
         if not one.traces:
-            console.print(Text("  the artifacts of this run are not at hand: more is not known here", style="dim"))
+            console.print(Text("  the artifacts of this run are not on this machine: no details", style="dim"))
         for trace in one.traces[:FILES_SHOWN]:
             console.print(Text(f"      row {trace.row:,}: {trace.excerpt}", style="dim"))
             for image in trace.images:
@@ -139,7 +139,7 @@ def show_rows_seen(console: Console, name: str, seen: "Sequence[RowSeen]") -> No
 
 
 def show_difference(console: Console, found: "Difference") -> None:
-    """Print two runs side by side."""
+    """Print the differences between two runs side by side."""
     runs = [f"{run.run_id[:SHORT]} {run.recipe}" for run in (found.first, found.second)]
     for title in ("recipe", "data", "code", "environment", "scores"):
         pairs: dict[str, tuple[Any, Any]] = getattr(found, title)
@@ -166,7 +166,7 @@ def _show_files(console: Console, origin: "Origin") -> None:
 
 
 def _print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns side by side, never cut to the width of a terminal: names and digests are there to be copied."""
+    """Print a table at its full width: names and digests are not truncated, so that they can be copied."""
     widths = [max(len(row[number]) for row in (columns, *rows)) for number in range(len(columns))]
     for row in (columns, *rows):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

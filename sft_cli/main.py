@@ -1,8 +1,8 @@
-"""The verbs: run, plan, prepare, check, show, trace, evaluate, find, promote, rollback, prune, sweep, retrain, diff,
+"""The commands: run, plan, prepare, check, show, trace, evaluate, find, promote, rollback, prune, sweep, retrain, diff,
 deploy, up, status, down, chat.
 
-Exit codes: 0 success, 2 a mistake in recipe or data (told in a line or two), 1 a failure of ours, 75 the trainer was
-asked to end or MLflow is away, and the same command goes on, 130 interrupted, 143 terminated.
+Exit codes: 0 success; 2 an error in recipe or data, reported in a line or two; 1 an internal failure; 75 the trainer
+was asked to end or MLflow does not answer, and running the same command again resumes; 130 interrupted; 143 terminated.
 """
 
 import dataclasses
@@ -40,16 +40,16 @@ Target = Annotated[
 RowName = Annotated[
     str | None, typer.Option("--row", metavar="SOURCE:ROW", help="This row of a source (rows count from 0).")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, as `sft plan`.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done, like `sft plan`.")]
 AcceptCode = Annotated[
     list[str] | None,
     typer.Option(
         "--accept-code",
         metavar="STAGE",
-        help="Keep what earlier code made of a stage, if a proof shows that the present code gives the same.",
+        help="Reuse a stage's artifacts from earlier code, if a check shows that the present code gives the same.",
     ),
 ]
-Rows = Annotated[int, typer.Option("--rows", min=0, help="Sample rows to show of each source.")]
+Rows = Annotated[int, typer.Option("--rows", min=0, help="Number of sample rows to show of each source.")]
 
 
 @app.command()
@@ -102,9 +102,9 @@ def check(
     recipe: RecipePath, overrides: Overrides = None, rows: Rows = 2, is_json: Json = False, is_debugging: Debug = False
 ) -> None:
     """Validate a recipe and show its data: the format of each source, sample rows with ⟦trained⟧ text, the counts, and
-    what training will take.
+    the steps, memory and disk that training will need.
 
-    Prepares the data, so that a later run finds it done.
+    Prepares the data; a later run reuses it.
     """
     with session(is_json, is_debugging) as current:
         parsed = current.read(recipe, overrides)
@@ -122,9 +122,9 @@ def check(
         show_sources(console, open_prepared(parsed, data), data.verdicts, rows)
         console.print()
         show_data(console, data)
-        told = forecast_run(parsed, data)
-        show_forecast(console, told, parsed.runtime.home_folder(os.environ))
-        current.emit({**data.as_result(), "forecast": as_result(told)})
+        forecast = forecast_run(parsed, data)
+        show_forecast(console, forecast, parsed.runtime.home_folder(os.environ))
+        current.emit({**data.as_result(), "forecast": as_result(forecast)})
 
 
 @app.command()
@@ -134,15 +134,16 @@ def show(
     row: RowName = None,
     rows: Annotated[int, typer.Option("--rows", min=1, help="How many rows to show.")] = 3,
     is_worst: Annotated[
-        bool, typer.Option("--worst", help="The rows to look at first: most cut off, fewest trained tokens, longest.")
+        bool,
+        typer.Option("--worst", help="The rows to check first: most tokens cut off, fewest trained tokens, longest."),
     ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Another seed shows other rows.")] = 0,
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
-    """Show prepared rows token by token: what is trained, what is context, what was cut off.
+    """Show prepared rows token by token: trained tokens, context, and tokens that were cut off.
 
-    A recipe's data is prepared first, if it is not yet.
+    If the argument is a recipe, its data is prepared first.
     """
     with session(is_json, is_debugging) as current:
         from sft_cli.rows import choose_rows, show_rows
@@ -158,16 +159,16 @@ def trace(
     target: Target,
     overrides: Overrides = None,
     block: Annotated[int | None, typer.Option("--block", min=0, help="The source lines in this block.")] = None,
-    split: Annotated[str, typer.Option("--split", help="Of the block: train or eval.")] = "train",
+    split: Annotated[str, typer.Option("--split", help="Split of --block: train or eval.")] = "train",
     step: Annotated[int | None, typer.Option("--step", min=1, help="The source lines this step trains on.")] = None,
     row: RowName = None,
     line: Annotated[
-        str | None, typer.Option("--line", metavar="FILE:LINE", help="Where the row in this line went (from 1).")
+        str | None, typer.Option("--line", metavar="FILE:LINE", help="Trace the row on this line (from 1).")
     ] = None,
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
-    """Say which source lines are in a block or a training step, or where a source row went."""
+    """Show the source lines in a block or a training step, or trace a source row through all stages."""
     with session(is_json, is_debugging) as current:
         from sft_cli.tracing import Question, answer
 
@@ -192,7 +193,7 @@ app.command()(stack.down)
 
 
 def _open(current: Session, target: Path, overrides: list[str] | None) -> "OpenData":
-    """Open what a command is to look at: a folder as it lies, or a recipe, which is prepared."""
+    """Open the data of a folder without preparing anything, or prepare and open the data of a recipe."""
     if target.is_dir():
         from flows.queries.open_data import open_folder
 
@@ -205,7 +206,7 @@ def _open(current: Session, target: Path, overrides: list[str] | None) -> "OpenD
 
 
 def main() -> None:
-    """The console script's entry."""
+    """Run the console script."""
     collect_rarely()
     app()
 

@@ -17,4 +17,4 @@ Overrides = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object as the last line on stdout, and nothing else there.")
 ]
-Debug = Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks on stderr.")]

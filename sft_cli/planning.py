@@ -1,4 +1,4 @@
-"""`sft plan`: what a run would do, without doing it."""
+"""`sft plan`: show what a run would do, without running it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,14 @@ CHANGES_SHOWN = 6
 
 
 def plan(recipe: RecipePath, overrides: Overrides = None, is_json: Json = False, is_debugging: Debug = False) -> None:
-    """Say what a run would do, without doing it: which stages are reused, which would run, what changed, and how long
-    it would take."""
+    """Show what a run would do, without running it: which stages are reused, which would run, what changed, and how
+    long they took before."""
     with session(is_json, is_debugging) as current:
         show_plan(current, current.read(recipe, overrides))
 
 
 def show_plan(current: Session, recipe: "Recipe") -> None:
-    """Look at all stages of a run, and print what would become of each."""
+    """Plan all stages of a run, and print for each whether it is reused or would run."""
     current.open_home(recipe.runtime)
     from rich.console import Console
 
@@ -42,14 +42,14 @@ def _state(one: "StagePlan") -> str:
     if one.state == "reused":
         return f"reused{shards}" + (f" (made by earlier code: {one.accepted})" if one.accepted else "")
     if one.state == "depends":
-        return f"reused if {one.waits_for} writes what it wrote before, else run"
+        return f"reused if {one.waits_for} writes the same as before, otherwise run"
     missing = f", {one.num_missing:,} of {one.num_shards:,} shards" if one.num_shards > 1 else ""
     return f"run{missing}" + ("" if one.changes else ": there is no earlier result" if one.is_first else "")
 
 
 def _changes(one: "StagePlan") -> list[str]:
     if one.state == "run" and not one.changes and not one.is_first:
-        return ["the earlier result is damaged or gone"]
+        return ["the earlier result is damaged or missing"]
     shown = one.changes[:CHANGES_SHOWN]
     more = len(one.changes) - len(shown)
     return [*shown, *([f"and {more:,} more changes (--json lists them all)"] if more else [])]

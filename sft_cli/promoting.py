@@ -1,4 +1,4 @@
-"""`sft promote` and `sft rollback`: which version is champion."""
+"""`sft promote` and `sft rollback`: set the champion of a registered model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +14,13 @@ def promote(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="NAME/VERSION, NAME@ALIAS, NAME (newest), or a run.")],
     recipe: Annotated[
         Path | None,
-        typer.Option("--recipe", metavar="RECIPE", help="Judge by this recipe's gate, not by that of the model's own."),
+        typer.Option("--recipe", metavar="RECIPE", help="Judge by this recipe's gate instead of the model's own."),
     ] = None,
     force: Annotated[
         str | None,
-        typer.Option("--force", metavar="REASON", help="Make it champion whatever the gate says; the reason is kept."),
+        typer.Option(
+            "--force", metavar="REASON", help="Make it champion whatever the gate says; the reason is recorded."
+        ),
     ] = None,
     is_json: Json = False,
     is_debugging: Debug = False,
@@ -41,7 +43,9 @@ def promote(
 
 def rollback(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The registered model.")],
-    reason: Annotated[str | None, typer.Option("--reason", metavar="REASON", help="Kept with the versions.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="REASON", help="Reason, recorded with both versions.")
+    ] = None,
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
@@ -55,11 +59,11 @@ def rollback(
 
         done = roll_back_model(name, reason, runtime)
         console = Console(soft_wrap=True, highlight=False)
-        console.print(f"{done.model_uri} is champion again, in the place of version {done.taken_back}", markup=False)
+        console.print(f"{done.model_uri} is champion again, instead of version {done.taken_back}", markup=False)
         show_aliases(console, done.aliases)
         current.emit(done.model_dump(mode="json"))
 
 
 def show_aliases(console: Console, aliases: dict[str, str]) -> None:
-    """Which version each alias names."""
+    """Print the version of each alias."""
     console.print("  " + ", ".join(f"{alias} = version {version}" for alias, version in sorted(aliases.items())))

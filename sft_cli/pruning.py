@@ -1,4 +1,4 @@
-"""`sft prune`: what of a home is not needed any more."""
+"""`sft prune`: remove what is no longer needed from the state directory."""
 
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -14,19 +14,21 @@ if TYPE_CHECKING:
     from flows.prune_home import Pruned
 
 SHOWN = 40
-"""Folders in the table; the largest."""
+"""Number of folders in the table, the largest first."""
 
 
 def prune(
     keep_days: Annotated[
-        float, typer.Option("--keep-days", min=0, help="Keep what was made or used in so many last days.")
+        float, typer.Option("--keep-days", min=0, help="Keep what was made or used in the last N days.")
     ] = 14.0,
-    keep_runs: Annotated[int, typer.Option("--keep-runs", min=0, help="Keep what the newest runs made.")] = 5,
-    is_confirmed: Annotated[bool, typer.Option("--yes", help="Remove it; otherwise it is only shown.")] = False,
+    keep_runs: Annotated[int, typer.Option("--keep-runs", min=0, help="Keep what the newest N runs made.")] = 5,
+    is_confirmed: Annotated[
+        bool, typer.Option("--yes", help="Remove it; without this option it is only shown.")
+    ] = False,
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
-    """Show what of the home nothing needs any more and, with --yes, remove it."""
+    """Show what is no longer needed in the state directory and, with --yes, remove it."""
     with session(is_json, is_debugging) as current:
         from sft_core.processes.runtime import RuntimeConfig
 
@@ -40,7 +42,7 @@ def prune(
 
 
 def show_pruned(console: Console, done: "Pruned") -> None:
-    """What goes, why the rest stays, and the total."""
+    """Print what is removed, why the rest stays, and the total."""
     from sft_core.store.retention import FILES
 
     table = Table("goes", "frees", "last used", "why", box=None, padding=(0, 2))
@@ -57,7 +59,7 @@ def show_pruned(console: Console, done: "Pruned") -> None:
             f"stays  {_counted(kept['folders'], kept['files'])}, {_bytes(kept['bytes'])}: {reason}", markup=False
         )
     for path in done.skipped:
-        console.print(f"stayed {path}: somebody took it up meanwhile", markup=False)
+        console.print(f"stayed {path}: a run started to use it in the meantime", markup=False)
     verb = "would be freed; --yes removes it" if done.is_dry_run else "freed"
     files = sum(one["kind"] in FILES for one in done.going)
     console.print(f"{_bytes(done.freed_bytes)} in {_counted(len(done.going) - files, files)} {verb}")

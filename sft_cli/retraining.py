@@ -1,4 +1,4 @@
-"""`sft retrain` and `sft diff`: what changed, and whether that is a reason to train again."""
+"""`sft retrain` and `sft diff`: show what changed, and train again if the change counts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,22 +18,24 @@ if TYPE_CHECKING:
 
 KINDS = ("data", "recipe", "code")
 COUNTS = ("same", "moved", "changed", "added", "removed")
-Folder = Annotated[Path, typer.Argument(help="Of a data set, or of a training or an evaluation made from it.")]
+Folder = Annotated[Path, typer.Argument(help="Folder of a data set, or of a training or an evaluation made from it.")]
 
 
 def retrain(
     recipe: RecipePath,
     on: Annotated[
         list[str] | None,
-        typer.Option("--on", metavar="KIND", help="What counts as a change: data, recipe, code; data and recipe."),
+        typer.Option(
+            "--on", metavar="KIND", help="What counts as a change: data, recipe or code. Default: data and recipe."
+        ),
     ] = None,
-    is_dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare and compare, and train nothing.")] = False,
+    is_dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare and compare, but do not train.")] = False,
     train_on: TrainOn = None,
     overrides: Overrides = None,
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
-    """Run a recipe if its data or the recipe changed since its newest finished run; say what changed."""
+    """Run a recipe if its data or the recipe changed since its newest finished run; show what changed."""
     with session(is_json, is_debugging) as current:
         kinds = tuple(on or KINDS[:2])
         if not set(kinds) <= set(KINDS):
@@ -55,7 +57,7 @@ def retrain(
 
 
 def diff(before: Folder, after: Folder, is_json: Json = False, is_debugging: Debug = False) -> None:
-    """Compare two prepared data sets: rows by content, splits, lengths, formats, rejections. Nothing is made."""
+    """Compare two prepared data sets: rows by content, splits, lengths, formats, rejections. Nothing is written."""
     with session(is_json, is_debugging) as current:
         from sft_core.inspection import find_dataset, lineage_of
         from sft_core.inspection.data_difference import difference_of
@@ -67,7 +69,7 @@ def diff(before: Folder, after: Folder, is_json: Json = False, is_debugging: Deb
 
 
 def show_difference(console: Console, found: Mapping[str, Any]) -> None:
-    """Print `data_difference.json`; numbers that are the same on both sides are left out."""
+    """Print `data_difference.json`, without the numbers that are equal."""
     if not found["by_row"]:
         console.print(Text(f"rows cannot be compared: {found['why']}", style="dim"))
     else:

@@ -1,4 +1,4 @@
-"""Rows token by token, in a terminal; where there are no colours, with marks."""
+"""Rows token by token in a terminal: in colours, or with marks where there are no colours."""
 
 import itertools
 
@@ -31,13 +31,13 @@ STYLES = {
     "context": ("#b8b8b8 on #303030", "#b8b8b8 on #3c3c3c"),
     "cut": ("strike #ffd9a8 on #6b3d0a", "strike #ffd9a8 on #804a0e"),
 }
-"""Two shades of each, so that one token can be told from the next."""
+"""Two shades of each kind, so that adjacent tokens can be distinguished."""
 MARKS = {"trained": "⟦{}⟧", "context": "{}", "cut": "⟪{}⟫"}
 WORST_KINDS = 3
 
 
 def choose_rows(data: OpenData, name: str | None, num_rows: int, is_worst: bool, seed: int) -> list[RowView]:
-    """The rows that were asked for: one by name, the worst, or some at random."""
+    """Choose the rows to show: those with a name `SOURCE:ROW`, the worst, or some at random."""
     table = RowTable.read(data.lineage)
     if name is not None:
         source, row = parse_name("--row", name)
@@ -57,7 +57,7 @@ def show_rows(console: Console, views: list[RowView]) -> None:
 
 
 def show_sources(console: Console, data: OpenData, verdicts: dict[str, Verdict], rows_each: int) -> None:
-    """Print what each source was taken for, and its first rows."""
+    """Print the detected format of each source, and its first rows."""
     table = RowTable.read(data.lineage)
     chosen = first_rows(data.lineage, table, rows_each)
     for source in figures_of(data.lineage, table).sources:
@@ -69,10 +69,10 @@ def show_sources(console: Console, data: OpenData, verdicts: dict[str, Verdict],
 
 
 def parse_name(option: str, name: str) -> tuple[str, int]:
-    """Take `gsm8k:12` apart.
+    """Split `gsm8k:12` into name and number.
 
     Raises:
-        RecipeError: if there is no number behind a colon.
+        RecipeError: if the text does not end with a colon and a number.
     """
     before, _, number = name.rpartition(":")
     if not before or not number.isdecimal():
@@ -83,7 +83,7 @@ def parse_name(option: str, name: str) -> tuple[str, int]:
 def _view(data: OpenData, table: RowTable, positions: list[int], why: dict[int, str]) -> list[RowView]:
     if data.tokenizer is None:
         raise RecipeError(
-            "a data set has ids and no tokenizer to read them with; name the recipe, or the folder of a training run"
+            "a data set has token ids but no tokenizer to decode them; name the recipe, or the folder of a training run"
         )
     return view_rows(data.lineage, table, plain_tokenizer(data.tokenizer), positions, why, data.processor)
 
@@ -135,7 +135,7 @@ def _coloured(view: RowView) -> Text:
 
 
 def _marked(view: RowView) -> str:
-    """The text as it is, with marks around what is not context."""
+    """Return the text with marks around everything that is not context."""
     runs = itertools.groupby(shortened(view.pieces), key=lambda item: None if isinstance(item, Gap) else item.kind)
     parts = []
     for kind, run in runs:

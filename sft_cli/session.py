@@ -1,7 +1,7 @@
-"""What every command does around its verb: defaults, quiet, one JSON line, and errors that people can act on.
+"""Frame of every command: defaults, quiet libraries, the JSON line of `--json`, error messages and exit codes.
 
-`sft --help` imports this module and every command's, so libraries and recipes are imported inside functions, by the
-command that needs them.
+`sft --help` imports this module and the module of every command, so libraries and recipes are imported inside
+functions, by the command that needs them.
 """
 
 import contextlib
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from sft_core.recipe import Recipe
 
 MISTAKE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143
-GOES_ON = "the same command goes on from what was done"
+HOW_TO_RESUME = "run the same command again to resume"
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The options that all commands share."""
+    """Options that all commands share, and their common steps."""
 
     is_json: bool
     is_debugging: bool
     stdout: TextIO
-    """The real standard output; with `--json`, everything else is sent to standard error."""
+    """The real standard output. With `--json`, all other output goes to standard error."""
 
     def read(self, recipe: Path, overrides: Sequence[str] | None = None) -> "Recipe":
-        """Read a recipe file, and print a notice for each name in it that is understood though it is not ours."""
+        """Read a recipe file, and print a notice for each field that is accepted under another library's name."""
         from sft_core.recipe.recipe_file import load_recipe
 
         return load_recipe(recipe, overrides or [], self.notify)
 
     def check_inputs(self, recipe: "Recipe") -> Path:
-        """Open the home, and look for the inputs before any work; return the folder of all state."""
+        """Open the state directory, and check that the inputs exist before any work; return the state directory."""
         from sft_core.recipe.inputs import locate_inputs
         from sft_core.store.file_digests import FileDigests
 
@@ -54,11 +54,11 @@ class Session:
         return home
 
     def prepare(self, recipe: "Recipe") -> None:
-        """Do the same, and name a Prefect server for the flow that follows."""
+        """Check the inputs, and choose a Prefect server for the flow that follows."""
         self.start_prefect(self.check_inputs(recipe))
 
     def open_home(self, runtime: "RuntimeConfig | None" = None) -> Path:
-        """Set the defaults that Prefect and MLflow read when they are imported; return the folder of all state."""
+        """Set the environment that Prefect and MLflow read when they are imported; return the state directory."""
         from deployments.stack.embedded import configure
         from sft_core.processes.runtime import RuntimeConfig
 
@@ -69,22 +69,22 @@ class Session:
         except OSError as error:
             raise RecipeError(
                 f"runtime.home: expected a folder that can be made and written to, found '{home}': {error.strerror}; "
-                "set runtime.home or SFT_HOME to another"
+                "set runtime.home or SFT_HOME to another folder"
             ) from error
         return home
 
     def start_prefect(self, home: Path) -> None:
-        """Name a Prefect server for the flow that follows, before Prefect is imported."""
+        """Choose a Prefect server for the flow that follows, before Prefect is imported."""
         from deployments.stack.embedded import use_shared_server
 
         use_shared_server(home)
 
     def notify(self, notice: str) -> None:
-        """Tell something that is no mistake, on standard error."""
+        """Print a message that is not an error on standard error."""
         sys.stderr.write(f"sft: {notice}\n")
 
     def emit(self, result: dict[str, Any]) -> None:
-        """Write the one JSON line."""
+        """Write the result as one line of JSON, if `--json` is set."""
         if self.is_json:
             import orjson
 
@@ -95,8 +95,8 @@ class Session:
 @contextlib.contextmanager
 def session(is_json: bool, is_debugging: bool) -> Iterator[Session]:
     """Run a command; turn errors into messages and exit codes."""
-    # Prefect hands a SIGTERM on to whoever listened before it. Leaving by an exception, and not by the signal, lets the
-    # flow set its final status and Prefect stop the server that it started for us.
+    # Prefect forwards a SIGTERM to the handler that was set before its own. Ending by an exception, and not by the
+    # signal, lets the flow set its final status, and lets Prefect stop the server that it started for this command.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     if not is_debugging:
         _quieten()
@@ -106,11 +106,11 @@ def session(is_json: bool, is_debugging: bool) -> Iterator[Session]:
     except typer.Exit:
         raise
     except KeyboardInterrupt:
-        _fail(current, f"interrupted; {GOES_ON}", INTERRUPTED)
+        _fail(current, f"interrupted; {HOW_TO_RESUME}", INTERRUPTED)
     except SystemExit as ending:
         if ending.code != TERMINATED:
             raise
-        _fail(current, f"terminated; {GOES_ON}", TERMINATED)
+        _fail(current, f"terminated; {HOW_TO_RESUME}", TERMINATED)
     except UserError as error:
         _fail(current, str(error), MISTAKE)
     except (StageInterruptedError, TrackerAwayError) as error:
@@ -124,15 +124,15 @@ def session(is_json: bool, is_debugging: bool) -> Iterator[Session]:
 
 
 def _quieten() -> None:
-    """Leave out the warnings of libraries; bitsandbytes warns of kernels that nobody asked for."""
+    """Suppress the warnings of libraries; bitsandbytes warns about kernels that are not used."""
     warnings.filterwarnings("ignore")
     for name in ("mlflow", "bitsandbytes"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _take_stdout() -> TextIO:
-    """Keep the real standard output for us, and send to standard error what anybody else, a subprocess too, writes to
-    it."""
+    """Return the real standard output, and redirect descriptor 1 to standard error for all other code and for
+    subprocesses."""
     real = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return real

@@ -1,4 +1,4 @@
-"""`sft up`, `sft status`, `sft down`: servers and workers of one machine."""
+"""`sft up`, `sft status`, `sft down`: start, show and end the servers and workers of one machine."""
 
 import os
 import time
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 SHOWN_RUNS = 10
 Port = Annotated[
     int | None,
-    typer.Option("--port", min=1, max=65535, help="Of the Prefect server; 4200 unless told, or a free one."),
+    typer.Option("--port", min=1, max=65535, help="Port of the Prefect server; default 4200, or a free port."),
 ]
 MlflowPort = Annotated[
     int | None,
-    typer.Option("--mlflow-port", min=1, max=65535, help="Of the MLflow server; 5000 unless told, or a free one."),
+    typer.Option("--mlflow-port", min=1, max=65535, help="Port of the MLflow server; default 5000, or a free port."),
 ]
 
 
 def up(
-    is_detached: Annotated[bool, typer.Option("--detach", help="Return when all works, and let it run.")] = False,
+    is_detached: Annotated[
+        bool, typer.Option("--detach", help="Return when everything is up, and keep it running.")
+    ] = False,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen at; others than this machine see it from 0.0.0.0 only.")
+        str, typer.Option("--host", help="Address to listen on; other machines can connect with 0.0.0.0.")
     ] = "127.0.0.1",
     port: Port = None,
     mlflow_port: MlflowPort = None,
@@ -40,13 +42,13 @@ def up(
             "--postgres",
             metavar="URL",
             envvar="SFT_POSTGRES",
-            help="Keep both servers' records on PostgreSQL: postgresql://USER:PASSWORD@HOST/. By default sqlite.",
+            help="Store both servers' records on PostgreSQL: postgresql://USER:PASSWORD@HOST/. Default: sqlite.",
         ),
     ] = None,
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
-    """Start Prefect, MLflow, two workers and all deployments on this machine; Ctrl-C ends them in good order."""
+    """Start Prefect, MLflow, two workers and all deployments on this machine; Ctrl-C shuts them down in order."""
     with session(is_json, is_debugging) as current:
         from deployments.stack.front import Wishes, detach
 
@@ -67,7 +69,7 @@ def _stay(current: Session, home: Path, wishes: Any) -> None:
                 _show_up(current, front.until_up(current.notify))
             except KeyboardInterrupt:
                 return
-            current.notify("Ctrl-C ends all of it; runs in progress save a checkpoint first")
+            current.notify("Ctrl-C ends everything; runs in progress save a checkpoint first")
             front.until_ended(current.notify)
     finally:
         front.sweep()
@@ -84,8 +86,8 @@ def status(is_json: Json = False, is_debugging: Debug = False) -> None:
         if stack is None:
             left = read_stack(home)
             was_killed = left is not None and left.phase != "ended"
-            hint = "; one was killed, and `sft down` or `sft up` sweeps up after it" if was_killed else ""
-            console.print(f"no stack runs over {home}{hint}; `sft up` starts one", markup=False)
+            hint = "; one was killed, and `sft down` or `sft up` removes what it left" if was_killed else ""
+            console.print(f"no stack runs for {home}{hint}; `sft up` starts one", markup=False)
             server = _shared_server(home)
             if server is not None:
                 console.print(_in_words(server), markup=False)
@@ -115,8 +117,8 @@ def down(is_json: Json = False, is_debugging: Debug = False) -> None:
         began = time.monotonic()
         ended = bring_down(home)
         seconds = time.monotonic() - began
-        words = f"no stack ran over {home}" if ended is None else f"the stack over {home} has ended ({seconds:.1f} s)"
-        console.print(words, markup=False)
+        message = f"no stack ran for {home}" if ended is None else f"the stack for {home} has ended ({seconds:.1f} s)"
+        console.print(message, markup=False)
         was_shared = end_server(home)
         server = _shared_server(home)
         if server is not None:
@@ -128,7 +130,7 @@ def down(is_json: Json = False, is_debugging: Debug = False) -> None:
 
 
 def _shared_server(home: Path) -> dict[str, Any] | None:
-    """The Prefect server that commands share, as JSON; None if there is none."""
+    """Return the Prefect server that commands share, as JSON values; None if no such server runs."""
     from deployments.stack.shared_server import running_server
     from deployments.stack.shared_server_state import is_used
 
@@ -169,7 +171,7 @@ def _show_up(current: Session, stack: "Stack") -> None:
 
 
 def as_result(stack: "Stack", home: Path) -> dict[str, Any]:
-    """What `--json` prints of a stack."""
+    """Return the description of a stack that `--json` prints."""
     return {
         "status": stack.phase,
         "home": str(home),
@@ -185,7 +187,7 @@ def as_result(stack: "Stack", home: Path) -> dict[str, Any]:
 
 
 def show_stack(console: Console, stack: "Stack", home: Path) -> None:
-    """Addresses and parts."""
+    """Print the addresses of a stack and the state of its parts."""
     from deployments.stack.state import logs_folder
 
     addresses = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -207,7 +209,7 @@ def show_stack(console: Console, stack: "Stack", home: Path) -> None:
 
 
 def show_work(console: Console, work: dict[str, Any]) -> None:
-    """Runs in progress, and the queue of each pool."""
+    """Print the runs in progress, and the runs that wait in each work pool."""
     for kind, words in (("running", "running"), ("waiting", "waiting")):
         runs = work[kind]
         pools: dict[str, int] = {}

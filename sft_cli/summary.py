@@ -1,4 +1,4 @@
-"""What people read after a run."""
+"""Printed summary of a run and of prepared data."""
 
 import sys
 from pathlib import Path
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from flows.reports.run_report import RunReport
 
 NOT_COMPARED = ("eval_entropy", "eval_perplexity", "num_prompts", "num_prompts_cut")
-"""Numbers of the scorecard that are no scores, or another way to write one."""
+"""Numbers of the scorecard that are not shown: counts, and values that are derived from another score."""
 
 
 def show_run(console: Console, report: "RunReport", home: Path) -> None:
-    """Model, score, ledger, stages, and where to look."""
+    """Print model, scores, ledger, stages, and the addresses of the run."""
     console.print(
         f"\n[bold]{report.recipe}[/bold]  {'champion' if report.is_champion else 'registered'}: {report.model_uri}"
     )
@@ -39,12 +39,12 @@ def show_run(console: Console, report: "RunReport", home: Path) -> None:
 
 
 def show_ledger(console: Console, ledger: dict[str, Any]) -> None:
-    """The account of rows and tokens, with the reasons of rejections."""
+    """Print the ledger of rows and tokens, with the reasons for rejections."""
     console.print(
         f"ledger    {ledger['rows_in']:,} rows in = {ledger['rows_trained']:,} trained + {ledger['rows_held_out']:,} "
         "held out"
         f" + {ledger['rows_rejected']:,} rejected"
-        + (f" + {ledger['rows_left_out']:,} left out" if ledger["rows_left_out"] else ""),
+        + (f" + {ledger['rows_left_out']:,} not selected" if ledger["rows_left_out"] else ""),
     )
     console.print(
         f"          {ledger['tokens_in']:,} tokens in = {ledger['tokens_trained']:,} trained + "
@@ -56,7 +56,7 @@ def show_ledger(console: Console, ledger: dict[str, Any]) -> None:
 
 
 def show_data(console: Console, data: "PreparedData") -> None:
-    """A prepared data set."""
+    """Print a prepared data set: splits, ledger, stages and folders."""
     for split, facts in data.splits.items():
         console.print(
             f"{split:<9} {facts['rows']:,} rows, {facts['tokens']:,} tokens in {facts['blocks']:,} blocks  digest "
@@ -70,7 +70,7 @@ def show_data(console: Console, data: "PreparedData") -> None:
 
 
 def _scores(scorecard: dict[str, float], intervals: dict[str, dict[str, float]]) -> Table:
-    """Scores of answers, settings of a sweep below the best of them, then those of tokens."""
+    """Build the table of scores: scores of answers, per-setting scores (with `/` in the name), then `eval_` scores."""
     columns = (Column(name, no_wrap=True) for name in ("score", "before", "after training", "95 % interval"))
     table = Table(*columns, box=None, padding=(0, 2), title_justify="left")
     names = [name for name in scorecard if not name.startswith("baseline_") and name not in NOT_COMPARED]
@@ -82,7 +82,7 @@ def _scores(scorecard: dict[str, float], intervals: dict[str, dict[str, float]])
 
 
 def _training(training: dict[str, Any]) -> str:
-    """How long it took, what was trained of the model, and with which attention."""
+    """Describe a training: steps, tokens, time, trained parameters and attention implementation."""
     layout = ", without padding" if training["padding_free"] else ""
     trained, parameters = training["num_trained_parameters"], training["num_parameters"]
     return (
@@ -92,13 +92,16 @@ def _training(training: dict[str, Any]) -> str:
 
 
 def _stages(stages: dict[str, str]) -> str:
-    """What was done and what was reused, each in one phrase."""
+    """List the stages that were executed and those that were cached."""
     by_state = {state: [stage for stage, found in stages.items() if found == state] for state in ("executed", "cached")}
     return "; ".join(f"{state}: {', '.join(names)}" for state, names in by_state.items() if names)
 
 
 def _how_to_look(report: "RunReport", home: Path) -> list[str]:
-    """What opens both UIs, with the address of this run: one command where both keep their records in the home."""
+    """Return the commands that open both UIs, and the addresses of this run.
+
+    If both servers store their records in the state directory, one `sft up` opens both.
+    """
     from flows.reports.links import run_path, ui_command
     from tasks.processes.servers import server_with_pages
 

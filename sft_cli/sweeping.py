@@ -1,4 +1,4 @@
-"""`sft sweep`: one recipe in several trials."""
+"""`sft sweep`: run one recipe in several trials."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,11 +25,13 @@ Random = Annotated[
 ]
 Optuna = Annotated[
     list[str] | None,
-    typer.Option("--optuna", metavar="PATH=…", help="The same, drawn by Optuna with a look at the scores so far."),
+    typer.Option("--optuna", metavar="PATH=…", help="The same, but Optuna suggests values from the scores so far."),
 ]
 TrainOn = Annotated[
     str | None,
-    typer.Option("--train-on", metavar="FLOW/DEPLOYMENT", help="Train there, and not in this process."),
+    typer.Option(
+        "--train-on", metavar="FLOW/DEPLOYMENT", help="Train with this deployment instead of in this process."
+    ),
 ]
 
 
@@ -38,13 +40,14 @@ def sweep(
     grid: Grid = None,
     random: Random = None,
     optuna: Optuna = None,
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Draws of --random and --optuna.")] = 10,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")] = 0,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Number of draws of --random and --optuna.")] = 10,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draws.")] = 0,
     metric: Annotated[
-        str | None, typer.Option("--metric", help="A number of the scorecard; by default that of the gate.")
+        str | None, typer.Option("--metric", help="Metric of the scorecard to compare by; default: the gate's metric.")
     ] = None,
     is_most: Annotated[
-        bool | None, typer.Option("--max/--min", help="Whether more or less is better; by default told by the name.")
+        bool | None,
+        typer.Option("--max/--min", help="Prefer the highest or lowest value; by default derived from the metric."),
     ] = None,
     train_on: TrainOn = None,
     max_parallel: Annotated[int, typer.Option("--max-parallel", min=1, help="Trials at once, with --train-on.")] = 1,
@@ -52,7 +55,7 @@ def sweep(
     is_json: Json = False,
     is_debugging: Debug = False,
 ) -> None:
-    """Run a recipe in several trials, tell which is best, and let the gate judge that one."""
+    """Run a recipe in several trials, report the best one, and let the gate judge it."""
     with session(is_json, is_debugging) as current:
         from sft_core.recipe.recipe_file import parse_as
         from sft_core.recipe.sweep import Base, Space, check_trials, corners_of, parse_paths
@@ -60,7 +63,7 @@ def sweep(
         asked = {"--grid": grid, "--random": random, "--optuna": optuna}
         tried = {name[2:]: parse_paths(given, name, name != "--grid") for name, given in asked.items() if given}
         if not tried:
-            raise RecipeError("expected what to try: --grid, --random or --optuna, each with PATH=…")
+            raise RecipeError("expected values to try: --grid, --random or --optuna, each with PATH=…")
         space = parse_as(Space, {**tried, "num_trials": trials, "seed": seed}, "sft sweep")
         base = Base.read(str(recipe), overrides or [], current.notify)
         parsed = check_trials(base, corners_of(space)[:1], current.check_inputs)
@@ -83,7 +86,7 @@ def sweep(
 
 
 def show_sweep(console: Console, report: "SweepReport") -> None:
-    """Print the trials in their order, and the best one."""
+    """Print the trials in order, and the best one."""
     columns = ["", "trial", report.metric, "95 % interval", "seconds", "run", "overrides"]
     rows = [columns, *(_cells(trial, trial.number == report.best.number) for trial in report.trials)]
     widths = [max(len(row[number]) for row in rows) for number in range(len(columns))]

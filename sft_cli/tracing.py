@@ -1,4 +1,4 @@
-"""The answers of `sft trace`."""
+"""Answers of `sft trace`."""
 
 import itertools
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from sft_core.inspection import RowTrace, SegmentTrace, trace_blocks, trace_line
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: exactly one of block, step, row and line."""
+    """Question to `sft trace`: exactly one of block, step, row and line is set."""
 
     block: int | None
     split: str
@@ -84,7 +84,7 @@ def _print_row(console: Console, trace: RowTrace) -> None:
 
 
 def _steps(trace: RowTrace) -> list[str]:
-    """The row's way, stage after stage."""
+    """Describe a row's result in each stage, one line per stage."""
     steps = []
     if trace.format:
         steps.append(f"detect_formats   {trace.format}, {trace.split}")
@@ -101,4 +101,4 @@ def _steps(trace: RowTrace) -> list[str]:
     ]
     if trace.reason:
         steps.append(f"{trace.stage:<16} rejected: {trace.reason}")
-    return steps or ["left out by the recipe's selection"]
+    return steps or ["not selected by the recipe"]

@@ -1,4 +1,4 @@
-"""Where servers listen, and what they are called by those who open their pages."""
+"""Ports and addresses of servers, and their host names in links."""
 
 import contextlib
 import json
@@ -12,26 +12,26 @@ from sft_core.errors import RecipeError
 LOOPBACK = "127.0.0.1"
 WILDCARDS = ("0.0.0.0", "::")
 _claims: dict[int, socket.socket] = {}
-"""Ports that this process has taken for servers of its stack, which listen there only seconds later."""
+"""Ports that this process has reserved for the servers of its stack, which start to listen seconds later."""
 
 
 def choose_port(host: str, wanted: int | None, usual: int, option: str) -> int:
-    """A port to listen on, which no other stack of this machine chooses as long as this process lives.
+    """Choose a port to listen on, and reserve it against other stacks on this machine while this process lives.
 
     Args:
-        host: The address to listen at.
-        wanted: By the user.
-        usual: Taken where it is free and nothing is wanted; otherwise any free one.
-        option: Where the user says what is wanted.
+        host: Address to listen on.
+        wanted: Port that the user asked for; None if the user did not ask for one.
+        usual: Port to use if the user did not ask for one; if it is not free, any free port is used.
+        option: Name of the command line option, for error messages.
 
     Raises:
-        RecipeError: if the wanted one is taken, or there is no such address here.
+        RecipeError: if the port that the user asked for is not free, or the machine does not have the address.
     """
     if wanted is not None:
         if not _take(host, wanted):
             raise RecipeError(
-                f"{option}: expected a free port, found that somebody listens on {host}:{wanted} or is about to; "
-                f"choose another, or leave {option} out, and a free one is taken"
+                f"{option}: expected a free port, found {host}:{wanted} in use or reserved by another stack; "
+                f"choose another, or omit {option} to use any free port"
             )
         return wanted
     if _take(host, usual):
@@ -49,8 +49,11 @@ def _take(host: str, port: int) -> bool:
 
 
 def _claim(port: int) -> bool:
-    """Two stacks that are started at once both see a free port, so each puts its name down: a Unix socket in Linux's
-    abstract namespace, which is gone with the process, however that ends."""
+    """Reserve a port; return False if another process has reserved it.
+
+    Two stacks that are started at the same time both see a free port. So each binds a Unix socket named after the port
+    in Linux's abstract namespace. The kernel removes it when the process ends, however it ends.
+    """
     if port in _claims:
         return True
     name = socket.socket(socket.AF_UNIX)
@@ -86,7 +89,7 @@ def _socket(host: str) -> socket.socket:
 
 
 def public_name(host: str) -> str:
-    """What links call a server that listens at an address: itself, or this machine's name if it listens at all."""
+    """Return the host name for links to a server: the address it listens on, or the machine's name for a wildcard."""
     if host not in WILDCARDS:
         return host
     name = socket.gethostname()
@@ -97,19 +100,21 @@ def public_name(host: str) -> str:
 
 
 def url(name: str, port: int) -> str:
-    """`http://` and the rest."""
+    """Return the `http://` URL of a host and port, with brackets around an IPv6 address."""
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def ask(address: str, body: Mapping[str, Any] | None = None, method: str | None = None, seconds: float = 3.0) -> Any:
-    """Ask an API: a GET, or a POST where there is a body.
+    """Send a request to an API, by default GET without a body and POST with one; return the JSON or text of the answer.
 
     Raises:
-        OSError: if it does not answer, or refuses.
+        OSError: if the server does not answer, or answers with an error.
     """
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address, data, {"Content-Type": "application/json"}, method=method)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # our own servers are behind no proxy
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({})
+    )  # the stack's servers are reached without a proxy
     with opener.open(request, timeout=seconds) as answer:
         text = answer.read()
     try:
@@ -119,7 +124,7 @@ def ask(address: str, body: Mapping[str, Any] | None = None, method: str | None 
 
 
 def answers(address: str, seconds: float = 3.0) -> bool:
-    """Whether an address answers a GET without an error."""
+    """Return True if an address answers a GET without an error."""
     try:
         ask(address, seconds=seconds)
     except OSError:

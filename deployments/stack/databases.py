@@ -1,4 +1,4 @@
-"""Where the servers of a stack keep their records: files in the home, or two databases on a PostgreSQL server."""
+"""Databases of a stack's servers: files in the state directory, or two databases on a PostgreSQL server."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,31 +12,33 @@ SECONDS_TO_CONNECT = 10
 
 @dataclass(frozen=True, slots=True)
 class Databases:
-    """SQLAlchemy addresses, and what they are in words; these have no password."""
+    """SQLAlchemy URLs of the two databases, and descriptions of them without a password."""
 
     prefect: str
     mlflow: str
     store: str
-    """What MLflow's is called as long as it lives, whatever server stands before it."""
+    """Name that identifies MLflow's database, independent of the server's address; without a password."""
     words: str
+    """Description of both databases, for display; without a password."""
 
 
 def in_home(home: Path) -> Databases:
-    """The files that the `sft` command uses too, when no server runs."""
+    """Return the SQLite files in the state directory, which the `sft` command also uses when no server runs."""
     prefect, mlflow = home / "prefect" / "prefect.db", home / "mlflow.db"
     own = f"sqlite:///{mlflow}"
     return Databases(f"sqlite+aiosqlite:///{prefect}", own, own, f"sqlite: {prefect} and {mlflow}")
 
 
 def on_postgres(address: str) -> Databases:
-    """The databases `prefect` and `mlflow` of a server, made if they are missing.
+    """Return the databases `prefect` and `mlflow` of a server, and create them if they are missing.
 
     Args:
-        address: `postgresql://USER:PASSWORD@HOST:PORT/`; a database in it is where one connects to make the others.
+        address: `postgresql://USER:PASSWORD@HOST:PORT/`. If it names a database, that database is used for the
+            connection that creates the others; by default `postgres`.
 
     Raises:
-        RecipeError: if the driver is missing, the server does not answer, or the databases are missing and may not be
-            made.
+        RecipeError: if the driver is missing, the server does not answer, or a database is missing and the user may
+            not create it.
     """
     parts = urlsplit(address)
     if not parts.scheme.startswith("postgres") or not parts.hostname:
@@ -52,7 +54,14 @@ def on_postgres(address: str) -> Databases:
 
 
 def make_missing(parts: SplitResult) -> None:
-    """Make those of the two databases that are not there."""
+    """Create those of the two databases that do not exist.
+
+    Args:
+        parts: Address of the server, split into its parts.
+
+    Raises:
+        RecipeError: as `on_postgres`.
+    """
     try:
         import psycopg
     except ImportError as error:
@@ -76,7 +85,7 @@ def make_missing(parts: SplitResult) -> None:
         ) from error
     except psycopg.Error as error:
         raise RecipeError(
-            f"{place} expected a PostgreSQL server that lets us in, found: {_first_line(error)}"
+            f"{place} expected a PostgreSQL server that accepts the connection, found: {_first_line(error)}"
         ) from error
 
 

@@ -1,8 +1,10 @@
-"""Defaults for a command that is told nothing: the servers of the home's stack, if `sft up` keeps one running; else
-a Prefect server that the commands of the home share. Quiet, offline.
+"""Default environment of a command: quiet, without telemetry, and with a choice of servers.
 
-Must be called before Prefect or MLflow are imported, because both read the environment then. What is already set is
-left alone.
+Without configured servers, a command uses the servers of the state directory's stack, if `sft up` keeps one running;
+otherwise a Prefect server that the commands of the state directory share.
+
+The functions must be called before Prefect or MLflow are imported, because both read the environment then. Variables
+that are already set are not changed.
 """
 
 import os
@@ -15,15 +17,15 @@ from deployments.stack.state import Stack, kept_stack
 from tasks.processes.servers import ADDRESS_VARIABLE
 
 STACK_VARIABLE = "SFT_STACK"
-"""`off`: a command does without the stack."""
+"""Environment variable; with `off`, a command does not use the stack."""
 
 
 def configure(home: Path, is_debugging: bool) -> None:
-    """Set what is not set.
+    """Set the environment variables of a command that are not set yet, and make the state directory.
 
     Args:
-        home: The folder of all state.
-        is_debugging: Let Prefect's logs through to the console.
+        home: The state directory.
+        is_debugging: Show Prefect's logs on the console.
     """
     home.mkdir(parents=True, exist_ok=True)
     use_stack(home)
@@ -31,7 +33,7 @@ def configure(home: Path, is_debugging: bool) -> None:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
-        # a server on SQLite is busy now and then, and answers 503; with the default of 5 a loaded machine gives up
+        # a busy server on SQLite sometimes answers 503; the default of 5 retries is too few on a loaded machine
         "PREFECT_CLIENT_MAX_RETRIES": "10",
         **HEARTBEAT_ENVIRONMENT,
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
@@ -59,7 +61,7 @@ def configure(home: Path, is_debugging: bool) -> None:
 
 
 def use_shared_server(home: Path) -> None:
-    """Name the Prefect server that the commands of a home share, where no server is named; a first one starts it."""
+    """Set `PREFECT_API_URL` to the server that the commands of a state directory share; start it if it does not run."""
     if "PREFECT_API_URL" in os.environ:
         return
     server = join_server(home)
@@ -68,10 +70,10 @@ def use_shared_server(home: Path) -> None:
 
 
 def use_stack(home: Path) -> None:
-    """Name the servers of the stack that runs over a home, where no others are named and they answer.
+    """Set the addresses of the stack's servers, for servers that are not configured and that answer.
 
-    One that starts, ends or does not answer is left alone: the databases are the same on sqlite, so a command does its
-    work without the servers, and its runs are seen there later.
+    A stack that is starting or ending, or a server that does not answer, is not used. On SQLite a command works without
+    the servers, because it uses the same databases, and its runs appear in the servers later.
     """
     if os.environ.get(STACK_VARIABLE, "").lower() in ("off", "0", "false", "no"):
         return

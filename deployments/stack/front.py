@@ -1,7 +1,8 @@
 """The stack of one machine: `sft up`, `sft status`, `sft down`.
 
-Prefect server, MLflow server, a worker for each of the two work pools, and all deployments, over one home. This module
-is the front: it chooses addresses, starts the keeper (`keeper.py`), waits for it, and tells it to end.
+A stack is a Prefect server, an MLflow server, a worker for each of the two work pools, and all deployments, for one
+state directory. This module is the front: it chooses addresses, starts the keeper (`keeper.py`), waits for it, and
+signals it to end.
 """
 
 import contextlib
@@ -34,7 +35,7 @@ SECONDS_TO_DETACH = 360.0
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a user may want of a stack."""
+    """Options of `sft up`."""
 
     host: str = "127.0.0.1"
     prefect_port: int | None = None
@@ -43,20 +44,21 @@ class Wishes:
 
 
 class StackFailedError(RuntimeError):
-    """The stack did not come up, or ended although nobody asked it to; the message ends with the log of the part."""
+    """The stack did not start, or ended unexpectedly; the message ends with the log of the part that failed."""
 
 
 def plan(home: Path, wishes: Wishes) -> Setting:
     """Choose addresses and databases.
 
-    Ports that are not asked for are those of the home's last stack where they are free, so that links that runs have
-    left go on to work; else Prefect's and MLflow's own; else free ones.
+    Ports that the user does not set are those of the state directory's last stack, so that links recorded by runs stay
+    valid, or else the default ports of Prefect and MLflow. If such a port is not free, any free port is used.
 
     Raises:
-        RecipeError: if what is wanted is not to be had, or a stack runs in this home.
+        RecipeError: if an address or database that the user asked for is not available, or a stack already runs for
+            this state directory.
     """
     refuse_second(home)
-    end_server(home)  # two servers over one sqlite file wait for each other
+    end_server(home)  # two servers on one SQLite file block each other
     before = read_stack(home)
     prefect, mlflow = (before.prefect_port, before.mlflow_port) if before else (USUAL_PREFECT_PORT, USUAL_MLFLOW_PORT)
     ports = {
@@ -68,24 +70,24 @@ def plan(home: Path, wishes: Wishes) -> Setting:
 
 
 def refuse_second(home: Path) -> None:
-    """Say where the stack of this home runs, if one does.
+    """Check that no stack runs for a state directory.
 
     Raises:
-        RecipeError: if one does.
+        RecipeError: if a stack runs, with its process and addresses.
     """
     running = kept_stack(home)
     if running is not None:
         raise RecipeError(
             f"a stack of {home} is {running.phase} already (process {running.owner['sft.pid']} on "
             f"{running.owner['sft.host']}): Prefect {running.prefect_url}, MLflow {running.mlflow_url}; "
-            "`sft down` ends it, another SFT_HOME has one of its own"
+            "`sft down` ends it; set SFT_HOME to another folder to start a second one"
         )
     if is_kept(home):
-        raise RecipeError(f"a stack of {home} is being started by another process; `sft status` tells when it is up")
+        raise RecipeError(f"a stack of {home} is being started by another process; `sft status` shows when it is up")
 
 
 class Front:
-    """`sft up` in a terminal: a keeper that lives as long as it is watched."""
+    """The process of `sft up`, with the keeper that it starts; the keeper ends when this process ends."""
 
     def __init__(self, setting: Setting) -> None:
         self._home = setting.home
@@ -101,44 +103,45 @@ class Front:
             env={**os.environ, TOKEN_VARIABLE: self._token, "PYTHONPATH": python_path()},
             start_new_session=True,
         )
-        words = {**asdict(setting), "home": str(self._home), "front": owner_tags()}
+        message = {**asdict(setting), "home": str(self._home), "front": owner_tags()}
         assert self._keeper.stdin is not None
-        self._keeper.stdin.write(json.dumps(words).encode() + b"\n")
+        self._keeper.stdin.write(json.dumps(message).encode() + b"\n")
         self._keeper.stdin.flush()
 
-    def until_up(self, on_news: Callable[[str], None]) -> Stack:
-        """Wait until all parts work.
+    def until_up(self, notify: Callable[[str], None]) -> Stack:
+        """Wait until all parts are up, and pass on each line of the stack's log.
 
         Raises:
-            StackFailedError: if they do not come up.
+            KeyboardInterrupt: if the stack was asked to end before.
+            StackFailedError: if the parts do not come up.
         """
         while self._keeper.poll() is None:
             stack = self._state()
             if stack is not None and stack.phase == "running":
                 return stack
-            self._tell_news(on_news)
+            self._pass_log_on(notify)
             time.sleep(POLL_SECONDS)
-        self._tell_news(on_news)
+        self._pass_log_on(notify)
         if self._keeper.returncode == 0:
             raise KeyboardInterrupt
         raise self._failure()
 
-    def until_ended(self, on_news: Callable[[str], None]) -> None:
-        """Wait until the stack has ended, however long it runs.
+    def until_ended(self, notify: Callable[[str], None]) -> None:
+        """Wait until the stack has ended, and pass on each line of its log.
 
         Raises:
-            StackFailedError: if nobody asked it to.
+            StackFailedError: if it ended without being asked to.
         """
         while self._keeper.poll() is None:
-            self._tell_news(on_news)
+            self._pass_log_on(notify)
             time.sleep(POLL_SECONDS)
-        self._tell_news(on_news)
+        self._pass_log_on(notify)
         if self._keeper.returncode != 0:
             raise self._failure()
 
     @contextlib.contextmanager
     def passing_signals_on(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM end the stack in good order; again, at once."""
+        """Pass Ctrl-C, SIGTERM and SIGHUP on to the keeper: the first ends the stack in order, the second at once."""
         heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = {number: signal.signal(number, self._pass_on) for number in heard}
         try:
@@ -148,7 +151,7 @@ class Front:
                 signal.signal(number, handler)
 
     def sweep(self) -> None:
-        """End what a keeper that was killed has left."""
+        """End the keeper, and all processes that are left if it was killed."""
         self._keeper.send_signal(signal.SIGTERM)
         self._keeper.wait()
         end_all(self._token, SECONDS_OF_RUNS)
@@ -161,7 +164,7 @@ class Front:
         stack = read_stack(self._home)
         return stack if stack is not None and stack.token == self._token else None
 
-    def _tell_news(self, on_news: Callable[[str], None]) -> None:
+    def _pass_log_on(self, notify: Callable[[str], None]) -> None:
         if self._state() is None:
             return
         with (logs_folder(self._home) / STACK_LOG).open("rb") as log:
@@ -170,7 +173,7 @@ class Front:
         whole = lines[: lines.rfind(b"\n") + 1]
         self._read += len(whole)
         for line in whole.decode(errors="replace").splitlines():
-            on_news(line)
+            notify(line)
 
     def _failure(self) -> Exception:
         code, stack = self._keeper.returncode, self._state()
@@ -178,26 +181,26 @@ class Front:
             return RecipeError(f"another process was first to start a stack in {self._home}; `sft status` shows it")
         if stack is not None and stack.error:
             return StackFailedError(stack.error)
-        said = (logs_folder(self._home) / "keeper.err").read_text(errors="replace").splitlines()
-        return StackFailedError("\n".join([f"the keeper of the stack ended with exit code {code}", *said[-10:]]))
+        output = (logs_folder(self._home) / "keeper.err").read_text(errors="replace").splitlines()
+        return StackFailedError("\n".join([f"the keeper of the stack ended with exit code {code}", *output[-10:]]))
 
 
 def detach(home: Path, wishes: Wishes) -> Stack:
-    """Run `sft up` in the background, and wait until all works.
+    """Run `sft up` in the background, and wait until all parts are up.
 
     Raises:
         RecipeError: as `plan`.
-        StackFailedError: if it does not come up.
+        StackFailedError: if the stack does not come up.
     """
     refuse_second(home)
     logs_folder(home).mkdir(parents=True, exist_ok=True)
     options = {"--host": wishes.host, "--port": wishes.prefect_port, "--mlflow-port": wishes.mlflow_port}
-    words = [str(word) for name, value in options.items() if value is not None for word in (name, value)]
+    arguments = [str(word) for name, value in options.items() if value is not None for word in (name, value)]
     postgres = {"SFT_POSTGRES": wishes.postgres} if wishes.postgres else {}
     log = logs_folder(home) / "up.log"
     with log.open("wb") as output:
         front = subprocess.Popen(
-            [sys.executable, "-m", "sft_cli.main", "up", *words],
+            [sys.executable, "-m", "sft_cli.main", "up", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -219,15 +222,15 @@ def detach(home: Path, wishes: Wishes) -> Stack:
     failed = read_stack(home)
     if failed is not None and failed.started_at >= began and failed.error:
         raise StackFailedError(failed.error)
-    said = "\n".join(line.removeprefix("sft: ") for line in log.read_text(errors="replace").strip().splitlines())
-    raise (RecipeError if front.returncode == 2 else StackFailedError)(said or "it did not come up")
+    message = "\n".join(line.removeprefix("sft: ") for line in log.read_text(errors="replace").strip().splitlines())
+    raise (RecipeError if front.returncode == 2 else StackFailedError)(message or "the stack did not come up")
 
 
 def bring_down(home: Path, seconds: float = SECONDS_OF_RUNS + 60.0) -> Stack | None:
-    """End the stack of a home and wait for it; sweep up after one that was killed.
+    """End the stack of a state directory and wait for its end; if it was killed, end the processes that it left.
 
     Returns:
-        The stack that was ended; None if there was none.
+        The stack that was ended; None if no stack ran.
 
     Raises:
         StackFailedError: if it does not end in time, or runs on another machine.
@@ -249,7 +252,7 @@ def bring_down(home: Path, seconds: float = SECONDS_OF_RUNS + 60.0) -> Stack | N
 
 
 def _clean(home: Path) -> Stack | None:
-    """End what a killed keeper left, and forget its state."""
+    """End the processes that a killed keeper left, and remove its state file."""
     left = read_stack(home)
     if left is None or left.phase == "ended":
         return None

@@ -1,17 +1,17 @@
-"""The process that keeps a stack: starts the parts, watches them, and ends them in good order.
+"""The process that keeps a stack running: it starts the parts, watches them, and shuts them down in order.
 
     sft up ──pipe──> keeper ──> prefect-server, mlflow-server, worker-cpu, worker-gpu ──> flow runs ──> trainers
 
-It has a session of its own, so that a Ctrl-C in the terminal reaches `sft up` alone, which asks the keeper to end. The
-two watch each other: the keeper ends when the pipe from `sft up` breaks, and `sft up` sweeps up after a keeper that was
-killed. Whatever is killed, nothing is left.
+It has a session of its own, so that a Ctrl-C in the terminal only reaches `sft up`, which asks the keeper to end. The
+two watch each other: the keeper ends when the pipe from `sft up` breaks, and `sft up` ends the processes of a keeper
+that was killed. Whichever of them is killed, no process is left.
 
-The end, in order: pools are paused, so that nothing begins any more; flow runs are asked to end, and the trainer under
-one saves a checkpoint; then workers, then servers, which the flow runs needed until then. A second signal does not wait
-for flow runs.
+The shutdown has an order. Work pools are paused, so that no new run starts. Flow runs are asked to end, and their
+trainers save a checkpoint. Then workers end, and last the servers, which the flow runs needed until then. After a
+second signal, flow runs are killed without waiting.
 
-A worker that dies is started again, after a pause that doubles; what it ran is asked to end first. A server that dies
-ends the stack.
+A worker that dies is started again after a pause, which doubles each time; its flow runs are asked to end first. If a
+server dies, the stack ends.
 """
 
 import contextlib
@@ -37,12 +37,12 @@ EXIT_FAILED, EXIT_TAKEN = 1, 3
 TICK_SECONDS = 0.1
 SECONDS_TO_START = 300.0
 SECONDS_OF_RUNS = SECONDS_TO_SAVE + 60.0
-"""For flow runs to end: their trainers save, then MLflow and Prefect are told."""
+"""Maximum time for flow runs to end: their trainers save, then the end is recorded in MLflow and Prefect."""
 STACK_LOG = "stack.log"
 
 
 class Keeper:
-    """Keeps one stack for as long as it is wanted."""
+    """Keeper of one stack, until it is asked to end or a part fails."""
 
     def __init__(self, setting: Setting, token: str, front: dict[str, str]) -> None:
         self._setting, self._token, self._home, self._front = setting, token, setting.home, front
@@ -64,11 +64,11 @@ class Keeper:
         self._written = ""
 
     def run(self) -> int:
-        """Start, keep and end the stack; return the exit code."""
+        """Start the stack, keep it running and end it; return the exit code."""
         signal.signal(signal.SIGTERM, self._hear)
         signal.signal(signal.SIGINT, self._hear)
         self._setting.made.unlink(missing_ok=True)
-        # while the server makes MLflow's database, nobody else may: two that do break each other's migration
+        # only one process may create MLflow's database: two at once break each other's migration
         with contextlib.ExitStack() as making:
             making.enter_context(ArtifactStore(root=self._home).lock("mlflow"))
             try:
@@ -149,7 +149,7 @@ class Keeper:
         self._say("ended")
 
     def _pause_pools(self) -> None:
-        """Let nothing new begin; pools that somebody else paused are left as they are."""
+        """Pause the work pools so that no new run starts; pools that a user paused are not resumed later."""
         self._paused = []
         for pool in WORKERS.values():
             with contextlib.suppress(OSError):
@@ -167,8 +167,8 @@ class Keeper:
     def _part(self, name: str) -> RunningPart:
         return next(part for part in self._parts if part.service.name == name)
 
-    def _say(self, words: str) -> None:
-        self._log.write(f"{time.strftime('%H:%M:%S')} {words}\n")
+    def _say(self, message: str) -> None:
+        self._log.write(f"{time.strftime('%H:%M:%S')} {message}\n")
 
     def _write(self) -> None:
         setting = self._setting
@@ -197,7 +197,7 @@ class Keeper:
 
 
 def _is_deserted() -> bool:
-    """Whether `sft up`, at the other end of standard input, is gone."""
+    """Return True if `sft up`, at the other end of standard input, has ended."""
     readable, _, _ = select.select([sys.stdin.buffer], [], [], 0)
     return bool(readable) and not os.read(sys.stdin.fileno(), 1)
 
@@ -213,7 +213,7 @@ def main() -> int:
             return EXIT_TAKEN
         before = read_stack(home)
         if before is not None and before.phase != "ended":
-            end_all(before.token, SECONDS_OF_RUNS)  # its keeper was killed, and nobody swept up
+            end_all(before.token, SECONDS_OF_RUNS)  # its keeper was killed, and its processes are left
         return Keeper(setting, token, front).run()
 
 

@@ -1,11 +1,11 @@
-"""A new sqlite database for Prefect, made from its final schema instead of by all its migrations.
+"""Creation of a SQLite database for Prefect from its final schema, without running all migrations.
 
-Prefect makes a database by running every migration since its first release, which takes 5 to 8 s of processor time.
-`prefect_schema.sql` holds the tables and indexes that this leads to, and the revision that they are at. A server that
-opens such a database runs only the migrations that came after that revision, so the file also serves later versions of
-Prefect; an earlier version than the one that wrote it makes its database by itself.
+Prefect creates a database by running every migration since its first release, which takes 5 to 8 s of processor time.
+`prefect_schema.sql` contains the resulting tables and indexes, and their schema revision. A server that opens such a
+database runs only later migrations, so the file also works for later versions of Prefect. A version of Prefect that is
+older than the file creates its database by its own migrations.
 
-    python -m deployments.stack.prefect_database      writes prefect_schema.sql anew, with the installed Prefect
+    python -m deployments.stack.prefect_database      regenerates prefect_schema.sql with the installed Prefect
 """
 
 import importlib.metadata
@@ -28,10 +28,10 @@ MIGRATE = (
 
 
 def make_database(folder: Path) -> bool:
-    """Make `prefect.db` in a folder, as a whole or not at all; one that is there is left as it is.
+    """Create `prefect.db` in a folder atomically; an existing file is not changed.
 
     Returns:
-        Whether it was made.
+        True if the file was created; False if it existed, or if the installed Prefect is older than the schema.
     """
     file = folder / DATABASE
     text = SCHEMA.read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ def make_database(folder: Path) -> bool:
     finally:
         database.close()
     try:
-        os.link(new, file)  # unlike a rename, it fails where another process was first
+        os.link(new, file)  # unlike a rename, it fails if another process created the file first
     except FileExistsError:
         return False
     finally:
@@ -53,14 +53,14 @@ def make_database(folder: Path) -> bool:
 
 
 def version_of(schema: str) -> str:
-    """The version of Prefect that a schema file was written with."""
+    """Return the version of Prefect that wrote a schema file."""
     found = re.match(r"-- Prefect ([\d.]+)", schema)
     assert found is not None, f"{SCHEMA} does not begin with Prefect's version"
     return found[1]
 
 
 def schema_of(file: Path) -> str:
-    """Write down the tables, indexes and revision of a database that Prefect has made."""
+    """Return SQL for the tables, indexes and revision of a database that Prefect created."""
     database = sqlite3.connect(file)
     try:
         kept = "FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY type DESC, name"
@@ -76,7 +76,7 @@ def schema_of(file: Path) -> str:
 
 
 def _in_one_order(statement: str) -> str:
-    """Sort the constraints of a table, which migrations write in an order of chance."""
+    """Sort the constraints of a table, whose order varies between migrations of the same version."""
     lines = statement.splitlines()
     found = [number for number, line in enumerate(lines) if line.startswith(CONSTRAINT)]
     if not found or found != list(range(found[0], found[-1] + 1)):
@@ -86,7 +86,7 @@ def _in_one_order(statement: str) -> str:
 
 
 def migrated_schema() -> str:
-    """Let the installed Prefect make a database by its migrations, and return the schema of that."""
+    """Create a database with the migrations of the installed Prefect, and return its schema."""
     with tempfile.TemporaryDirectory() as folder:
         outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         subprocess.run([sys.executable, "-c", MIGRATE], env={**outside, "PREFECT_HOME": folder}, check=True)

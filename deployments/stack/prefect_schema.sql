@@ -1,4 +1,4 @@
--- Prefect 3.9.1; written by python -m deployments.prefect_database
+-- Prefect 3.9.1; written by python -m deployments.stack.prefect_database
 CREATE TABLE agent (
 	id CHAR(36) DEFAULT (
     (

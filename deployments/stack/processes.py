@@ -1,7 +1,7 @@
-"""The processes of a stack, told from all others by their environment, which their descendants inherit.
+"""The processes of a stack, identified by an environment variable that their descendants inherit.
 
-A process is looked at and signalled through one descriptor (pidfd_open(2)), so a number that the kernel gave to another
-meanwhile is never signalled.
+A process is inspected and signalled through one descriptor (pidfd_open(2)), so that a process id that the kernel has
+reused in the meantime is never signalled.
 """
 
 import contextlib
@@ -17,13 +17,14 @@ from tasks.processes.owners import why_dead
 TOKEN_VARIABLE = "SFT_STACK_TOKEN"
 PART_VARIABLE = "SFT_STACK_PART"
 ENGINE = "prefect.engine"
-"""In the command of a flow run's own process; what a flow starts inherits its environment, not its command."""
+"""Text in the command line of a flow run's own process. Processes that a flow starts inherit its environment, but not
+its command line."""
 POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A living process of a stack."""
+    """A running process of a stack."""
 
     pid: int
     environment: dict[str, str]
@@ -31,23 +32,23 @@ class Marked:
 
     @property
     def part(self) -> str:
-        """The part that it descends from."""
+        """Name of the stack's part that started it, directly or indirectly."""
         return self.environment.get(PART_VARIABLE, "")
 
     @property
     def is_flow_run(self) -> bool:
-        """Whether it is a flow run's own process; one that ends in good order when it gets SIGTERM."""
+        """True for a flow run's own process, which shuts down cleanly when it gets SIGTERM."""
         return "PREFECT__FLOW_RUN_ID" in self.environment and ENGINE in self.command
 
 
 def marked(token: str) -> list[Marked]:
-    """All living processes of a stack but this one."""
+    """List all running processes of a stack except this one."""
     pids = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
     return [found for pid in pids if pid != os.getpid() and (found := _read(pid, token))]
 
 
 def tell(processes: list[Marked], number: int, token: str) -> None:
-    """Send a signal to each that still is what it was."""
+    """Send a signal to each process that still runs and belongs to the stack."""
     for process in processes:
         with contextlib.suppress(OSError), _descriptor(process.pid) as descriptor:
             if _read(process.pid, token):
@@ -55,11 +56,14 @@ def tell(processes: list[Marked], number: int, token: str) -> None:
 
 
 def tell_owner(owner: dict[str, str], number: int) -> bool:
-    """Send a signal to the process that a description names, if it still is that one; return whether it is.
+    """Send a signal to a process, if the process with this id is still the one that was described.
 
     Args:
-        owner: As `tasks.processes.owners.owner_tags` describes it.
-        number: The signal.
+        owner: Description of the process, as returned by `tasks.processes.owners.owner_tags`.
+        number: Number of the signal.
+
+    Returns:
+        True if the signal was sent.
     """
     try:
         with _descriptor(int(owner["sft.pid"])) as descriptor:
@@ -74,25 +78,25 @@ def tell_owner(owner: dict[str, str], number: int) -> bool:
 def end_flow_runs(
     token: str, seconds: float, is_hurried: Callable[[], bool], say: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Ask all flow runs to end, wait until they have, and make those that take too long.
+    """Ask all flow runs to end with SIGTERM, wait for them, and kill those that take too long.
 
-    A worker that gets SIGTERM itself gives its runs 30 seconds, too little for a large model's checkpoint; so they are
-    asked before it is.
+    A worker that gets SIGTERM gives its flow runs 30 seconds, which is too little for a large model's checkpoint. So
+    flow runs are asked to end before the worker is.
 
     Args:
-        token: The stack's.
-        seconds: How long they may take.
-        is_hurried: Asked all the time: whether they are to be ended at once.
-        say: Gets what happens, in words.
+        token: Token of the stack.
+        seconds: Maximum time that flow runs may take.
+        is_hurried: Called repeatedly; if it returns True, flow runs are killed at once.
+        say: Called with each progress message.
     """
-    told: set[int] = set()
+    asked: set[int] = set()
     deadline = time.monotonic() + seconds
     while runs := [one for one in marked(token) if one.is_flow_run]:
-        new = [run for run in runs if run.pid not in told]
+        new = [run for run in runs if run.pid not in asked]
         if new:
             say(f"flow runs that are asked to end: {len(new)}; training saves a checkpoint")
             tell(new, signal.SIGTERM, token)
-            told |= {run.pid for run in new}
+            asked |= {run.pid for run in new}
         if is_hurried() or time.monotonic() > deadline:
             say(f"flow runs that are ended at once: {len(runs)}")
             tell(runs, signal.SIGKILL, token)
@@ -101,11 +105,11 @@ def end_flow_runs(
 
 
 def end_all(token: str, seconds_to_save: float) -> None:
-    """End what is left of a stack: flow runs in good order, then all else.
+    """End all processes that are left of a stack: flow runs first, with time to save, then all others.
 
     Args:
-        token: The stack's.
-        seconds_to_save: How long flow runs may take.
+        token: Token of the stack.
+        seconds_to_save: Maximum time that flow runs may take.
     """
     end_flow_runs(token, seconds_to_save, lambda: False)
     for number, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
@@ -125,7 +129,7 @@ def _descriptor(pid: int) -> Iterator[int]:
 
 
 def _read(pid: int, token: str) -> Marked | None:
-    """None if it is none of the stack's, or no process any more."""
+    """Read a process; None if it does not belong to the stack, or has ended."""
     folder = Path("/proc") / str(pid)
     try:
         variables = (folder / "environ").read_bytes()

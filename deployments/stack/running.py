@@ -1,4 +1,4 @@
-"""One part of a stack while it runs: its process, what it says, and how often it was started."""
+"""One part of a stack while it runs: its process, its log, its health and its restarts."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ from sft_core.processes.subprocesses import die_with_parent
 LAST_LINES = 25
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 SECONDS_OF_A_GOOD_START = 120.0
-"""A part that worked for so long is started again without a pause."""
+"""A part that ran for at least this long is restarted after the shortest pause."""
 SECONDS_BETWEEN_CHECKS, SECONDS_BETWEEN_FIRST_CHECKS = 10.0, 0.4
 
 
 @dataclass
 class RunningPart:
-    """A part, from before it is started until it is ended."""
+    """State of a part, from before its start until its end."""
 
     service: Service
     token: str
@@ -37,7 +37,7 @@ class RunningPart:
     _checked_at: float = 0.0
 
     def start(self) -> None:
-        """Start its process, the leader of a group of its own, which ends when this process does."""
+        """Start the part's process in a process group of its own; it gets SIGTERM when this process ends."""
         environment = {**self.service.environment, TOKEN_VARIABLE: self.token, PART_VARIABLE: self.service.name}
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -53,7 +53,7 @@ class RunningPart:
         self.started_at, self.is_healthy, self._checked_at = time.time(), False, 0.0
 
     def check(self) -> bool:
-        """Look whether it works, when it is time to; return whether that changed."""
+        """Check the part's health, if the last check is long enough ago; return True if the health changed."""
         pause = SECONDS_BETWEEN_CHECKS if self.is_healthy else SECONDS_BETWEEN_FIRST_CHECKS
         if self.process is None or time.monotonic() - self._checked_at < pause:
             return False
@@ -63,16 +63,19 @@ class RunningPart:
 
     @property
     def has_died(self) -> bool:
-        """Whether it was started and is no more."""
+        """True if the part was started and its process has ended."""
         return self.process is not None and self.process.poll() is not None
 
     @property
     def exit_code(self) -> int | None:
-        """Of the process that has died."""
+        """Exit code of the process that has ended; None before."""
         return self.process.poll() if self.process else None
 
     def plan_restart(self) -> float:
-        """Forget the process that has died; return in how many seconds the next may start: twice as many each time."""
+        """Reset the part after its process ended; return the pause before its next start in seconds.
+
+        The pause doubles each time, up to 60 s.
+        """
         if time.time() - self.started_at >= SECONDS_OF_A_GOOD_START:
             self._pause = FIRST_PAUSE_SECONDS
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE_SECONDS)
@@ -82,17 +85,17 @@ class RunningPart:
         return pause
 
     def signal(self, number: int) -> None:
-        """Send a signal to its whole group."""
+        """Send a signal to the part's process group."""
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, number)
 
     def last_words(self) -> str:
-        """The end of its log."""
+        """Return the last 25 lines of the part's log, indented."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(f"    {line}" for line in lines[-LAST_LINES:])
 
     def described(self) -> Part:
-        """For the state that others read."""
+        """Return the part's description for the state file."""
         return Part(
             name=self.service.name,
             log=str(self.log),
@@ -115,7 +118,7 @@ class RunningPart:
 
 
 def end_parts(parts: list[RunningPart]) -> None:
-    """Ask parts to end, each with its whole group, and make those that do not."""
+    """Send SIGTERM to the process groups of some parts, wait, and send SIGKILL to those that still run."""
     alive = [part for part in parts if part.process is not None]
     for number in (signal.SIGTERM, signal.SIGKILL):
         for part in alive:

@@ -1,11 +1,11 @@
-"""The parts of a stack: how each is started, and how one sees that it works.
+"""The parts of a stack: the command, environment and health check of each.
 
     prefect-server ─┬─ deploy (once) ─ makes pools and deployments
-                    ├─ worker-cpu, worker-gpu: start as soon as their pools are there
-    mlflow-server ──┘  the runs of the workers are told both addresses
+                    ├─ worker-cpu, worker-gpu: start as soon as their pools exist
+    mlflow-server ──┘  the runs of the workers get both addresses
 
-What each needs to know goes into its environment, never into its command: a command, which everybody on the machine can
-read, could show the password of a database.
+Configuration is passed in the environment, never in the command line: all users of the machine can read command lines,
+which could show the password of a database.
 """
 
 import os
@@ -25,7 +25,7 @@ from tasks.processes.launching import python_path
 
 CHECKOUT = Path(__file__).parents[2]
 ARTIFACTS = "mlflow-artifacts"
-"""Below the home; where the `sft` command keeps the artifacts of its own database too."""
+"""Folder of MLflow's artifacts below the state directory. The `sft` command uses the same folder without a stack."""
 PREFECT_SERVER, MLFLOW_SERVER, DEPLOY = "prefect-server", "mlflow-server", "deploy"
 WORKERS = {"worker-cpu": CPU_POOL, "worker-gpu": GPU_POOL}
 DEPLOY_CODE = (
@@ -37,53 +37,54 @@ DAYS_OF_FLOW_RUNS = 180
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all parts of one stack share."""
+    """Configuration that all parts of one stack share."""
 
     home: Path
     databases: Databases
     host: str
-    """To listen at."""
+    """Address to listen on."""
     name: str
-    """In links."""
+    """Host name in links."""
     prefect_port: int
     mlflow_port: int
 
     @property
     def prefect_url(self) -> str:
-        """Of the pages."""
+        """URL of Prefect's UI; the API is below `/api`."""
         return url(self.name, self.prefect_port)
 
     @property
     def mlflow_url(self) -> str:
-        """Of pages and API."""
+        """URL of MLflow's UI and API."""
         return url(self.name, self.mlflow_port)
 
     @property
     def made(self) -> Path:
-        """Where the deploying process lists what it made."""
+        """File in which the part `deploy` lists the names of deployments and automations."""
         return self.home / "stack" / "deployments.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One part, before it is started."""
+    """Definition of one part."""
 
     name: str
     command: list[str]
     environment: Mapping[str, str]
     is_startable: Callable[[], bool]
-    """Whether that which it needs is there."""
+    """Returns True if everything that the part needs is available."""
     is_healthy: Callable[[float], bool]
-    """Whether it works; given when it was started, in seconds since 1970."""
+    """Returns True if the part works. The argument is the time of its start in seconds since 1970."""
     is_server: bool = False
-    """The stack cannot go on without it."""
+    """True for a server, whose end also ends the stack."""
     is_task: bool = False
-    """It does its work and ends."""
+    """True for a part that does its work once and ends."""
     seconds_to_end: float = 10.0
+    """Time between SIGTERM and SIGKILL."""
 
 
 def services(setting: Setting) -> list[Service]:
-    """The parts, in the order in which they are told of."""
+    """Return the parts of a stack, in display order."""
     return [_prefect_server(setting), _mlflow_server(setting), _deploy(setting), *_workers(setting)]
 
 
@@ -96,7 +97,7 @@ def _prefect_server(setting: Setting) -> Service:
             **_shared(setting),
             **SERVER_ENVIRONMENT,
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": setting.databases.prefect,
-            # the services of the server and its callers share one file on sqlite: wait for it rather than fail
+            # with SQLite, the server's services and its API share one file: wait for the lock instead of failing
             "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
             "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
             "PREFECT_SERVER_UI_API_URL": f"{setting.prefect_url}/api",
@@ -120,7 +121,7 @@ def _mlflow_server(setting: Setting) -> Service:
             "MLFLOW_PORT": str(setting.mlflow_port),
             "MLFLOW_WORKERS": "1",
             "MLFLOW_BACKEND_STORE_URI": setting.databases.mlflow,
-            # addresses of files, not of a proxy: what is logged through the server can be read without it
+            # artifact URIs are file paths, not proxied: artifacts can be read without the server
             "MLFLOW_SERVE_ARTIFACTS": "false",
             "MLFLOW_DEFAULT_ARTIFACT_ROOT": (setting.home / ARTIFACTS).as_uri(),
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -133,7 +134,7 @@ def _mlflow_server(setting: Setting) -> Service:
 
 
 def _allowed(setting: Setting) -> dict[str, str]:
-    """MLflow answers only under names that it knows; without being told, those of this machine and of private nets."""
+    """Return the host names that MLflow accepts; by default it accepts only local names and private networks."""
     if setting.name in ("127.0.0.1", "localhost", "::1"):
         return {}
     names = ["localhost", "127.0.0.1", urlsplit(setting.mlflow_url).netloc.rpartition(":")[0]]
@@ -150,7 +151,7 @@ def _deploy(setting: Setting) -> Service:
         [sys.executable, "-c", DEPLOY_CODE, str(CHECKOUT), str(setting.made)],
         {**_shared(setting), **_of_a_client(setting)},
         is_startable=lambda: _answers(f"{setting.prefect_url}/api/health", True),
-        is_healthy=lambda _: False,  # it is done when it has ended
+        is_healthy=lambda _: False,  # it is done when its process has ended
         is_task=True,
     )
 
@@ -170,7 +171,7 @@ def _workers(setting: Setting) -> Iterable[Service]:
             },
             is_startable=partial(answers, pool_url),
             is_healthy=partial(is_polling, pool_url, name),
-            seconds_to_end=45.0,  # longer than the worker itself gives what it started
+            seconds_to_end=45.0,  # longer than the worker's own grace period for flow runs
         )
 
 
@@ -185,7 +186,8 @@ def _of_a_client(setting: Setting) -> dict[str, str]:
 
 
 def _shared(setting: Setting) -> dict[str, str]:
-    """All that every part is told, over the environment of the command; what names other servers is left out."""
+    """Return the environment of every part: that of the command, without the addresses of other servers, plus
+    settings that all parts share."""
     clean = {name: value for name, value in os.environ.items() if name not in _OTHER_SERVERS}
     return {
         **clean,
@@ -203,7 +205,7 @@ _OTHER_SERVERS = ("PREFECT_API_URL", "PREFECT_UI_URL", "PREFECT_API_KEY", "MLFLO
 
 
 def is_polling(pool_url: str, worker: str, since: float) -> bool:
-    """Whether a worker asks its pool for runs: it is ONLINE, and was heard of after it was started."""
+    """Return True if a worker polls its pool: it is ONLINE, and its last heartbeat is not older than its start."""
     try:
         found = ask(f"{pool_url}/workers/filter", {})
     except OSError:

@@ -1,8 +1,8 @@
-"""One small Prefect server for all commands of a state directory, where no server is named and no stack runs.
+"""One small Prefect server for all commands of a state directory, used if no server is configured and no stack runs.
 
 Without a server, Prefect starts one inside every command: importing its code and opening its database costs more
-processor time than a command that reuses all stages. So the first command starts a server as a process of its own, and
-the commands after it find it:
+processor time than a command that reuses all stages. So the first command starts a server as a separate process, and
+later commands use it:
 
     sft prepare ──starts──▶ server ◀──uses── sft run, sft evaluate, …          no command for 5 minutes: it ends
 
@@ -37,13 +37,13 @@ from deployments.stack.shared_server_state import (
 )
 
 IDLE_VARIABLE = "SFT_PREFECT_IDLE_SECONDS"
-"""Seconds without any command after which the server ends; `off`: each command starts a server for itself."""
+"""Seconds without any command after which the server ends; with `off`, each command starts a server for itself."""
 WATCHED_VARIABLE = "SFT_PREFECT_WATCHED_PID"
-"""The id of a process that the server does not outlive; tests set it to their own."""
+"""Id of a process with which the server ends; tests set it to their own process."""
 IDLE_SECONDS = 300.0
 START_SECONDS, HEALTH_SECONDS, END_SECONDS = 120.0, 5.0, 10.0
 HEALTH_ATTEMPTS = 3
-"""A server that is busy may not answer within `HEALTH_SECONDS`."""
+"""Number of health checks. More than one, because a busy server may not answer within `HEALTH_SECONDS`."""
 POLL_SECONDS = 0.05
 CHECKOUT = Path(__file__).parents[2]
 _joined: list[int] = []
@@ -51,7 +51,7 @@ _joined: list[int] = []
 
 
 def idle_seconds(environment: Mapping[str, str]) -> float | None:
-    """Read for how long the server stays without users; None if there is to be no shared server."""
+    """Read from the environment how long the server stays up without users; None if the shared server is disabled."""
     text = environment.get(IDLE_VARIABLE, "").strip().lower()
     if text in ("off", "false", "no"):
         return None
@@ -65,7 +65,7 @@ def join_server(home: Path) -> SharedServer | None:
     """Use the server of a state directory until this process ends, and start one if none answers.
 
     Returns:
-        The server; None if it is switched off or does not start, so that Prefect has to start its own.
+        The server; None if it is disabled or does not start, so that Prefect has to start its own.
     """
     idle = idle_seconds(os.environ)
     if idle is None:
@@ -81,7 +81,7 @@ def end_server(home: Path) -> SharedServer | None:
     """End the server of a state directory if no command uses it, and wait for its end.
 
     Returns:
-        The server that was ended, or that is still there because a command uses it; None if there was none.
+        The server that was ended, or that still runs because a command uses it; None if no server ran.
     """
     server = read_server(home)
     if server is None:
@@ -92,7 +92,7 @@ def end_server(home: Path) -> SharedServer | None:
 
 
 def running_server(home: Path) -> SharedServer | None:
-    """The server of a state directory, if its process is alive."""
+    """Return the server of a state directory; None if its process does not run."""
     server = read_server(home)
     return server if server is not None and _is_alive(server) else None
 
@@ -118,7 +118,8 @@ def _join_running(home: Path) -> SharedServer | None:
 
 
 def _start(home: Path, idle: float) -> SharedServer | None:
-    """Start a server and wait until it answers; the lock is held before it starts, so it never sees itself unused."""
+    """Start a server and wait until it answers. The lock is taken before the start, so the server never finds itself
+    unused."""
     token = secrets.token_hex(16)
     descriptor = os.open(lock_file(home, token), os.O_RDWR | os.O_CREAT, 0o600)
     try_lock(descriptor, fcntl.LOCK_SH)
@@ -129,7 +130,7 @@ def _start(home: Path, idle: float) -> SharedServer | None:
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**_environment(home), IDLE_VARIABLE: str(idle), TOKEN_VARIABLE: token},
-            cwd="/",  # it must not keep a folder from being unmounted
+            cwd="/",  # its working directory must not block an unmount
             start_new_session=True,
         )
     deadline = time.monotonic() + START_SECONDS
@@ -140,7 +141,7 @@ def _start(home: Path, idle: float) -> SharedServer | None:
                 _joined.append(descriptor)
                 return server
             time.sleep(POLL_SECONDS)
-    except BaseException:  # interrupted while it starts: nobody else knows of it yet
+    except BaseException:  # interrupted during the start: no other command uses the server yet
         process.kill()
         raise
     process.kill()
@@ -170,7 +171,7 @@ def _take_part(home: Path, token: str) -> int | None:
 
 @contextlib.contextmanager
 def _starting(home: Path) -> Iterator[bool]:
-    """Be the only command that looks for a server and starts one; gives False if another takes too long over it."""
+    """Hold the lock for finding and starting a server; yields False if another command holds it for too long."""
     descriptor = os.open(server_folder(home) / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         yield try_lock(descriptor, fcntl.LOCK_EX, START_SECONDS)
@@ -183,7 +184,7 @@ def _is_alive(server: SharedServer) -> bool:
 
 
 def _end(home: Path, server: SharedServer) -> None:
-    """Ask a server's process to end, then make it, and remove its files."""
+    """Send SIGTERM to a server's process, SIGKILL if it does not end, and remove its files."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + END_SECONDS
         tell(marked(server.token), number, server.token)
@@ -193,7 +194,7 @@ def _end(home: Path, server: SharedServer) -> None:
 
 
 def forget(home: Path, token: str) -> None:
-    """Remove the files of a server; the description only if it is of this server."""
+    """Remove the files of a server; `state.json` only if it describes this server."""
     found = read_server(home)
     if found is not None and found.token == token:
         (server_folder(home) / "state.json").unlink(missing_ok=True)

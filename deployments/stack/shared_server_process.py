@@ -1,9 +1,9 @@
 """The process of the Prefect server that the commands of one state directory share.
 
-It serves Prefect's API on a free port of 127.0.0.1, without pages and without the services that only deployments need,
-and checks twice a second whether it is still wanted:
+It serves Prefect's API on a free port of 127.0.0.1, without the UI and without the services that only deployments need,
+and checks twice a second whether it is still needed:
 
-| what happened | what it does |
+| condition | action |
 | --- | --- |
 | no command holds its lock for `SFT_PREFECT_IDLE_SECONDS` | ends |
 | another server has taken its place in `state.json` | ends as soon as no command uses it |
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 CHECK_SECONDS = 0.5
 SHUTDOWN_SECONDS = 5
-"""For requests that are being answered when the server ends."""
+"""Time for requests in progress when the server ends."""
 
 
 class Wanted:
-    """Answers whether a server is still wanted."""
+    """Check whether a server is still needed."""
 
     def __init__(self, home: Path, token: str, idle_seconds: float, watched: int | None = None) -> None:
         self._home, self._token, self._idle_seconds = home, token, idle_seconds
@@ -52,7 +52,7 @@ class Wanted:
         self._used_at = time.monotonic()
 
     def is_over(self) -> bool:
-        """True when the server has to end. The lock stays taken from then on, so no command joins it any more."""
+        """Return True if the server has to end. The lock stays held from then on, so that no command can join."""
         if not server_folder(self._home).is_dir() or self._has_watched_ended():
             return True
         if not try_lock(self._lock, fcntl.LOCK_EX):
@@ -74,20 +74,20 @@ class Wanted:
 
 
 def end_when_over(server: "uvicorn.Server", wanted: Wanted) -> None:
-    """Stop a server when it is not wanted any more."""
+    """Stop a server when it is no longer needed."""
     while not wanted.is_over():
         time.sleep(CHECK_SECONDS)
     server.should_exit = True
 
 
 def serve(home: Path, token: str, idle_seconds: float, watched: int | None) -> None:
-    """Serve until the server is not wanted any more, or SIGTERM arrives."""
+    """Serve until the server is no longer needed, or SIGTERM arrives."""
     wanted = Wanted(home, token, idle_seconds, watched)
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     if "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in os.environ:
         make_database(home / "prefect")
-    gc.disable()  # imports make a million objects, all of which stay
+    gc.disable()  # imports create a million objects that are never freed
     import uvicorn
     from prefect.server.api.server import create_app
 
@@ -116,7 +116,7 @@ def serve(home: Path, token: str, idle_seconds: float, watched: int | None) -> N
 
 
 def main() -> None:
-    """Serve the state directory that the command line names."""
+    """Serve the state directory given on the command line."""
     watched = os.environ.get(WATCHED_VARIABLE)
     serve(
         Path(sys.argv[1]),

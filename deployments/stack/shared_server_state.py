@@ -1,6 +1,6 @@
 """Files of the Prefect server that the commands of one state directory share.
 
-    <home>/prefect/server/state.json      where the server answers, and which process it is; missing while none runs
+    <home>/prefect/server/state.json      address and process of the server; missing while no server runs
     <home>/prefect/server/start.lock      held exclusively by the command that is starting a server
     <home>/prefect/server/TOKEN.lock      held shared by every command that uses the server with this token
     <home>/prefect/server/server.log      what the server prints
@@ -17,45 +17,47 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 JOIN_SECONDS = 2.0
-"""How long a command tries to get a lock that the server holds for an instant whenever it checks for users."""
+"""Time for which a command tries to get the lock, which the server holds briefly whenever it checks for users."""
 
 
 class SharedServer(BaseModel):
     """A Prefect server that runs for the commands of one state directory."""
 
     url: str
-    """Its address, without `/api`."""
+    """Address without `/api`."""
     pid: int
     token: str
-    """Is in the environment of its process (`SFT_STACK_TOKEN`), which identifies the process beyond its id."""
+    """Value of `SFT_STACK_TOKEN` in the environment of its process. It identifies the process even if the id is
+    reused."""
     started_at: float
-    """In seconds since 1970."""
+    """Start time in seconds since 1970."""
     idle_seconds: float
-    """It ends when no command has used it for this long."""
+    """Time without any command after which the server ends."""
 
     @property
     def api(self) -> str:
-        """The value for `PREFECT_API_URL`."""
+        """Value for `PREFECT_API_URL`."""
         return f"{self.url}/api"
 
 
 def server_folder(home: Path) -> Path:
-    """The folder of the files above."""
+    """Return the folder of the server's files."""
     return home / "prefect" / "server"
 
 
 def state_file(home: Path) -> Path:
-    """The file that describes the running server."""
+    """Return the path of the file that describes the running server."""
     return server_folder(home) / "state.json"
 
 
 def lock_file(home: Path, token: str) -> Path:
-    """The lock that the users of one server hold."""
+    """Return the path of the lock file that the users of one server hold."""
     return server_folder(home) / f"{token}.lock"
 
 
 def read_server(home: Path) -> SharedServer | None:
-    """Read which server runs; None if there is none. Its process may have been killed: callers ask for its health."""
+    """Read the description of the running server; None without one. The process may have been killed, so callers check
+    its health."""
     try:
         return SharedServer.model_validate_json(state_file(home).read_bytes())
     except (OSError, ValidationError):
@@ -63,7 +65,7 @@ def read_server(home: Path) -> SharedServer | None:
 
 
 def write_server(home: Path, server: SharedServer) -> None:
-    """Replace the description as a whole."""
+    """Replace the description atomically."""
     new = state_file(home).with_suffix(f".{server.token}")
     new.write_text(server.model_dump_json(indent=1), encoding="utf-8")
     new.chmod(0o600)

@@ -1,11 +1,11 @@
-"""What a home knows of its stack: the servers and workers that `sft up` keeps running over it.
+"""State of the stack that `sft up` keeps running for a state directory.
 
-    <home>/stack/state.json     who keeps it, where it answers, how its parts are; of the last one, if none runs
-    <home>/stack/lock           held by the keeper for its life, so whoever can take it knows that none runs
-    <home>/stack/logs/          of each part, and `stack.log`, what the keeper says
+    <home>/stack/state.json     keeper, addresses, and health of the parts; of the last stack, if no stack runs
+    <home>/stack/lock           held by the keeper while it runs; if the lock is free, no stack runs
+    <home>/stack/logs/          logs of the parts, and `stack.log` of the keeper
 
-The kernel lets go of the lock when the keeper ends, however it ends. So a state that nobody keeps is told from one that
-is kept without asking whether a number is a process, and whose.
+The kernel releases the lock when the keeper ends, however it ends. So the lock shows whether a stack runs, without
+checking process ids, which may be reused.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ Phase = Literal["starting", "running", "ending", "ended"]
 
 
 class Part(BaseModel):
-    """A process of the stack, and how it is."""
+    """A process of the stack, and its health."""
 
     name: str
     log: str
@@ -33,52 +33,52 @@ class Part(BaseModel):
 
 
 class Stack(BaseModel):
-    """A stack, as its keeper last described it."""
+    """Description of a stack, as its keeper last wrote it."""
 
     token: str
-    """Stands in the environment of all its processes."""
+    """Value of `SFT_STACK_TOKEN` in the environment of all its processes."""
     owner: dict[str, str]
-    """The keeper, as `tasks.processes.owners` names processes."""
+    """The keeper's process, as described by `tasks.processes.owners.owner_tags`."""
     front: dict[str, str]
-    """The `sft up` that it belongs to."""
+    """The process of `sft up` that started the keeper."""
     started_at: float
-    """In seconds since 1970."""
+    """Start time in seconds since 1970."""
     phase: Phase
     prefect_url: str
-    """Of the pages; the API is below `/api`."""
+    """URL of Prefect's UI; the API is below `/api`."""
     mlflow_url: str
     prefect_port: int
     mlflow_port: int
     database: str
-    """In words; without a password."""
+    """Description of the databases, without a password."""
     store: str
-    """What MLflow's database is called, whatever server stands before it."""
+    """Name that identifies MLflow's database, independent of the server's address."""
     seconds_to_ready: float | None = None
     parts: list[Part] = []
     deployments: list[str] = []
     paused_pools: list[str] = []
-    """Work pools that the keeper paused, so that nothing new begins while it ends."""
+    """Work pools that the keeper paused, so that no new run starts while the stack ends."""
     error: str | None = None
-    """Why it ended, if nobody asked it to."""
+    """Reason for an unexpected end; None otherwise."""
 
     @property
     def prefect_api(self) -> str:
-        """For `PREFECT_API_URL`."""
+        """Value for `PREFECT_API_URL`."""
         return f"{self.prefect_url}/api"
 
 
 def stack_folder(home: Path) -> Path:
-    """The folder of all that is known of a home's stack."""
+    """Return the folder of a stack's state and logs."""
     return home / "stack"
 
 
 def logs_folder(home: Path) -> Path:
-    """Where the parts and the keeper write what they say."""
+    """Return the folder of the logs of the parts and of the keeper."""
     return stack_folder(home) / "logs"
 
 
 def read_stack(home: Path) -> Stack | None:
-    """What was last written; None where there never was a stack, or one of another version."""
+    """Read the last description of a stack; None if there was no stack, or if another version wrote it."""
     try:
         return Stack.model_validate_json((stack_folder(home) / "state.json").read_bytes())
     except (OSError, ValidationError):
@@ -86,7 +86,7 @@ def read_stack(home: Path) -> Stack | None:
 
 
 def write_stack(home: Path, stack: Stack) -> None:
-    """Replace what is written, whole."""
+    """Replace the description atomically."""
     file = stack_folder(home) / "state.json"
     new = file.with_suffix(".new")
     new.write_text(stack.model_dump_json(indent=1), encoding="utf-8")
@@ -95,7 +95,7 @@ def write_stack(home: Path, stack: Stack) -> None:
 
 
 def is_kept(home: Path) -> bool:
-    """Whether a keeper lives."""
+    """Return True if a keeper runs."""
     try:
         with (stack_folder(home) / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -107,15 +107,15 @@ def is_kept(home: Path) -> bool:
 
 
 def kept_stack(home: Path) -> Stack | None:
-    """The stack that runs, starts or ends; None if there is none."""
+    """Return the stack that is starting, running or ending; None if no keeper runs."""
     return read_stack(home) if is_kept(home) else None
 
 
 @contextlib.contextmanager
 def keeping(home: Path, patience_seconds: float = 2.0) -> Iterator[bool]:
-    """Be the keeper for the length of a block; gives False if another is.
+    """Hold the keeper's lock; yields False if another keeper holds it.
 
-    Those who only look hold the lock for a moment, so it is asked for again for a while.
+    Commands that check for a keeper hold the lock briefly, so the attempt is repeated for some seconds.
     """
     stack_folder(home).mkdir(parents=True, exist_ok=True)
     descriptor = os.open(stack_folder(home) / "lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,4 +1,4 @@
-"""Which flow runs a stack works on, as its Prefect server reports them."""
+"""Flow runs of a stack, as its Prefect server reports them."""
 
 from typing import Any
 
@@ -7,10 +7,11 @@ from deployments.stack.state import Stack
 
 
 def work_of(stack: Stack) -> dict[str, Any]:
-    """What a stack is at: flow runs that run, and those that wait, by pool.
+    """List the flow runs of a stack that are in progress, and those that wait.
 
     Returns:
-        `running` and `waiting`, each with `name`, `state`, `pool`, `since`, `url`; empty where Prefect is away.
+        Lists `running` and `waiting` of flow runs, each with `name`, `state`, `pool`, `since` and `url`; empty if
+        Prefect does not answer.
     """
     found: dict[str, Any] = {}
     for kind, types in (("running", ["RUNNING", "PENDING", "CANCELLING"]), ("waiting", ["SCHEDULED"])):

@@ -12,7 +12,7 @@ class EvaluationConfig(AnsweringConfig):
     lm_eval: LmEvalConfig = LmEvalConfig()
 
     def while_training(self, num_prompts: int) -> AnsweringConfig:
-        """Return the settings of answers during training: another number of prompts, and no field for the final scorecard
-        alone."""
+        """Return the settings of answers during training: another number of prompts, and none of the fields that only
+        the final scorecard uses."""
         shared = {name: getattr(self, name) for name in AnsweringConfig.model_fields}
         return AnsweringConfig(**{**shared, "num_prompts": num_prompts})

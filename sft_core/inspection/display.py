@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sft_core.inspection.pieces import ImagePiece, Kind, Piece
 
 RUN_TOKENS = 120
-"""Number of tokens shown of a run of one kind. Of a longer run, the first and the last half of this number are shown."""
+"""Number of tokens shown of a run of one kind. A longer run is shown by the first and last half of this number."""
 SHOWN_TOKENS = 480
 """Maximum number of pieces shown of a row."""
 SIGNS = {" ": "·", "\n": "↵", "\t": "→", "\r": "␍"}

@@ -1,4 +1,4 @@
-"""Lineage of a packed data set through every stage: the folders that hold the rows of its shards, and their source file.
+"""Lineage of a packed data set through every stage: the folders with the rows of each shard, and their source file.
 
 Manifests name the artifacts they were made from, so the lineage is read from the store alone:
 

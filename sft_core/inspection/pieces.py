@@ -21,7 +21,7 @@ LONGEST_CHARACTER_TOKENS = 8
 
 @dataclass(frozen=True, slots=True)
 class TokenPiece:
-    """One token."""
+    """One token with its text and role."""
 
     token_id: int
     text: str
@@ -93,7 +93,7 @@ class TokenReader:
             start += parts
 
     def _next(self, ids: Sequence[int]) -> tuple[str, int]:
-        """Return text and length of the shortest prefix that decodes to whole characters; if none does, of one token."""
+        """Return text and length of the shortest prefix that decodes to whole characters, or of the first token."""
         text = self._one(ids[0])
         if BROKEN not in text:
             return text, 1

@@ -23,7 +23,7 @@ class Thumbnails:
     _made: dict[str, str] = field(default_factory=dict)
 
     def url(self, image: ImageRef) -> str | None:
-        """Return the thumbnail as a JPEG data URL; None if the limit is reached or the store no longer has the image."""
+        """Return the thumbnail as a JPEG data URL; None if the limit is reached or the store has no such image."""
         if image.digest in self._made:
             return self._made[image.digest]
         if not self.room:

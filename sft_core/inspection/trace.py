@@ -161,7 +161,7 @@ def trace_line(lineage: Lineage, file: str, line: int) -> list[RowTrace]:
         if (found := _has(lineage.shards[number], "line", line)) is not None
     ]
     if not traces:
-        raise RecipeError(f"--line {file}:{line}: no row of a source begins on that line")
+        raise RecipeError(f"--line {file}:{line}: no row of a source begins in that line")
     return traces
 
 

@@ -1,4 +1,4 @@
-"""What training and evaluation share: weights, batches, and the loss over target tokens."""
+"""Models, batches, and the loss over target tokens, shared by training and evaluation."""
 
 from sft_core.modeling.adapters import base_of, has_virtual_tokens
 from sft_core.modeling.attention import Attention, attention_over_rows

@@ -1,14 +1,14 @@
-"""Adapters: small trainable parts beside or inside a frozen model, by PEFT's names and with PEFT's defaults.
+"""Adapters of PEFT on a frozen model, with PEFT's names and defaults.
 
-    training.peft: {peft_type: LORA, r: 16}   →   LoraConfig(r=16, task_type="CAUSAL_LM") around the model
+    training.peft: {peft_type: LORA, r: 16}   →   the model, wrapped with LoraConfig(r=16, task_type="CAUSAL_LM")
 
-Names and fields are checked from the recipe alone (`adapter_config`), so that a mistake costs no data work. TRL's own
-defaults (rank 16, alpha 32, dropout 0.05) are not laid over PEFT's. One default is added: LoRA on an architecture that
-PEFT has no `target_modules` for gets `all-linear`. Another is taken away: of a vision-language model, only the language
-part gets adapters, unless the recipe names modules.
+Names and fields are checked from the recipe alone (`adapter_config`), so that mistakes are found before any data is
+processed. TRL's own defaults (rank 16, alpha 32, dropout 0.05) do not replace PEFT's. Two defaults differ from PEFT:
+LoRA on an architecture for which PEFT has no `target_modules` uses `all-linear`, and in a vision-language model only
+the language model gets adapters, unless the recipe names modules.
 
-Adapters are kept in float32, over a quantized base as well: steps of a learning rate of 2e-5 are lost in bfloat16's 8
-bits. The arithmetic is that of `training.bf16` all the same.
+Adapter weights are float32, also on a quantized base: updates with a learning rate of 2e-5 would be lost in bfloat16's
+8 bits. `training.bf16` sets the arithmetic all the same.
 """
 
 import dataclasses
@@ -29,34 +29,34 @@ if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
 
 REFUSED = {
-    "ADALORA": "its loss has a term of its own, and its ranks are dealt out between steps",
-    "CPT": "its loss weights the tokens of its own prompt, and ours is over the targets of the data",
+    "ADALORA": "its loss has an additional term, and its ranks are reallocated between steps",
+    "CPT": "its loss weights the tokens of its own prompt, and the loss here is over the targets of the data",
     "MULTITASK_PROMPT_TUNING": "every row would need a task id",
     "POLY": "every row would need a task id",
-    "XLORA": "it mixes adapters that are trained already",
+    "XLORA": "it mixes adapters that have been trained before",
 }
-"""Methods that need more than rows and targets."""
+"""Method → why it cannot be trained: it needs more than rows and targets."""
 KEPT_APART = frozenset({"ADAPTION_PROMPT", "BEFT", "LILY", "SHADOW"})
-"""Methods, beside those with virtual tokens, whose adapters are no change of the model's own weights: nothing to merge
-into."""
+"""Methods whose adapters do not change the model's own weights and so cannot be merged, in addition to those with
+virtual tokens."""
 SET_FOR_YOU = {"auto_mapping", "base_model_name_or_path", "inference_mode", "peft_version", "revision"}
 DATA_DRIVEN_INITS = {"corda", "eva", "lora_ga", "loftq"}
 """Values of `init_lora_weights` that need a pass over data, or another quantization, before training."""
 CACHE_PREFIXES = {"CARTRIDGE", "PREFIX_TUNING"}
-"""Methods whose virtual tokens are keys and values in the cache, which gradient checkpointing drops."""
+"""Methods whose virtual tokens are keys and values in the cache, which gradient checkpointing discards."""
 PEFT_MISTAKES = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RuntimeError, ImportError)
-"""What PEFT raises for a configuration that does not fit the model."""
+"""Exceptions that PEFT raises for a configuration that does not fit the model."""
 
 
 def adapter_config(fields: Mapping[str, Any]) -> "PeftConfig":
-    """Make PEFT's configuration of the recipe's `training.peft`.
+    """Return PEFT's configuration for the recipe's `training.peft`.
 
     Args:
-        fields: `peft_type`, and fields of PEFT's configuration of that name.
+        fields: `peft_type`, and fields of PEFT's configuration class of that method.
 
     Raises:
-        RecipeError: naming the method or field that does not exist and the one that was perhaps meant, or the reason
-            why a method cannot be trained here.
+        RecipeError: if a method or field does not exist (with the one that was perhaps meant), or if the method cannot
+            be trained here (with the reason).
     """
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
@@ -79,7 +79,7 @@ def adapter_config(fields: Mapping[str, Any]) -> "PeftConfig":
     try:
         return classes[name](task_type="CAUSAL_LM", **chosen)
     except PEFT_MISTAKES as error:
-        raise RecipeError(f"training.peft: {name} cannot be made of these fields: {error}") from error
+        raise RecipeError(f"training.peft: {name} cannot be configured with these fields: {error}") from error
 
 
 def check_adapter(
@@ -88,39 +88,39 @@ def check_adapter(
     """Check `training.peft` against the rest of the recipe.
 
     Raises:
-        RecipeError: as `adapter_config`, or if the method does not go together with packing, with batches that are
-            asked to be padding-free, or with gradient checkpointing.
+        RecipeError: as in `adapter_config`, or if the method cannot be combined with packing, padding-free batches, or
+            gradient checkpointing.
     """
     config = adapter_config(fields)
     name = fields["peft_type"]
     if config.is_prompt_learning and is_packed:
         raise RecipeError(
-            f"training.peft.peft_type: {name} puts virtual tokens in front of a text, and a packed block holds many "
-            "texts with one front; set packing.packing and packing.eval_packing to false"
+            f"training.peft.peft_type: {name} puts virtual tokens in front of each row, and a packed block holds many "
+            "texts in one row; set packing.packing and packing.eval_packing to false"
         )
     if config.is_prompt_learning and is_padding_free:
         raise RecipeError(
-            f"training.peft.peft_type: {name} puts virtual tokens in front of a text, and a padding-free batch is one "
-            "row with one front; leave out training.padding_free and `model.attn_implementation: varlen`"
+            f"training.peft.peft_type: {name} puts virtual tokens in front of each row, and a padding-free batch is a "
+            "single row; remove training.padding_free and `model.attn_implementation: varlen`"
         )
     if name in CACHE_PREFIXES and has_gradient_checkpointing:
         raise RecipeError(
             f"training.peft.peft_type: {name} keeps its virtual tokens in the cache, which gradient checkpointing "
-            "drops; set training.gradient_checkpointing to false"
+            "discards; set training.gradient_checkpointing to false"
         )
 
 
 def add_adapter(
     model: PreTrainedModel, fields: Mapping[str, Any], seed: int, new_token_ids: Sequence[int] = ()
 ) -> "PeftModel":
-    """Freeze a model and put an adapter on it, drawn from the seed whatever was drawn before.
+    """Freeze a model and add an adapter, whose random weights depend only on the seed.
 
     Args:
-        model: The base, which is changed in place.
+        model: The base model, changed in place.
         fields: The recipe's `training.peft`.
-        seed: Of the adapter's random weights.
-        new_token_ids: Tokens whose embeddings were made for this run: their rows are trained as well, in the output
-            projection too.
+        seed: Seed of the adapter's random weights.
+        new_token_ids: Tokens whose embeddings were created for this run. Their rows are trained as well, also in the
+            output projection.
 
     Raises:
         RecipeError: if the method does not fit the model, or cannot train the new tokens.
@@ -139,30 +139,30 @@ def add_adapter(
     except PEFT_MISTAKES as error:
         raise RecipeError(
             f"training.peft: {fields['peft_type']} does not fit {type(model).__name__}: {error}; its linear layers are "
-            f"called {', '.join(_layer_names(model))}"
+            f"named {', '.join(_layer_names(model))}"
         ) from error
     return with_hidden_prompts(adapted)
 
 
 def with_hidden_prompts(model: "PeftModel") -> "PeftModel":
-    """Let a model with virtual tokens answer for the real ones alone."""
+    """Make a model with virtual tokens return outputs for the real tokens only; return the model."""
     if has_virtual_tokens(model):
         hide_virtual_tokens(model)
     return model
 
 
 def has_virtual_tokens(model: Any) -> bool:
-    """Whether every row of a batch gets virtual tokens in front, so that texts cannot share one."""
+    """Return whether the model puts virtual tokens in front of every row, so that texts cannot share a row."""
     return hasattr(model, "active_peft_config") and bool(model.active_peft_config.is_prompt_learning)
 
 
 def base_of(model: Any) -> Any:
-    """The model below an adapter; a model without one is its own base."""
+    """Return the model below an adapter, or the model itself if it has none."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def is_mergeable(config: "PeftConfig") -> bool:
-    """Whether the method's adapters can become a part of the model's own weights."""
+    """Return whether adapters of a method can be merged into the model's own weights."""
     return not config.is_prompt_learning and str(config.peft_type.value) not in KEPT_APART
 
 
@@ -171,17 +171,17 @@ def _check_lora(fields: Mapping[str, Any]) -> None:
     if init in DATA_DRIVEN_INITS:
         raise RecipeError(
             f"training.peft.init_lora_weights: '{init}' is computed from data or weights before training, which is not "
-            "done here; leave it out, or take pissa, olora, orthogonal or gaussian"
+            "done here; remove the field, or use pissa, olora, orthogonal or gaussian"
         )
     if fields.get("alora_invocation_tokens"):
         raise RecipeError(
-            "training.peft.alora_invocation_tokens: adapters that begin at a token of each row cannot be told apart in "
-            "blocks of several rows; leave it out"
+            "training.peft.alora_invocation_tokens: adapters that begin at a token of each row cannot be used in "
+            "blocks of several rows; remove the field"
         )
 
 
 def _layer_names(model: PreTrainedModel) -> list[str]:
-    """What linear layers are called, each name once."""
+    """Return the names of linear layers (their last part), each once."""
     linear = (torch.nn.Linear, Conv1D)
     return list(
         dict.fromkeys(name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, linear))
@@ -189,21 +189,21 @@ def _layer_names(model: PreTrainedModel) -> list[str]:
 
 
 def _lora_targets(model: PreTrainedModel) -> str | None:
-    """None leaves the choice to PEFT, where it knows the architecture."""
+    """Return LoRA's `target_modules`; None leaves the choice to PEFT, if it knows the architecture."""
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
 
     return None if model.config.model_type in KNOWN else "all-linear"
 
 
 def _leave_images_alone(model: PreTrainedModel, config: "PeftConfig", fields: Mapping[str, Any]) -> None:
-    """Exclude all but the language part, where the recipe names no modules itself."""
+    """Exclude everything but the language model, unless the recipe names modules itself."""
     outside = outside_language(model)
     if outside is None:
         return
     if config.is_prompt_learning:
         raise RecipeError(
             f"training.peft.peft_type: {fields['peft_type']} puts virtual tokens in front of a text, and "
-            f"{type(model).__name__} counts tokens to place its images; take LORA"
+            f"{type(model).__name__} places its images by counting tokens; use LORA"
         )
     is_chosen = fields.get("target_modules") not in (None, "all-linear") or fields.get("exclude_modules") is not None
     if not is_chosen and hasattr(config, "exclude_modules"):
@@ -211,7 +211,7 @@ def _leave_images_alone(model: PreTrainedModel, config: "PeftConfig", fields: Ma
 
 
 def _train_rows(model: PreTrainedModel, config: "PeftConfig", new_token_ids: Sequence[int]) -> None:
-    """Let the rows of new tokens be trained: just these where the method can, else the whole matrices."""
+    """Train the embeddings of new tokens: only their rows if the method supports it, else the whole matrices."""
     embeddings = _embedding_names(model)
     method = config.peft_type.value
     whole = set(getattr(config, "modules_to_save", None) or [])
@@ -223,16 +223,15 @@ def _train_rows(model: PreTrainedModel, config: "PeftConfig", new_token_ids: Seq
     elif hasattr(config, "modules_to_save") and not config.is_prompt_learning and len(embeddings) > 1:
         config.modules_to_save = sorted({*whole, *embeddings})
     else:
-        why = "has virtual tokens alone" if config.is_prompt_learning else "cannot train single rows of tied embeddings"
+        why = "has only virtual tokens" if config.is_prompt_learning else "cannot train single rows of tied embeddings"
         raise RecipeError(
-            f"training.peft.peft_type: model.additional_special_tokens need embeddings that are trained, and {method} "
-            f"{why}; take LORA, or train without `peft`"
+            f"training.peft.peft_type: model.additional_special_tokens need trained embeddings, and {method} "
+            f"{why}; use LORA, or train without `peft`"
         )
 
 
 def _embedding_names(model: PreTrainedModel) -> list[str]:
-    """The last part of the names of the input embeddings and, where it is a matrix of its own, the output
-    projection."""
+    """Return the last name part of the input embeddings and, unless it is tied, of the output projection."""
     modules = [model.get_input_embeddings()]
     head = model.get_output_embeddings()
     if head is not None and head.weight is not modules[0].weight:

@@ -1,4 +1,4 @@
-"""Which attention a model is trained with, and in which layout its batches come."""
+"""Choice of the attention implementation of a training, and of the layout of its batches."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,43 +17,44 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 VARIABLE_LENGTH = frozenset({VARLEN, "flash_attention_2", "flash_attention_3"})
-"""What takes documents of any length in one row, and is told their offsets."""
+"""Implementations that take documents of any length in one row, separated by offsets."""
 HALF_PRECISION = (torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What was chosen."""
+    """Attention implementation, with the layout of batches."""
 
     implementation: str
     padding_free: bool
 
 
 def loaded_with(requested: AttnImplementation) -> str | None:
-    """What transformers is told when it makes the model; None: the best that the architecture has by itself."""
+    """Return the `attn_implementation` with which transformers loads the model; None: the architecture's default."""
     return None if requested in ("auto", VARLEN) else requested
 
 
 def attention_choices(
     model: "PreTrainedModel", requested: AttnImplementation, padding_free: bool | None, dtype: torch.dtype
 ) -> list[Attention]:
-    """What a recipe allows, best first; one that fails the check of isolation makes room for the next.
+    """Return the attention implementations that a recipe allows, best first. If one fails the check of isolation, the
+    next is tried.
 
-    `auto` is FlashAttention 3 where it is installed, then `varlen` where the model's attention is one that it can take
-    the place of, then what transformers chose. Padding-free by default is what the variable-length ones are.
+    With `auto`, these are FlashAttention 3 if it is installed, `varlen` if it can replace the model's attention, and
+    the implementation that transformers chose. Variable-length implementations are padding-free by default.
 
     Args:
-        model: As it was loaded, with `loaded_with`.
-        requested: `model.attn_implementation`.
-        padding_free: `training.padding_free`.
-        dtype: Of the arithmetic.
+        model: The model, loaded with the `attn_implementation` of `loaded_with`.
+        requested: The recipe's `model.attn_implementation`.
+        padding_free: The recipe's `training.padding_free`.
+        dtype: Type in which matrix products are computed.
 
     Raises:
-        RecipeError: if the recipe contradicts itself, or this machine has not what it asks for.
+        RecipeError: if the recipe contradicts itself, or this machine lacks what it needs.
     """
     if requested == VARLEN and padding_free is False:
         raise RecipeError(
-            "`model.attn_implementation: varlen` needs padding-free batches; leave out `training.padding_free: false`"
+            "`model.attn_implementation: varlen` needs padding-free batches; remove `training.padding_free: false`"
         )
     if requested == VARLEN and torch.cuda.is_available() and not has_kernel():
         raise RecipeError(
@@ -67,10 +68,10 @@ def attention_choices(
 
 
 def use_attention(model: "PreTrainedModel", implementation: str) -> None:
-    """Set a model's attention.
+    """Set a model's attention implementation.
 
     Raises:
-        RecipeError: if the model, or this machine, does not have it.
+        RecipeError: if the model or this machine does not support it.
     """
     try:
         if implementation != model.config._attn_implementation:
@@ -98,9 +99,9 @@ def _automatic(model: "PreTrainedModel", dtype: torch.dtype) -> list[str]:
 
 
 def takes_varlen(model: "PreTrainedModel") -> bool:
-    """Whether `varlen` computes what the model's own attention does, as far as its configuration tells. (The check
-    before the first step tells for sure.)"""
-    if has_vision(model.config):  # the encoder of images has no documents, and looks both ways
+    """Return whether `varlen` computes the same as the model's own attention, judging by its configuration. (The check
+    before the first step verifies it.)"""
+    if has_vision(model.config):  # the image encoder has no documents, and its attention is bidirectional
         return False
     config = model.config.get_text_config()
     layers = set(getattr(config, "layer_types", None) or ())
@@ -128,7 +129,7 @@ def _has_flash_attention_3(model: "PreTrainedModel") -> bool:
 
 @contextlib.contextmanager
 def attention_over_rows(model: "PreTrainedModel") -> Iterator[None]:
-    """Let a model that is trained with `varlen` take padded rows and a cache meanwhile, for generation."""
+    """Switch a model with `varlen` attention to `sdpa` within the context, which takes padded rows and a cache."""
     if model.config._attn_implementation != VARLEN:
         yield
         return

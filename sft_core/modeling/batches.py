@@ -1,22 +1,22 @@
-"""From blocks to tensors, in one of two layouts; documents in a row are told apart by their positions.
+"""Collation of blocks to batches, in one of two layouts. Position ids separate the documents of a row.
 
     block          [a a a a b b b]     seq_lengths [4, 3], padded to 8
     input_ids      [a a a a b b b p]
-    position_ids   [0 1 2 3 0 1 2 0]   restart with every document; the padding is a document of its own
-    labels         [- . . . - . . -]   nothing of a document predicts its first token: no target
+    position_ids   [0 1 2 3 0 1 2 0]   restart with every document; padding counts as a document
+    labels         [- . . . - . . -]   the first token of a document is no target
 
-Padded: one row a block. transformers builds a block-diagonal causal mask from positions that restart, provided that
-there is no attention mask and no cache. Rows of one document need no mask at all: padding follows them, and a causal
-model does not look ahead.
+Padded: one row per block. transformers builds a block-diagonal causal mask from positions that restart, provided that
+there is no attention mask and no cache. Rows of one document need no mask at all: padding comes after them, and a
+causal model does not attend to later tokens.
 
-Padding-free: all documents of the batch in one row [1, tokens], with the offsets at which they begin. For attention of
-variable length, which needs neither padding nor masks:
+Padding-free: all documents of the batch are in one row [1, tokens], with the offsets at which they begin. This is for
+variable-length attention, which needs neither padding nor masks:
 
     blocks         [a a a a b b b], [c c]
     position_ids   [0 1 2 3 0 1 2 0 1]
-    cu_seq_lens    [0 4 7 9], the longest is 4
+    cu_seq_lens    [0 4 7 9], longest document: 4
 
-Of documents with images, a model of images gets their pixels as well, in the order of the documents' tokens.
+A vision-language model also gets the pixels of the documents' images, in the order of the documents' tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,22 +40,21 @@ Block = dict[str, Any]
 Batch = dict[str, Any]
 
 NO_BLOCK = -1
-"""Asked for where a process has no block left while others have: answered with a block of no tokens."""
-
+"""Index that a process uses when it has run out of blocks before the others; yields a block of no tokens."""
 
 NOT_FOR_THE_MODEL = ("labels", "loss_weights", "segments", "num_tokens", "num_pairs")
-"""What a batch holds for the loss, and for what is counted."""
+"""Names in a batch that are for the loss and the counts, and not inputs of the model."""
 
 
 class Blocks(Dataset[Block]):
-    """The blocks of one split, read from Arrow through a memory map."""
+    """Blocks of one split, read from memory-mapped Arrow files."""
 
     def __init__(self, folder: Path, source_of_shard: Sequence[str] = ()) -> None:
         """Open a split.
 
         Args:
-            folder: `…/train` or `…/eval`; beside it lies `<split>-segments.arrow`, if its rows are known.
-            source_of_shard: [shards] which source each shard belongs to, in the order that SEGMENTS counts in.
+            folder: `…/train` or `…/eval`. `<split>-segments.arrow` is next to it, if the rows of blocks are known.
+            source_of_shard: [shards] source of each shard, in the order of the shard numbers in SEGMENTS.
         """
         from datasets import load_from_disk
 
@@ -68,14 +67,14 @@ class Blocks(Dataset[Block]):
 
     def __getitem__(self, index: int) -> Block:
         """Return one block: `input_ids` [tokens], `seq_lengths` [documents], `labels` [tokens], `loss_weights` [tokens]
-        where the data has weights, its number `block`, and `segment_tokens` and `segment_source` [segments] where the
-        rows are known; `images`, a list of `ImageRef` for each document. Of `NO_BLOCK` all are empty."""
+        if the data has weights, the block's number `block`, `segment_tokens` and `segment_source` [segments] if the
+        rows are known, and `images`, a list of `ImageRef` for each document. With `NO_BLOCK` all are empty."""
         if index == NO_BLOCK:
             columns = {*self._table.column_names, "labels"} - {"loss_mask", "images"}
             return {**{name: np.zeros(0, np.int64) for name in columns}, "images": []}
         block = self._table[int(index)]
         block["images"] = _images_of(block.get("images"), len(block["seq_lengths"]))
-        block["input_ids"] = block["input_ids"].astype(np.int64)  # small vocabularies are written in 16 bits
+        block["input_ids"] = block["input_ids"].astype(np.int64)  # small vocabularies are stored in 16 bits
         if "loss_mask" in block:
             block["labels"] = np.where(block.pop("loss_mask") == 1, block["input_ids"], IGNORED_LABEL)
         block["block"] = int(index)
@@ -84,30 +83,30 @@ class Blocks(Dataset[Block]):
         return dict(block)
 
     def lengths(self) -> list[int]:
-        """Tokens of every block."""
+        """Return the number of tokens of every block."""
         import pyarrow.compute as pc
 
         tokens: list[int] = pc.list_value_length(self._table.data.column("input_ids")).to_pylist()
         return tokens
 
     def seq_lengths(self) -> list[list[int]]:
-        """Tokens of every document of every block."""
+        """Return the number of tokens of every document of every block."""
         tokens: list[list[int]] = self._table.data.column("seq_lengths").to_pylist()
         return tokens
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names of the sources, as `segment_source` counts them; empty if they are not known."""
+        """Names of the sources, which `segment_source` indexes; empty if they are not known."""
         return self.segments.sources if self.segments else ()
 
     @property
     def has_images(self) -> bool:
-        """Whether any document has."""
+        """True if the blocks have a column of images."""
         return "images" in self._table.column_names
 
     @property
     def is_packed(self) -> bool:
-        """Whether any block holds more than one document."""
+        """True if any block has more than one document."""
         import pyarrow.compute as pc
 
         longest = pc.max(pc.list_value_length(self._table.data.column("seq_lengths"))).as_py()
@@ -115,7 +114,7 @@ class Blocks(Dataset[Block]):
 
 
 class Documents(Dataset[Block]):
-    """The documents of all blocks, each as a block of its own, in the same order."""
+    """Documents of all blocks in order, each as a block of its own."""
 
     def __init__(self, blocks: Blocks) -> None:
         self._blocks = blocks
@@ -129,14 +128,15 @@ class Documents(Dataset[Block]):
         return len(self._places)
 
     def __getitem__(self, index: int) -> Block:
-        """Return one document: `input_ids`, `labels` and, where the data has them, `loss_weights`, each [tokens]; its
-        length, `seq_lengths` [1]; its `images` [1]; the number of its `block`, and what is known of its segments."""
+        """Return one document: `input_ids`, `labels` and, if the data has them, `loss_weights`, each [tokens]; its
+        length `seq_lengths` [1]; its `images` [1]; the number `block` of its block; and, if known, `segment_tokens` and
+        `segment_source` of its segments."""
         number, place, start, end = self._places[index]
         block = self._blocks[number]
         columns: Block = {
             name: block[name][start:end] for name in ("input_ids", "labels", "loss_weights") if name in block
         }
-        if "segment_tokens" in block:  # none lies in two documents
+        if "segment_tokens" in block:  # no segment belongs to two documents
             first, stop = np.searchsorted(np.cumsum(block["segment_tokens"]), [start, end], side="right")
             columns |= {name: block[name][first:stop] for name in ("segment_tokens", "segment_source")}
         images = [block["images"][place]]
@@ -144,29 +144,30 @@ class Documents(Dataset[Block]):
 
 
 def _images_of(written: str | None, num_documents: int) -> list[list[ImageRef]]:
-    """Read a block's images, one list a document."""
+    """Parse a block's images into one list per document."""
     if written is None:
         return [[] for _ in range(num_documents)]
     return [[ImageRef(**fields) for fields in images] for images in orjson.loads(str(written))]
 
 
 def _ends(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Where each document of a block begins and ends."""
+    """Yield the start and end of each document of a block."""
     return pairwise(accumulate(lengths, initial=0))
 
 
 @dataclass(frozen=True, slots=True)
 class Collator:
-    """Makes a batch of blocks.
+    """Collator that makes a batch of blocks.
 
-    For the model: `input_ids` and `position_ids`, each [rows, tokens] int64; padding-free also `cu_seq_lens_q` and
-    `cu_seq_lens_k` [documents + 1] int32 and `max_length_q` and `max_length_k`, numbers. With `pixels`, what these make
-    of the documents' images. A model of `image_positions` gets [4, rows, tokens] where documents share a row, and finds
-    them itself where none do.
+    Inputs of the model are `input_ids` and `position_ids`, each [rows, tokens] int64. Padding-free batches also have
+    `cu_seq_lens_q` and `cu_seq_lens_k` [documents + 1] int32, and the numbers `max_length_q` and `max_length_k`. With
+    `pixels`, its inputs for the documents' images are added. With `image_positions`, `position_ids` are [4, rows,
+    tokens] if documents share a row; if none do, the model computes them itself.
 
-    For the loss: `labels` [rows, tokens] int64, and `loss_weights` [rows, tokens] float32 where the data has weights.
+    For the loss, a batch has `labels` [rows, tokens] int64, and `loss_weights` [rows, tokens] float32 if the data has
+    weights.
 
-    For what is counted: `num_tokens` and `num_pairs` [blocks], tokens without padding and the pairs of tokens of which
+    For the counts, it has `num_tokens` [blocks], tokens without padding; `num_pairs` [blocks], pairs of tokens of which
     one attends to the other; and `segments` with `block`, `source` and `num_targets`, each [segments] in the order of
     the targets.
     """
@@ -174,14 +175,14 @@ class Collator:
     pad_token_id: int
     padding_free: bool = False
     has_positions: bool = True
-    """Whether the model takes `position_ids`."""
+    """True if the model takes `position_ids`."""
     pixels: PixelMaker | None = None
-    """For a model of images."""
+    """Maker of pixels for a vision-language model; None for a text model."""
     image_positions: ImagePositions | None = None
-    """For a model whose positions are more than one number a token."""
+    """Computation of positions for a model with more than one position per token; None for other models."""
 
     def __call__(self, blocks: Sequence[Block]) -> Batch:
-        """Collate [blocks]; a batch without any token becomes one of padding."""
+        """Return the batch of [blocks]; without any token it is a batch of one token of padding."""
         columns: dict[str, tuple[int, type[np.generic]]] = {
             "input_ids": (self.pad_token_id, np.int64),
             "labels": (IGNORED_LABEL, np.int64),
@@ -212,7 +213,7 @@ class Collator:
     def _positions(
         self, batch: Batch, lengths: Sequence[Any], images: Sequence[list[list[ImageRef]]], is_packed: bool
     ) -> Batch:
-        """`position_ids` of rows whose documents have these lengths and images."""
+        """Return `position_ids` for rows whose documents have the given lengths and images."""
         if self.image_positions is None:
             width = batch["input_ids"].shape[1]
             rows = [_positions(of_row) if is_packed else np.arange(width) for of_row in lengths]
@@ -224,7 +225,7 @@ class Collator:
 
 
 def _images_in(block: Block) -> list[list[ImageRef]]:
-    """Of each document; a block that says nothing of images has none."""
+    """Return the images of each document; a block without the column `images` has none."""
     images: list[list[ImageRef]] = block.get("images") or [[] for _ in block["seq_lengths"]]
     return images
 
@@ -234,7 +235,7 @@ def _padded(values: Any, width: int, fill: int, dtype: type[np.generic]) -> Any:
 
 
 def _with_padding(seq_lengths: Any, width: int) -> Any:
-    """The lengths of a row's documents; padding is one more."""
+    """Return the lengths of a row's documents; padding is added as one more document."""
     padding = width - int(np.sum(seq_lengths))
     return np.array([*seq_lengths, *([padding] if padding else [])], np.int64)
 
@@ -245,7 +246,7 @@ def _positions(lengths: Any) -> Any:
 
 
 def _offsets(lengths: Any) -> Batch:
-    """What kernels of variable length are told: offsets [documents + 1] int32, and the longest document."""
+    """Return the inputs of variable-length kernels: offsets [documents + 1] int32, and the longest document."""
     offsets = torch.from_numpy(np.cumsum([0, *lengths]).astype(np.int32))
     longest = int(lengths.max())
     return {"cu_seq_lens_q": offsets, "cu_seq_lens_k": offsets, "max_length_q": longest, "max_length_k": longest}

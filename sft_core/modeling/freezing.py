@@ -1,10 +1,10 @@
-"""Training only the last layers, trlX's `num_layers_unfrozen`, or only some parts of a vision-language model.
+"""Freezing of all but the last layers (trlX's `num_layers_unfrozen`), or of parts of a vision-language model.
 
     4 blocks, 2 unfrozen      embeddings ✗  block 0 ✗  block 1 ✗  block 2 ✓  block 3 ✓  final norm ✓  lm_head ✓
 
-The input embeddings stand still, and with them a projection to the vocabulary that is tied to them; one of its own is
-trained, unless no block is. Learned positions and the final norm are always trained, as in trlX, where 0, and any
-number with tied embeddings, ended in an AttributeError. Layers are those of the language model.
+The input embeddings are frozen, and with them an output projection that is tied to them. An untied output projection is
+trained, unless no layer is. Learned position embeddings and the final norm are always trained, as in trlX (in which 0,
+and any number with tied embeddings, ended in an AttributeError). Layers are those of the language model.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ ALL = -1
 
 
 def freeze_layers(model: PreTrainedModel, num_layers_unfrozen: int) -> None:
-    """Leave only the last blocks trainable.
+    """Freeze all layers but the last ones, and the embeddings.
 
     Args:
-        model: Changed in place.
-        num_layers_unfrozen: Blocks that are trained, counted from the last; 0: none, −1: everything is trained.
+        model: The model, changed in place.
+        num_layers_unfrozen: Number of last layers to train; 0: none, −1: everything is trained.
 
     Raises:
-        RecipeError: if the model has fewer blocks, or nothing is left to train.
+        RecipeError: if the model has fewer layers, or nothing is left to train.
     """
     if num_layers_unfrozen == ALL:
         return
@@ -50,11 +50,11 @@ def freeze_layers(model: PreTrainedModel, num_layers_unfrozen: int) -> None:
 
 
 def freeze_parts(model: PreTrainedModel, freeze: Sequence[ModelPart]) -> None:
-    """Leave parts of a vision-language model as they are.
+    """Freeze parts of a vision-language model.
 
     Args:
-        model: Changed in place.
-        freeze: Which.
+        model: The model, changed in place.
+        freeze: Names of the parts.
 
     Raises:
         RecipeError: if the model has no such parts, or nothing is left to train.
@@ -64,19 +64,19 @@ def freeze_parts(model: PreTrainedModel, freeze: Sequence[ModelPart]) -> None:
     if not has_vision(model.config):
         raise RecipeError(
             f"training.freeze: {', '.join(freeze)} are parts of a vision-language model, found {type(model).__name__}; "
-            "leave the field out"
+            "remove the field"
         )
     for parameter in parameters_of(model, freeze):
         parameter.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise RecipeError(
-            f"training.freeze: nothing of {type(model).__name__} is left to train without {', '.join(freeze)}; leave "
-            "one of them out"
+            f"training.freeze: nothing of {type(model).__name__} is left to train without {', '.join(freeze)}; "
+            "remove one of them"
         )
 
 
 def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
-    """The model's layers, first to last: the outermost list of modules with as many as the configuration says.
+    """Return the model's layers, first to last: the outermost `ModuleList` whose length is `num_hidden_layers`.
 
     Raises:
         RecipeError: if there is no such list.
@@ -87,5 +87,5 @@ def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
             return module
     raise RecipeError(
         f"training.num_layers_unfrozen: {type(model).__name__} does not keep its {num_layers} layers in one list, so "
-        "that the last ones cannot be told; set it to -1"
+        "that the last ones cannot be identified; set it to -1"
     )

@@ -1,16 +1,16 @@
-"""A model's output projection, replaced by the fused step while the model runs.
+"""Replacement of a model's output projection by the fused loss while the model runs.
 
-    model(…)  →  body  →  hidden [blocks, tokens, d]  →  head  →  what the model does to its logits
-                                                          └ here: choose the positions that predict a target, make
-                                                            the loss, and return a zero that is connected to it
+    model(…)  →  body  →  hidden [blocks, tokens, d]  →  head  →  the model's transform of its logits
+                                                          └ replaced: select the positions that predict a target,
+                                                            compute the loss, and return a zero that is connected to it
 
-The head is still called as the module that it is, so hooks that gather a sharded weight around it work, and its zero
-travels through the model's output, where DDP and FSDP look for the graph.
+The head is still called as a module, so hooks that gather a sharded weight around it work. Its zero is part of the
+model's output, where DDP and FSDP look for the graph.
 
-The loss has to know what the model would have done to the logits: Cohere multiplies, Granite divides, Gemma has a
-soft-cap. Configurations name this in many ways, so it is measured: the head returns known numbers, and what comes out
-as logits tells scale and soft-cap. Where these do not explain all of it, or where the head is more than one plain
-`Linear` (LoRA on it, quantized), nothing is replaced: the model makes its own logits, at positions of targets alone.
+The loss has to apply the model's own transform of the logits: Cohere multiplies, Granite divides, Gemma has a soft-cap.
+Configurations name this in many ways, so it is measured: the head returns known numbers, and the logits that come out
+of the model give scale and soft-cap. If these do not explain all logits, or if the head is more than one plain `Linear`
+(with LoRA, or quantized), nothing is replaced: the model computes its own logits, but only at positions of targets.
 """
 
 from collections.abc import Iterator
@@ -29,47 +29,47 @@ from sft_core.modeling.objective import Objective
 from sft_core.modeling.token_sums import sum_over_targets
 
 _SMALL, _LARGE = 2.0**-20, 2.0**60
-"""Where tanh is its argument, and where it is 1."""
+"""Arguments at which tanh(x) is x, and at which it is 1."""
 _PROBES = (_SMALL, _LARGE, 0.0, *(sign * 1.7**power for power in range(-8, 14) for sign in (1.0, -1.0)))
 _RTOL = 2e-6
-"""A few roundings of float32."""
+"""Relative tolerance: a few rounding errors of float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What is to be predicted, and where."""
+    """Target tokens of a batch, and the positions that predict them."""
 
     predicts: Tensor
-    """[blocks, tokens] whether the position predicts a target."""
+    """[blocks, tokens] True where a position predicts a target."""
     ids: Tensor
-    """[targets] in the order of the positions."""
+    """[targets] token ids in the order of the positions."""
     weights: Tensor | None
-    """[targets]; None where all are 1."""
+    """[targets] weights; None if all are 1."""
 
 
 class Head:
-    """The output projection of one model."""
+    """Output projection of one model, and the transform of its logits."""
 
     def __init__(self, module: nn.Module, linear: nn.Linear | None, transform: LogitTransform) -> None:
         self.module = module
         self.linear = linear
-        """Whose place the fused step takes; None where it cannot."""
+        """Layer that is replaced by the fused loss; None if it cannot be replaced."""
         self.transform = transform
         self._call: tuple[Targets, Objective] | None = None
         self._result: TargetLoss | None = None
-        # One object for all calls, so that a compiled model is not compiled anew.
+        # One object for all calls, so that a compiled model is not recompiled.
         self._forward = torch.compiler.disable(self._fused)  # type: ignore[no-untyped-call]
 
     @classmethod
     def measure(cls, model: nn.Module, inputs: dict[str, Any]) -> "Head":
-        """Find the head of a model and measure what the model does to its output.
+        """Find the head of a model and measure how the model transforms its output.
 
-        Runs the model on two tokens, without gradients, and leaves the random state as it was; on all of the inputs
-        where some of them are not one number per token. With a sharded model all processes do so together.
+        The model runs on two tokens without gradients, or on all inputs if some of them do not have one number per
+        token. The random state is restored. With a sharded model, all processes have to call this together.
 
         Args:
-            model: As it is trained, perhaps wrapped for several processes.
-            inputs: `input_ids` [blocks, tokens], and what else the model takes.
+            model: The model, which may be wrapped for several processes.
+            inputs: `input_ids` [blocks, tokens], and all other inputs of the model.
 
         Raises:
             RecipeError: if the model has no output projection.
@@ -85,10 +85,10 @@ class Head:
     def run(
         self, model: nn.Module, inputs: dict[str, Any], targets: Targets, objective: Objective
     ) -> tuple[TargetLoss, Any]:
-        """Run the model with the loss in the place of its head.
+        """Run the model with its head replaced by the loss.
 
         Returns:
-            The loss, and the model's outputs; their logits are not logits.
+            The loss, and the model's outputs, whose `logits` must not be used.
         """
         if self.linear is None:
             outputs = forward_at_targets(model, self.module, inputs, targets.predicts)
@@ -104,9 +104,9 @@ class Head:
         return result._replace(loss=result.loss + outputs.logits.sum()), outputs
 
     def _fused(self, hidden: Tensor) -> Tensor:
-        """Make the loss of hidden states [blocks, tokens, d], and return a zero that is connected to it."""
+        """Compute the loss from hidden states [blocks, tokens, d], and return a zero that is connected to it."""
         assert self._call is not None, "only within `run`"
-        assert self.linear is not None, "only put into the place of one"
+        assert self.linear is not None, "only called if a layer was replaced"
         targets, objective = self._call
         self._result = fused_loss(
             hidden[_checked(targets.predicts, hidden)],
@@ -123,7 +123,7 @@ class Head:
 def forward_at_targets(model: nn.Module, head: nn.Module, inputs: dict[str, Any], predicts: Tensor) -> Any:
     """Run the model, and its head only at the positions [blocks, tokens] that predict a target.
 
-    The choice is made in front of the projection, so that whatever a model does to its logits stays its own.
+    The positions are selected before the projection, so the model's own transform of the logits still applies.
 
     Returns:
         The model's outputs, with logits [targets, vocabulary].
@@ -138,25 +138,28 @@ def forward_at_targets(model: nn.Module, head: nn.Module, inputs: dict[str, Any]
 def _checked(predicts: Tensor, hidden: Tensor) -> Tensor:
     if hidden.shape[:-1] != predicts.shape:
         raise RecipeError(
-            f"model: its head gets states {list(hidden.shape[:-1])} for {list(predicts.shape)} tokens; a model that "
-            "adds or drops positions cannot be trained on given targets"
+            f"model: its head gets hidden states {list(hidden.shape[:-1])} for {list(predicts.shape)} tokens; a model "
+            "that adds or drops positions cannot be trained on given targets"
         )
     return predicts
 
 
 def _whole(parameter: Tensor) -> Tensor:
-    """A parameter that is still sharded where it is used, whole."""
+    """Gather a parameter if it is still sharded when it is used."""
     return parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
 
 
 def _is_plain(module: nn.Module) -> TypeGuard[nn.Linear]:
-    """Whether this is x Wᵀ + b and nothing else: no subclass with a forward of its own, none put on the object."""
+    """Return whether a module only computes x Wᵀ + b: neither its class nor the object overrides `forward`."""
     return isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward and "forward" not in vars(module)
 
 
 def _plain_parts(head: nn.Module) -> list[nn.Linear]:
-    """The plain layers of a head; none where it has weights beside them. Many an adapter on the head (IA³, VeRA, LoHa)
-    begins as if it was not there, which measuring cannot tell, and is no longer after the first step."""
+    """Return the plain linear layers of a head, or nothing if it has other weights as well.
+
+    Many adapters on the head (IA³, VeRA, LoHa) have no effect at first, so measuring cannot detect them, but they do
+    after the first step.
+    """
     parts = [part for part in head.modules() if _is_plain(part)]
     weights = {weight for part in parts for weight in part.parameters()}
     return parts if weights.issuperset(head.parameters()) else []
@@ -181,7 +184,7 @@ def _few_tokens(inputs: dict[str, Any]) -> dict[str, Any]:
 def _probe(
     model: nn.Module, inputs: dict[str, Any], candidates: list[nn.Linear]
 ) -> tuple[nn.Linear | None, LogitTransform]:
-    """Let the candidates return known numbers: which of them is the head, and what becomes of its output?"""
+    """Run the model with candidates that return known numbers, and return the head among them with its transform."""
     called: list[tuple[nn.Linear, Tensor]] = []
 
     def probing(linear: nn.Linear) -> Any:
@@ -206,7 +209,7 @@ def _probe(
 
 
 def _fit(logits: Tensor, numbers: Tensor) -> LogitTransform | None:
-    """The transform that makes all logits [..., vocabulary] of the numbers [vocabulary]; None if there is none."""
+    """Return the transform that maps the numbers [vocabulary] to all logits [..., vocabulary]; None if none does."""
     small, large = logits.reshape(-1, logits.shape[-1])[0, :2].tolist()
     scale = small / _SMALL
     is_capped = abs(large - scale * _LARGE) > _RTOL * abs(scale * _LARGE)

@@ -1,12 +1,13 @@
-"""Positions of models that give an image's tokens places in an image (Qwen's family): three numbers a token.
+"""Position ids of models that place image tokens on a grid (Qwen's family, M-RoPE): three numbers per token.
 
     tokens    a b c c c c d e        c: an image of 2 × 2
     time      0 1 2 2 2 2 4 5
     height    0 1 2 2 3 3 4 5
     width     0 1 2 3 2 3 4 5
 
-Such a model finds them itself for rows of one document. For documents that share a row it is asked one by one, and gets
-the answers together, with a first line of positions that restart with every document, by which it tells them apart.
+Such a model computes them itself for rows of one document. For documents that share a row, they are computed document
+by document with the model's own method and joined, below a first line of positions that restart with every document,
+by which the model separates the documents.
 """
 
 import inspect
@@ -24,20 +25,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 GRIDS = "image_grid_thw"
-"""[images, 3] patches of each in time, height and width."""
+"""Name of the input [images, 3]: patches of each image in time, height and width."""
 NUM_AXES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePositions:
-    """Asks a model's class for positions; it is sent to other processes without the model's weights."""
+    """Computation of positions with the method of a model's class. It can be pickled without the model's weights."""
 
     model_class: Any
     config: Any
 
     @classmethod
     def of(cls, model: "PreTrainedModel") -> "ImagePositions | None":
-        """None for models whose positions are one number a token."""
+        """Return the computation for a model; None for models with one position per token."""
         body: Any = model.base_model
         find = getattr(body, "get_rope_index", None)
         if find is None or GRIDS not in inspect.signature(find).parameters:
@@ -47,12 +48,12 @@ class ImagePositions:
     def of_rows(
         self, batch: Mapping[str, Any], lengths: Sequence[Sequence[int]], num_images: Sequence[Sequence[int]]
     ) -> Tensor:
-        """Find the positions of rows whose documents share them.
+        """Return the positions of rows that hold several documents.
 
         Args:
-            batch: `input_ids` and token types, each [rows, tokens], and grids [images, 3] where it has images.
-            lengths: [rows] of [documents] tokens of each; they fill the row.
-            num_images: [rows] of [documents] images of each; padding, behind them, has none.
+            batch: `input_ids` and token types, each [rows, tokens], and grids [images, 3] if it has images.
+            lengths: [rows] of [documents]: number of tokens of each document; they fill the row.
+            num_images: [rows] of [documents]: number of images of each document; padding at the end has none.
 
         Returns:
             [1 + axes, rows, tokens] int64.
@@ -70,7 +71,7 @@ class ImagePositions:
         return torch.stack(rows, dim=1)
 
     def _of_document(self, ids: Tensor, grids: list[Tensor], types: Mapping[str, Tensor]) -> Tensor:
-        """[1 + axes, tokens]"""
+        """Return the positions [1 + axes, tokens] of one document."""
         line = torch.arange(len(ids)).expand(1, -1)
         if not grids:
             return line.expand(1 + NUM_AXES, -1)

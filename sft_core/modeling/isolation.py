@@ -1,12 +1,13 @@
-"""Shown on the model itself, before the first step: a document's logits do not depend on what lies beside it.
+"""Check, on the model itself before the first step, that a document's logits do not depend on its neighbours.
 
-    together   [a a a a b b b c c]   and whatever padding the layout has
+    together   [a a a a b b b c c]   with the padding of the layout
     alone      [a a a a]  [b b b]  [c c]
 
-Compared per token: the distance of the two vectors of logits over the length of one of them, both without their mean,
-which no probability depends on. What differs by more than arithmetic does is a leak: a mask that an attention ignores,
-or a state that runs on from one document into the next (Mamba and other recurrent or convolutional layers).
-Documents with images are looked at whole, so positions, masks and pixels are those of the training.
+The difference is measured per token: the norm of the difference of both logit vectors, divided by the norm of the
+logits of the document alone. The mean of each vector is subtracted first, because no probability depends on it. A
+difference above the rounding errors of the arithmetic is a leak: a mask that the attention ignores, or a state that
+carries over from one document to the next (Mamba and other recurrent or convolutional layers). Documents with images
+are compared whole, so that positions, masks and pixels are those of the training.
 """
 
 import inspect
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TOLERANCE = {torch.float32: 5e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
-"""Relative, by the dtype of the arithmetic. Seen in small models with random weights, 17 architectures: rounding alone
-up to 5e-7 in float32 and 7e-3 in bfloat16; attention that leaks 1e-2 to 1.6; a convolution over three tokens that runs
-on 2e-4. So float32 tells everything, and is looked at wherever the weights are in it and the kernel takes it; half
-precision shows that its kernel keeps documents apart as well."""
+"""Dtype of the arithmetic → largest relative difference that is allowed.
+
+Measured in small models with random weights of 17 architectures: rounding alone gives up to 5e-7 in float32 and 7e-3 in
+bfloat16; attention that leaks, 1e-2 to 1.6; a convolution over three tokens that crosses documents, 2e-4. So float32
+detects every leak, and is checked if the weights are float32 and the kernel supports it. Half precision is checked to
+show that its kernel separates documents as well."""
 NUM_DOCUMENTS = 3
 MAX_TOKENS = 48
-"""Of each document without images: a leak is as visible in a few tokens as in many."""
+"""Number of tokens of each document without images: a leak is as visible in a few tokens as in many."""
 BLOCKS_TO_LOOK_AT = 64
 
 
@@ -47,7 +50,7 @@ class _Document(NamedTuple):
 
 
 def takes_positions(model: "PreTrainedModel") -> bool:
-    """Whether a model can be told where each document begins."""
+    """Return whether a model takes `position_ids`, which mark where each document begins."""
     return "position_ids" in inspect.signature(model.forward).parameters
 
 
@@ -59,21 +62,21 @@ def isolated_attention(
     splits: Sequence[Blocks],
     pixels: PixelMaker | None = None,
 ) -> tuple[Attention, Collator]:
-    """Give a model the best attention that a recipe allows and that keeps documents apart.
+    """Set the best attention that the recipe allows and that isolates documents from each other.
 
     Args:
-        model: On its device, with a `pad_token_id`.
-        requested: `model.attn_implementation`.
-        padding_free: `training.padding_free`.
-        dtype: Of the arithmetic.
+        model: The model on its device, with a `pad_token_id`.
+        requested: The recipe's `model.attn_implementation`.
+        padding_free: The recipe's `training.padding_free`.
+        dtype: Type in which matrix products are computed.
         splits: The blocks that the model will see.
-        pixels: For a model of images.
+        pixels: Maker of pixels for a vision-language model.
 
     Returns:
-        What the model has now, and what makes its batches.
+        The attention that was set, and the collator for it.
 
     Raises:
-        RecipeError: if there is none; why, and what to change.
+        RecipeError: if no attention passes; the message has the reason and what to change.
     """
     refusal: RecipeError | None = None
     for attention in attention_choices(model, requested, padding_free, dtype):
@@ -92,37 +95,37 @@ def isolated_attention(
             refusal = error
         else:
             return attention, collator
-    assert refusal is not None, "there is always a choice"
+    assert refusal is not None, "there is at least one choice"
     raise refusal
 
 
 def check_isolation(model: "PreTrainedModel", collator: Collator, blocks: Blocks, dtype: torch.dtype) -> None:
-    """Compare documents of the data with and without neighbours, in the layout that is trained on.
+    """Compare the logits of documents of the data with and without neighbours, in the layout of the training.
 
     Args:
-        model: On its device, with its attention; it is left as it was.
+        model: The model on its device, with its attention set; it is left unchanged.
         collator: Makes the batches.
-        blocks: If some hold several documents, documents share a row; else they share a batch.
-        dtype: Of the arithmetic.
+        blocks: The data. If any block has several documents, documents share a row; else they share a batch.
+        dtype: Type in which matrix products are computed.
 
     Raises:
         RecipeError: if a document's logits depend on its neighbours, or the model cannot run on such batches.
     """
     documents = _documents(blocks, collator.pixels)
     if not documents or any(parameter.is_meta for parameter in model.parameters()):
-        return  # nothing to train on; or weights that come later, in a form of their own
+        return  # there is no data; or the weights are loaded later
     is_packed = blocks.is_packed
     if is_packed and not collator.has_positions:
         raise RecipeError(
-            f"model: {type(model).__name__} takes no position_ids, so rows of one block would see each other; set "
-            "`packing.packing: false`"
+            f"model: {type(model).__name__} takes no position_ids, so rows of one block would attend to each other; "
+            "set `packing.packing: false`"
         )
     arithmetics = _arithmetics(model, dtype)
     shares_rows = is_packed or collator.padding_free
     if shares_rows and torch.float32 not in arithmetics and getattr(model, "_is_stateful", False):
         raise RecipeError(
-            f"model: a state of {type(model).__name__} runs through a row, and whether it is reset between documents "
-            "cannot be told in half precision; set `model.dtype: float32`, or " + _advice(collator, is_packed)
+            f"model: {type(model).__name__} has a recurrent state, and whether it is reset between documents "
+            "cannot be measured in half precision; set `model.dtype: float32`, or " + _advice(collator, is_packed)
         )
     was_training = model.training
     model.eval()
@@ -142,15 +145,15 @@ def check_isolation(model: "PreTrainedModel", collator: Collator, blocks: Blocks
         model.train(was_training)
     if not difference <= TOLERANCE[arithmetic]:
         raise RecipeError(
-            f"model: in {_describe(model, collator)}, documents that share a {'row' if is_packed else 'batch'} see "
-            f"each other: their logits differ from those of each alone by {difference:.2g} of their length, where "
+            f"model: in {_describe(model, collator)}, documents that share a {'row' if is_packed else 'batch'} "
+            f"affect each other: their logits differ from those of each alone by a relative {difference:.2g}, where "
             f"{TOLERANCE[arithmetic]:.0e} is allowed in {str(arithmetic).removeprefix('torch.')}; "
             + _advice(collator, is_packed)
         )
 
 
 def _arithmetics(model: "PreTrainedModel", dtype: torch.dtype) -> list[torch.dtype]:
-    """What to look at: the precise one, if there is one, and the one that is trained in."""
+    """Return the types to check in: float32 if weights and kernel support it, and the type of the training."""
     is_precise = all(parameter.dtype == torch.float32 for parameter in model.parameters())
     takes_float32 = is_precise and not model.config._attn_implementation.startswith("flash_attention")
     return list(dict.fromkeys([torch.float32, dtype])) if takes_float32 else [dtype]
@@ -168,11 +171,12 @@ def _advice(collator: Collator, is_packed: bool) -> str:
 
 
 def _documents(blocks: Blocks, pixels: PixelMaker | None) -> list[_Document]:
-    """A few documents of at least two tokens: beginnings of the first without images, between the shortest two with
-    images, whole; of a data set with one only, also that one backwards.
+    """Return a few documents of at least two tokens: the beginnings of the first ones without images, between the
+    shortest two with images, which are complete. If there is only one document, a reversed copy is added.
 
-    Where all have images, a text without stands between them: a mask that takes the places of one document's images
-    for another's is right where all have theirs at the same places, as it was seen in Gemma 3.
+    If all documents have images, a text without images is put between them. A mask that takes the places of one
+    document's images for those of another is correct by chance if all documents have images at the same places, as was
+    seen in Gemma 3.
     """
     plain: list[_Document] = []
     seen: list[_Document] = []
@@ -197,7 +201,7 @@ def _backwards(document: _Document) -> _Document:
 
 
 def _shorter(documents: Sequence[_Document]) -> _Document:
-    """Beside a longer row it is padded."""
+    """Return a document that is shorter than the others, so that its row is padded in their batch."""
     plain = [document for document in documents if not document.images]
     if not plain:
         return min(documents, key=lambda document: len(document.ids))
@@ -219,7 +223,7 @@ def _block(documents: Sequence[_Document]) -> Block:
 def _largest_difference(
     model: "PreTrainedModel", collator: Collator, documents: list[_Document], is_packed: bool, dtype: torch.dtype
 ) -> float:
-    """The largest of all tokens; NaN if any logit is none."""
+    """Return the largest difference over all tokens; NaN if any logit is NaN."""
     shorter = _shorter(documents)
     rows = [documents, [shorter]] if is_packed else [[document] for document in (*documents, shorter)]
     together = _logits(model, collator([_block(row) for row in rows]), dtype)
@@ -241,7 +245,7 @@ def _centred(logits: Tensor) -> Tensor:
 
 
 def _logits(model: "PreTrainedModel", batch: dict[str, Any], dtype: torch.dtype) -> Tensor:
-    """[rows, tokens, vocabulary] float32."""
+    """Return the logits [rows, tokens, vocabulary] of a batch, in float32."""
     device = next(model.parameters()).device
     inputs = {name: part for name, part in batch.items() if name not in NOT_FOR_THE_MODEL}
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):

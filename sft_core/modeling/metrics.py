@@ -1,7 +1,7 @@
-"""Numbers over tokens, kept as sums and counts, so that no mean of means can arise.
+"""Metrics over tokens, kept as sums and counts, so that no mean of means can arise.
 
-Adding the sums of any two parts gives the sums of the whole: what is reported does not depend on how tokens were
-batched, accumulated or spread over processes.
+The sums of two parts add up to the sums of the whole, so metrics do not depend on how tokens were batched, accumulated
+or distributed over processes.
 """
 
 import math
@@ -14,23 +14,29 @@ class TokenSums:
     """Sums over target tokens."""
 
     loss: float = 0.0
-    """What is trained: of weight × -log p(target), in nats, with `dft` of weight × p(target) × -log p(target)."""
+    """Sum of the training loss: weight × -log p(target) in nats, with `dft` weight × p(target) × -log p(target)."""
     entropy: float = 0.0
-    """Of the entropy of the predicted distribution, in nats."""
+    """Sum of the entropies of the predicted distributions, in nats."""
     correct: float = 0.0
-    """Targets that are the most likely token."""
+    """Number of targets that are the most likely token."""
     targets: float = 0.0
+    """Number of targets."""
     weight: float = 0.0
-    """Of the targets' weights; where the data gives none, each is 1."""
+    """Sum of the targets' weights, which are 1 unless the data has weights."""
     nll: float = 0.0
-    """Of -log p(target) in nats, each target counted once."""
+    """Sum of -log p(target) in nats, without weights."""
 
     def __add__(self, other: Self) -> "TokenSums":
         return TokenSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def means(self, prefix: str = "", is_likelihood: bool = True) -> dict[str, float]:
-        """The metrics by TRL's names; NaN where there was no target. The loss is the weighted mean that is trained;
-        where that is not the negative log-likelihood, `nll` is told as well."""
+        """Return the metrics under TRL's names; NaN if there was no target.
+
+        Args:
+            prefix: Prefix of the names.
+            is_likelihood: Whether the training loss, a weighted mean, is the negative log-likelihood; if not, `nll` is
+                added.
+        """
         count = self.targets or math.nan
         nll = {} if is_likelihood else {f"{prefix}nll": self.nll / count}
         return {

@@ -1,10 +1,10 @@
-"""Which class of transformers a configuration is for: one that sees images, or one of text alone."""
+"""Choice of transformers' auto class for a configuration: vision-language model or text model."""
 
 from typing import Any
 
 
 def has_vision(config: Any) -> bool:
-    """Whether the configuration is that of a model that takes images and text and continues the text."""
+    """Return whether a configuration is of a vision-language model, which takes images and text and generates text."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
     return (
@@ -15,7 +15,7 @@ def has_vision(config: Any) -> bool:
 
 
 def auto_class(config: Any) -> Any:
-    """The auto class that builds or loads a model of this configuration: `AutoModelForImageTextToText` where it
+    """Return the auto class that builds or loads a model of this configuration: `AutoModelForImageTextToText` if
     `has_vision`, else `AutoModelForCausalLM`."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 

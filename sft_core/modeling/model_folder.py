@@ -1,11 +1,11 @@
-"""The folder of a trained model, and how it is loaded again.
+"""Writing and loading of the folder of a trained model.
 
     merged or fully trained    model/  config.json, *.safetensors, tokenizer          `from_pretrained` and vLLM load it
     adapter kept apart         model/  adapter_config.json, adapter_model.safetensors, tokenizer,
                                        base_model.json and, if its weights exist nowhere else, base_model/
 
-A merged model is made from the adapter as it was saved, on its base as it was loaded: whatever held the weights in
-pieces while training is of no concern, and what is delivered has been loaded once already.
+An adapter is merged after loading the saved adapter on its freshly loaded base model. So it does not matter how the
+weights were sharded during training, and every delivered model has been loaded once already.
 """
 
 import shutil
@@ -31,23 +31,23 @@ BASE_FOLDER = "base_model"
 def deliver_adapter(
     adapter: Path, folder: Path, ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", seed: int, merge_adapter: bool
 ) -> bool:
-    """Make a model folder from a saved adapter.
+    """Write a model folder from a saved adapter.
 
     Args:
-        adapter: Where the adapter was saved; it stays there.
-        folder: Gets the model, without its tokenizer.
-        ref: The base that it was trained on.
-        tokenizer: That of the training.
-        seed: Of the training, from which random weights of a base are drawn again.
-        merge_adapter: Whether to make the adapter a part of the weights, where it can be.
+        adapter: Folder of the saved adapter; it is kept.
+        folder: Folder for the model, without its tokenizer.
+        ref: The base model of the adapter.
+        tokenizer: The tokenizer of the training.
+        seed: Seed of the training, from which the weights of a randomly initialized base model are drawn again.
+        merge_adapter: Whether to merge the adapter into the weights if possible.
 
     Returns:
-        Whether it was merged; a quantized base, virtual tokens and some methods keep their adapter apart.
+        True if the adapter was merged. Those of a quantized base, with virtual tokens, and of some methods are not.
     """
     from peft import PeftConfig, PeftModel
 
     config = PeftConfig.from_pretrained(str(adapter))
-    config.base_model_name_or_path, config.revision = ref.path, ref.commit  # not the cache that it was read from
+    config.base_model_name_or_path, config.revision = ref.path, ref.commit  # the model's own name, not the cache folder
     config.save_pretrained(str(adapter))
     if merge_adapter and is_mergeable(config) and "quantization_config" not in ref.model_init_kwargs:
         base = load_model(ref, tokenizer, seed)
@@ -57,7 +57,7 @@ def deliver_adapter(
             return True
         except PEFT_MISTAKES as error:  # this configuration of the method cannot be merged
             warnings.warn(
-                f"training.merge_adapter: the adapter is kept apart, merging it failed: {error}", stacklevel=2
+                f"training.merge_adapter: merging failed, so the adapter stays separate: {error}", stacklevel=2
             )
             shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(adapter, folder, dirs_exist_ok=True)
@@ -69,10 +69,10 @@ def deliver_adapter(
 
 
 def load_trained(folder: Path) -> Any:
-    """Load a model folder that training wrote; an adapter is put on its base.
+    """Load a model folder that training wrote; an adapter is loaded on top of its base model.
 
     Raises:
-        RecipeError: if the base of an adapter is not where it was.
+        RecipeError: if the base model of an adapter cannot be loaded any more.
     """
     if not (folder / ADAPTER_CONFIG).exists():
         return auto_class(AutoConfig.from_pretrained(folder)).from_pretrained(folder)
@@ -81,6 +81,6 @@ def load_trained(folder: Path) -> Any:
     ref = ModelRef.model_validate_json((folder / BASE_FILE).read_bytes())
     if ref.path == BASE_FOLDER:
         ref = ref.model_copy(update={"path": str(folder / BASE_FOLDER)})
-        ref = ref.model_copy(update={"additional_special_tokens": ()})  # these rows were saved as they were
+        ref = ref.model_copy(update={"additional_special_tokens": ()})  # the saved base has their rows already
     base = load_model(ref, AutoTokenizer.from_pretrained(folder), seed=0)
     return with_hidden_prompts(PeftModel.from_pretrained(base, str(folder)))

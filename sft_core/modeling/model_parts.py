@@ -1,11 +1,11 @@
-"""The parts of a vision-language model, by what they do rather than by what each architecture calls them.
+"""Parts of a vision-language model, named by their function and not by the names in each architecture.
 
-    qwen2_5_vl   model.visual, but for its merger      vision       what looks at an image
-                 model.visual.merger                   projector    what brings that into the width of the text
-                 model.language_model, lm_head         language     what reads and writes
+    qwen2_5_vl   model.visual, without its merger      vision       encodes an image
+                 model.visual.merger                   projector    maps the encoding to the width of the text
+                 model.language_model, lm_head         language     reads and writes text
 
-`vision` is the image encoder, `language` the decoder with its embeddings and its output projection, and `projector`
-what is left: a connector between the two, wherever it lies.
+`vision` is the image encoder, `language` the decoder with its embeddings and its output projection. `projector` is
+the rest: the connector between the two, wherever the architecture has it.
 """
 
 import re
@@ -18,11 +18,11 @@ from sft_core.modeling.model_class import has_vision
 
 ModelPart = Literal["vision", "projector", "language"]
 _IN_THE_ENCODER = "merger"
-"""What Qwen's family calls a projector, which it keeps inside the encoder."""
+"""Name of the projector in Qwen's family, where it is inside the encoder."""
 
 
 def parameters_of(model: Any, parts: Sequence[ModelPart]) -> list[nn.Parameter]:
-    """The parameters of some parts of a model that has a vision part, and no adapter."""
+    """Return the parameters of some parts of a vision-language model without an adapter."""
     language = {*_below(model, _language_names(model))}
     vision = {*_below(model, [_name_of(model, model.get_encoder(modality="image"))])} - language
 
@@ -35,7 +35,7 @@ def parameters_of(model: Any, parts: Sequence[ModelPart]) -> list[nn.Parameter]:
 
 
 def outside_language(model: Any) -> str | None:
-    """A regular expression for the names of all modules outside the language model; None where there are none."""
+    """Return a regular expression for the names of all modules outside the language model; None for a text model."""
     if not has_vision(model.config):
         return None
     return rf"(?!{re.escape(_name_of(model, model.get_decoder()))}\.).*"

@@ -1,4 +1,4 @@
-"""What is minimized at each target."""
+"""Loss per target that training minimizes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,23 +8,23 @@ LossType = Literal["nll", "dft"]
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """With p = softmax of the logits in front of a target y, V the size of the vocabulary and ε the label smoothing:
+    """Loss of one target y; p is the softmax of the logits that predict it, V the vocabulary size and ε the smoothing:
 
         nll    −(1 − ε) log p_y − ε / V · Σ log p_v
-        dft    −sg[p_y] log p_y        sg lets no gradient through (arXiv 2508.05629)
+        dft    −sg[p_y] log p_y        sg stops the gradient (arXiv 2508.05629)
 
-    Smoothing is that of transformers' `LabelSmoother` (arXiv 1512.00567).
+    Label smoothing is that of transformers' `LabelSmoother` (arXiv 1512.00567).
     """
 
     loss_type: LossType = "nll"
     label_smoothing: float = 0.0
-    """ε from 0 to 1; of `nll` alone."""
+    """ε, from 0 to 1; only used with `nll`."""
 
     @property
     def is_likelihood(self) -> bool:
-        """Whether it is −log p_y and nothing else."""
+        """True if the loss is −log p_y and nothing else."""
         return self.loss_type == "nll" and self.label_smoothing == 0.0
 
 
 LIKELIHOOD = Objective()
-"""What is evaluated."""
+"""Objective of evaluations."""

@@ -1,11 +1,12 @@
-"""Activations in the host's memory: what the backward pass needs leaves the GPU after it was computed and comes back
-when it is asked for.
+"""Offloading of activations: tensors that the backward pass needs are copied to host memory after they are computed,
+and copied back when they are needed.
 
-    forward    tensor on the GPU  ── copied on a stream of its own, beside the computation ─→  pinned host memory
+    forward    tensor on the GPU  ── copied on its own stream, parallel to the computation ─→  pinned host memory
     backward   tensor on the GPU  ←─ copied when autograd asks for it ──────────────────────  pinned host memory
 
-The numbers are those without it. Weights stay where they are, and autocast's copies of them, as do tensors of less
-than 1,024 bytes, which cost more to move than to keep, and expanded ones, which are larger than the memory they lie in.
+Losses and gradients are the same as without offloading. The following tensors are not moved: weights, and autocast's
+copies of them; tensors of less than 1,024 bytes, which cost more to move than to keep; and expanded tensors, which are
+larger than their memory.
 """
 
 import contextlib
@@ -20,11 +21,11 @@ MIN_BYTES = 1024
 
 
 def offload_activations(model: nn.Module, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Keep on the host what autograd saves inside the context.
+    """Return a context in which tensors that autograd saves are kept in host memory.
 
     Args:
-        model: Its parameters and buffers are left alone.
-        device: Where the model is; on the CPU there is nowhere to move to, and nothing is done.
+        model: The model, whose parameters and buffers are not moved.
+        device: The model's device. On the CPU nothing is done, with a warning.
     """
     if device.type == "cpu":
         warnings.warn("activation_offloading: there is no GPU, so activations stay where they are", stacklevel=2)
@@ -33,7 +34,7 @@ def offload_activations(model: nn.Module, device: torch.device) -> contextlib.Ab
 
 
 class HostCopies:
-    """Moves saved tensors to the host and back."""
+    """Hooks that move saved tensors to host memory and back."""
 
     def __init__(self, weights: Iterable[Tensor]) -> None:
         self.bytes_moved = 0
@@ -43,7 +44,7 @@ class HostCopies:
         self._streams: dict[torch.device, torch.cuda.Stream] = {}
 
     def hooks(self) -> contextlib.AbstractContextManager[Any]:
-        """The hooks of https://docs.pytorch.org/docs/stable/autograd.html#hooks-for-saved-tensors."""
+        """Return the hooks, see https://docs.pytorch.org/docs/stable/autograd.html#hooks-for-saved-tensors."""
         return torch.autograd.graph.saved_tensors_hooks(self._pack, self._unpack)
 
     def _pack(self, tensor: Tensor) -> Any:
@@ -59,12 +60,12 @@ class HostCopies:
         stream.wait_stream(torch.cuda.current_stream(tensor.device))
         with torch.cuda.stream(stream):
             copy.copy_(tensor, non_blocking=True)
-        tensor.record_stream(stream)  # its memory is not given away before the copy is done
+        tensor.record_stream(stream)  # its memory is not reused before the copy is done
         return tensor.device, copy, stream.record_event()
 
     def _is_weight(self, tensor: Tensor) -> bool:
-        """Whether it lies in a weight's memory, or looks like autocast's copy of one; what is taken for one by mistake
-        just stays on the GPU."""
+        """Return whether a tensor shares a weight's memory, or looks like autocast's copy of a weight. A tensor that is
+        mistaken for one only stays on the GPU."""
         is_half = tensor.dtype in (torch.bfloat16, torch.float16)
         return _place_of(tensor) in self._places or (is_half and tensor.shape in self._shapes)
 
@@ -88,5 +89,5 @@ def _may_be_cast(weight: Tensor) -> bool:
 
 
 def _place_of(tensor: Tensor) -> int:
-    """Views of one weight share its memory."""
+    """Return the address of a tensor's storage, which is the same for all views of a weight."""
     return tensor.untyped_storage().data_ptr()

@@ -1,7 +1,7 @@
-"""From references to images to what the model sees of them, in the batch; and the input that says where they stand.
+"""Inputs of a vision-language model for the images of a batch: pixels, and token types that mark their positions.
 
-documents    [[cat.jpg, dog.jpg], [], [car.jpg]]        of a batch, in the order of their tokens
-inputs       pixel_values, image_grid_thw, …             of the first and the third
+documents    [[cat.jpg, dog.jpg], [], [car.jpg]]        images of a batch, in the order of its tokens
+inputs       pixel_values, image_grid_thw, …             for the first and the third document
 """
 
 from collections.abc import Sequence
@@ -19,26 +19,25 @@ from sft_core.store.image_store import ImageRef, ImageStore
 
 @dataclass(frozen=True, slots=True)
 class PixelMaker:
-    """Makes pixels in whatever process it is called; it is sent there without the processor."""
+    """Maker of pixels. It can be pickled, and loads the image processor in the process that calls it."""
 
     processor: ProcessorRef
     images_folder: Path
 
     @classmethod
     def of(cls, processor: ProcessorRef | None, images_folder: Path | None) -> "PixelMaker | None":
-        """Make one, where both are known."""
+        """Return a maker of pixels; None unless both arguments are given."""
         return None if processor is None or images_folder is None else cls(processor, images_folder)
 
     def inputs(self, documents: Sequence[Sequence[ImageRef]], input_ids: Tensor) -> dict[str, Tensor]:
-        """Make what the model takes beside `input_ids`; of documents without images, only where no image stands.
+        """Return the model's inputs for images. For a batch without images, these are only the token types.
 
         Args:
             documents: The images of each document of the batch, in the order of their tokens.
-            input_ids: [rows, tokens]
+            input_ids: [rows, tokens] token ids.
 
         Raises:
-            DataError: if an image is not in the store, or takes another number of tokens than it did when the data was
-                prepared.
+            DataError: if an image is not in the store, or its number of tokens has changed since the data was prepared.
         """
         vision = load_processor(self.processor)
         is_image = torch.isin(input_ids, torch.tensor(vision.image_token_ids))
@@ -52,7 +51,7 @@ class PixelMaker:
         return {**inputs, **pixels.inputs}
 
     def vision(self) -> VisionProcessor:
-        """The processor itself."""
+        """Load and return the image processor."""
         return load_processor(self.processor)
 
     def _open(self, image: ImageRef) -> Any:
@@ -70,6 +69,6 @@ def _check_tokens(num_expected: int, is_image: Tensor, shown: Sequence[Sequence[
     if num_found != num_expected:
         digests = ", ".join(image.digest for images in shown for image in images) or "none"
         raise DataError(
-            f"images {digests} take {num_expected} tokens, and the data was prepared with {num_found}: the processor "
-            "is another one than it was; prepare the data again"
+            f"images {digests} take {num_expected} tokens, but the data was prepared with {num_found}: the image "
+            "processor has changed; prepare the data again"
         )

@@ -1,14 +1,14 @@
-"""A few texts and what a model makes of them: by these a stored model is known to be the one that was trained.
+"""A few texts and a model's logits for them, which show whether a stored model is the one that was trained.
 
-    probe.safetensors    input_ids.0 [tokens] int64, logits.0 [positions, vocabulary] float32: those of the last tokens
-                         images.0.pixel_values …, where the text has images: what the model sees of them
+    probe.safetensors    input_ids.0 [tokens] int64, logits.0 [positions, vocabulary] float32: logits of the last tokens
+                         images.0.pixel_values …, if the text has images: the model's inputs for them
                          input_ids.1 …
-                         precision = float32: of the arithmetic that made them
+                         precision = float32: precision in which the logits were computed
 
-Two models are compared by how far their logits lie apart, as a share of how far the expected ones are spread: 0 for
-equal ones, about 1.4 for two that have nothing to do with each other. Where a layer is missing, random or permuted it
-is 0.01 to 1; what remains between equal weights is the rounding of the arithmetic, which `TOLERANCE` allows. Weights
-that are stored in 16 bits are computed in 16 bits after loading, so the coarser of both precisions counts.
+Two models are compared by the difference of their logits relative to the spread of the expected logits: 0 for equal
+models, about 1.4 for two unrelated ones. If a layer is missing, random or permuted, it is 0.01 to 1. Between equal
+weights only rounding errors remain, which `TOLERANCE` allows. Weights that are stored in 16 bits compute in 16 bits
+after loading, so the coarser of both precisions counts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,14 +26,14 @@ from sft_core.modeling.pixels import PixelMaker
 from sft_core.store.image_store import ImageRef
 
 MAX_TEXTS, MAX_TOKENS, MAX_POSITIONS = 2, 64, 8
-"""At 150,000 logits a position: 10 MB, and two short forward passes."""
+"""Limits of a probe. With a vocabulary of 150,000 it takes 10 MB and two short forward passes."""
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
-"""By precision, finest first. float32 leaves room for another device and for the sums that merging an adapter reorders;
-float16 is also what TF32 rounds to."""
+"""Precision → largest difference allowed, finest precision first. That of float32 allows for another device and for
+sums that merging an adapter reorders; that of float16 also applies to TF32, which rounds alike."""
 BLOCKS_TO_LOOK_AT = 64
-"""For a short text with images."""
+"""Number of blocks that are searched for a short text with images."""
 FAR_BELOW = 50.0
-"""Logits that are so much below the greatest (e⁻⁵⁰ of its probability) are masks, and do not count as spread."""
+"""Distance below the greatest logit (e⁻⁵⁰ of its probability) from which logits count as masked, and are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,16 @@ class Probe:
     """Texts and a model's logits at their last tokens."""
 
     texts: list[Tensor]
-    """[texts] of [tokens] int64."""
+    """[texts] of [tokens] int64 token ids."""
     logits: list[Tensor]
     """[texts] of [positions, vocabulary] float32, on the CPU."""
     precision: str
     """A key of `TOLERANCE`."""
     images: list[dict[str, Tensor]] = field(default_factory=list)
-    """[texts] what a model of images is given beside each text; empty for a model of text."""
+    """[texts] a vision-language model's other inputs for each text; empty for a text model."""
 
     def write(self, file: Path) -> None:
-        """Write it as safetensors."""
+        """Write the probe to a safetensors file."""
         texts = {f"input_ids.{number}": text for number, text in enumerate(self.texts)}
         logits = {f"logits.{number}": part.contiguous() for number, part in enumerate(self.logits)}
         images = {
@@ -62,7 +62,7 @@ class Probe:
 
     @classmethod
     def read(cls, file: Path) -> "Probe":
-        """Read what `write` wrote."""
+        """Read a probe that `write` wrote."""
         with safe_open(str(file), "pt") as tensors:
             names = tensors.keys()
             count = sum(name.startswith("input_ids.") for name in names)
@@ -78,15 +78,15 @@ class Probe:
 
 
 def probe_texts(blocks: Blocks, pixels: PixelMaker | None = None) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """The beginnings of the first documents of a data set; with images, of the first blocks' documents that have some
-    also the shortest, whole.
+    """Return the beginnings of the first documents of a data set. For a vision-language model, add the shortest
+    document with images in the first blocks, complete.
 
     Args:
         blocks: The data set.
-        pixels: For a model of images.
+        pixels: Maker of pixels for a vision-language model.
 
     Returns:
-        [texts] of [tokens] int64; and what a model of images is given beside each.
+        [texts] of [tokens] int64 token ids, and a vision-language model's other inputs for each text.
     """
     found = [(ids[:MAX_TOKENS], images) for ids, images in _documents(blocks, MAX_TEXTS) if not images][:MAX_TEXTS]
     if pixels is None:
@@ -107,14 +107,16 @@ def _documents(blocks: Blocks, num_blocks: int) -> Iterator[tuple[Tensor, list[I
 def probe_logits(
     model: Any, texts: Sequence[Tensor], device: torch.device, images: Sequence[Mapping[str, Tensor]] = ()
 ) -> list[Tensor]:
-    """Ask a model, in evaluation mode, text by text: without padding, masks or a cache. Of a model whose weights are
-    spread over processes, all of them ask.
+    """Run a model on each text, without padding, masks or a cache. With sharded weights, all processes have to call it.
 
     Args:
-        model: On the device.
-        texts: [texts] of [tokens]
-        device: Where it is.
-        images: [texts] what it is given beside each; empty for a model of text.
+        model: The model, in evaluation mode.
+        texts: [texts] of [tokens] token ids.
+        device: The model's device.
+        images: [texts] other inputs for each text; empty for a text model.
+
+    Returns:
+        [texts] of logits [positions, vocabulary] float32 of the last tokens, on the CPU.
     """
     answers = [
         model(
@@ -127,19 +129,19 @@ def probe_logits(
 
 
 def coarsest(precisions: Sequence[str]) -> str:
-    """The precision that rounds most; one that is not known counts as the coarsest."""
+    """Return the coarsest precision; an unknown one counts as the coarsest of all."""
     order = list(TOLERANCE)
     return max((name if name in TOLERANCE else order[-1] for name in precisions), key=order.index)
 
 
 def difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
-    """How far two models' logits lie apart, as a share of the spread of the expected ones.
+    """Return the difference of two models' logits, relative to the spread of the expected ones.
 
     √(Σ (found − expected)² / Σ (expected − its mean)²) over all logits that are not masked, each position shifted to a
     mean of 0: a shift of all logits changes no probability.
 
     Returns:
-        0 or more; infinity if shapes differ or a logit is no number.
+        0 or more; infinity if shapes differ or a logit is NaN.
     """
     if [part.shape for part in expected] != [part.shape for part in found]:
         return float("inf")

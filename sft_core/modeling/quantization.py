@@ -1,4 +1,4 @@
-"""A base in 4 or 8 bits (QLoRA, https://arxiv.org/abs/2305.14314), through bitsandbytes."""
+"""Quantization of base models to 4 or 8 bits (QLoRA, https://arxiv.org/abs/2305.14314) with bitsandbytes."""
 
 import difflib
 import importlib.util
@@ -14,10 +14,10 @@ FIELD = "model.model_init_kwargs.quantization_config"
 
 
 def quantization_of(model_init_kwargs: Mapping[str, Any]) -> Any:
-    """Make transformers' `BitsAndBytesConfig` of the recipe's fields; None where there are none.
+    """Return transformers' `BitsAndBytesConfig` for the recipe's fields; None if `quantization_config` is not set.
 
     Raises:
-        RecipeError: for a field that does not exist, or where bitsandbytes or a device that it supports is missing.
+        RecipeError: if a field does not exist, or if bitsandbytes or a device that it supports is missing.
     """
     fields = model_init_kwargs.get("quantization_config")
     if fields is None:
@@ -49,15 +49,15 @@ def _check_installed() -> None:
     if not here & set(bitsandbytes.supported_torch_devices):
         raise RecipeError(
             f"{FIELD}: expected a device that bitsandbytes {bitsandbytes.__version__} quantizes on (a GPU), found "
-            f"{', '.join(sorted(map(str, here)))}; leave it out, or train where there is one"
+            f"{', '.join(sorted(map(str, here)))}; remove the field, or train on a machine with one"
         )
 
 
 def is_quantized(model: Any) -> bool:
-    """Whether the weights were quantized when they were loaded."""
+    """Return whether the weights were quantized when they were loaded."""
     return getattr(model, "hf_quantizer", None) is not None
 
 
 def to_device(model: Any, device: torch.device) -> Any:
-    """Move a model, with or without an adapter, unless it is quantized: that was made where it is."""
+    """Move a model, with or without an adapter, to a device. A quantized model was created on its device and stays."""
     return model if is_quantized(model) else model.to(device)

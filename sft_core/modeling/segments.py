@@ -1,4 +1,4 @@
-"""What each part of a block came from, and sums by it.
+"""Segments of blocks, each of which comes from one row of a source, and sums over segments and sources.
 
 block                [a a a a b b b]      segments: 4 tokens of row 17 of `gsm8k`, 3 tokens of row 2 of `alpaca`
 targets                [. .   . .]        per segment: 2, 2
@@ -22,14 +22,15 @@ Integers = npt.NDArray[np.int64]
 
 
 class Segments:
-    """The segments of all blocks of one split, in the order in which they lie there."""
+    """Segments of all blocks of one split, in the order of the blocks."""
 
     def __init__(self, path: Path, source_of_shard: Sequence[str]) -> None:
-        """Read them.
+        """Read the segments.
 
         Args:
-            path: A table SEGMENTS.
-            source_of_shard: [shards] names; empty if they are not known, and then there is one source.
+            path: An Arrow file with the table SEGMENTS.
+            source_of_shard: [shards] source name of each shard; empty if they are not known: all segments then have
+                source 0.
         """
         table = read_columns(path, SEGMENTS, ["block", "shard", "row", "tokens"])
         self._first = np.searchsorted(table["block"].to_numpy(), np.arange(_num_blocks(table["block"]) + 1))
@@ -40,16 +41,16 @@ class Segments:
         self._source = of_shard[shard] if len(of_shard) else np.zeros(len(shard), np.int64)
 
     def of_block(self, block: int) -> tuple[Integers, Integers]:
-        """Tokens [segments] and number of the source [segments] of a block's segments."""
+        """Return the number of tokens and the source number of a block's segments, each [segments]."""
         own = slice(self._first[block], self._first[block + 1])
         return self._tokens[own].astype(np.int64), self._source[own]
 
     def sources_and_rows(self) -> tuple[Integers, Integers]:
-        """Number of the source and row [segments] of all segments, block after block."""
+        """Return the source number and the row number of all segments, each [segments], block by block."""
         return self._source, self._row
 
     def rows_of_block(self, block: int) -> list[tuple[str, int]]:
-        """Source and row of each of a block's segments; the source is empty if it is not known."""
+        """Return (source, row) of each of a block's segments; the source is empty if it is not known."""
         own = slice(self._first[block], self._first[block + 1])
         names = self.sources or ("",)
         return [(names[source], row) for source, row in zip(self._source[own], self._row[own].tolist(), strict=True)]
@@ -62,27 +63,27 @@ def _num_blocks(blocks: pa.ChunkedArray) -> int:
 def sum_by_segment(losses: Tensor, weights: Tensor | None, num_targets: Tensor) -> Tensor:
     """Sum losses and weights over the targets of each segment.
 
-    Segments lie one after the other, so that no number is added in an order that could change from run to run, and the
-    device is never waited for.
+    Segments are consecutive, so numbers are always added in the same order, and the computation never waits for the
+    device.
 
     Args:
-        losses: [targets] what each adds to the loss, so with its weight.
-        weights: [targets]; None where all are 1.
-        num_targets: [segments] of each, in order.
+        losses: [targets] each target's contribution to the loss, which includes its weight.
+        weights: [targets] weights; None if all are 1.
+        num_targets: [segments] number of targets of each segment, in order.
 
     Returns:
-        [2, segments] float64, detached.
+        [2, segments] float64, detached: losses, and weights.
     """
     of_weights = num_targets.double() if weights is None else _sums_of(weights.double(), num_targets)
     return torch.stack([_sums_of(losses.detach().double(), num_targets), of_weights])
 
 
 def count_hits(hits: Tensor, num_targets: Tensor) -> Tensor:
-    """Count what was hit of each segment, as `sum_by_segment` sums losses.
+    """Count the hits in each segment, as `sum_by_segment` sums losses.
 
     Args:
-        hits: [targets] bool.
-        num_targets: [segments] of each, in order.
+        hits: [targets] True where the target is the most likely token.
+        num_targets: [segments] number of targets of each segment, in order.
 
     Returns:
         [2, segments] float64: hits, and targets.
@@ -95,12 +96,12 @@ def _sums_of(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 def sum_by_source(by_segment: Tensor, source: Tensor, num_sources: int) -> Tensor:
-    """Sum what `sum_by_segment` gave over the segments of each source.
+    """Sum the result of `sum_by_segment` over the segments of each source.
 
     Args:
-        by_segment: [2, segments]
+        by_segment: [2, segments] weighted losses, and weights.
         source: [segments] number of each segment's source.
-        num_sources: How many there are.
+        num_sources: Number of sources.
 
     Returns:
         [2, sources] float64: weighted loss, and weight.
@@ -110,12 +111,12 @@ def sum_by_source(by_segment: Tensor, source: Tensor, num_sources: int) -> Tenso
 
 
 def loss_by_source(sums: Tensor, sources: Sequence[str], prefix: str = "") -> dict[str, float]:
-    """The mean loss of each source that had a target, by metrics' names: `loss/gsm8k`.
+    """Return the mean loss of each source that had a target, by metric name, for example `loss/gsm8k`.
 
     Args:
         sums: [2 × sources] weighted losses, then weights.
-        sources: Their names.
-        prefix: Of the metrics' names.
+        sources: Names of the sources.
+        prefix: Prefix of the metric names.
     """
     losses, weights = sums.reshape(2, len(sources)).tolist()
     return {
@@ -126,5 +127,5 @@ def loss_by_source(sums: Tensor, sources: Sequence[str], prefix: str = "") -> di
 
 
 def name_of_loss(source: str, prefix: str = "") -> str:
-    """What the loss of a source is called, in characters that trackers take: MLflow refuses most punctuation."""
+    """Return the metric name of a source's loss. Characters that MLflow may refuse, most punctuation, become `_`."""
     return f"{prefix}loss/" + re.sub(r"[^\w.\- ]", "_", source)

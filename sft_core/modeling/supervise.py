@@ -1,4 +1,4 @@
-"""From a batch to its loss: the one door for training and evaluation."""
+"""Computation of the loss of a batch, for training and evaluation alike."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 class Supervised(NamedTuple):
-    """The loss of one batch."""
+    """Loss of one batch, and the numbers for its metrics."""
 
     loss: Tensor
-    """Summed over targets, a scalar with gradient."""
+    """Sum over targets, a scalar with gradient."""
     target_losses: Tensor
-    """[targets] float32, detached: what each target adds to `loss`, ordered as `labels[:, 1:]` without the −100."""
+    """[targets] float32, detached: each target's contribution to `loss`, ordered as `labels[:, 1:]` without −100."""
     target_hits: Tensor
     """[targets] bool in the same order: whether the target is the most likely token."""
     weights: Tensor | None
-    """[targets] in the same order; None where all are 1."""
+    """[targets] weights in the same order; None if all are 1."""
     sums: Tensor
-    """[NUM_SUMS] float64, detached."""
+    """[NUM_SUMS] float64, detached: the sums of `TokenSums`."""
     aux_loss: Tensor | None
-    """The router's loss, a scalar with gradient, where it was asked for."""
+    """The router's auxiliary loss, a scalar with gradient; None unless requested."""
 
 
 def supervise(
@@ -41,18 +41,18 @@ def supervise(
 ) -> Supervised:
     """Run the model on a batch and sum the loss over its targets.
 
-    Of 4,096 positions and 50,000 tokens of vocabulary, logits in float32 are 800 MB; prompts, padding and the ends of
-    documents need none of them, and the others are made a chunk at a time.
+    The float32 logits of 4,096 positions and a vocabulary of 50,000 would take 800 MB. None are computed for prompts,
+    padding and the ends of documents, and the others are computed in chunks.
 
     Args:
-        model: As it is trained, perhaps wrapped for several processes.
-        head: Its output projection.
-        batch: As the collator makes it; `labels` [rows, tokens] are −100 where there is no target.
-        objective: What is minimized.
-        with_router: Whether to ask a mixture of experts for its auxiliary loss.
+        model: The model, which may be wrapped for several processes.
+        head: The output projection of the model.
+        batch: A batch of the collator; `labels` [rows, tokens] are −100 where there is no target.
+        objective: The loss per target.
+        with_router: Whether to request the auxiliary loss of a mixture of experts.
 
     Raises:
-        RecipeError: if the model has no auxiliary loss to give.
+        RecipeError: if the auxiliary loss is requested and the model returns none.
     """
     inputs = _model_inputs(batch)
     if with_router:
@@ -61,12 +61,12 @@ def supervise(
     found, outputs = head.run(model, inputs, targets, objective)
     aux_loss = getattr(outputs, "aux_loss", None) if with_router else None
     if with_router and aux_loss is None:
-        raise RecipeError("training.router_aux_loss_coef: the model gives no auxiliary loss; leave the field out, or 0")
+        raise RecipeError("training.router_aux_loss_coef: the model returns no auxiliary loss; remove the field")
     return Supervised(found.loss, found.target_losses, found.target_hits, targets.weights, found.sums, aux_loss)
 
 
 def measure_head(model: nn.Module, batch: Batch) -> Head:
-    """Find the model's head, and what the model does to its output, on two tokens of a batch; see `Head.measure`."""
+    """Find the model's head and the transform of its logits, by running two tokens of a batch; see `Head.measure`."""
     return Head.measure(model, _model_inputs(batch))
 
 
@@ -75,29 +75,30 @@ def _model_inputs(batch: Batch) -> Batch:
 
 
 def weights_at_targets(loss_weights: Tensor | None, labels: Tensor) -> Tensor | None:
-    """The weights [targets] of the tokens that are targets, where the data has weights [blocks, tokens]."""
+    """Select from weights [blocks, tokens] those of the target tokens, [targets]; None if the data has no weights."""
     return None if loss_weights is None else loss_weights[:, 1:][labels[:, 1:] != IGNORED_LABEL]
 
 
 def _targets(batch: Batch) -> Targets:
-    """A position predicts the next position's label; the last predicts nothing."""
+    """Return the targets of a batch: each position predicts the next position's label, the last one nothing."""
     following = nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED_LABEL)
     predicts = following != IGNORED_LABEL
     return Targets(predicts, following[predicts], weights_at_targets(batch.get("loss_weights"), batch["labels"]))
 
 
 def router_aux_loss_coef(model: "PreTrainedModel", asked: float | None) -> float:
-    """The factor of the router's loss: as asked, else the model's own; 0 where the model has no router.
+    """Return the factor of the router's loss: the recipe's value `asked`, else the model configuration's; 0 if the
+    model has no router.
 
     Raises:
-        RecipeError: if a factor is asked for and the model has no router.
+        RecipeError: if the recipe sets a factor and the model has no router.
     """
     config = model.config.get_text_config()
     has_router = hasattr(config, "output_router_logits")
     if asked is not None and not has_router:
         raise RecipeError(
             f"training.router_aux_loss_coef: expected a mixture of experts, found {type(model).__name__}, which has no "
-            "router; leave the field out"
+            "router; remove the field"
         )
     own = getattr(config, "router_aux_loss_coef", None) if has_router else None
     return (own or 0.0) if asked is None else asked
@@ -112,16 +113,16 @@ def evaluate_batches(
     head: Head | None = None,
     tell: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
-    """Sum −log p and the other numbers over batches; meanwhile the model is in evaluation mode.
+    """Sum −log p and the other metrics over batches, with the model in evaluation mode.
 
     Args:
-        model: It is left in the mode that it was in.
-        batches: As the collator makes them.
-        device: Of the model.
-        num_sources: Of how many sources the losses are summed apart.
-        head: The model's, where it has been measured.
-        tell: Gets of each batch the sums of its segments [4, segments] float64, on the device: weighted loss, weight,
-            hits and targets.
+        model: The model; its training mode is restored at the end.
+        batches: Batches of the collator.
+        device: The model's device.
+        num_sources: Number of sources whose losses are also summed separately; 0: no such sums.
+        head: The model's head, if it has been measured already.
+        tell: Called for each batch with the sums of its segments, [4, segments] float64 on the device: weighted loss,
+            weight, hits and targets.
 
     Returns:
         [NUM_SUMS + 2 × sources] float64: loss, entropy, hits, targets, weight and nll; then the loss of each source,

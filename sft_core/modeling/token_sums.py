@@ -1,6 +1,7 @@
-"""The loss over target tokens from logits, with entropy and accuracy, as sums.
+"""Loss over target tokens from logits, with entropy and accuracy, as sums.
 
-This is the exact path for any model: its logits are its own work. `fused_loss` says the same without making them all.
+This works for any model, with the logits that the model itself computes. `fused_loss` gives the same result without
+computing all logits at once.
 """
 
 import torch
@@ -20,13 +21,13 @@ def sum_over_targets(
 
     Args:
         logits: [targets, vocabulary]
-        targets: [targets]
-        weights: [targets] w of each; None where all are 1.
-        objective: What is minimized.
+        targets: [targets] token ids.
+        weights: [targets] weight of each target; None if all are 1.
+        objective: The loss per target.
 
     Returns:
         The summed loss with gradient (a zero that is connected to the graph if there is no target), the loss of each
-        target and whether it was hit, and the sums.
+        target and whether it is the most likely token, and the sums.
     """
     logits = logits.float()
     log_total = torch.logsumexp(logits, dim=-1)
@@ -43,11 +44,11 @@ def sum_over_targets(
 
 
 def _expected_logits(logits: Tensor, log_total: Tensor) -> Tensor:
-    """Σ p·z of each row, a few rows at a time: the products of all of them would be twice the logits' memory."""
+    """Return Σ p·z of each row, a few rows at a time: the products of all rows would take twice the logits' memory."""
     pairs = zip(torch.split(logits, ROWS_AT_A_TIME), torch.split(log_total, ROWS_AT_A_TIME), strict=True)
     return torch.cat([(torch.exp(part - total[:, None]) * part).sum(-1) for part, total in pairs])
 
 
 def as_token_sums(sums: Tensor) -> TokenSums:
-    """Bring sums [NUM_SUMS] from the device."""
+    """Copy sums [NUM_SUMS] from the device into `TokenSums`."""
     return TokenSums(*sums.tolist())

@@ -1,4 +1,4 @@
-"""What of a model is trained: all of it, some of its parts, its last layers, or an adapter."""
+"""Choice of the weights that are trained: all of a model, some parts, the last layers, or an adapter."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,22 +21,22 @@ def choose_trained(
     is_quantized: bool = False,
     freeze: Sequence[ModelPart] = (),
 ) -> Any:
-    """Leave trainable what the recipe says.
+    """Freeze all weights that the recipe does not train, and add its adapter.
 
     Args:
-        model: As `load_model` gives it; it is changed in place.
+        model: A model from `load_model`; it is changed in place.
         peft: The recipe's `training.peft`; empty: no adapter.
-        num_layers_unfrozen: Without an adapter: the last blocks to train; −1: everything.
-        seed: Of an adapter's random weights.
+        num_layers_unfrozen: Without an adapter: number of last layers to train; −1: everything.
+        seed: Seed of an adapter's random weights.
         new_token_ids: Tokens that were added to the vocabulary, which must not stay untrained.
-        is_quantized: Whether the base is, or will be where it is loaded.
+        is_quantized: Whether the base model is quantized, or will be when it is loaded.
         freeze: Without an adapter: parts of a vision-language model that are not trained.
 
     Returns:
-        The model, inside a `PeftModel` where there is an adapter.
+        The model, wrapped in a `PeftModel` if there is an adapter.
 
     Raises:
-        RecipeError: if that does not fit the model.
+        RecipeError: if these settings do not fit the model or each other.
     """
     if peft:
         return add_adapter(model, peft, seed, new_token_ids)
@@ -61,12 +61,14 @@ def choose_trained(
 
 
 def count_trained(model: nn.Module) -> int:
-    """Parameters that are trained."""
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def let_gradients_in(model: Any, gradient_checkpointing_kwargs: Mapping[str, Any] | None) -> None:
-    """With re-entrant checkpoints, whose blocks get a gradient only if their input asks for one, let the frozen
-    embeddings' output ask; the other kind needs nothing."""
+    """Make the output of frozen embeddings require gradients, if gradient checkpointing is re-entrant.
+
+    Re-entrant checkpoints compute gradients of a block only if its input requires them; the other kind needs nothing.
+    """
     if (gradient_checkpointing_kwargs or {}).get("use_reentrant"):
         model.enable_input_require_grads()

@@ -1,11 +1,11 @@
-"""Virtual tokens (prompt tuning, p-tuning) are an input, never an output: nobody sees their hidden states.
+"""Virtual tokens (prompt tuning, p-tuning), whose hidden states are removed from a model's outputs.
 
     input_ids       [a b c]          3 tokens
-    embeddings      [v v a b c]      the method puts 2 virtual ones in front
+    embeddings      [v v a b c]      the method puts 2 virtual tokens in front
     hidden states   [· · x y z]  →   [x y z]
 
-Cut off behind the last layer, they are neither in the loss nor in a metric, and whoever chooses positions by labels
-finds them where they are without the method. Prefix tuning keeps its tokens in the cache and needs nothing of this.
+Because they are removed after the last layer, they have no part in the loss or in metrics, and positions selected by
+labels are the same as without the method. Prefix tuning keeps its tokens in the cache and needs nothing of this.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def hide_virtual_tokens(model: "PeftModel") -> None:
-    """Make the model's forward pass give hidden states and logits for its `input_ids` alone.
+    """Make the model's forward pass return hidden states and logits for its `input_ids` only.
 
-    Generation does not go through that forward pass and is left as it is.
+    Generation does not use that forward pass and is not changed.
     """
     lengths: list[int] = []
 

@@ -1,8 +1,8 @@
-"""Embeddings and tokenizer have to belong together, and tokens that a recipe adds need a row of their own.
+"""Checks that embeddings fit the tokenizer, and embeddings for tokens that a recipe adds.
 
-A new row begins as the mean of the old ones, in the input embeddings and in the projection to the vocabulary: such a
-token is as likely as the average one, and every run begins with the same. Many models have spare rows, so that nothing
-has to grow.
+A new row is initialized with the mean of the old rows, in the input embeddings and in the output projection. So a new
+token is as likely as an average one, and every run starts with the same values. Many models have spare rows, so that
+the matrices need not grow.
 """
 
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 def fit_vocabulary(
     model: PreTrainedModel, tokenizer: "PreTrainedTokenizerBase", new_tokens: Sequence[str], are_rows_drawn: bool
 ) -> None:
-    """Give the recipe's new tokens embeddings.
+    """Add embeddings for the recipe's new tokens.
 
     Args:
-        model: Changed in place.
-        tokenizer: With the new tokens.
-        new_tokens: Those that the recipe added to it.
-        are_rows_drawn: Whether all embeddings were drawn at random for this run, new tokens' rows among them: these
-            stay as they are.
+        model: The model, changed in place.
+        tokenizer: The tokenizer, which has the new tokens already.
+        new_tokens: The tokens that the recipe added to it.
+        are_rows_drawn: Whether all embeddings, including those of new tokens, were drawn at random for this run; they
+            are then left unchanged.
 
     Raises:
-        RecipeError: if even without the new tokens the tokenizer has more ids than the model has embeddings.
+        RecipeError: if the tokenizer has more ids than the model has embeddings, even without the new tokens.
     """
     num_embeddings = model.get_input_embeddings().weight.shape[0]
     num_old_ids = len(tokenizer) - len(new_tokens)
@@ -47,14 +47,13 @@ def fit_vocabulary(
 
 
 def new_ids(tokenizer: "PreTrainedTokenizerBase", new_tokens: Sequence[str]) -> list[int]:
-    """The ids [new tokens] of tokens."""
+    """Return the ids of the new tokens."""
     return list(tokenizer.convert_tokens_to_ids(list(new_tokens)))
 
 
 @torch.no_grad()
 def _begin_as_mean(model: PreTrainedModel, ids: list[int], num_old_ids: int) -> None:
-    """Set rows of both matrices, and of the projection's bias; the mean is taken over ids in use, not over spare
-    rows."""
+    """Set rows of both matrices, and of the projection's bias, to the mean over all ids in use, without spare rows."""
     head = model.get_output_embeddings()
     matrices = [model.get_input_embeddings().weight, *([] if head is None else [head.weight, head.bias])]
     for matrix in matrices:

@@ -1,4 +1,4 @@
-"""Turn a model reference into a model."""
+"""Loading of the model that a recipe references."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,16 +22,16 @@ _SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def load_model(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", seed: int) -> PreTrainedModel:
-    """Load weights, or draw them from a seed, and fit the model's special tokens to the tokenizer.
+    """Load weights, or initialize them at random, and adopt the tokenizer's special tokens.
 
     Args:
-        ref: Which model.
-        tokenizer: Its tokenizer; with `init: config` it gives the size of the vocabulary.
-        seed: For random weights: the same seed gives the same weights.
+        ref: Reference to the model.
+        tokenizer: The tokenizer of the model; with `init: config` it sets the size of the vocabulary.
+        seed: Seed for random weights: the same seed gives the same weights.
 
     Raises:
-        RecipeError: if the model cannot be built, or has fewer embeddings than the tokenizer has ids (new tokens of
-            the recipe get theirs).
+        RecipeError: if the model cannot be built, or has fewer embeddings than the tokenizer has ids (embeddings for
+            the recipe's new tokens are added).
     """
     set_seed(seed)
     options: dict[str, Any] = {
@@ -48,7 +48,7 @@ def load_model(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", seed: int) -
             model = auto_class(config).from_config(config, **options)
         else:
             more = {name: value for name, value in ref.model_init_kwargs.items() if name != "quantization_config"}
-            if quantization is not None:  # is made where it will be, on the GPU of this process
+            if quantization is not None:  # the model is quantized on the GPU of this process
                 from accelerate import PartialState
 
                 more |= {"quantization_config": quantization, "device_map": {"": PartialState().device}}
@@ -69,7 +69,7 @@ def _folder_of(ref: ModelRef) -> Path | None:
 
 
 def config_of(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase") -> Any:
-    """Read or make the model's configuration; of a model on the Hub, nothing else is downloaded."""
+    """Return the model's configuration. Nothing else of a model on the Hub is downloaded."""
     fields: dict[str, Any] = {}
     if ref.init == "config":
         ids = {name: getattr(tokenizer, name) for name in _SPECIAL_IDS}
@@ -87,8 +87,8 @@ def config_of(ref: ModelRef, tokenizer: "PreTrainedTokenizerBase") -> Any:
 
 
 def _fit_parts(config: Any, fields: dict[str, Any], tokenizer: "PreTrainedTokenizerBase") -> None:
-    """What belongs to the tokenizer stands in the text part of such a configuration; and the ids of tokens that stand
-    for images in the whole, where the tokenizer has names for them and the recipe does not give them."""
+    """Set the vocabulary size and special ids in the text part of a vision-language configuration, and ids of image
+    tokens in the whole, if the tokenizer has names for them. Values that the recipe gives are kept."""
     text = config.get_text_config()
     parts = (name for name in config.sub_configs if getattr(config, name, None) is text)
     given: dict[str, Any] = next((fields.get(name, {}) for name in parts), {})
@@ -101,8 +101,7 @@ def _fit_parts(config: Any, fields: dict[str, Any], tokenizer: "PreTrainedTokeni
 
 
 def _adopt_special_tokens(model: PreTrainedModel, tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Let generation stop at the tokenizer's end token and pad with its padding; ids the model brought itself stay as
-    well."""
+    """Set the tokenizer's eos and padding ids for generation. The model's own eos ids are kept as well."""
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     model.config.pad_token_id = model.config.get_text_config().pad_token_id = pad
     if model.generation_config is None or tokenizer.eos_token_id is None:

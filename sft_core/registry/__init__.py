@@ -1,4 +1,4 @@
-"""From a trained model to a served one: promotion, model card, serving, and verification of stored models.
+"""The way from a trained model to a served one: promotion, model card, serving, and verification of stored models.
 
     decide(gate, challenger, champion)   # → Verdict(is_champion=False, reason="eval_loss 0.31 against 0.29 of …")
     ChatModel(folder).answer([{"role": "user", "content": "2 + 2"}])   # what MLflow runs for a registered model

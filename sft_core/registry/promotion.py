@@ -106,12 +106,12 @@ class Standing:
     template_digest: str | None = None
     tokenizer_digest: str | None = None
     rolled_back: str | None = None
-    """Time, user and target of the roll-back of this version; None if it was not rolled back."""
+    """Time and author of this version's roll-back, and the version that replaced it; None if it was not rolled back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Gain of a version over the champion: positive if better, negative if worse, for either direction of the metric."""
+    """Gain of a version over the champion: positive if it is better, for either direction of the metric."""
 
     value: float
     low: float | None = None
@@ -239,9 +239,7 @@ def _comparable(gate: GateConfig, version: Standing, champion: Standing) -> Foun
         digests = _both(version.tokenizer_digest, champion.tokenizer_digest)
         return "other tokenizer", f"{digests} of tokenizers: registry.gate.allow_other_tokenizer allows it"
     is_same = not _differ(version.data_digest, champion.data_digest)
-    if not is_same and (
-        has_other_template or has_other_tokenizer
-    ):  # allowed above; then tokens differ even for equal rows
+    if not is_same and (has_other_template or has_other_tokenizer):  # the difference is allowed; tokens differ
         is_same = not _differ(version.rows_digest, champion.rows_digest)
     if not is_same:
         digests = _both(version.data_digest, champion.data_digest)

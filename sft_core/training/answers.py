@@ -1,4 +1,4 @@
-"""Answers to held-out prompts while the model is trained."""
+"""Answers to held-out prompts at evaluations during training."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Answerer:
-    """Answers the same prompts at every evaluation, and appends the samples to `samples.jsonl`."""
+    """Generator of answers to the same prompts at every evaluation, which appends them to `samples.jsonl`."""
 
     def __init__(self, plan: TrainPlan, answering: Answering) -> None:
         self._answering = answering
@@ -23,7 +23,7 @@ class Answerer:
 
     @classmethod
     def of(cls, plan: TrainPlan, tokenizer: "PreTrainedTokenizerBase") -> "Answerer | None":
-        """Make one, where the plan asks for answers and there are prompts."""
+        """Return an answerer; None if the plan does not request answers or there are no prompts."""
         if plan.answering is None or plan.prompts is None:
             return None
         prompts = Prompts.read(plan.prompts, plan.answering.num_prompts)
@@ -31,22 +31,22 @@ class Answerer:
         return cls(plan, Answering(plan.answering, plan.scoring, prompts, tokenizer, pixels)) if len(prompts) else None
 
     def score_names(self) -> list[str]:
-        """What the scores of `answer` will be called.
+        """Return the names of the scores that `answer` will return.
 
         Raises:
-            RecipeError: if a metric of the user's does not work.
+            RecipeError: if one of the user's metrics does not work.
         """
         return self._answering.score_names()
 
     def answer(self, model: "PreTrainedModel", step: int) -> dict[str, float]:
-        """Answer, append the samples, and return the scores by name. All processes have to call it.
+        """Answer the prompts, append the samples, and return the scores by name. Every process has to call this.
 
         Args:
-            model: Is left in evaluation mode.
-            step: Optimizer steps done.
+            model: The model; it is left in evaluation mode.
+            step: Number of optimizer steps done.
 
         Raises:
-            RecipeError: if a metric of the user's fails.
+            RecipeError: if one of the user's metrics fails.
         """
         model.eval()
         answered = self._answering.answer(model, {"step": step, "model": "trained"}, self._directions)
@@ -57,7 +57,7 @@ class Answerer:
 
 
 def _directions(plan: TrainPlan) -> Mapping[str, bool]:
-    """Which end of a sweep is the best, where the recipe says so of the metric that it goes by."""
+    """Return {metric: greater is better} to choose the best setting of a sweep; empty unless the recipe sets both."""
     name, greater_is_better = plan.training.metric_for_best_model, plan.training.greater_is_better
     if name is None or greater_is_better is None:
         return {}

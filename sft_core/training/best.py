@@ -1,7 +1,7 @@
-"""By which number of an evaluation checkpoints are compared.
+"""Metric by which checkpoints are compared.
 
-The Trainer keeps the best checkpoint, and stops early, by one number that each evaluation has. Under a sweep there is a
-number for each setting, `eval_f1/top_k:20`, and without a suffix the best of them, `eval_f1`: either can be named.
+The Trainer finds the best checkpoint, and stops early, by one metric of the evaluations. With a sweep there is a score
+for each setting, `eval_f1/top_k:20`, and without a suffix the best of them, `eval_f1`: either can be named.
 """
 
 import difflib
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 LOSS_SCORES = ("loss", "entropy", "mean_token_accuracy")
-"""What each evaluation has, without `eval_`."""
+"""Metrics that every evaluation has, without the prefix `eval_`."""
 
 
 def explain_missing(metric: str, answers: Collection[str]) -> str | None:
-    """Say that evaluations will not have a number, and which they will; None if they will have it.
+    """Return a message if evaluations will not have a metric, with the metrics that they will have; else None.
 
     Args:
-        metric: With or without `eval_`.
-        answers: What the scores of answers are called; empty where no prompts are answered.
+        metric: Name of the metric, with or without the prefix `eval_`.
+        answers: Names of the scores of answers; empty if no prompts are answered.
     """
     name = metric.removeprefix("eval_")
     known = [*LOSS_SCORES, *answers]
@@ -33,22 +33,22 @@ def explain_missing(metric: str, answers: Collection[str]) -> str | None:
     hint = f"; did you mean '{close[0]}'?" if close else ""
     more = "" if answers else "; with training.num_eval_prompts there would be the metrics of `evaluation` as well"
     return (
-        f"training.metric_for_best_model: evaluations have no number '{name}'{hint}; there are {', '.join(known)}{more}"
+        f"training.metric_for_best_model: evaluations have no metric '{name}'{hint}; there are {', '.join(known)}{more}"
     )
 
 
 def settle_best_metric(
     arguments: "TrainingArguments", greater_is_better: bool | None, answers: Collection[str]
 ) -> None:
-    """Check, before training, that evaluations will have the number, and set in which direction it is better.
+    """Check, before training, that evaluations will have the metric, and set `greater_is_better` in the arguments.
 
     Args:
-        arguments: With `metric_for_best_model`; None: nothing is compared.
-        greater_is_better: As the recipe says; None: losses are better if less, all else if more.
-        answers: As in `explain_missing`.
+        arguments: `TrainingArguments`, changed in place. If `metric_for_best_model` is None, nothing is done.
+        greater_is_better: The recipe's value. None: a loss is better if lower, any other metric if higher.
+        answers: As for `explain_missing`.
 
     Raises:
-        RecipeError: naming the numbers that there will be.
+        RecipeError: if they will not have it; the message lists the metrics that there will be.
     """
     if arguments.metric_for_best_model is None:
         return

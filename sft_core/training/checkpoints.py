@@ -1,12 +1,12 @@
-"""Checkpoints that exist whole or not at all, and the way back to one.
+"""Checkpoints that are either complete or ignored, and the return of a training's folder to one of them.
 
-    checkpoints/checkpoint-30/     weights, optimizer, scheduler, and of every process its random numbers and counters
-    checkpoints/checkpoint-30/checkpoint.json     written last: the step, and each file with its size
-    checkpoints/unfinished/        what is being written
+    checkpoints/checkpoint-30/     weights, optimizer, scheduler, and random states and counters of every process
+    checkpoints/checkpoint-30/checkpoint.json     manifest, written last: the step, and each file with its size
+    checkpoints/unfinished/        checkpoint that is being written
 
-A checkpoint is written aside, flushed to the disk, listed, and renamed. One without a list, or with a file that is
-missing or short, is as if it was not there. What was reported after it is cut off before training goes on, so that an
-interrupted training leaves the same lines as one that never was.
+A checkpoint is written to `unfinished`, flushed to the disk, given a manifest, and renamed. A checkpoint without a
+manifest, or with a file that is missing or too short, is ignored. Lines that were reported after a checkpoint are cut
+off before training resumes from it, so that an interrupted training leaves the same lines as one without interruption.
 """
 
 import os
@@ -22,45 +22,45 @@ CHECKPOINTS_FOLDER = "checkpoints"
 UNFINISHED = "unfinished"
 CHECKPOINT_FILE = "checkpoint.json"
 JOURNALS = "*.jsonl"
-"""Files beside the checkpoints that only ever grow: metrics, and samples of answers."""
+"""Pattern of the append-only files next to the checkpoints: metrics, and samples of answers."""
 
 
 class CheckpointManifest(BaseModel):
-    """What a checkpoint is, and that it is whole."""
+    """Content of `checkpoint.json`, which describes a checkpoint and serves to check that it is complete."""
 
     step: int
-    """Optimizer steps that were done."""
+    """Number of optimizer steps done."""
     num_processes: int
     is_last: bool
-    """Whether training ends here, so that nothing but its results is missing."""
+    """True if training ends with this step, so that only its results are still to be written."""
     seconds: float
-    """Of training so far, over all processes that took part one after the other."""
+    """Seconds of training so far, including those before interruptions."""
     journals: dict[str, int]
-    """Bytes of each journal up to this step."""
+    """Name of each journal → its bytes up to this step."""
     files: dict[str, int]
-    """Bytes of each file, by its path in the checkpoint."""
+    """Path of each file in the checkpoint → its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A whole checkpoint."""
+    """A complete checkpoint."""
 
     folder: Path
     manifest: CheckpointManifest
 
 
 def checkpoint_name(step: int) -> str:
-    """What the Trainer calls the checkpoint of a step."""
+    """Return the Trainer's folder name for the checkpoint of a step."""
     return f"checkpoint-{step}"
 
 
 def counters_file(process: int) -> str:
-    """The file of a checkpoint with what one process has counted."""
+    """Return the name of the checkpoint file with the counts of one process."""
     return f"counters-{process}.json"
 
 
 def journal_bytes(output_folder: Path) -> dict[str, int]:
-    """Bring all journals to the disk, and measure them."""
+    """Flush all journals to the disk, and return {name: bytes}."""
     journals = sorted(output_folder.glob(JOURNALS))
     for journal in journals:
         flush(journal)
@@ -70,15 +70,16 @@ def journal_bytes(output_folder: Path) -> dict[str, int]:
 def seal(
     aside: Path, final: Path, *, num_processes: int, is_last: bool, seconds: float, journals: dict[str, int]
 ) -> None:
-    """Make what all processes have written aside a checkpoint.
+    """Turn the files that all processes have written into a complete checkpoint.
 
     Args:
-        aside: Its folder in `unfinished`, where it lies as long as it is not whole.
-        final: Its folder, `…/checkpoint-<step>`; what lies there is no whole checkpoint, and is removed.
-        num_processes: That wrote it.
-        is_last: Whether training ends here.
-        seconds: Of training so far.
-        journals: Bytes of each, as `journal_bytes` has measured them.
+        aside: Folder in `unfinished` with the files.
+        final: Folder of the checkpoint, `…/checkpoint-<step>`. If it exists, it is an incomplete checkpoint and is
+            removed.
+        num_processes: Number of processes that wrote the files.
+        is_last: Whether training ends with this step.
+        seconds: Seconds of training so far.
+        journals: Bytes of each journal, from `journal_bytes`.
     """
     files = sorted(file for file in aside.rglob("*") if file.is_file())
     for file in files:
@@ -101,20 +102,23 @@ def seal(
 
 
 def newest_checkpoint(output_folder: Path) -> Checkpoint | None:
-    """Find the whole checkpoint with the most steps."""
+    """Return the complete checkpoint with the most steps, or None."""
     return max(whole_checkpoints(output_folder), key=lambda one: one.manifest.step, default=None)
 
 
 def whole_checkpoints(output_folder: Path) -> list[Checkpoint]:
-    """Find all whole checkpoints, first steps first."""
+    """Return all complete checkpoints, ordered by step."""
     found = [_read(folder) for folder in (output_folder / CHECKPOINTS_FOLDER).glob(checkpoint_name(0)[:-1] + "*")]
     return sorted((checkpoint for checkpoint in found if checkpoint), key=lambda one: one.manifest.step)
 
 
 def rewind(output_folder: Path) -> Checkpoint | None:
-    """Bring the folder of a training back to its newest checkpoint: what was written after it is removed.
+    """Return the folder of a training to its newest complete checkpoint: remove everything that was written after it.
 
-    Without a checkpoint, training starts anew with nothing reported.
+    Without a checkpoint, all journals are removed, and training starts from the beginning.
+
+    Returns:
+        The checkpoint, or None.
     """
     checkpoint = newest_checkpoint(output_folder)
     shutil.rmtree(output_folder / CHECKPOINTS_FOLDER / UNFINISHED, ignore_errors=True)
@@ -128,13 +132,13 @@ def rewind(output_folder: Path) -> Checkpoint | None:
 
 
 def _read(folder: Path) -> Checkpoint | None:
-    """Read a checkpoint if it is whole, and the journals have not lost what it counts on."""
+    """Return a checkpoint if it is complete and the journals are at least as long as its manifest says, else None."""
     try:
         manifest = CheckpointManifest.model_validate_json((folder / CHECKPOINT_FILE).read_bytes())
         sizes = {folder / path: num_bytes for path, num_bytes in manifest.files.items()}
         is_whole = all(path.stat().st_size == num_bytes for path, num_bytes in sizes.items())
         journals = {folder.parent.parent / name: num_bytes for name, num_bytes in manifest.journals.items()}
-        is_told = all(path.stat().st_size >= num_bytes for path, num_bytes in journals.items())
+        is_reported = all(path.stat().st_size >= num_bytes for path, num_bytes in journals.items())
     except (OSError, ValidationError):
         return None
-    return Checkpoint(folder, manifest) if is_whole and is_told else None
+    return Checkpoint(folder, manifest) if is_whole and is_reported else None

@@ -19,18 +19,19 @@ from sft_core.training.owned import ONE_VALUE, OWNED
 class TrainingConfig(  # pydantic lists the fields of the last base first
     DistributionFields, LoadingFields, MilestoneFields, MemoryFields, WeightFields, OptimizationFields
 ):
-    """Settings of the training: optimization, length, precision, logging and checkpoints. It has every field of
-    transformers' `TrainingArguments` except those that the pipeline sets itself, which are refused with the reason."""
+    """Settings of the training: optimization, length, precision, logging and checkpoints. The section has every field
+    of transformers' `TrainingArguments` except those that the pipeline sets itself, which are refused with the
+    reason."""
 
     refused: ClassVar[Mapping[str, str]] = OWNED
 
     loss_type: Literal["nll", "dft"] = "nll"
-    """Loss, a mean over the target tokens of an optimizer step. `nll`: the negative log-likelihood −log p. `dft`: dynamic
-    fine-tuning (arXiv 2508.05629), p × −log p with a p that has no gradient, so that unlikely targets have less
-    influence; metrics then have `nll` as well as `loss`."""
+    """Loss, a mean over the target tokens of an optimizer step. `nll`: the negative log-likelihood −log p. `dft`:
+    dynamic fine-tuning (arXiv 2508.05629), p × −log p with a p that has no gradient, so that unlikely targets have
+    less influence; metrics then have `nll` as well as `loss`."""
     router_aux_loss_coef: float | None = Field(default=None, ge=0)
-    """Factor of the load-balancing loss of a mixture-of-experts model. None: the value of the model configuration; 0: no
-    such loss. Metrics have `aux_loss`, without the factor."""
+    """Factor of the load-balancing loss of a mixture-of-experts model. None: the value of the model configuration; 0:
+    no such loss. Metrics have `aux_loss`, without the factor."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

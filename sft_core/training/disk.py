@@ -1,4 +1,4 @@
-"""Room on the disk: estimated before training starts, and looked at before each checkpoint."""
+"""Checks of free disk space, before training starts and before each checkpoint."""
 
 import shutil
 from pathlib import Path
@@ -9,14 +9,19 @@ import torch
 from sft_core.errors import RecipeError
 
 SLACK = 1.02
-"""Configuration, tokenizer, random states, and what a file system needs beside the content of files."""
+"""Factor for configuration, tokenizer, random states, and the overhead of the file system."""
 
 
 def require_room(folder: Path, num_bytes: float, what: str) -> None:
-    """Make sure that something fits on the disk of a folder.
+    """Check that the disk of a folder has room for so many bytes.
+
+    Args:
+        folder: Any folder on the disk.
+        num_bytes: Number of bytes needed.
+        what: Name of what is to be written, for the message.
 
     Raises:
-        RecipeError: if not, with both numbers.
+        RecipeError: if not; the message has the free and the needed space.
     """
     free = shutil.disk_usage(folder).free
     if free < num_bytes:
@@ -27,25 +32,25 @@ def require_room(folder: Path, num_bytes: float, what: str) -> None:
 
 
 def training_bytes(model: torch.nn.Module, save_total_limit: int | None, is_saving: bool, has_bytes: int) -> float:
-    """Estimate what a training writes: its model, and at its peak one checkpoint more than it keeps.
+    """Estimate the bytes that a training writes at its peak: its model, and one checkpoint more than it keeps.
 
     Args:
-        model: With all its weights.
-        save_total_limit: Checkpoints that are kept; if all are, there are two at the least.
-        is_saving: Whether there are checkpoints.
-        has_bytes: Of checkpoints that lie there already.
+        model: The model with all its weights.
+        save_total_limit: Number of checkpoints to keep. If None (all are kept), two are counted, the least possible.
+        is_saving: Whether checkpoints are saved.
+        has_bytes: Bytes of checkpoints that exist already.
     """
     checkpoints = ((save_total_limit or 1) + 1) * checkpoint_bytes(model) if is_saving else 0.0
     return weight_bytes(model) * SLACK + max(checkpoints - has_bytes, 0.0)
 
 
 def checkpoint_bytes(model: torch.nn.Module, optimizer: Any = None) -> float:
-    """Estimate a checkpoint: the weights, and of those that are trained what the optimizer keeps.
+    """Estimate the bytes of a checkpoint: the weights, and the optimizer's states of the trained weights.
 
     Args:
         model: The model.
-        optimizer: Once it has done a step, its states are measured; until then two numbers a weight are assumed, as
-            AdamW has them.
+        optimizer: After its first step, its states are measured; until then two numbers per weight are assumed, as in
+            AdamW.
     """
     states = [value for state in getattr(optimizer, "state", {}).values() for value in state.values()]
     kept = sum(value.numel() * value.element_size() for value in states if isinstance(value, torch.Tensor))
@@ -54,13 +59,13 @@ def checkpoint_bytes(model: torch.nn.Module, optimizer: Any = None) -> float:
 
 
 def weight_bytes(model: torch.nn.Module) -> int:
-    """Bytes of the weights that are saved: all, or an adapter's alone."""
+    """Return the bytes of the weights that are saved: all of them, or only those of an adapter."""
     is_adapter = hasattr(model, "peft_config")
     return sum(_bytes(weight) for weight in model.parameters() if weight.requires_grad or not is_adapter)
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder."""
+    """Return the bytes of all files below a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 

@@ -1,8 +1,8 @@
-"""Losses and gradients stay numbers, or training ends: at which step, at which block, with which rows.
+"""Check that losses and gradients are finite. If not, training ends with an error that names step, blocks and rows.
 
-A loss that is NaN makes every weight NaN in the step that follows, and the model is lost. Looking at each loss as it
-comes would make the device wait for this process in every step; so losses stay on the device, by segment of a block,
-and are looked at when a line of metrics is written and before a checkpoint is: no checkpoint holds such weights.
+A loss that is NaN makes every weight NaN in the next step, and the model is lost. Checking each loss immediately would
+make the device wait for this process in every step. So losses stay on the device, one per segment of a block, and are
+checked when a line of metrics is written and before a checkpoint is saved: no checkpoint holds such weights.
 """
 
 from collections.abc import Iterable
@@ -21,37 +21,41 @@ if TYPE_CHECKING:
     from sft_core.modeling import Blocks
 
 MAX_NAMED = 8
-"""Rows, and blocks, that a message names."""
+"""Number of rows and of blocks that a message names at most."""
 
 
 @dataclass(slots=True)
 class FiniteCheck:
-    """Losses and gradient norms that nobody has looked at yet."""
+    """Losses and gradient norms that have not been checked yet."""
 
     _losses: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)
     _norms: list[tuple[int, Tensor]] = field(default_factory=list)
 
     def add_losses(self, step: int, losses: Tensor, blocks: Tensor) -> None:
-        """Remember a micro-batch.
+        """Record the losses of a micro-batch.
 
         Args:
-            step: That it belongs to, from 1.
-            losses: [segments] summed loss of each.
-            blocks: [segments] the block that each lies in.
+            step: Optimizer step of the micro-batch, from 1.
+            losses: [segments] summed loss of each segment.
+            blocks: [segments] number of the block of each segment.
         """
         self._losses.append((step, losses, blocks))
 
     def add_norm(self, step: int, norm: Any) -> None:
-        """Remember the norm of a step's gradient; some back ends give a number, or none."""
+        """Record the gradient norm of a step: a tensor, a number, or None with backends that do not compute it."""
         if norm is not None:
             norm = norm.full_tensor() if hasattr(norm, "full_tensor") else torch.as_tensor(norm)
             self._norms.append((step, norm.detach().reshape(1)))
 
     def check(self, accelerator: "Accelerator", blocks: "Blocks") -> None:
-        """Look at all that came since the last time; every process calls this.
+        """Check everything recorded since the last check. Every process has to call this.
+
+        Args:
+            accelerator: Collects the findings of all processes.
+            blocks: The train split, in which the message looks up rows.
 
         Raises:
-            RecipeError: if anything is NaN or infinite.
+            RecipeError: if a loss or a gradient norm is NaN or infinite.
         """
         values = [losses for _, losses, _ in self._losses] + [norm.to(accelerator.device) for _, norm in self._norms]
         is_bad = ~torch.cat(values).isfinite().all() if values else torch.tensor(False, device=accelerator.device)
@@ -61,7 +65,7 @@ class FiniteCheck:
         self._norms.clear()
 
     def _findings(self) -> Iterable[tuple[int, str, list[int]]]:
-        """(step, what, blocks) of whatever is no number, and the blocks of the steps whose gradient is none."""
+        """Yield (step, kind, blocks) of losses that are not finite, and of steps whose gradient norm is not finite."""
         bad_norms = {step for step, norm in self._norms if not norm.isfinite().all()}
         for step, losses, blocks in self._losses:
             found = sorted(set(blocks[~losses.isfinite()].tolist()))
@@ -79,9 +83,10 @@ def _refuse(findings: list[tuple[int, str, list[int]]], blocks: "Blocks") -> Non
     what = "the loss is not a finite number" if kind == "loss" else "the losses are finite, but not the gradient's norm"
     raise RecipeError(
         f"training stopped: at step {step} {what}, in block{'s' if len(numbers) > 1 else ''} "
-        f"{_listed(numbers)} of the train split{_rows(numbers, blocks)}. Nothing was saved since. Look at these rows "
-        "(`sft trace` shows them as the model sees them); if they are sound, try a lower `training.learning_rate` or "
-        "longer `training.warmup_steps`, `training.bf16` instead of `fp16`, or `model.dtype: float32`"
+        f"{_listed(numbers)} of the train split{_rows(numbers, blocks)}. No checkpoint was saved after it. Look at "
+        "these rows (`sft trace` shows them as the model sees them); if they are sound, try a lower "
+        "`training.learning_rate` or longer `training.warmup_steps`, `training.bf16` instead of `fp16`, or "
+        "`model.dtype: float32`"
     )
 
 

@@ -1,4 +1,4 @@
-"""Everything beside the data set that decides what a training gives."""
+"""Inputs that, together with the data set, determine the result of a training."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,10 +12,10 @@ from sft_core.training.config import TrainingConfig
 
 @dataclass(frozen=True, slots=True)
 class TrainInputs:
-    """What is trained, from which weights, and how it is measured meanwhile; all of it is in the key of a training."""
+    """All inputs of a training except the data set. All of them are part of the key of the training stage."""
 
     config: TrainingConfig
-    """The `training` section."""
+    """The recipe's `training` section."""
     model: ModelRef
     """The weights that training starts from."""
     reader: Reader
@@ -25,11 +25,11 @@ class TrainInputs:
     eos_token: str | None
     """The token that ends a generation, if the recipe names one; it is saved with the model."""
     num_processes: int
-    """Number of processes that train: it decides which blocks share a step. How they are launched is not an input."""
+    """Number of training processes, which decides which blocks share a step. How they are launched is not an input."""
     answering: AnsweringConfig | None = None
-    """How held-out prompts are answered at each evaluation during training; None: they are not answered."""
+    """Settings for answers to held-out prompts at each evaluation during training. None: no prompts are answered."""
     scoring: Scoring | None = None
-    """The metrics of these answers."""
+    """Metrics that score these answers."""
 
     def fingerprint(self) -> dict[str, Any]:
         """Return every field by its name."""

@@ -1,4 +1,4 @@
-"""The batches of one process, in the order that `order` names."""
+"""Data loaders that give each process its batches, in the order that `order` defines."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,21 +11,22 @@ from sft_core.training.order import Batches, batches_per_epoch, blocks_of_epoch,
 
 
 class EpochBatches(Sampler[list[int]]):
-    """Block numbers of each batch; those of the epoch that was set last."""
+    """Batch sampler that yields the block numbers of each batch of the current epoch."""
 
     def __init__(self, batches_of: Callable[[int], Batches], num_batches: int) -> None:
-        """Take the batches of an epoch from a function.
+        """Use a function that returns the batches of an epoch.
 
         Args:
-            batches_of: Epoch, from 0, to batches; one without blocks is given a block of no tokens.
-            num_batches: Of every epoch.
+            batches_of: Maps an epoch, from 0, to its batches. A batch without blocks is replaced by `[NO_BLOCK]`, a
+                block of no tokens.
+            num_batches: Number of batches in every epoch.
         """
         self._batches_of = batches_of
         self._num_batches = num_batches
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next pass is of."""
+        """Set the epoch of the next pass over the data."""
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -37,10 +38,10 @@ class EpochBatches(Sampler[list[int]]):
 
 
 class BlockLoader(DataLoader[Any]):
-    """A loader that the Trainer can tell the epoch.
+    """Data loader whose epoch the Trainer sets with `set_epoch`.
 
-    It draws nothing from the generator that dropout draws from, so that neither loading nor evaluating changes what is
-    trained.
+    It has a random generator of its own and does not advance the one of dropout, so that neither loading nor evaluation
+    changes the training.
     """
 
     def __init__(self, blocks: Any, batches: EpochBatches, args: Any, collate: Callable[..., Any]) -> None:
@@ -59,17 +60,17 @@ class BlockLoader(DataLoader[Any]):
         )
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next pass is of."""
+        """Set the epoch of the next pass over the data."""
         self._batches.set_epoch(epoch)
 
 
 def train_loader(args: Any, blocks: Any, collate: Callable[..., Any]) -> BlockLoader:
-    """Load this process's share of the train split.
+    """Return a loader of this process's share of the train split.
 
     Args:
-        args: `TrainingArguments`; its fields have the names that `order` reads in the recipe's section.
-        blocks: The train split; `lengths()` is called with `group_by_length`.
-        collate: Blocks to a batch.
+        args: `TrainingArguments`, whose fields have the same names as those of the recipe that `order` reads.
+        blocks: The train split. Its method `lengths()` is called with `group_by_length`.
+        collate: Makes a batch of blocks.
     """
 
     def batches_of(epoch: int) -> Batches:
@@ -81,12 +82,12 @@ def train_loader(args: Any, blocks: Any, collate: Callable[..., Any]) -> BlockLo
 
 
 def eval_loader(args: Any, blocks: Any, collate: Callable[..., Any]) -> BlockLoader:
-    """Load this process's share of the held-out split: over all processes, each block once.
+    """Return a loader of this process's share of the held-out split. Over all processes, each block is loaded once.
 
     Args:
         args: `TrainingArguments`.
         blocks: The held-out split.
-        collate: Blocks to a batch.
+        collate: Makes a batch of blocks.
     """
     mine = deal(range(len(blocks)), args.per_device_eval_batch_size, args.world_size, args.process_index)
     return BlockLoader(blocks, EpochBatches(lambda _: mine, len(mine)), args, collate)

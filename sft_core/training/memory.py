@@ -1,4 +1,4 @@
-"""Memory that did not suffice: what to change, with the numbers of the run at hand."""
+"""Out-of-memory errors: which settings to change, with the numbers of the current run."""
 
 from collections.abc import Sequence
 
@@ -8,23 +8,23 @@ from sft_core.errors import RecipeError
 from sft_core.training.config import TrainingConfig
 
 CPU_ALLOCATOR = "DefaultCPUAllocator"
-"""PyTorch raises a plain `RuntimeError` that names it; on GPUs there is a class for it."""
+"""Name in the plain `RuntimeError` that PyTorch raises on CPUs; on GPUs it raises `OutOfMemoryError`."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice, on a GPU or for the CPU."""
+    """Return whether an error is an out-of-memory error, on a GPU or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and CPU_ALLOCATOR in str(error)
     )
 
 
 def memory_advice(config: TrainingConfig, lengths: Sequence[int], error: BaseException) -> RecipeError:
-    """Say what to change so that a training fits into memory.
+    """Return an error whose message lists the settings to change so that a training fits into memory.
 
     Args:
-        config: Of the training.
-        lengths: Tokens of every train block.
-        error: What was raised.
+        config: The `training` section.
+        lengths: Number of tokens of every train block.
+        error: The out-of-memory error that was raised.
     """
     batch = min(config.per_device_train_batch_size, len(lengths))
     return RecipeError(
@@ -50,7 +50,7 @@ def _remedies(config: TrainingConfig, batch: int) -> list[str]:
 
 
 def _peak() -> str:
-    """What this process had of the GPU's memory at its peak."""
+    """Describe this process's peak use of GPU memory; empty without a GPU."""
     if not torch.cuda.is_available():
         return ""
     peak, total = torch.cuda.max_memory_allocated(), torch.cuda.get_device_properties(0).total_memory

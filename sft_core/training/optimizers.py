@@ -1,8 +1,8 @@
-"""The optimizers of transformers 5: what each of them needs, and what it keeps beside the weights.
+"""Optimizers of transformers 5: the packages they need, and the states they keep for each parameter.
 
-adamw_torch       2 numbers a parameter, as wide as the parameter          1B parameters in float32  →  8 GB
+adamw_torch       2 numbers per parameter, of the parameter's type         1B parameters in float32  →  8 GB
 adamw_8bit        2 numbers of 8 bits, and 32 bits for embeddings                                    →  about 2.5 GB
-adafactor         a row and a column for each matrix                                                 →  almost nothing
+adafactor         one row and one column per matrix                                                  →  almost nothing
 """
 
 from collections.abc import Mapping
@@ -56,11 +56,11 @@ Optimizer = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """Where an optimizer comes from that is not PyTorch's own."""
+    """Package that provides an optimizer or kernels and is not part of PyTorch."""
 
     module: str
     install: str
-    """What to type after `pip install`."""
+    """Argument of `pip install`."""
     needs_gpu: bool = False
 
 
@@ -75,19 +75,21 @@ LOMO = Package("lomo_optim", "'sft[optimizers]'", needs_gpu=True)
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What is known of an optimizer without importing it."""
+    """Properties of an optimizer that are known without importing it."""
 
     package: Package | None = None
     states: int = 2
-    """Numbers kept for each parameter, on its device."""
+    """Number of states kept per parameter, on its device."""
     bits: int | None = None
-    """Of each of them; None: as the parameter's own. Those below 32 come in groups of 256 with a scale of 32 bits."""
+    """Bits of each state; None: those of the parameter. States below 32 bits are stored in groups of 256 with a 32-bit
+    scale."""
     embeddings_in_float32: bool = False
-    """Whether transformers keeps 32 bits for embeddings, which do badly with 8."""
+    """True if transformers keeps 32-bit states for embeddings, which train badly with 8 bits."""
     is_low_rank: bool = False
-    """Whether it keeps its numbers in a space of lower rank, for the modules in `optim_target_modules`."""
+    """True if the states of the modules in `optim_target_modules` are kept in a space of lower rank."""
     keeps_gradients: bool = True
-    """Whether the gradients of all layers exist at once; if not, each layer changes as soon as it has its own."""
+    """True if the gradients of all layers exist at once; False if each layer is updated as soon as its gradient is
+    computed."""
 
 
 def _bitsandbytes(states: int, bits: int) -> Traits:
@@ -129,7 +131,7 @@ TRAITS: Mapping[Optimizer, Traits] = {
     "galore_adafactor_layerwise": Traits(GALORE, states=0, is_low_rank=True, keeps_gradients=False),
     "lomo": Traits(LOMO, states=0, keeps_gradients=False),
     "adalomo": Traits(LOMO, states=0, keeps_gradients=False),
-    "grokadamw": Traits(Package("grokadamw", "'sft[optimizers]'"), states=0),  # its three lie in the host's memory
+    "grokadamw": Traits(Package("grokadamw", "'sft[optimizers]'"), states=0),  # its three states are in host memory
     "schedule_free_radam": Traits(SCHEDULE_FREE),
     "schedule_free_adamw": Traits(SCHEDULE_FREE),
     "schedule_free_sgd": Traits(SCHEDULE_FREE, states=1),
@@ -141,10 +143,10 @@ assert set(TRAITS) == set(get_args(Optimizer)), "every optimizer has traits"
 
 
 def options_of(text: str | None) -> dict[str, str]:
-    """Read `optim_args`, `name=value,name=value`.
+    """Parse `optim_args`, which has the form `name=value,name=value`.
 
     Raises:
-        ValueError: if it reads otherwise.
+        ValueError: if the text has another form.
     """
     pairs = [part.partition("=") for part in (text or "").replace(" ", "").split(",") if part]
     if any(not (name and equals and value) for name, equals, value in pairs):
@@ -155,24 +157,24 @@ def options_of(text: str | None) -> dict[str, str]:
 def check_optimizer(
     name: Optimizer, args: str | None, target_modules: str | tuple[str, ...] | None, accumulation_steps: int
 ) -> None:
-    """Check that an optimizer gets what it needs, and nothing that it would not look at.
+    """Check that an optimizer gets the settings that it needs, and none that it would ignore.
 
     Raises:
-        ValueError: naming the field.
+        ValueError: if not; the message names the field.
     """
     traits = TRAITS[name]
     if traits.is_low_rank and not target_modules:
         raise ValueError(f"`optim: {name}` needs `optim_target_modules`, for example [attn, mlp] or all-linear")
     if target_modules and not traits.is_low_rank:
         raise ValueError(
-            f"`optim_target_modules` belongs to the `galore` and `apollo` optimizers; `optim: {name}` changes all"
+            f"`optim_target_modules` belongs to the `galore` and `apollo` optimizers; `optim: {name}` updates all"
         )
     if not traits.keeps_gradients and accumulation_steps > 1:
         raise ValueError(
-            f"`optim: {name}` changes each layer during the backward pass, so nothing can be accumulated: set "
+            f"`optim: {name}` updates each layer during the backward pass, so gradients cannot be accumulated: set "
             f"`gradient_accumulation_steps` to 1, found {accumulation_steps}"
         )
     if name == "galore_adafactor_layerwise":
-        raise ValueError("`optim: galore_adafactor_layerwise` cannot be made by transformers 5: use galore_adafactor")
+        raise ValueError("`optim: galore_adafactor_layerwise`: transformers 5 cannot create it; use galore_adafactor")
     if args and name in ("adamw_torch", "adamw_torch_fused", "adafactor", "lomo", "adalomo"):
         raise ValueError(f"`optim: {name}` takes no `optim_args`; found '{args}'")

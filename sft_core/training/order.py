@@ -1,9 +1,10 @@
-"""Which blocks each optimizer step sees: a pure function of the seed, the epoch and the number of blocks.
+"""Order of the blocks, and so which blocks each optimizer step sees: a pure function of the training's settings, the
+epoch and the number of blocks.
 
-The blocks of an epoch stand in one line. A step takes the next `batch size × accumulation × processes` of them,
-however these three share them out: batch k of an epoch goes to process k mod processes. At the end of an epoch, where
-blocks run out, some processes get a batch without blocks, so that all do the same number of batches (and wait for each
-other as often) and no block is seen twice.
+The blocks of an epoch form one sequence. A step takes the next `batch size × accumulation × processes` of them; only
+the product matters. Batch k of an epoch goes to process k mod processes. When blocks run out at the end of an epoch,
+some processes get a batch without blocks. So all processes run the same number of batches (and synchronize equally
+often), and no block is seen twice.
 
     5 blocks, batches of 2, one process     →  step 1: [3, 0]        step 2: [4, 1]    step 3: [2]
     5 blocks, batches of 1, two processes   →  step 1: [3] and [0]   …                 step 3: [2] and []
@@ -15,30 +16,31 @@ from sft_core.errors import RecipeError
 from sft_core.training.config import TrainingConfig
 
 Batches = list[list[int]]
-"""The blocks of each batch."""
+"""Block numbers of each batch."""
 Lengths = Callable[[], Sequence[int]]
-"""Gives the tokens of every block; called only where the order hangs on them."""
+"""Function that returns the number of tokens of every block; called only if the order depends on them."""
 
 STEPS_SORTED_TOGETHER = 50
 RUNS_AN_EPOCH = 4
-"""With `group_by_length`, as in transformers: so many steps at most are sorted together, and a quarter of an epoch at
-most. More would leave less chance in the order, fewer more padding."""
+"""With `group_by_length`, the blocks of up to `STEPS_SORTED_TOGETHER` steps are sorted together, but at most
+1 / `RUNS_AN_EPOCH` of an epoch, as in transformers. Longer runs would make the order less random; shorter ones would
+leave more padding."""
 
 
 def batches_of_step(
     config: TrainingConfig, num_blocks: int, num_processes: int, step: int, lengths: Lengths | None = None
 ) -> Batches:
-    """Return the blocks of one optimizer step: of each micro-batch, process after process.
+    """Return the blocks of one optimizer step, as one list per micro-batch, process by process.
 
     Args:
-        config: How the model is trained.
-        num_blocks: Of the train split.
-        num_processes: That train it, one device each.
-        step: From 1, as in `metrics.jsonl`.
+        config: The `training` section.
+        num_blocks: Number of blocks in the train split.
+        num_processes: Number of training processes, with one device each.
+        step: The step, from 1, as in `metrics.jsonl`.
         lengths: Needed with `train_sampling_strategy: group_by_length`.
 
     Raises:
-        ValueError: if training does not get that far.
+        ValueError: if training does not have that step.
     """
     steps = num_steps(config, num_blocks, num_processes)
     if not 1 <= step <= steps:
@@ -53,9 +55,9 @@ def batches_of_step(
 def steps_of_block(
     config: TrainingConfig, num_blocks: int, num_processes: int, block: int, lengths: Lengths | None = None
 ) -> list[int]:
-    """Return the optimizer steps (from 1) that train on a block: one in each epoch that gets to it.
+    """Return the optimizer steps (from 1) that train on a block: one in each epoch that reaches it.
 
-    Args: as of `batches_of_step`.
+    Args: as for `batches_of_step`.
     """
     steps, an_epoch = (count(config, num_blocks, num_processes) for count in (num_steps, steps_per_epoch))
     size = blocks_per_step(config, num_processes)
@@ -70,14 +72,17 @@ def steps_of_block(
 def blocks_of_epoch(
     config: TrainingConfig, num_blocks: int, num_processes: int, epoch: int, lengths: Lengths | None = None
 ) -> list[int]:
-    """Return the numbers of an epoch's blocks, in order.
+    """Return the block numbers of an epoch, in order.
 
     Args:
-        config: Seed, strategy, and what makes a step.
-        num_blocks: Of the train split.
-        num_processes: That train it.
-        epoch: From 0.
+        config: The `training` section, with the seed, the sampling strategy and the size of a step.
+        num_blocks: Number of blocks in the train split.
+        num_processes: Number of training processes.
+        epoch: The epoch, from 0.
         lengths: Needed with `train_sampling_strategy: group_by_length`.
+
+    Raises:
+        RecipeError: if the strategy is unknown, or `dataloader_drop_last` leaves no block.
     """
     strategy = config.train_sampling_strategy
     if strategy == "sequential":
@@ -89,21 +94,21 @@ def blocks_of_epoch(
         together = step * max(min(num_blocks // (step * RUNS_AN_EPOCH), STEPS_SORTED_TOGETHER), 1)
         line = _grouped_by_length(_shuffled(config, num_blocks, epoch), lengths(), together)
     else:
-        raise RecipeError(f"training.train_sampling_strategy: the order of `{strategy}` is not known here")
+        raise RecipeError(f"training.train_sampling_strategy: the strategy `{strategy}` is unknown")
     return line[: _blocks_taken(config, num_blocks, num_processes)]
 
 
 def deal(line: Sequence[int], batch_size: int, num_processes: int, process: int) -> Batches:
-    """Cut a line of blocks into batches, and return those of one process.
+    """Cut a sequence of blocks into batches, and return those of one process.
 
     Args:
-        line: Block numbers.
-        batch_size: Blocks a batch.
-        num_processes: That share the batches.
-        process: Which of them, from 0.
+        line: Block numbers, in order.
+        batch_size: Number of blocks per batch.
+        num_processes: Number of processes that share the batches.
+        process: Rank of the process, from 0.
 
     Returns:
-        As many batches as every other process gets; the last one may be without blocks.
+        The same number of batches for every process; the last one may be empty.
     """
     batches = [list(line[start : start + batch_size]) for start in range(0, len(line), batch_size)]
     missing = -len(batches) % num_processes
@@ -111,23 +116,23 @@ def deal(line: Sequence[int], batch_size: int, num_processes: int, process: int)
 
 
 def blocks_per_step(config: TrainingConfig, num_processes: int) -> int:
-    """Blocks that a full step takes."""
+    """Return the number of blocks in a full optimizer step."""
     return config.per_device_train_batch_size * config.gradient_accumulation_steps * num_processes
 
 
 def batches_per_epoch(config: TrainingConfig, num_blocks: int, num_processes: int) -> int:
-    """Batches that each process gets in one pass over the blocks."""
+    """Return the number of batches that each process gets in one epoch."""
     taken = _blocks_taken(config, num_blocks, num_processes)
     return -(-taken // (config.per_device_train_batch_size * num_processes))
 
 
 def steps_per_epoch(config: TrainingConfig, num_blocks: int, num_processes: int) -> int:
-    """Optimizer steps in one pass over the blocks."""
+    """Return the number of optimizer steps in one epoch."""
     return max(-(-batches_per_epoch(config, num_blocks, num_processes) // config.gradient_accumulation_steps), 1)
 
 
 def num_steps(config: TrainingConfig, num_blocks: int, num_processes: int) -> int:
-    """Optimizer steps of the whole training, counted as the Trainer counts them."""
+    """Return the number of optimizer steps of the whole training, counted as the Trainer counts them."""
     if config.max_steps > 0:
         return config.max_steps
     exact = config.num_train_epochs * steps_per_epoch(config, num_blocks, num_processes)
@@ -135,7 +140,7 @@ def num_steps(config: TrainingConfig, num_blocks: int, num_processes: int) -> in
 
 
 def _blocks_taken(config: TrainingConfig, num_blocks: int, num_processes: int) -> int:
-    """Blocks of an epoch: all, or as many as fill its steps."""
+    """Return the number of blocks of an epoch: all, or with `dataloader_drop_last` those that fill whole steps."""
     if not config.dataloader_drop_last:
         return num_blocks
     full = blocks_per_step(config, num_processes)
@@ -143,13 +148,13 @@ def _blocks_taken(config: TrainingConfig, num_blocks: int, num_processes: int) -
         raise RecipeError(
             f"training.dataloader_drop_last leaves nothing to train on: a step takes {full} blocks "
             f"({config.per_device_train_batch_size} a batch × {config.gradient_accumulation_steps} accumulated × "
-            f"{num_processes} processes), found {num_blocks} in all; lower the batch size, or leave it off"
+            f"{num_processes} processes), found {num_blocks} in all; lower the batch size, or set it to false"
         )
     return num_blocks // full * full
 
 
 def _shuffled(config: TrainingConfig, num_blocks: int, epoch: int) -> list[int]:
-    """Drawn anew in each epoch, as the Trainer's own sampler draws it."""
+    """Shuffle the blocks anew in each epoch, as the Trainer's own sampler does."""
     import torch
 
     seed = config.seed if config.data_seed is None else config.data_seed
@@ -158,8 +163,8 @@ def _shuffled(config: TrainingConfig, num_blocks: int, epoch: int) -> list[int]:
 
 
 def _grouped_by_length(line: list[int], lengths: Sequence[int], together: int) -> list[int]:
-    """Sort each run of blocks from long to short; the longest block of all comes first, so that memory which does not
-    suffice is known at the first step."""
+    """Sort each run of blocks from long to short. The longest block of all comes first, so that a lack of memory shows
+    at the first step."""
     longest = max(line, key=lambda block: lengths[block])
     line = [longest, *(block for block in line if block != longest)]
     runs = (line[start : start + together] for start in range(0, len(line), together))

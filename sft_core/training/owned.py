@@ -5,7 +5,7 @@ from typing import Any
 
 _TRACKING = "MLflow tracks every run, under `registry.experiment`; servers are named by MLFLOW_TRACKING_URI"
 _HUB = "models are registered in MLflow; push the registered folder with `hf upload` where it should be on the Hub"
-_PREDICTIONS = "held-out rows are measured as sums over tokens, and no prediction is kept; answers to prompts are set up in `evaluation`"
+_PREDICTIONS = "held-out rows are measured as sums over tokens, and no prediction is kept; for answers see `evaluation`"
 _SAME_ARITHMETIC = "held-out rows are measured with the arithmetic of the training, so that both losses can be compared"
 _STAGES = "the command decides what runs: `sft run` trains and evaluates, `sft prepare` only prepares"
 _RESUMING = "running the same recipe again resumes an interrupted training from its last checkpoint"

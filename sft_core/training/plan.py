@@ -1,4 +1,4 @@
-"""What crosses the process boundary: `plan.json` in, `metrics.jsonl` and a model folder out."""
+"""Files between the flow and a training process: `plan.json` as input; `metrics.jsonl` and a model folder as output."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ START_FILE = "start.json"
 
 
 class TrainPlan(BaseModel):
-    """All that the trainer needs; paths are absolute, and nothing is looked up anywhere else."""
+    """Everything that the trainer needs. Paths are absolute, and nothing is read from anywhere else."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,48 +26,48 @@ class TrainPlan(BaseModel):
     model: ModelRef
     tokenizer_folder: Path
     chat_template: str | None
-    """Saved with the model, where the recipe brings its own."""
+    """Chat template that is saved with the model; None: the tokenizer's own."""
     eos_token: str | None = None
-    """At which generation stops, where the recipe names one; saved with the model."""
+    """Token that ends a generation, saved with the model; None: the tokenizer's own."""
     trust_remote_code: bool
     train_folder: Path
     eval_folder: Path | None
     prompts: Path | None = None
-    """Held-out prompts (`PROMPTS`), where they are answered at each evaluation."""
+    """File of held-out prompts (`PROMPTS`) that are answered at each evaluation; None: no prompts are answered."""
     answering: AnsweringConfig | None = None
-    """How; None: they are not."""
+    """Settings for the answers; None: no prompts are answered."""
     scoring: Scoring = Scoring()
-    """Where the metrics that `answering` names are."""
+    """The user's functions and libraries that compute the metrics of `answering`."""
     output_folder: Path
-    """Gets `model/`, `probe.safetensors`, `metrics.jsonl`, `result.json`, `adapter/` where one was trained, and
-    `samples.jsonl` where prompts are answered; while training, `checkpoints/`, from which a training that was
-    interrupted goes on."""
+    """Folder for `model/`, `probe.safetensors`, `metrics.jsonl`, `start.json`, `result.json`, `adapter/` if an adapter
+    is trained, and `samples.jsonl` if prompts are answered. During training it also has `checkpoints/`, from which an
+    interrupted training resumes."""
     num_processes: int
     processor: ProcessorRef | None = None
-    """Of a model of images: makes what the model sees of them, and is saved with the model."""
+    """Image processor of a vision-language model, which is saved with the model; None for other models."""
     images_folder: Path | None = None
-    """The `ImageStore` of the images that blocks and prompts refer to."""
+    """Folder of the `ImageStore` with the images that blocks and prompts refer to."""
     source_of_shard: tuple[str, ...] = ()
-    """[shards] of the data set: which source each belongs to; empty if the losses of sources are not told apart."""
+    """[shards] source of each shard of the data set; empty if sources have no losses of their own."""
 
 
 class TrainStart(BaseModel):
-    """What the trainer says in `start.json`, before its first step."""
+    """Content of `start.json`, which the trainer writes before its first step."""
 
     device: str
     dtype: str
-    """Of the arithmetic: `float32`, `bfloat16` or `float16`."""
+    """Type in which matrix products are computed: `float32`, `bfloat16` or `float16`."""
     attn_implementation: str
     num_processes: int
     num_parameters: int
     num_trained_parameters: int
     num_blocks: int
-    """Of the train split."""
+    """Number of blocks in the train split."""
     num_idle_gpus: int = 0
-    """Beside the one that the training has, where it is one process."""
+    """Number of GPUs that a training in a single process leaves unused; 0 with several processes."""
 
     def in_words(self) -> str:
-        """All of it in a sentence."""
+        """Return all fields as one message."""
         share = self.num_trained_parameters / max(self.num_parameters, 1)
         trained = "all trained" if share == 1 else f"{self.num_trained_parameters:,} trained ({share:.2%})"
         places = self.device if self.num_processes == 1 else f"{self.num_processes} × {self.device}"
@@ -79,21 +79,21 @@ class TrainStart(BaseModel):
 
 
 class TrainResult(BaseModel):
-    """What the trainer says at the end, in `result.json`."""
+    """Content of `result.json`, which the trainer writes at the end."""
 
     global_step: int
     num_tokens: int
-    """Tokens seen, without padding."""
+    """Number of tokens seen, without padding."""
     resumed_from: int | None
-    """The step of the checkpoint that the last process went on from; None if it began."""
+    """Step of the checkpoint from which the training last resumed; None if it never resumed."""
     seconds: float
-    """Of training, with what was done before it was interrupted."""
+    """Seconds of training, including those before an interruption."""
     num_parameters: int
     num_trained_parameters: int
     is_merged: bool
-    """Whether `model/` holds all weights; else it is an adapter, for its base."""
+    """True if `model/` holds all weights, False if it holds an adapter for its base model."""
     device: str
     bf16: bool
     attn_implementation: str
-    """What `auto` came to."""
+    """Attention implementation that was used, to which `auto` was resolved."""
     padding_free: bool

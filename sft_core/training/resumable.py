@@ -43,7 +43,7 @@ class ResumableTrainer(Trainer):
     `samples.jsonl`) are in the parent folder.
 
     Attributes:
-        window: The counts since the last line of metrics; a part of every checkpoint.
+        window: What was counted since the last line of metrics, and since the start; a part of every checkpoint.
         kept_with_weights: Tokenizer, chat template and processor, which are saved in every checkpoint, so that it can
             be loaded as a model. They are not passed to the Trainer itself, which would change the model's settings
             to match them.
@@ -115,7 +115,7 @@ class ResumableTrainer(Trainer):
             load_weights(self.model, folder)
 
     def _load_best_model(self) -> None:
-        """Load the weights of the best checkpoint, also if transformers saved them under other names."""
+        """Load the best checkpoint's weights, also if transformers saved them under other names."""
         folder = Path(self.state.best_model_checkpoint or "")
         if self.is_fsdp_enabled or self.is_deepspeed_enabled or not has_other_names(self.model, folder):
             super()._load_best_model()
@@ -130,15 +130,15 @@ class ResumableTrainer(Trainer):
             super()._run_epoch(*args, **kwargs)
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """Compare an evaluation with the best so far. With `load_best_model_at_end`, request a checkpoint of a new best,
-        also between two regular checkpoints."""
+        """Compare an evaluation with the best so far. With `load_best_model_at_end`, request a checkpoint of a new
+        best, also between two regular checkpoints."""
         is_best: bool = super()._determine_best_metric(metrics, trial)
         if is_best and self.args.load_best_model_at_end:
             self.control.should_save = True
         return is_best
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """Save a checkpoint. That of an epoch's last step is put off until the evaluation at the epoch's end is done."""
+        """Save a checkpoint. That of an epoch's last step is put off until after the evaluation at the epoch's end."""
         is_last_of_epoch = self.state.epoch == int(self.state.epoch or 0) or self.control.should_training_stop
         self._is_save_due = is_last_of_epoch and not self._is_epoch_over
         if self._is_save_due:
@@ -170,12 +170,12 @@ class ResumableTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if self._is_ending:
             raise StageInterruptedError(
-                f"training was asked to end and stopped at step {self.state.global_step} of {self.state.max_steps}; its "
-                f"checkpoint is {final}, from which the same command resumes"
+                f"training was asked to end and stopped at step {self.state.global_step} of {self.state.max_steps}; "
+                f"its checkpoint is {final}, from which the same command resumes"
             )
 
     def _get_output_dir(self, trial: Any) -> str:
-        """Return the folder that the Trainer writes to: `unfinished` while a checkpoint is being written."""
+        """Return the folder that the Trainer writes to, `unfinished` while it saves a checkpoint."""
         return str(self._aside or super()._get_output_dir(trial))
 
     def _name_best(self) -> None:
@@ -192,7 +192,7 @@ class ResumableTrainer(Trainer):
             require_room(self._checkpoints, num_bytes, f"the checkpoint of step {self.state.global_step}")
 
     def request_end_everywhere(self) -> bool:
-        """Return whether any process was asked to end. All processes get the same answer, so they end at the same step."""
+        """Return whether any process was asked to end. All get the same answer, so they end at the same step."""
         is_mine = self.is_end_requested()
         if self.args.world_size > 1:
             is_mine = bool(self.accelerator.reduce(torch.tensor(int(is_mine), device=self.args.device)).item())

@@ -1,4 +1,4 @@
-"""Train one model from one plan: what `python -m sft_core.training plan.json` does in each process of a training."""
+"""Training of one model as a plan describes; `python -m sft_core.training plan.json` runs it in each process."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,16 +46,16 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
     """Train, and write `model/`, `metrics.jsonl`, `result.json` and the probe of the model into the plan's output
     folder.
 
-    A training that was interrupted goes on from its newest checkpoint, if one lies in the output folder.
+    If the output folder has a checkpoint, training resumes from the newest one.
 
     Args:
-        plan: What to do.
-        end_request: Listens from the first step on whether training is to end early.
+        plan: The model, the data and all settings.
+        end_request: Receives requests to end early, from before the first step on; None: no such requests.
 
     Raises:
-        RecipeError: if model, tokenizer and data do not fit together, disk or memory do not suffice, or the loss stops
-            being a number.
-        StageInterruptedError: if it was asked to end, after a checkpoint.
+        RecipeError: if model, tokenizer and data do not fit together, if disk space or memory run out, or if the loss
+            is no longer a finite number.
+        StageInterruptedError: if training was asked to end; a checkpoint has been saved.
     """
     tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer_folder, trust_remote_code=plan.trust_remote_code)
     add_special_tokens(tokenizer, plan.model.additional_special_tokens)
@@ -100,7 +100,7 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
         end_request.listen(plan.output_folder)
         trainer.is_end_requested = lambda: end_request.is_made
     trainer.kept_with_weights = companions = Companions(tokenizer, plan.processor)
-    _say_start(trainer, plan, attention.implementation)
+    _write_start(trainer, plan, attention.implementation)
     resumed_from = _train(trainer, plan)
     save_probe(trainer, plan)
     is_merged = save_model(trainer, plan, companions)
@@ -123,7 +123,7 @@ def train(plan: TrainPlan, end_request: EndRequest | None = None) -> None:
 
 
 def _go_by_evaluations(trainer: SupervisedTrainer, plan: TrainPlan, answerer: Answerer | None) -> None:
-    """Find out whether metrics work and are there that training goes by, and stop early where asked."""
+    """Check the metrics that decide the best checkpoint, and set up early stopping if requested."""
     training = plan.training
     if plan.eval_folder is None:
         return
@@ -135,7 +135,7 @@ def _go_by_evaluations(trainer: SupervisedTrainer, plan: TrainPlan, answerer: An
 
 
 def _train(trainer: SupervisedTrainer, plan: TrainPlan) -> int | None:
-    """Train, and return the step that training went on from."""
+    """Train, and return the step that training resumed from, if any."""
     try:
         return trainer.train_to_end()
     except StageInterruptedError:
@@ -148,13 +148,14 @@ def _train(trainer: SupervisedTrainer, plan: TrainPlan) -> int | None:
 
 
 def _part(trainer: SupervisedTrainer) -> None:
-    """Processes end together: one that exits while another still talks to it was seen to abort, after all the work."""
+    """Wait for all processes before ending: one that exited while another was still communicating with it was seen to
+    abort, after all the work."""
     trainer.accelerator.wait_for_everyone()
     trainer.accelerator.end_training()
 
 
 def _model_to_train(plan: TrainPlan, tokenizer: "PreTrainedTokenizerBase") -> Any:
-    """Load the model, check that it takes our texts, and leave trainable what the recipe says."""
+    """Load the model, check that it takes texts as long as the data has, and freeze what the recipe does not train."""
     training = plan.training
     model = load_model(plan.model, tokenizer, training.seed)
     folders = [folder for folder in (plan.train_folder, plan.eval_folder) if folder is not None]
@@ -189,7 +190,7 @@ def _check_disk(trainer: SupervisedTrainer, plan: TrainPlan) -> None:
         require_room(plan.output_folder, needed, "the model with its checkpoints")
 
 
-def _say_start(trainer: SupervisedTrainer, plan: TrainPlan, attn_implementation: str) -> None:
+def _write_start(trainer: SupervisedTrainer, plan: TrainPlan, attn_implementation: str) -> None:
     if not trainer.is_world_process_zero():
         return
     start = TrainStart(
@@ -210,5 +211,5 @@ def _device_name() -> str:
 
 
 def main(plan_path: Path) -> None:
-    """Read the plan and train, until done or asked to end."""
+    """Read the plan and train until done or asked to end."""
     train(TrainPlan.model_validate_json(plan_path.read_bytes()), EndRequest())

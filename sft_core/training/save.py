@@ -1,5 +1,5 @@
-"""What a training leaves behind: the model's folder, the adapter beside it where one was trained, and a probe of the
-model as it was in memory."""
+"""Saving of the results of a training: the model folder, the adapter if one was trained, and a probe of the model in
+memory."""
 
 import contextlib
 from collections.abc import Iterator
@@ -25,10 +25,10 @@ from sft_core.training.undisturbed import undisturbed
 
 
 def save_probe(trainer: SupervisedTrainer, plan: TrainPlan) -> None:
-    """Write what the model in memory makes of some texts, held-out ones where there are any; every process calls this,
-    after training and before the model is saved.
+    """Write the logits that the model in memory computes for some texts, to be compared with the saved model.
 
-    Nothing is autocast meanwhile, so that the numbers are as fine as the weights are.
+    The texts are held-out ones if there are any. Every process has to call this, after training and before the model is
+    saved. Autocast is off meanwhile, so that the logits have the precision of the weights.
     """
     model, pixels = trainer.model, trainer.data_collator.pixels
     texts, images = probe_texts(trainer.eval_dataset or trainer.train_dataset, pixels)
@@ -41,7 +41,7 @@ def save_probe(trainer: SupervisedTrainer, plan: TrainPlan) -> None:
 
 @contextlib.contextmanager
 def _without_autocast(model: Any) -> Iterator[None]:
-    """Take off what accelerate wraps a model's forward pass in."""
+    """Call the model's own forward pass, without the autocast that accelerate wraps it in."""
     wrapped, bare = model.forward, model.__dict__.get("_original_forward")
     model.forward = wrapped if bare is None else bare
     try:
@@ -51,7 +51,7 @@ def _without_autocast(model: Any) -> Iterator[None]:
 
 
 def _precision(trainer: SupervisedTrainer) -> str:
-    """The coarsest that the model computes in; sharded weights are gathered in that of the arithmetic."""
+    """Return the coarsest type that the model computes in. Sharded weights are gathered in that of the arithmetic."""
     dtypes = [parameter.dtype for parameter in trainer.model.parameters() if parameter.is_floating_point()]
     is_sharded = getattr(trainer.accelerator.state, "fsdp_plugin", None) is not None
     if is_sharded or is_quantized(base_of(trainer.model)):
@@ -61,15 +61,16 @@ def _precision(trainer: SupervisedTrainer) -> str:
 
 
 def save_model(trainer: SupervisedTrainer, plan: TrainPlan, companions: Companions) -> bool:
-    """Write `model/` with what lies beside weights; every process calls this.
+    """Write `model/` with weights, tokenizer and image processor, and `adapter/` with `peft`. Every process has to call
+    this.
 
     Returns:
-        Whether `model/` holds all weights, rather than an adapter for its base.
+        True if `model/` holds all weights, False if it holds an adapter for its base model.
     """
     folder, adapter = plan.output_folder / MODEL_FOLDER, plan.output_folder / ADAPTER_FOLDER
     training, is_merged = plan.training, True
     sharding = getattr(trainer.accelerator.state, "fsdp_plugin", None)
-    if sharding is not None:  # the Trainer writes shards into checkpoints alone, and for a model folder nothing
+    if sharding is not None:  # else the Trainer writes shards in checkpoints, and nothing in a model folder
         sharding.set_state_dict_type("FULL_STATE_DICT")
     saved = adapter if training.peft else folder
     trainer.save_model(str(saved))

@@ -1,4 +1,4 @@
-"""The schedulers of transformers 5, and the options each of them takes."""
+"""Learning rate schedulers of transformers 5, and the options that each of them takes."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -38,14 +38,14 @@ OPTIONS: Mapping[Scheduler, tuple[str, ...]] = {
         "num_cycles",
     ),
 }
-"""Of those that take a list of options that is known without PyTorch."""
+"""Scheduler → names of its options. Schedulers whose options are not known without PyTorch are missing."""
 
 
 def check_scheduler(name: Scheduler, options: Mapping[str, Any] | None) -> None:
-    """Check that a scheduler gets the options it takes, and those it cannot do without.
+    """Check that all options are known to a scheduler, and that its required options are given.
 
     Raises:
-        ValueError: naming the options.
+        ValueError: if not; the message names the options.
     """
     given, known = set(options or {}), OPTIONS.get(name)
     if known is not None and given - set(known):

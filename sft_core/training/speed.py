@@ -1,16 +1,17 @@
-"""How fast a training is, and how much of the device that is.
+"""Throughput, peak memory and model FLOPs utilization of a training.
 
-    tokens_per_second   real tokens (no padding) of all processes, over the seconds that steps took; evaluation and
-                        the writing of checkpoints do not count
-    peak_memory_gb      10⁹ bytes, at most so far: on a GPU what tensors took of the first process' device, elsewhere
-                        the process' resident memory
-    mfu                 share of the device's peak that went into the model's own arithmetic, where the peak is known
+    tokens_per_second   tokens (without padding) of all processes per second of training steps; the time of evaluations
+                        and of writing checkpoints is excluded
+    peak_memory_gb      highest memory use so far in units of 10⁹ bytes: memory of tensors on the first process's GPU,
+                        or without a GPU the process's resident memory
+    mfu                 model FLOPs utilization: share of the device's peak that went into the model's own arithmetic;
+                        only on devices whose peak is known
 
-Operations are counted as 6 a parameter and token: 2 in the forward pass and 4 in the backward pass; 4 for a frozen
-parameter, which gets no gradient of its own. All parameters count, embeddings as well. Attention adds 12 × layers ×
-heads × head width for each pair of tokens of which one attends to the other, so documents count by their true lengths,
-and the half above the diagonal does not. Nothing is credited for computing activations again, or for padding. (The
-model's arithmetic as in appendix B of PaLM, https://arxiv.org/abs/2204.02311, with causal attention.)
+Floating-point operations are counted as 6 per parameter and token, 2 in the forward pass and 4 in the backward pass; a
+frozen parameter counts 4, because it gets no gradient. All parameters count, including embeddings. Attention adds 12 ×
+layers × heads × head width for each pair of tokens of which one attends to the other. So documents count by their true
+lengths, and the half above the diagonal does not count. Recomputed activations and padding do not count either. (This
+is the model's arithmetic as in appendix B of PaLM, https://arxiv.org/abs/2204.02311, with causal attention.)
 """
 
 import contextlib
@@ -36,13 +37,13 @@ PEAK_FLOPS = {
     "L4": 121e12,
     "B200": 2250e12,
 }
-"""Dense operations a second in bfloat16 and float16, by what the device's name contains, the longer name first. From
-NVIDIA's data sheets (H100, H100 NVL, H200, A100, L40S, L4, HGX B200); those that give numbers with sparsity are
+"""Peak dense FLOP/s in bfloat16 and float16, by words of the device name; longer names come first. The numbers are from
+NVIDIA's data sheets (H100, H100 NVL, H200, A100, L40S, L4, HGX B200); where these give numbers with sparsity, they are
 halved."""
 
 
 def peak_flops(device_name: str, dtype: torch.dtype) -> float | None:
-    """Dense operations a second of one device, if we know them."""
+    """Return the peak dense FLOP/s of one device; None if the device or the dtype is not in the table."""
     if dtype not in (torch.bfloat16, torch.float16):
         return None
     words = device_name.split()
@@ -50,19 +51,22 @@ def peak_flops(device_name: str, dtype: torch.dtype) -> float | None:
 
 
 def _is_part(name: str, words: list[str]) -> bool:
-    """Whether all words of a name are there; `A100-SXM4-80GB` has the word `A100`."""
+    """Return whether the device name has all words of `name`; `A100-SXM4-80GB` counts as `A100`."""
     heads = {part for word in words for part in (word, word.split("-")[0])}
     return set(name.split()) <= heads
 
 
 def flops_per_token(model: torch.nn.Module) -> float:
-    """Operations of a training step per token, without attention."""
+    """Return the FLOPs of forward and backward pass per token, without attention."""
     return float(sum((6 if parameter.requires_grad else 4) * parameter.numel() for parameter in model.parameters()))
 
 
 def flops_per_pair(config: Any) -> float:
-    """Operations of a training step per pair of tokens of which one attends to the other: scores and their use, 2 × 2
-    in the forward pass and twice that in the backward pass, of every layer. Sliding windows are not looked at."""
+    """Return the FLOPs of forward and backward pass per pair of tokens of which one attends to the other.
+
+    In each layer, scores and weighted values take 2 × 2 operations per element of a head in the forward pass, and twice
+    that in the backward pass. Sliding windows are ignored.
+    """
     config = config.get_text_config()
     heads = getattr(config, "num_attention_heads", 0) or 0
     width = getattr(config, "head_dim", None) or (getattr(config, "hidden_size", 0) // heads if heads else 0)
@@ -70,15 +74,15 @@ def flops_per_pair(config: Any) -> float:
 
 
 class Speed:
-    """A stopwatch over steps."""
+    """Stopwatch that measures the time of training steps and computes throughput, memory and MFU."""
 
     def __init__(self, model: "PreTrainedModel", dtype: torch.dtype, num_processes: int) -> None:
-        """Begin.
+        """Start the stopwatch.
 
         Args:
-            model: What is trained.
-            dtype: Of the arithmetic.
-            num_processes: That train it, one device each.
+            model: Model that is trained.
+            dtype: Type in which matrix products are computed.
+            num_processes: Number of processes that train it, with one device each.
         """
         self._per_token, self._per_pair = flops_per_token(model), flops_per_pair(model.config)
         name = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
@@ -93,7 +97,7 @@ class Speed:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out what is done meanwhile, but not what the device had still to do before."""
+        """Exclude the time spent in the context. Work that the device had queued before is waited for and included."""
         _wait_for_device()
         self._seconds += time.perf_counter() - self._since
         try:
@@ -103,11 +107,11 @@ class Speed:
             self._since = time.perf_counter()
 
     def drain(self, num_tokens: float, num_pairs: float) -> dict[str, float]:
-        """Return the metrics of a line, and begin the next.
+        """Return the metrics since the last call, and set the stopwatch to zero.
 
         Args:
-            num_tokens: Of all processes since the last line, without padding.
-            num_pairs: The same of pairs of tokens.
+            num_tokens: Number of tokens of all processes since the last call, without padding.
+            num_pairs: Number of pairs of tokens, one of which attends to the other, in the same time.
         """
         seconds = max(self._seconds + time.perf_counter() - self._since, 1e-9)
         self.start()
@@ -119,7 +123,7 @@ class Speed:
 
 
 def peak_memory() -> int:
-    """Bytes: of tensors on the GPU, or of this process."""
+    """Return the peak memory in bytes: of tensors on the GPU, or without one, of this process."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

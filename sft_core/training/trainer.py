@@ -1,4 +1,4 @@
-"""transformers' Trainer with our batches, our loss, and metrics that are sums over tokens divided by counts."""
+"""transformers' Trainer with its own batches and loss, and metrics that are sums over tokens divided by counts."""
 
 import json
 import time
@@ -38,10 +38,10 @@ from sft_core.training.window import Window
 
 
 class SupervisedTrainer(ResumableTrainer):
-    """Trains on blocks.
+    """Trainer for packed blocks of tokens.
 
     The denominator of a step's loss is the number of targets in all its micro-batches on all processes, or the sum of
-    their weights where the data has weights. What is logged is summed over all steps since the last line, and divided
+    their weights if the data has weights. Logged metrics are summed over all steps since the last line, and divided
     once.
     """
 
@@ -72,18 +72,19 @@ class SupervisedTrainer(ResumableTrainer):
         self._answerer = answerer
 
     def compute_loss_context_manager(self) -> ExitStack:
-        """Compute with activations in the host's memory, where asked."""
+        """Return the context of the loss computation, which offloads activations to host memory if requested."""
         contexts: ExitStack = super().compute_loss_context_manager()
         if self._offloads_activations and torch.is_grad_enabled():
             contexts.enter_context(offload_activations(self.model, self.args.device))
         return contexts
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Load the batches that `order` names; accelerate would fill up with blocks that were seen before."""
+        """Return a loader of the batches that `order` defines; accelerate's would fill up with blocks that were seen
+        before."""
         return train_loader(self.args, self.train_dataset, self.data_collator)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
-        """Load this process's share of the held-out blocks."""
+        """Return a loader of this process's share of the held-out blocks."""
         return eval_loader(self.args, self.eval_dataset if eval_dataset is None else eval_dataset, self.data_collator)
 
     def compute_loss(
@@ -104,11 +105,11 @@ class SupervisedTrainer(ResumableTrainer):
         self.finite.add_losses(self.state.global_step + 1, by_segment[0], segments["block"])
         by_source = sum_by_source(by_segment, segments["source"], len(self.window.sources))
         self.window.add(found.sums, inputs["num_tokens"], inputs["num_pairs"], by_source, found.aux_loss)
-        denominator = torch.where(num_items_in_batch > 0, num_items_in_batch, 1)  # of a step without any target
+        denominator = torch.where(num_items_in_batch > 0, num_items_in_batch, 1)  # 1 in a step without any target
         loss = found.loss / denominator * self.accelerator.num_processes
         if found.aux_loss is None:
             return loss
-        # the router's is a mean over the tokens of a micro-batch; a step's the mean over micro-batches, as in TRL
+        # the router's loss is a mean over a micro-batch's tokens, and averaged over a step's micro-batches, as in TRL
         return loss + self._router_coef * found.aux_loss / self.current_gradient_accumulation_steps
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
@@ -120,24 +121,25 @@ class SupervisedTrainer(ResumableTrainer):
         return self.accelerator.reduce(total.to(device))
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
-        """Remember the norm, to be looked at with the losses; under loss scaling an infinite one is nothing unusual."""
+        """Return the norm, and record it to be checked together with the losses. With fp16 it is not recorded, because
+        loss scaling makes infinite norms usual."""
         norm = super()._get_grad_norm(model, grad_norm)
         if not self.args.fp16:
             self.finite.add_norm(self.state.global_step + 1, norm)
         return norm
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Count nothing: the Trainer would walk over all parameters in every step; see `speed`."""
+        """Return 0: the Trainer would iterate over all parameters in every step. `speed` counts instead."""
         return 0
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Write a checkpoint of weights that are numbers, outside the measured time."""
+        """Check that losses and gradients are finite, and write a checkpoint. Its time is not measured as training."""
         self.finite.check(self.accelerator, self.train_dataset)
         with self.speed.paused():
             super()._save_checkpoint(*args, **kwargs)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Write one line of `metrics.jsonl`; training metrics come from our sums."""
+        """Write one line of `metrics.jsonl`. Training metrics come from the sums in `window`."""
         if "train_runtime" in logs:  # the Trainer's own summary: means of means
             return
         if "loss" in logs:
@@ -151,7 +153,7 @@ class SupervisedTrainer(ResumableTrainer):
                 file.write(json.dumps(line) + "\n")
 
     def _evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate between two steps, and leave nothing behind that the next one could tell."""
+        """Evaluate between two steps, without an effect on the steps that follow."""
         with self.speed.paused(), undisturbed(self.model):
             metrics: dict[str, float] = super()._evaluate(*args, **kwargs)
         return metrics
@@ -159,7 +161,8 @@ class SupervisedTrainer(ResumableTrainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Evaluate −log p over all held-out blocks, each exactly once, and the answers to prompts where asked."""
+        """Return −log p over all held-out blocks, each counted exactly once, and the scores of answers to prompts if
+        requested."""
         del ignore_keys
         blocks, prefix = self.eval_dataset if eval_dataset is None else eval_dataset, f"{metric_key_prefix}_"
         with self.compute_loss_context_manager():
@@ -184,12 +187,12 @@ class SupervisedTrainer(ResumableTrainer):
 
 
 def arithmetic_dtype(args: TrainingArguments) -> torch.dtype:
-    """What matrix products are computed in."""
+    """Return the type in which matrix products are computed."""
     return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
 
 
 class _StartWatch(TrainerCallback):
-    """Leaves out what comes before the first step."""
+    """Callback that excludes the time before the first step from the measured time."""
 
     def __init__(self, trainer: SupervisedTrainer) -> None:
         self._trainer = trainer
@@ -200,9 +203,9 @@ class _StartWatch(TrainerCallback):
 
 
 class _LogLastStep(TrainerCallback):
-    """Logs the steps since the last full window, which would otherwise be lost."""
+    """Callback that logs the steps since the last full window, which would otherwise be lost."""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Ask for a line at the last step."""
+        """Request a line of metrics at the last step."""
         if state.global_step >= state.max_steps:
             control.should_log = True

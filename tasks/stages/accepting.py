@@ -1,11 +1,12 @@
 """Reuse results of earlier code for the present code, after a proof that the present code gives the same results.
 
-If nothing changed in a key but code or the version of a library, and the change should not affect the result, the result
-need not be made again: `runtime.accept_code: [train_model]`, or `--accept-code train_model`. This is verified first:
+If nothing changed in a key but code or the version of a library, and the change should not affect the result, the
+result need not be made again: `runtime.accept_code: [train_model]`, or `--accept-code train_model`. This is verified
+first:
 
 - a data stage makes a sample of its shards again, and their content has to be equal;
-- the first steps of a training are repeated, and losses, gradient norms and all other recorded numbers have to be equal:
-  bit for bit on a CPU, within `GPU_TOLERANCE` on a GPU, where sums have no fixed order.
+- the first steps of a training are repeated, and losses, gradient norms and all other recorded numbers have to be
+  equal: bit for bit on a CPU, within `GPU_TOLERANCE` on a GPU, where sums have no fixed order.
 
 The proof is stored in the new manifest. If anything differs, the run stops with an error that names the difference.
 """

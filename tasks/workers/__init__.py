@@ -6,9 +6,9 @@ dies leaves no incomplete artifact, and finished shards are kept.
 
     ShardWorkers.build(works)  →  Runner.run(units)  →  inline.py, pools.py (threads, processes), on_dask.py, on_ray.py
 
-A runner executes units in any order and reports when each is done; everything else is common to all runners. The workers
-of a cluster may be on other machines and may have been started earlier: `proof.py` checks that each of them has the same
-state directory and the same code.
+A runner executes units in any order and reports when each is done; everything else is common to all runners. The
+workers of a cluster may be on other machines and may have been started earlier: `proof.py` checks that each of them has
+the same state directory and the same code.
 """
 
 from tasks.workers.shards import ShardWorkers, shard_workers

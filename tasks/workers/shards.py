@@ -1,8 +1,8 @@
 """Entry point of the workers: makes the artifacts of many shards with the task runner that the recipe names.
 
 The default is `processes`, not `threads`. One thread for each shard is slower: each short call of the encoder releases
-the interpreter's lock, and then waits up to 5 ms until a thread that runs Python code releases it again. Several threads
-that only encode rows of one shard do not have to wait; a few shards without workers are encoded in this way.
+the interpreter's lock, and then waits up to 5 ms until a thread that runs Python code releases it again. Several
+threads that only encode rows of one shard do not have to wait; a few shards without workers are encoded in this way.
 """
 
 import functools

@@ -22,10 +22,10 @@ class Work:
     verb: Callable[..., StageOutcome]
     arguments: tuple[Any, ...]
     resumes: bool = False
-    """True if the verb also takes a `work` folder, which is kept after a failure and removed once the artifact exists."""
+    """True if the verb also takes a `work` folder, which outlives failures and is removed once the artifact exists."""
     replay: Callable[[Path, Path], dict[str, Any]] | None = None
-    """Called with the folder of an earlier artifact and an empty folder; proves that the work would give the same result
-    again, without doing all of it. With None, only doing the whole work can prove that."""
+    """Called with the folder of an earlier artifact and an empty folder; proves that the work would give the same
+    result again, without doing all of it. With None, only doing the whole work can prove that."""
 
     def fill(self, store: ArtifactStore, plan: Plan, folder: Path) -> StageOutcome:
         """Do the work, and return its outcome."""

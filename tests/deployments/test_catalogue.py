@@ -100,7 +100,7 @@ def test_schedules_are_intervals_and_calendar_rules_too(checkout: Path, timing: 
         ({"name": "x", "flow": "prune-home", "cron": "* * * * *", "interval": 60}, "found several"),
         ({"name": "x", "flow": "prune-home", "timezone": "Mars", "cron": "* * * * *"}, "Mars|timezone"),
         ({"name": "x", "flow": "prune"}, "expected a flow of sft, prepare-data.*; found 'prune'"),
-        ({"name": "small", "recipe": "recipes/small.yaml"}, "run-recipe/small stands twice"),
+        ({"name": "small", "recipe": "recipes/small.yaml"}, "run-recipe/small is defined twice"),
         ({"name": "x", "crn": "* * * * *", "flow": "prune-home"}, "deployments.0.crn: "),
     ],
 )

@@ -102,7 +102,7 @@ def test_after_a_kill_the_same_command_goes_on_in_training_and_in_the_same_mlflo
     os.kill(listeners(workspace)[0], signal.SIGTERM)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 75, stderr
-    assert "training was asked to end, and did at step" in stderr
+    assert "training was asked to end and stopped at step" in stderr
     assert run_status(workspace) == ["KILLED"]
 
     result = workspace.ok("run", *slowed)

@@ -90,7 +90,7 @@ def test_the_same_is_said_in_words(workspace: Workspace, run: dict[str, Any]) ->
     run_id, score = run["mlflow_run_id"], f"eval_loss {run['scorecard']['eval_loss']:.6g}"
     for arguments, words in (
         (("origin", "models:/sums/1"), ("models:/sums/1 @champion", run_id, "promoted", "2 unchanged", score)),
-        (("runs", "recipe.yaml"), (run_id[:8], "sums =", "with every field as in the recipe file")),
+        (("runs", "recipe.yaml"), (run_id[:8], "sums =", "= every field as in the recipe file")),
         (("best", "--metric", "eval_loss"), ("measured on 1 data sets", "models:/sums/1")),
     ):
         outcome = workspace.sft("find", *arguments)

@@ -133,7 +133,7 @@ def test_a_part_that_is_wanted_on_a_taken_port_is_refused(place: Workspace) -> N
         port = taken.getsockname()[1]
         outcome: Outcome = place.sft("up", "--port", str(port))
     assert outcome.code == 2
-    assert f"somebody listens on 127.0.0.1:{port}" in outcome.stderr
+    assert f"found 127.0.0.1:{port} in use" in outcome.stderr
 
 
 @pytest.mark.postgres

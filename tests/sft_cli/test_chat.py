@@ -81,7 +81,7 @@ def test_exit_ends_it_and_empty_lines_ask_nothing(chat_model: Any) -> None:
 def test_what_a_template_refuses_is_told_and_does_not_end_the_conversation(chat_model: Any) -> None:
     talk = Talk(chat_model, 3, 0.0)
     talk.turns = [{"role": "tool", "content": "w2"}]
-    with pytest.raises(RecipeError, match="refuses the roles tool, user: no tools"):
+    with pytest.raises(RecipeError, match="rejects the roles tool, user: no tools"):
         talk.ask("w3", lambda _: None)
     assert roles(talk.turns) == ["tool"], "what was not answered is not remembered"
 

@@ -21,7 +21,7 @@ def test_a_command_that_is_terminated_says_that_it_can_be_gone_on_with(capfd: py
     with pytest.raises(typer.Exit) as caught, session(is_json=False, is_debugging=False):
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.exit_code == 143
-    assert capfd.readouterr().err == "sft: terminated; the same command goes on from what was done\n"
+    assert capfd.readouterr().err == "sft: terminated; run the same command again to resume\n"
 
 
 def test_another_exit_is_left_as_it_is() -> None:

@@ -43,7 +43,7 @@ class Home:
         """The artifact that remembers a version."""
         tracker = {"tracking_uri": uri or self.tracker.tracking_uri}
         facts = {"name": "kept", "version": version}
-        return self.make("register_model", f"v{version}", facts, trained=trained, tracker=tracker)
+        return self.make("register_model", f"v{version}", facts, trained=trained, registration={"tracker": tracker})
 
     def plan(self, keep_days: float = 0.0, keep_runs: int = 0) -> Pruning:
         return find_unneeded(keep_days, keep_runs, store=self.store)

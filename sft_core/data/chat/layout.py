@@ -171,7 +171,7 @@ def close_in(after: str, alone: str, prompt: str, specials: Sequence[str]) -> st
 
 
 def end_token_within(text: str, specials: Sequence[str]) -> str:
-    """Cut a text after its first special token. If it has none, remove the white space after a tag that ends the text."""
+    """Cut a text after its first special token; without one, remove the white space after a tag that ends the text."""
     found = re.search(_alternatives(tuple(specials)), text) if specials else None
     return text[: found.end()] if found else without_line_break(text, ())
 

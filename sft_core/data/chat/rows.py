@@ -92,7 +92,7 @@ class RowRenderer:
 def _render_text(
     config: ChatConfig, example: TextExample, is_held_out: bool, image_tokens: ImageTokens | None
 ) -> RenderedRow:
-    """Join prompt and completion. The loss covers the completion, or the whole text if `completion_only_loss` is False."""
+    """Join prompt and completion. The loss covers the completion, or all of it if `completion_only_loss` is False."""
     if config.masks_turns:
         name = "assistant_only_loss" if config.assistant_only_loss else "train_on"
         raise TemplateRefusedError(f"`{name}` needs a conversation, and the row is plain text")
@@ -126,7 +126,7 @@ def _render_conversation(
 
 
 def _weighted_spans(config: ChatConfig, rendering: Rendering) -> list[WeightedSpan]:
-    """Return the spans that the loss covers: the completion, the chosen turns, their intersection, or the whole text."""
+    """Return the spans that the loss covers: the completion, the chosen turns, their intersection, or all of it."""
     conversation = rendering.conversation
     spans: list[WeightedSpan] = [(0, len(rendering.text), 1.0)]
     first = 0

@@ -160,8 +160,8 @@ def _add_group(found: Definitions, name: str, config: dict[str, Any], overrides:
         member, own = _as_member(listed)
         if member not in found.manager.task_index or "dataset_kwargs" in {**shared, **own}:
             raise RecipeError(
-                f"{PLACE}.tasks: the group '{name}' defines its member '{member}' itself, so the data of that cannot be "
-                "pinned; expected members with their own YAML files and their own `dataset_kwargs`"
+                f"{PLACE}.tasks: the group '{name}' defines its member '{member}' itself, so the data of that cannot "
+                "be pinned; expected members with their own YAML files and their own `dataset_kwargs`"
             )
         tasks += _add(found, member, {**shared, **own})
     return tasks

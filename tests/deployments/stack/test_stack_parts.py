@@ -81,7 +81,9 @@ def test_the_files_are_those_of_the_command(tmp_path: Path, monkeypatch: pytest.
 def test_what_is_no_postgresql_is_refused() -> None:
     with pytest.raises(RecipeError, match="--postgres: expected postgresql://USER:PASSWORD@HOST:PORT/"):
         on_postgres("mysql://somewhere/")
-    with pytest.raises(RecipeError, match=r"at 127\.0\.0\.1:1 expected a PostgreSQL server that lets us in") as caught:
+    with pytest.raises(
+        RecipeError, match=r"at 127\.0\.0\.1:1 expected a PostgreSQL server that accepts the connection"
+    ) as caught:
         make_missing(urlsplit("postgresql://user:secret@127.0.0.1:1/"))
     assert "secret" not in str(caught.value)
 
@@ -151,7 +153,7 @@ def test_a_port_that_another_stack_has_chosen_and_not_opened_yet_is_taken() -> N
     ) as other:
         assert int(other.stdout.readline()) == port
         assert choose_port("127.0.0.1", None, port, "--port") != port
-        with pytest.raises(RecipeError, match="somebody listens on"):
+        with pytest.raises(RecipeError, match="in use or reserved by another stack"):
             choose_port("127.0.0.1", port, port, "--port")
         other.communicate("", timeout=60)
     assert choose_port("127.0.0.1", None, port, "--port") == port

@@ -62,7 +62,8 @@ def test_inputs_have_bounds_choices_and_the_recipes_default_in_words() -> None:
         "minimum": 0,
         "default": 0.003,
         "title": "learning_rate",
-        "description": "TRL's default; from-scratch training wants more, for example 1e-3. Default: `2e-05`.",
+        "description": "Peak learning rate (TRL's default). Training from scratch needs a higher one, for example "
+        "1e-3. Default: `2e-05`.",
     }
     assert input_at("registry.gate.direction")["enum"] == ["minimize", "maximize", None]
     assert input_at("sources.fraction")["maximum"] == 1

@@ -130,7 +130,7 @@ def test_data_on_the_hub_is_its_commit(
         ("metric: exact_match", "metric: exact_match, hf_evaluate: true", "fetch as code from the Hub"),
         ("utils.tidy", "utils.gone", "'say_colour' cannot be read from .*gone"),
         ("colours.jsonl", "nowhere.jsonl", "expected a file at .*nowhere.jsonl"),
-        ("{test: ", "{test: https://host", "nothing says which state"),
+        ("{test: ", "{test: https://host", "cannot be pinned; download it"),
         ("dataset_path: json", "dataset_path: ./nowhere", "expected data at './nowhere'"),
         ("dataset_kwargs: {data_files", "dataset_kwargs: {others", "expected `dataset_kwargs.data_files`"),
         ("dataset_path: json", "custom_dataset: !function utils.tidy", "gets its data from Python code"),
@@ -158,7 +158,7 @@ def test_a_group_that_defines_a_member_itself_is_refused(tasks: Path, file_diges
 
 
 def test_a_task_is_asked_for_once(tasks: Path, file_digests: FileDigests) -> None:
-    with pytest.raises(RecipeError, match="'colours' is asked for by 'all_colours' and by 'colours'"):
+    with pytest.raises(RecipeError, match="'colours' is part of 'all_colours' and 'colours'"):
         locate(tasks, file_digests, "all_colours", "colours")
 
 

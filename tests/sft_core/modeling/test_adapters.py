@@ -23,7 +23,7 @@ from .tiny_models import LLAMA, logits_of, rows, tiny_model
         ({"peft_type": "LORA", "task_type": "SEQ_CLS"}, "expected CAUSAL_LM, found 'SEQ_CLS'"),
         ({"peft_type": "LORA", "init_lora_weights": "eva"}, "'eva' is computed from data"),
         ({"peft_type": "LORA", "alora_invocation_tokens": [5]}, "blocks of several rows"),
-        ({"peft_type": "LORA", "use_dora": True, "loftq_config": 3, "layers_pattern": "x"}, "cannot be made of these"),
+        ({"peft_type": "LORA", "use_dora": True, "loftq_config": 3, "layers_pattern": "x"}, "cannot be configured"),
     ],
 )
 def test_a_mistake_is_told_from_the_recipe_alone(fields: dict[str, Any], message: str) -> None:
@@ -38,9 +38,9 @@ def test_pefts_own_defaults_hold() -> None:
 
 def test_virtual_tokens_do_not_go_with_packing_nor_a_prefix_with_checkpointing() -> None:
     prompt = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3}
-    with pytest.raises(RecipeError, match=r"many texts with one front; set packing\.packing"):
+    with pytest.raises(RecipeError, match=r"many texts in one row; set packing\.packing"):
         check_adapter(prompt, is_packed=True, has_gradient_checkpointing=False)
-    with pytest.raises(RecipeError, match=r"one row with one front; leave out training\.padding_free"):
+    with pytest.raises(RecipeError, match=r"a single row; remove training\.padding_free"):
         check_adapter(prompt, is_packed=False, has_gradient_checkpointing=False, is_padding_free=True)
     check_adapter(prompt, is_packed=False, has_gradient_checkpointing=True)
     with pytest.raises(RecipeError, match=r"set training\.gradient_checkpointing to false"):

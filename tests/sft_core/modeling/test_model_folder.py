@@ -83,7 +83,7 @@ def test_new_tokens_come_back_with_what_they_learned(tmp_path: Path, merge_adapt
 def test_what_cannot_be_merged_is_found_when_it_is_tried(tmp_path: Path) -> None:
     """A bias of LoRA's own has nowhere to go in layers without one."""
     fields = {"peft_type": "LORA", "lora_bias": True, "target_modules": ["q_proj"]}
-    with pytest.warns(UserWarning, match="the adapter is kept apart, merging it failed"):
+    with pytest.warns(UserWarning, match="merging failed, so the adapter stays separate"):
         expected, is_merged = deliver(tmp_path, saved_ref(tmp_path / "base", tiny_model(seed=4)), fields)
     assert not is_merged
     assert torch.equal(logits_of(load_trained(tmp_path / "model")), expected)

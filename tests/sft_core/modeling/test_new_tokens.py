@@ -64,7 +64,7 @@ def test_random_weights_are_drawn_for_new_tokens_as_for_all_others() -> None:
 
 
 def test_a_token_that_is_there_already_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"the tokenizer has 'w5' already \(id 5\)"):
+    with pytest.raises(RecipeError, match=r"the tokenizer already has 'w5' \(id 5\)"):
         add_special_tokens(tiny_tokenizer(), ["w5"])
 
 
@@ -114,8 +114,8 @@ def test_a_method_without_rows_trains_the_whole_matrices(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("part", "is_tied", "message"),
     [
-        ({"peft": {"peft_type": "LOHA"}}, True, "LOHA cannot train single rows of tied embeddings; take LORA"),
-        ({"peft": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2}}, False, "has virtual tokens alone"),
+        ({"peft": {"peft_type": "LOHA"}}, True, "LOHA cannot train single rows of tied embeddings; use LORA"),
+        ({"peft": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2}}, False, "has only virtual tokens"),
         ({"peft": {}, "num_layers_unfrozen": 1}, False, "1 freezes the embeddings"),
     ],
 )

@@ -24,12 +24,12 @@ from sft_core.store.fingerprint import digest
         ({"path": "m", "model_init_kwargs": {"torch_dtype": "bfloat16"}}, r"a field of its own, `model\.dtype`"),
         ({"path": "m", "model_init_kwargs": {"revision": "x"}}, r"a field of its own, `model\.revision`"),
         ({"path": "m", "model_init_kwargs": {"load_in_4bit": True}}, "write `quantization_config: {load_in_4bit: true"),
-        ({"path": "m", "model_init_kwargs": {"device_map": "auto"}}, "leave it out"),
+        ({"path": "m", "model_init_kwargs": {"device_map": "auto"}}, "remove this argument"),
         (
             {"path": "m", "init": "config", "model_init_kwargs": {"use_kernels": True}},
             "with `init: config` use `config`",
         ),
-        ({"path": "m", "additional_special_tokens": ["<a>", "<a>"]}, "texts that are all different"),
+        ({"path": "m", "additional_special_tokens": ["<a>", "<a>"]}, "expected different, non-empty texts"),
     ],
     ids=str,
 )

@@ -19,8 +19,7 @@ from sft_core.pretrained.tokenizer import (
 )
 from sft_core.store.file_digests import FileDigests
 from sft_core.store.fingerprint import digest
-
-from ..conftest import model_config
+from tests.conftest import model_config
 
 
 def test_the_tokenizer_of_a_folder_is_loaded_as_it_was_saved(tokenizer_ref: TokenizerRef) -> None:

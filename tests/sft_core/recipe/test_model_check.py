@@ -51,7 +51,7 @@ def test_what_fits_passes(content: dict[str, Any], file_digests: FileDigests, tr
         ({"peft": {"peft_type": "LORRA"}}, "did you mean 'LORA'"),
         (
             {"peft": {"peft_type": "LORA", "target_modules": ["nothing"]}},
-            "are called q_proj, k_proj, v_proj, o_proj, gate_proj",
+            "are named q_proj, k_proj, v_proj, o_proj, gate_proj",
         ),
         ({"peft": {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 2}}, "gradient_checkpointing to false"),
         ({"num_layers_unfrozen": 3}, "LlamaForCausalLM has 2 layers, found 3"),
@@ -70,7 +70,7 @@ def test_virtual_tokens_in_packed_blocks_are_told(
 ) -> None:
     prompt = {"peft": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2}}
     check({**content, "training": prompt}, file_digests)
-    with pytest.raises(RecipeError, match="many texts with one front"):
+    with pytest.raises(RecipeError, match="many texts in one row"):
         check({**content, "training": prompt, "packing": packing}, file_digests)
 
 

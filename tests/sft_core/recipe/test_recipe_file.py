@@ -77,7 +77,7 @@ def test_anchors_and_merges_work(file: Path) -> None:
         ("weight_decay: 1", "weight_decay: unknown key; did you mean 'training.weight_decay'?"),
         (
             "training: {output_dir: a}",
-            "training.output_dir: not set in a recipe: artifacts lie in the store, below `runtime.home`",
+            "training.output_dir: not set in a recipe: artifacts are written to the store, below `runtime.home`",
         ),
         (
             "training: {dataset_num_proc: 2}",
@@ -143,7 +143,7 @@ EVALUATES = ("training.eval_strategy=steps", "training.early_stopping_patience=2
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ([], "no number 'rougeL'; there are loss, entropy, mean_token_accuracy; with training.num_eval_prompts"),
+        ([], "no metric 'rougeL'; there are loss, entropy, mean_token_accuracy; with training.num_eval_prompts"),
         (["training.num_eval_prompts=4"], "there are loss, entropy, mean_token_accuracy, exact_match"),
     ],
 )

@@ -132,7 +132,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Parts], str]] = {
     "cut off": (lambda _: [openai(png(90, 90)[:900])], "damaged or cut off"),
     "nothing": (lambda _: [{"type": "image"}], "image"),
     "unknown part": (lambda _: [{"type": "video", "video": "x"}], "neither text nor an image"),
-    "forged": (lambda token: [openai(png(28, 28)), words(token)], "a text must not hold it"),
+    "forged": (lambda token: [openai(png(28, 28)), words(token)], "no text may contain it"),
 }
 
 
@@ -146,7 +146,7 @@ def test_what_is_no_image_is_refused(seen: tuple[Seeing, ChatModel], case: str) 
 
 def test_a_model_of_texts_refuses_images_and_takes_parts_of_text(blind: ChatModel) -> None:
     assert not blind.sees_images
-    with pytest.raises(RecipeError, match="this model sees none"):
+    with pytest.raises(RecipeError, match="this model accepts no images"):
         blind.say(says(openai(png(28, 28)), words("w2")), 3, 0.0, len)
     assert blind.say(says(words("w2 w3")), 3, 0.0, len) == blind.say(
         [{"role": "user", "content": "w2 w3"}], 3, 0.0, len
@@ -202,4 +202,4 @@ def test_a_talk_shows_images_with_the_next_question(seen: tuple[Seeing, ChatMode
 
 def test_a_talk_with_a_model_of_texts_refuses_an_image(blind: ChatModel, tmp_path: Path) -> None:
     _, written = typed(blind, f"/image {tmp_path}/a.png", "w2")
-    assert "this model sees no images" in written
+    assert "this model accepts no images" in written

@@ -186,8 +186,8 @@ def test_under_a_sweep_the_best_of_all_settings_counts_or_the_one_that_is_named(
 @pytest.mark.parametrize(
     ("metric", "answers", "message"),
     [
-        ("exact_mach", ["exact_match"], "no number 'exact_mach'; did you mean 'exact_match'?"),
-        ("eval_zzz", ["f1"], "no number 'zzz'; there are loss, entropy, mean_token_accuracy, f1"),
+        ("exact_mach", ["exact_match"], "no metric 'exact_mach'; did you mean 'exact_match'?"),
+        ("eval_zzz", ["f1"], "no metric 'zzz'; there are loss, entropy, mean_token_accuracy, f1"),
         ("exact_match", [], "with training.num_eval_prompts there would be the metrics of `evaluation` as well"),
     ],
 )
@@ -207,7 +207,7 @@ def test_of_a_likelihood_of_the_users_own_less_is_better(tmp_path: Path) -> None
 
 
 def test_an_unknown_metric_stops_the_run_before_its_first_step(folder: Path) -> None:
-    with pytest.raises(RecipeError, match=r"no number 'reward'; there are loss, .*, exact_match"):
+    with pytest.raises(RecipeError, match=r"no metric 'reward'; there are loss, .*, exact_match"):
         run(folder, "out", {}, metric_for_best_model="reward", **EVERY_STEP)
     assert not (folder / "out" / "metrics.jsonl").exists()
 

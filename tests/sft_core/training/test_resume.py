@@ -88,7 +88,7 @@ def test_asked_to_end_it_saves_and_says_so_and_goes_on(root: Path, uninterrupted
     step = checkpoint.manifest.step
     assert 2 <= step < STEPS
     word = (training.folder / INTERRUPTED_FILE).read_text()
-    assert word.startswith(f"training was asked to end, and did at step {step} of {STEPS}; ")
+    assert word.startswith(f"training was asked to end and stopped at step {step} of {STEPS}; ")
     assert not (training.folder / "result.json").exists()
     training.finish()
     assert f"resumed from step {step} " in training.log

@@ -135,7 +135,7 @@ def test_packed_documents_give_the_losses_of_each_alone(
 def test_gemma_whose_images_see_across_documents_is_refused(per_block: int, padding_free: bool, tmp_path: Path) -> None:
     training = VisionTraining.of("gemma3", tmp_path)
     training.write_blocks("train", training.documents(rows()), per_block)
-    with pytest.raises(RecipeError, match=r"documents that share a (row|batch) see each other"):
+    with pytest.raises(RecipeError, match=r"documents that share a (row|batch) affect each other"):
         train(training.plan("out", padding_free=padding_free))
 
 
@@ -332,14 +332,14 @@ def test_random_weights_take_sizes_and_ids_from_the_tokenizer(training: VisionTr
 
 def test_another_image_token_than_the_processors_is_told(one: VisionTraining) -> None:
     config = {**one.family.model_config(), "image_token_id": 5}
-    with pytest.raises(RecipeError, match="puts what it sees at tokens with the id 5"):
+    with pytest.raises(RecipeError, match="inserts images at tokens with the id 5"):
         train(one.plan("out", model=one.model(path=None, init="config", config=config)))
 
 
 def test_a_model_of_text_refuses_images(one: VisionTraining) -> None:
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
     llama = {"model_type": "llama", **sizes}
-    with pytest.raises(RecipeError, match="the data has images, and LlamaForCausalLM sees none"):
+    with pytest.raises(RecipeError, match="the data has images, which LlamaForCausalLM cannot take"):
         train(one.plan("out", model=one.model(path=None, init="config", config=llama)))
     with pytest.raises(RecipeError, match="parts of a vision-language model"):
         train(one.plan("out", model=one.model(path=None, init="config", config=llama), freeze=("vision",)))

@@ -34,7 +34,7 @@ def test_work_in_this_process_is_ended() -> None:
     with (
         pytest.raises(
             StageTimeoutError,
-            match=r"took longer than runtime.stage_timeouts.pack_shards allows \(0.2 s\).*same command goes on",
+            match=r"took longer than runtime.stage_timeouts.pack_shards allows \(0.2 s\).*same command resumes",
         ),
         time_limit("pack_shards", 0.2),
     ):

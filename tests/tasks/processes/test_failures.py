@@ -95,7 +95,7 @@ def test_whoever_asks_it_to_end_there_is_a_checkpoint(tmp_path: Path, num_proces
             asked.append(int(first.name.split("@")[0]))
             os.kill(asked[0], signal.SIGTERM)
 
-    with pytest.raises(StageInterruptedError, match="training was asked to end, and did at step"):
+    with pytest.raises(StageInterruptedError, match="training was asked to end and stopped at step"):
         start(training, num_processes, end_one)
     first = newest_checkpoint(training.folder)
     assert first is not None

@@ -9,8 +9,8 @@ from sft_core.data.chat import ChatConfig, TemplateRef, chat_template_of, locate
 from sft_core.errors import RecipeError
 from sft_core.pretrained.tokenizer import TokenizerRef, locate_tokenizer
 from sft_core.store.file_digests import FileDigests
+from tests.conftest import model_config
 
-from ...conftest import model_config
 from .templates import CHATML
 
 

@@ -4,8 +4,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from sft_core.data.tokens import Encoder
 from sft_core.data.tokens.pretokens import QWEN2
-
-from ...conftest import SENTENCES
+from tests.conftest import SENTENCES
 
 USER, END = "<|user|>", "<|end|>"
 WORDS = [*SENTENCES, "def f(x):\n    return x  # two\n", "Grüße, 漢字 and 😀 emoji: é ß ½", "aaaa   bbbb\n\n\n"]

@@ -49,13 +49,13 @@ def test_numbers_have_names_that_mlflow_takes(values: list[object]) -> None:
     [
         ({"temprature": 1.0}, "`generate` has no argument 'temprature'; did you mean 'temperature'?"),
         ({"zzz": 1}, "`generate` has no argument 'zzz'; known: bad_words_ids, "),
-        ({"max_length": 64}, "'max_length' is not taken: it counts the prompt and its padding too"),
-        ({"num_return_sequences": 2}, "'num_return_sequences' is not taken: each prompt has one answer"),
+        ({"max_length": 64}, "'max_length' is not supported: it counts the prompt and its padding too"),
+        ({"num_return_sequences": 2}, "'num_return_sequences' is not supported: each prompt has one answer"),
         ({"do_sample": True, "top_k": []}, "'top_k': a list is a sweep over different values, found []"),
         ({"do_sample": True, "top_k": [3, 3]}, "'top_k': a list is a sweep over different values, found [3, 3]"),
         ({"temperature": [0.5, 1.0]}, "a sweep over 'temperature' has no effect without `do_sample: true`"),
-        ({"max_new_tokens": 0}, "'max_new_tokens' is a number of tokens from 1 on, found 0"),
-        ({"max_new_tokens": [4, "x"]}, "'max_new_tokens' is a number of tokens from 1 on, found 'x'"),
+        ({"max_new_tokens": 0}, "'max_new_tokens': expected a number of tokens, 1 or more, found 0"),
+        ({"max_new_tokens": [4, "x"]}, "'max_new_tokens': expected a number of tokens, 1 or more, found 'x'"),
     ],
 )
 def test_what_generate_would_not_take_is_an_error_of_the_recipe(gen_kwargs: dict, message: str) -> None:

@@ -122,7 +122,7 @@ def test_a_metric_that_is_none_is_an_error_of_the_recipe(metric: str, message: s
 
 
 def test_a_metric_that_stands_twice_is_refused() -> None:
-    with pytest.raises(ValidationError, match="'f1' stands twice"):
+    with pytest.raises(ValidationError, match="'f1' is listed twice"):
         AnsweringConfig(metrics=("f1", "f1"))
 
 
@@ -165,10 +165,10 @@ def test_a_function_gets_only_what_it_names(tmp_path: Path, monkeypatch: pytest.
     [
         ("return 3", "expected a dictionary of name → numbers, found int 3"),
         ("return {'x': [1]}", "'x' has 1 values for 2 answers"),
-        ("return {'x': ['a', 'b']}", "'x' is to be numbers, found str 'a'"),
-        ("return {'x': float('nan')}", "'x' is nan, which is no score"),
-        ("return {'x': [None, float('nan')]}", "'x' has a number for none of 2 answers"),
-        ("return {'a/b': 1}", "the name of a number has letters, digits"),
+        ("return {'x': ['a', 'b']}", "expected numbers for 'x', found str 'a'"),
+        ("return {'x': float('nan')}", "'x' is nan, which is not a score"),
+        ("return {'x': [None, float('nan')]}", "'x' has no number for any of 2 answers"),
+        ("return {'a/b': 1}", "expected a name of letters, digits"),
         ("return {'prompt': 1}", "another number or column is called 'prompt'"),
         ("return {'exact_match': 1}", "another number or column is called 'exact_match'"),
         ("return 1 / 0", "failed: ZeroDivisionError: division by zero"),
