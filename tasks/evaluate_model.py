@@ -1,4 +1,4 @@
-"""Measure a model on held-out rows: a trained one together with the one that training started from, or any other."""
+"""Measure a model on held-out rows: a trained model together with the one that training started from, or any model."""
 
 import functools
 from collections.abc import Mapping

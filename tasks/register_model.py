@@ -29,7 +29,7 @@ NOT_ASKED = "registered; the gate was not asked (`registry.promote`)"
 
 
 class ModelVersion(BaseModel):
-    """A registered version, and whether it became champion."""
+    """Registered version, and whether it became champion."""
 
     name: str
     version: str
@@ -39,13 +39,13 @@ class ModelVersion(BaseModel):
 
     @property
     def uri(self) -> str:
-        """What MLflow loads it by."""
+        """Address by which MLflow loads the version."""
         return f"models:/{self.name}/{self.version}"
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """The registry that a model goes to, and the conditions of its promotion."""
+    """Registry for a model, and the conditions of its promotion."""
 
     config: RegistryConfig
     model_name: str
@@ -58,7 +58,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A trained model with its scorecard and its data."""
+    """Trained model with its scorecard and its data."""
 
     trained: ArtifactRef
     scorecard: ArtifactRef
@@ -66,7 +66,7 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """The recipe's name, which the artifact bears as well."""
+        """Name of the recipe, which is also the name of the training's artifact."""
         return self.trained.name
 
     def fingerprint(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _register(
 
     with TemporaryDirectory(dir=folder.parent, suffix=folder.suffix) as beside:  # swept with the folder after a kill
         companions.write(Path(beside))
-        key = folder.suffix.removeprefix(".")  # of this registration, as the store names its folder
+        key = folder.suffix.removeprefix(".")  # key of this registration, from the folder name that the store gave it
         model_id = log_model(run, model_name, training / MODEL_FOLDER, Path(beside), step, tags, proven, key)
     data = (f"{recipe.recipe.name}-eval", splits["eval"]["digest"]) if "eval" in splits else None
     measured = {name: value for name, value in scores.items() if not name.startswith("baseline_")}
@@ -119,7 +119,7 @@ def _register(
     is_champion, verdict = False, NOT_ASKED
     if config.promote:
         decided = run.insist("judging the model", lambda: judge(store, registry, config.gate, registered))
-        is_champion, verdict = decided.is_champion, decided.reason  # already: by a call whose answer was lost
+        is_champion, verdict = decided.is_champion, decided.reason  # maybe by an earlier call whose response was lost
     facts = ModelVersion(name=model_name, version=version, model_id=model_id, is_champion=is_champion, verdict=verdict)
     (folder / "version.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
     return StageOutcome(facts=facts.model_dump())

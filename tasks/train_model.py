@@ -1,6 +1,7 @@
-"""Train the model in a process of its own, and forward what it reports.
+"""Train the model in a child process, and forward the metrics that it writes.
 
-It trains in a folder that outlives failures: the next run of the same recipe finds the checkpoints there and goes on.
+It trains in a folder that is kept after failures: the next run of the same recipe finds the checkpoints there and
+resumes.
 """
 
 import functools
@@ -35,7 +36,7 @@ from tasks.stages.run_context import RunContext
 from tasks.workers import Work
 
 INCIDENTAL = frozenset({"plan.json", METRICS_FILE, "result.json", "seconds", "resumed_from"})
-"""They hold paths and times: two trainings that give the same weights differ in them."""
+"""Files and facts with paths and times, in which two trainings with the same weights may differ."""
 
 
 def _libraries(inputs: Mapping[str, Any]) -> list[str]:
@@ -80,7 +81,7 @@ def _train(
     plan_for: Callable[..., TrainPlan], log: Path, context: RunContext, work: Path, folder: Path
 ) -> StageOutcome:
     work.mkdir(parents=True, exist_ok=True)
-    rewind(work)  # before the run follows the lines: what comes after the checkpoint comes again
+    rewind(work)  # before the metrics are forwarded: lines after the checkpoint will be written again
     context.tracked.follow(work / METRICS_FILE)
     (work / START_FILE).unlink(missing_ok=True)
     plan = plan_for(output_folder=work)
@@ -92,7 +93,7 @@ def _train(
 
 
 def _take(work: Path, folder: Path, with_checkpoints: bool) -> None:
-    """Link what training made into the artifact; until that exists, all stays where an interrupted run would look."""
+    """Link the results of training into the artifact; the work folder is kept, in case this run is interrupted."""
 
     def left_out(parent: str, names: list[str]) -> set[str]:
         unwanted = {LISTENING_FOLDER, START_FILE, *(() if with_checkpoints else (CHECKPOINTS_FOLDER,))}

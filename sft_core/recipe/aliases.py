@@ -1,10 +1,10 @@
-"""Names of trlX and of transformers that mean a field of ours: they are understood, and each time it is said.
+"""Accept names of trlX and transformers that mean the same as a field of the recipe, and log a notice for each.
 
     seq_length: 512              →  tokens.max_length: 512
     train: {batch_size: 4}       →  training.per_device_train_batch_size: 4
     model: {model_path: gpt2}    →  model.path: gpt2
 
-Only names that mean exactly the same are here. docs/from-trl-and-trlx.md lists all others, and why.
+Only names with exactly the same meaning are listed here. docs/from-trl-and-trlx.md lists all others, with the reasons.
 """
 
 from collections.abc import Mapping
@@ -49,16 +49,20 @@ ALIASES: Mapping[str, str] = {
     },
     **_OF_OTHERS,
 }
-"""Dotted path → ours. What trlX has in `train` is understood at the top and in `training` as well."""
+"""Dotted path of an alias → path of the recipe's field. Names of trlX's `train` are also accepted at the top level and
+in `training`."""
 
 _PREFIXES = tuple(f"{alias}." for alias in ALIASES)
 _IMPLIED: Mapping[str, tuple[str, Any]] = {"training.eval_steps": ("training.eval_strategy", "steps")}
-"""trlX evaluates every `eval_interval` steps without being told to."""
+"""Field → (other field, value) that it implies: trlX evaluates every `eval_interval` steps without another setting."""
 _EITHER_OR = ("training.num_train_epochs", "training.max_steps")
 
 
 def our_path(path: str) -> str:
-    """Translate a dotted path, or the part of it that is an alias: `peft_config.r` is `training.peft.r`."""
+    """Return the recipe's path for a dotted path that is an alias or begins with one.
+
+    `peft_config.r` becomes `training.peft.r`; any other path is returned unchanged.
+    """
     if path in ALIASES:
         return ALIASES[path]
     prefix = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), None)
@@ -66,11 +70,11 @@ def our_path(path: str) -> str:
 
 
 def notice_of(alias: str, content: dict[str, Any]) -> str:
-    """Say what an alias was taken for; set what it implies, unless the recipe says something else.
+    """Return the notice for an alias, and set the field that it implies unless the recipe sets it.
 
     Args:
-        alias: The dotted path that was understood.
-        content: The recipe, with the value at our path; changed in place.
+        alias: Dotted path of the alias.
+        content: The recipe, with the value already at the recipe's path; changed in place.
     """
     notice = f"`{alias}` is `{our_path(alias)}` here"
     name, value = _IMPLIED.get(our_path(alias), ("", None))
@@ -81,13 +85,14 @@ def notice_of(alias: str, content: dict[str, Any]) -> str:
 
 
 def resolve_aliases(content: dict[str, Any]) -> list[str]:
-    """Move the values of aliases to our names, in place.
+    """Move the values of aliases to the recipe's own fields, in place.
 
     Returns:
-        A notice for each.
+        A notice for each alias.
 
     Raises:
-        RecipeError: if a field has two values, or if trlX would have taken the smaller of two.
+        RecipeError: if a field has two values, or if trlX names set both the number of epochs and of steps: trlX would
+            stop at the smaller of the two.
     """
     notices: list[str] = []
     given: dict[str, str] = {}
@@ -96,7 +101,7 @@ def resolve_aliases(content: dict[str, Any]) -> list[str]:
             continue
         ours = our_path(alias)
         if _has(content, ours):
-            raise RecipeError(f"{given.get(ours, ours)} and {alias}: both are `{ours}`, leave one of the two out")
+            raise RecipeError(f"{given.get(ours, ours)} and {alias}: both are `{ours}`, remove one of the two")
         _put(content, ours, _take(content, alias))
         given[ours] = alias
         notices.append(notice_of(alias, content))
@@ -104,7 +109,7 @@ def resolve_aliases(content: dict[str, Any]) -> list[str]:
         epochs, steps = (given[name] for name in _EITHER_OR)
         raise RecipeError(
             f"{epochs} and {steps}: trlX stops at whichever comes first; here `training.max_steps` overrides "
-            "`training.num_train_epochs`: leave out the one that comes later"
+            "`training.num_train_epochs`: remove the one that comes later"
         )
     return notices
 
@@ -118,7 +123,7 @@ def _has(content: Any, path: str) -> bool:
 
 
 def _take(content: dict[str, Any], path: str) -> Any:
-    """Remove a value, and the sections that it leaves empty."""
+    """Remove and return a value; also remove the sections that become empty."""
     key, _, rest = path.partition(".")
     if not rest:
         return content.pop(key)

@@ -1,8 +1,8 @@
-"""What fields of TRL and trlX are called here, or why they are not here.
+"""Fields of TRL and trlX with the recipe's fields for them, or the reasons why the recipe lacks such a field.
 
-The page docs/from-trl-and-trlx.md is written from these tables, and a recipe that uses such a name is told what to
-write instead. A name that is a field of ours as well needs no line. The fields that TRL inherits from transformers are
-all in `training`, or in `sft_core.training.owned`.
+The page docs/from-trl-and-trlx.md is generated from these tables. The error message for a recipe that uses such a name
+states the field to write instead. A name that is also a field of the recipe needs no entry. The fields that TRL
+inherits from transformers are all in `training`, or in `sft_core.training.owned`.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Counterpart:
-    """One foreign field."""
+    """The recipe's counterpart of one field of TRL or trlX."""
 
     fields: tuple[str, ...] = ()
-    """Ours, by their dotted paths; empty where there is none."""
+    """Dotted paths of the recipe's fields; empty if there is no counterpart."""
     note: str = ""
-    """What is different, or why there is none."""
+    """Difference between the two, or the reason why there is no counterpart."""
 
 
 def _here(*fields: str, note: str = "") -> Counterpart:
@@ -41,7 +41,7 @@ TRL: Mapping[str, Counterpart] = {
     "pad_token": _not_here("padding never counts, whatever its id; TRL is giving it up as well"),
     # ModelConfig
     "model_name_or_path": _here("model.path"),
-    "model_revision": _here("model.revision", note="resolved to a commit before anything hangs on it"),
+    "model_revision": _here("model.revision", note="resolved to a commit before anything depends on it"),
     "use_peft": _here("training.peft", note="anything in it means yes"),
     "lora_r": _here("training.peft", note=_LORA + "`{peft_type: LORA, r: 16}`"),
     "lora_alpha": _here("training.peft", note=_LORA + "`lora_alpha`"),
@@ -82,11 +82,11 @@ FORMER: Mapping[str, Counterpart] = {
     "half_precision_backend": _not_here("there is one way, PyTorch's own"),
     "save_safetensors": _not_here("weights are always saved as safetensors"),
     "logging_dir": _not_here("MLflow tracks every run, under `registry.experiment`"),
-    "overwrite_output_dir": _not_here("artifacts lie in the store, and none is ever overwritten"),
-    "include_tokens_per_second": _not_here("`tokens_per_second` stands in every line of training metrics"),
+    "overwrite_output_dir": _not_here("artifacts are written to the store, and never overwritten"),
+    "include_tokens_per_second": _not_here("every line of training metrics has `tokens_per_second`"),
     "use_liger": _here("training.use_liger_kernel"),
 }
-"""Names that TRL and transformers had in earlier versions."""
+"""Field names of earlier versions of TRL and transformers."""
 
 _TRACKER = "MLflow tracks every run, under `registry.experiment`"
 _NAMED = "runs are called by the recipe's `name`"
@@ -120,7 +120,7 @@ TRLX: Mapping[str, Counterpart] = {
         "training.adam_beta2",
         "training.adam_epsilon",
         "training.optim_args",
-        note="`betas` are two fields; `lr`, `eps` and `weight_decay` are understood where they stand",
+        note="`betas` are two fields; `lr`, `eps` and `weight_decay` are accepted under these names",
     ),
     "scheduler.name": _here(
         "training.lr_scheduler_type", note="`cosine_annealing` is `cosine`, or `cosine_with_min_lr` with an `eta_min`"
@@ -142,22 +142,22 @@ TRLX: Mapping[str, Counterpart] = {
     ),
     "train.checkpoint_interval": _here("training.save_steps"),
     "train.eval_interval": _here("training.eval_steps", note="with `eval_strategy: steps`, which it implies"),
-    "train.pipeline": _not_here("how rows are read is told from the rows; docs/formats.md has trlX's dialogues"),
+    "train.pipeline": _not_here("the format of rows is detected from the rows; docs/formats.md has trlX's dialogues"),
     "train.trainer": _not_here("there is one trainer"),
     "train.trainer_kwargs": _not_here("there is one trainer, and each option is a field of `training`"),
     "train.project_name": _here("registry.experiment", note="an MLflow experiment"),
     "train.run_name": _not_here(_NAMED),
     "train.entity_name": _not_here(_TRACKER),
     "train.group_name": _not_here(_TRACKER),
-    "train.checkpoint_dir": _not_here("artifacts lie in the store, below `runtime.home`"),
+    "train.checkpoint_dir": _not_here("artifacts are written to the store, below `runtime.home`"),
     "train.rollout_logging_dir": _not_here("nothing is rolled out in supervised training"),
     "train.save_best": _here(
         "training.load_best_model_at_end",
         "training.metric_for_best_model",
         note="by any number of the evaluation, not by `reward/mean` alone",
     ),
-    "train.save_optimizer": _not_here("checkpoints hold the optimizer's state: otherwise no training could go on"),
-    "train.resume_from_checkpoint": _not_here("the same recipe, run again, goes on where it was interrupted"),
+    "train.save_optimizer": _not_here("checkpoints always have the optimizer's state, needed to resume"),
+    "train.resume_from_checkpoint": _not_here("running the same recipe again resumes the interrupted training"),
     "train.tracker": _not_here(_TRACKER),
     "train.logging_dir": _not_here(_TRACKER),
     "train.tags": _not_here(_TRACKER + ", with the recipe as its parameters"),
@@ -169,10 +169,10 @@ TRLX: Mapping[str, Counterpart] = {
 
 
 def counterpart(path: str) -> str | None:
-    """Say what to write instead of a foreign name, if it is known.
+    """Return what to write instead of a name of TRL or trlX; None if the name is unknown.
 
     Args:
-        path: As it stands in the recipe, for example `training.dataset_num_proc` or `train.tracker`.
+        path: Dotted path in the recipe, for example `training.dataset_num_proc` or `train.tracker`.
     """
     name = path.rpartition(".")[2]
     found = TRLX.get(path) or TRL.get(name) or FORMER.get(name)

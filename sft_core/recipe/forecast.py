@@ -1,10 +1,10 @@
-"""What a training will take, told before it starts: steps, tokens, disk and memory.
+"""Forecast the steps, tokens, disk space and memory of a training before it starts.
 
-    2,732 blocks, batches of 8, accumulated twice, 3 epochs  →  171 steps an epoch, 513 steps
+    2,732 blocks, batches of 8, accumulated twice, 3 epochs  →  171 steps per epoch, 513 steps
     135M parameters in float32 with AdamW                    →  0.5 + 0.5 + 1.1 GB, and activations
 
-Steps are exact. Memory is an estimate whose assumptions are told with it: it is meant to tell a GPU that is large
-enough from one that is not, not to fill one to the last byte.
+Steps are exact. Memory is an estimate, reported with its assumptions. It shows whether a GPU is large enough; it is not
+precise enough to fill one to the last byte.
 """
 
 from dataclasses import dataclass
@@ -22,38 +22,38 @@ from sft_core.training import (
 )
 
 SCALE_BYTES = 4 / 256
-"""Optimizer states of 8 bits and fewer share a scale of 32 bits, 256 at a time."""
+"""Bytes per number for the scale of optimizer states with at most 8 bits: 32 bits for every 256 numbers."""
 DEFAULT_RANK = 128
-"""Of GaLore's and APOLLO's projections, unless `optim_args` says otherwise."""
+"""Rank of GaLore's and APOLLO's projections if `optim_args` does not set it."""
 HIDDEN_BYTES = {2: 34, 4: 40}
-"""Bytes that one layer keeps of each token for the backward pass, by the model's width and by the bytes of the
-arithmetic. Norms and the residual stream stay in float32, so half the arithmetic is not half the memory."""
+"""Bytes of arithmetic → bytes per token and unit of hidden size that one layer saves for the backward pass. Norms and
+the residual stream stay in float32, so arithmetic with half the bits does not halve the memory."""
 INTERMEDIATE_VECTORS = 4
-"""The same in the width of the feed-forward part: gate, its activation, up, and their product.
+"""Vectors of the feed-forward width that one layer saves per token: gate, its activation, up, and their product.
 
-Both were counted from the tensors that PyTorch keeps for Llama and Qwen2 with fused attention, which keeps no matrix of
-scores; models without gates and with dropout (GPT-2) keep about half as much again."""
+Both numbers were counted from the tensors that PyTorch saves for Llama and Qwen2 with fused attention, which saves no
+matrix of attention scores. Models without gates and with dropout (GPT-2) save about half as much again."""
 ADAPTER_BYTES = 4
-"""Of each number of an adapter: float32, whatever its base is in."""
+"""Bytes of each number of an adapter: float32, whatever the dtype of its base model."""
 MODEL_COPIES = 2
-"""In the store, and where MLflow keeps its artifacts."""
+"""Copies of a trained model: one in the store, and one among MLflow's artifacts."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataSize:
-    """How large a data set is."""
+    """Size of a packed data set."""
 
     train_blocks: int
     train_tokens: int
     train_targets: int
     longest_block: int
-    """In tokens, of the train split."""
+    """Number of tokens of the longest block in the train split."""
     eval_blocks: int
     eval_tokens: int
     prompts: int
-    """Held-out prompts that could be answered."""
+    """Number of held-out prompts that a model can answer."""
     stored_bytes: int
-    """Of all stages, in the store already."""
+    """Bytes of the artifacts of all data stages, which are already in the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Sum of all parts."""
         return (
             self.weights + self.gradients + self.optimizer + self.low_precision_weights + self.activations + self.logits
         )
@@ -77,28 +77,29 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a training will take."""
+    """Forecast of a training and its evaluation."""
 
     steps: int
     steps_per_epoch: int
     epochs: float
     blocks_per_step: int
     tokens_per_step: int
-    """On average."""
+    """Average number of tokens of a step."""
     tokens_seen: int
-    """Without padding."""
+    """Number of tokens in all epochs, without padding."""
     evaluations: int
-    """Of the loss over held-out blocks, while training."""
+    """Number of evaluations of the loss over held-out blocks during training."""
     eval_tokens: int
     prompts: int
-    """That are answered at the end, by each model that is measured; once for each setting of a sweep."""
+    """Number of prompts that each measured model answers at the end; a prompt counts once per combination of swept
+    generation settings."""
     max_new_tokens: int
     models_measured: int
     num_parameters: int
     num_trained_parameters: int
     data_bytes: int
     model_bytes: int
-    """That will be written: the weights, in the store and for MLflow."""
+    """Bytes that will be written for the weights, in the store and for MLflow."""
     memory: Memory
     assumptions: tuple[str, ...]
 
@@ -106,14 +107,14 @@ class Forecast:
 def forecast(
     training: TrainingConfig, evaluation: EvaluationConfig, num_processes: int, data: DataSize, model: ModelShape
 ) -> Forecast:
-    """Tell what a recipe will take.
+    """Forecast the training and evaluation of a recipe.
 
     Args:
-        training: The `training` section.
-        evaluation: The `evaluation` section.
-        num_processes: That train, one device each.
-        data: Of the packed data set.
-        model: Of the model.
+        training: The recipe's `training` section.
+        evaluation: The recipe's `evaluation` section.
+        num_processes: Number of training processes, with one device each.
+        data: Size of the packed data set.
+        model: Size of the model.
     """
     steps = num_steps(training, data.train_blocks, num_processes)
     per_epoch = steps_per_epoch(training, data.train_blocks, num_processes)
@@ -148,7 +149,7 @@ def _written_parameters(training: TrainingConfig, model: ModelShape) -> int:
 
 
 def _evaluations(training: TrainingConfig, steps: int, per_epoch: int) -> int:
-    """Those before `eval_delay` (steps, or epochs) do not take place."""
+    """Return the number of evaluations during training; those before `eval_delay` (steps, or epochs) are skipped."""
     if training.eval_strategy == "no":
         return int(training.eval_on_start)
     if training.eval_strategy == "epoch":
@@ -172,7 +173,7 @@ def _memory(training: TrainingConfig, data: DataSize, model: ModelShape) -> Memo
         optimizer=_optimizer_states(training, model),
         low_precision_weights=model.num_trained_parameters * 2 if width < model.bytes_per_parameter else 0,
         activations=_activations(training, layer, inputs, model.num_layers),
-        # as they come out and their gradient, and both again in float32 for the loss
+        # the model's output and its gradient, and both again in float32 for the loss
         logits=round(targets * model.vocab_size * (2 * width + 8)),
     )
 
@@ -184,10 +185,11 @@ def _activations(training: TrainingConfig, layer: int, inputs: int, num_layers: 
 
 
 def _optimizer_states(training: TrainingConfig, model: ModelShape) -> int:
-    """Bytes that the optimizer keeps beside the weights.
+    """Return the bytes of the optimizer's states.
 
-    A projection to rank r leaves a matrix of [rows, columns] 2 states of r x the longer side and itself, r x the
-    shorter: of all parameters outside of the embeddings, a share of about r / `hidden_size`.
+    With a projection to rank r, a matrix of [rows, columns] has 2 states of r x the longer side, and the projection
+    itself has r x the shorter side. Each is a share of about r / `hidden_size` of all parameters outside of the
+    embeddings.
     """
     traits, options = OPTIMIZER_TRAITS[training.optim], options_of(training.optim_args)
     states = traits.states + (training.optim == "sgd" and float(options.get("momentum", 0)) > 0)
@@ -206,8 +208,7 @@ def _optimizer_states(training: TrainingConfig, model: ModelShape) -> int:
 
 
 def _is_half(training: TrainingConfig) -> bool:
-    """Whether the arithmetic has 16 bits; where the recipe leaves it open, a GPU that has bfloat16 is taken for
-    granted."""
+    """Return True if the arithmetic has 16 bits. If the recipe does not set it, a GPU with bfloat16 is assumed."""
     return training.fp16 or training.bf16 is not False
 
 
@@ -217,9 +218,9 @@ def _assumptions(training: TrainingConfig) -> tuple[str, ...]:
         arithmetic += " (a GPU with bfloat16)"
     again = "computed again in the backward pass" if training.gradient_checkpointing else "kept for the backward pass"
     if training.activation_offloading:
-        again = "kept on the host but for one layer's"
+        again = "kept on the host except for one layer's"
     return (
-        f"{arithmetic} arithmetic, fused attention, a whole copy of the model on each device",
+        f"{arithmetic} arithmetic, fused attention, a full copy of the model on each device",
         f"activations of a full batch of the longest blocks of a Llama-like model, {again}",
         "logits only at targets, at their average share",
         "without the GPU's own context and fragmentation (about 1 to 2 GB more)",

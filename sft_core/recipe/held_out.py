@@ -1,6 +1,8 @@
-"""Held-out rows for any model: a recipe of which the held-out split alone counts, read with the model's own tokenizer.
+"""Held-out rows for evaluating any model: a recipe of which only the held-out split is used, with the model's own
+tokenizer.
 
-a recipe         its sources of `split: eval`; where it has none, the rows that `formats.eval_fraction` holds out
+given            held-out rows
+a recipe         its sources with `split: eval`; without any, the rows that `formats.eval_fraction` holds out
 a file of rows   all of them
 """
 
@@ -17,19 +19,20 @@ from sft_core.recipe.recipe_file import lay_over, parse_as, read_content
 
 
 class HeldOutRecipe(Recipe):
-    """Which rows a model is measured on, and how; `model` and `training` say nothing here."""
+    """Recipe of an evaluation: the held-out rows and how a model is measured on them; `model` and `training` have no
+    effect."""
 
     needed_split: ClassVar[Literal["train", "eval"]] = "eval"
     idle_sections: ClassVar[frozenset[str]] = frozenset({"training", "registry"})
 
     def for_model(self, folder: Path) -> Self:
-        """The same rows, as a model reads them: with its tokenizer and, where it has one, its chat template.
+        """Return the recipe for a model, with the model's tokenizer and, if it has one, its chat template.
 
         Args:
-            folder: The model's.
+            folder: The model's folder.
 
         Raises:
-            RecipeError: if the recipe holds no rows out.
+            RecipeError: if the recipe has no held-out rows.
         """
         held_out = tuple(source for source in self.sources if source.split == "eval")
         if not held_out and not self.formats.eval_fraction:
@@ -55,17 +58,17 @@ def held_out_recipe(
     overrides: Sequence[str],
     notify: Callable[[str], None],
 ) -> HeldOutRecipe:
-    """Make one of what the command line says.
+    """Create a held-out recipe from the options of the command line: either `data` or `recipe`.
 
     Args:
-        model: Whose it is to be, for the recipe's name alone.
-        data: Files of rows that are all held out, as `sources.path` takes them; or
-        recipe: A recipe's file.
+        model: Model to evaluate; with `data` it becomes `model.path`, until `for_model` replaces that.
+        data: Files of rows that are all held out, as `sources.path` takes them.
+        recipe: A recipe file.
         overrides: `dotted.path=value` each.
-        notify: Gets a line for each name that was understood though it is not ours.
+        notify: Called with a line for each alias of TRL, transformers or trlX that was accepted.
 
     Raises:
-        RecipeError: if there are both or neither, or something is wrong in them.
+        RecipeError: if both `data` and `recipe` are given or neither is, or if one of them is invalid.
     """
     if bool(data) == (recipe is not None):
         found = "both" if data else "neither"
@@ -77,7 +80,7 @@ def held_out_recipe(
         "name": SourceSpec(path=data[0]).source_name,
         "model": {"path": model},
         "sources": sources,
-        "tokens": {"max_length": None},  # nothing is cut off that a model could read
+        "tokens": {"max_length": None},  # rows are not truncated
     }
     for override in overrides:
         for notice in lay_over(content, override):

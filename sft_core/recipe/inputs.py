@@ -35,7 +35,7 @@ class DataInputs:
 
     @property
     def replaces_template(self) -> bool:
-        """True if the recipe's chat template is another one than the tokenizer's own."""
+        """True if the recipe's chat template differs from the tokenizer's own."""
         return replaces_own_template(self.template, self.tokenizer)
 
 
@@ -53,7 +53,7 @@ class RunInputs:
         return [self.data, self.model, self.scoring, self.harness]
 
     def of_training(self, recipe: Recipe, num_processes: int) -> TrainInputs:
-        """Return the inputs of `train_model` that are no artifact."""
+        """Return the inputs of `train_model` that are not artifacts."""
         answering = recipe.answering_while_training
         return TrainInputs(
             config=recipe.training,
@@ -67,7 +67,7 @@ class RunInputs:
         )
 
     def of_evaluation(self, recipe: Recipe) -> EvaluationInputs:
-        """Return the inputs of `evaluate_model` that are no artifact."""
+        """Return the inputs of `evaluate_model` that are not artifacts."""
         baseline = self.model if recipe.evaluation.baseline else None
         return EvaluationInputs(recipe.evaluation, self.scoring, self.harness, self.data.processor, baseline)
 

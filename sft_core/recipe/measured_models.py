@@ -1,8 +1,8 @@
-"""How large models are, measured once per home.
+"""Cache of model sizes, measured once per state directory.
 
-Measuring a model builds it without memory, which needs torch and transformers: 3 to 5 s of processor time, nearly all
-of it imports. So a measurement is kept in a file that is named by all that it depends on: model and tokenizer by
-content, what the recipe trains, the versions of the libraries, and the code that measures.
+Measuring builds the model on the meta device, which needs torch and transformers: 3 to 5 s of processor time, nearly
+all of it imports. A measurement is therefore cached in a file whose name is a digest of everything that it depends on:
+model and tokenizer by content, the trained parts, the versions of the libraries, and the code that measures.
 """
 
 from dataclasses import asdict
@@ -24,16 +24,16 @@ OPTIONAL_LIBRARIES = ("bitsandbytes",)
 def measured_model(
     model: ModelRef, tokenizer: TokenizerRef, training: TrainingConfig | None, folder: Path
 ) -> ModelShape:
-    """Read the measurement of a model, or measure it and keep that.
+    """Return the cached measurement of a model, or measure the model and cache the result.
 
     Args:
-        model: Which model.
+        model: The model.
         tokenizer: Its tokenizer.
-        training: What of the model is trained; None: everything.
-        folder: Where measurements are kept.
+        training: The `training` section, which decides the trained parts; None: everything is trained.
+        folder: Folder of the cached measurements.
 
     Raises:
-        RecipeError: as `measure_model`. What cannot be measured is not kept.
+        RecipeError: as `measure_model`. A failed measurement is not cached.
     """
     trained = {} if training is None else _what_is_trained(training)
     code = own_code().closure(f"{measure_model.__module__}:{measure_model.__name__}")

@@ -1,6 +1,6 @@
-"""What a recipe asks of its model, checked before any data work: names, fields, and whether they fit together.
+"""Check a recipe's settings of its model before any data work: names, fields, and whether they fit together.
 
-No weight is read: the model is built without memory, and what is to be trained is chosen in it.
+No weights are read: the model is built on the meta device, and the trained parts are chosen in it.
 """
 
 from sft_core.errors import RecipeError
@@ -12,33 +12,34 @@ from sft_core.store.file_digests import FileDigests
 
 
 def check_tokenizer(config: ModelConfig, tokenizer: TokenizerRef, digests: FileDigests) -> None:
-    """Compare a tokenizer that the recipe names with the one that lies with pretrained weights, where one does.
+    """Compare a tokenizer that the recipe names with the one stored with the pretrained weights, if there is one.
 
     Raises:
-        RecipeError: if both know a token, by different ids: the weights would take each for another.
+        RecipeError: if a token has different ids in the two: the model would take it for another token.
     """
     if config.tokenizer is None or config.path is None or config.init == "config":
         return
     alone = {"tokenizer": None, "tokenizer_revision": None, "additional_special_tokens": ()}
     try:
         own = load_tokenizer(locate_tokenizer(config.model_copy(update=alone), digests)).get_vocab()
-    except RecipeError:  # none lies there, and nothing is known
+    except RecipeError:  # the weights have no tokenizer of their own, so there is nothing to compare
         return
     given = load_tokenizer(tokenizer).get_vocab()
     moved = sorted(token for token in given.keys() & own.keys() if given[token] != own[token])
     if moved:
         raise RecipeError(
-            f"model.tokenizer: {len(moved):,} tokens have other ids than in the tokenizer that lies with the model, "
+            f"model.tokenizer: {len(moved):,} tokens have other ids than in the tokenizer stored with the model, "
             f"for example '{moved[0]}': {given[moved[0]]} instead of {own[moved[0]]}; they do not belong together"
         )
 
 
 def check_model(recipe: Recipe, model: ModelRef, tokenizer: TokenizerRef, digests: FileDigests) -> None:
-    """Check tokenizer, adapters, frozen layers and parts, quantization and new tokens; a recipe without any of them
-    costs nothing.
+    """Check tokenizer, adapters, frozen layers and parts, quantization and new tokens.
+
+    A recipe that uses none of them returns at once.
 
     Raises:
-        RecipeError: naming the field, what was expected and what was found.
+        RecipeError: if a check fails; the message names the field, what was expected and what was found.
     """
     check_tokenizer(recipe.model, tokenizer, digests)
     training = recipe.training

@@ -1,4 +1,4 @@
-"""How large a model is, without its weights."""
+"""Measure the size of a model without its weights."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """Parameters, and the widths that activations are made of."""
+    """Numbers of parameters, and the widths that determine the size of activations."""
 
     num_parameters: int
     num_layers: int
@@ -23,24 +23,24 @@ class ModelShape:
     bytes_per_parameter: int
     num_trained_parameters: int
     weight_bytes: int
-    """Of all weights in memory, those of a quantized base in their 4 or 8 bits."""
+    """Bytes of all weights in memory; those of a quantized base have 4 or 8 bits."""
     max_positions: int | None = None
-    """Tokens that a text may have; None where the model names no limit."""
+    """Maximum number of tokens of a text; None if the model's configuration sets no limit."""
 
 
 def measure_model(
     ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", training: TrainingConfig | None = None
 ) -> ModelShape:
-    """Build the model on the meta device, which allocates nothing, choose what is trained, and count parameters.
+    """Build the model on the meta device, which allocates no memory, choose the trained parts, and count parameters.
 
     Args:
-        ref: Which model.
+        ref: The model.
         tokenizer: Its tokenizer; with `init: config` it gives the size of the vocabulary.
-        training: What of it is trained; None: everything.
+        training: The `training` section, which decides the trained parts; None: everything is trained.
 
     Raises:
-        RecipeError: if its configuration cannot be read, no causal language model be built of it, or what is to be
-            trained does not fit it.
+        RecipeError: if the configuration cannot be read, if no causal language model can be built from it, or if the
+            model lacks the parts that are to be trained.
     """
     import torch
 
@@ -73,7 +73,7 @@ def measure_model(
 
 
 def _weight_bytes(model: Any, ref: ModelRef, bytes_per_parameter: int) -> int:
-    """bitsandbytes packs the matrices between the embeddings and the output projection."""
+    """Return the bytes of all weights. bitsandbytes quantizes all matrices but embeddings and output projection."""
     from torch import nn
 
     quantization = ref.model_init_kwargs.get("quantization_config") or {}
@@ -94,7 +94,10 @@ def _weight_bytes(model: Any, ref: ModelRef, bytes_per_parameter: int) -> int:
 def _count_trained(
     model: Any, ref: ModelRef, tokenizer: "PreTrainedTokenizerBase", training: TrainingConfig | None
 ) -> int:
-    """Parameters that are trained; adapters that are computed from weights, which are not here, count as the model."""
+    """Return the number of trained parameters.
+
+    Adapters that are initialized from the weights cannot be built here; then all parameters of the model count.
+    """
     import torch
 
     from sft_core.modeling import choose_trained, count_trained, new_ids

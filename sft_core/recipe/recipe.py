@@ -1,7 +1,8 @@
-"""The recipe: the only configuration there is.
+"""The recipe: the only configuration of a run.
 
-The same frozen model stands behind the YAML file, the command line's `--set`, Prefect's parameter form and MLflow's
-parameters. A section is what one stage takes; a field keeps the name that TRL, transformers or trlX users know.
+The YAML file, the command line's `--set`, Prefect's parameter form and MLflow's parameters all share this frozen
+pydantic model. A section contains the settings of one stage. A field keeps the name that users of TRL, transformers or
+trlX know.
 """
 
 from typing import ClassVar, Literal, Self
@@ -26,15 +27,15 @@ from sft_core.training.best import explain_missing
 
 
 class Recipe(Section):
-    """One model's way from files to registry."""
+    """Configuration of a whole run, from source files to the registered model."""
 
     needed_split: ClassVar[Literal["train", "eval"]] = "train"
-    """Without rows in it there is nothing to do."""
+    """Split that must have rows."""
     idle_sections: ClassVar[frozenset[str]] = frozenset()
-    """Sections that say nothing about what is done."""
+    """Sections that have no effect."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    """What runs, artifacts and the registered model are called."""
+    """Name of runs, artifacts and the registered model."""
     model: ModelConfig
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
     formats: FormatsConfig = FormatsConfig()
@@ -57,18 +58,20 @@ class Recipe(Section):
         if cuts_every_row and (self.tokens.truncation_mode != "keep_start" or self.tokens.keep_end_token):
             raise ValueError(
                 f"`packing_strategy: {self.packing.packing_strategy}` cuts longer rows into blocks and loses nothing: "
-                "`tokens.truncation_mode` and `tokens.keep_end_token` would have no effect, leave them out"
+                "`tokens.truncation_mode` and `tokens.keep_end_token` would have no effect, remove them"
             )
         if self.needed_split == "train" and all(source.split == "eval" for source in self.sources):
-            raise ValueError("`sources` are all of split eval: nothing is left to train on")
+            raise ValueError("all `sources` have `split: eval`: nothing is left to train on")
         missing = self._missing_best_metric()
         if missing is not None:
             raise ValueError(missing)
         return self
 
     def _missing_best_metric(self) -> str | None:
-        """Say that evaluations will not have the number that checkpoints are compared by. What a function of the user's
-        gives is known only to the training."""
+        """Return an error message if evaluations will lack the metric by which checkpoints are compared.
+
+        The metrics of a user's function are known only during training, so then the check is skipped.
+        """
         answering, metric = self.answering_while_training, self.training.metric_for_best_model
         answers = answering.score_names if answering else ()
         if metric is None or answers is None:
@@ -77,18 +80,18 @@ class Recipe(Section):
 
     @property
     def model_name(self) -> str:
-        """The registered model's name."""
+        """Name of the registered model."""
         return self.registry.model_name or self.name
 
     @property
     def answering_while_training(self) -> AnsweringConfig | None:
-        """How held-out prompts are answered at each evaluation during training; None: they are not."""
+        """Settings for answering held-out prompts at each evaluation during training; None if none are answered."""
         num_prompts = self.training.num_eval_prompts
         return self.evaluation.while_training(num_prompts) if num_prompts else None
 
     @property
     def row_limits(self) -> dict[str, int | None]:
-        """Split → tokens that its rows may have before they are packed; None where packing cuts longer ones itself."""
+        """Split → maximum number of tokens of its rows before packing; None if packing itself cuts longer rows."""
         packing = self.packing
         cuts_itself = packing.packing_strategy in ("bfd_split", "wrapped")
         return {

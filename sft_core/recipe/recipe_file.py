@@ -1,4 +1,4 @@
-"""Read a recipe from YAML, lay dotted overrides over it, and say clearly what is wrong with it."""
+"""Read a recipe from YAML, apply dotted overrides to it, and report every mistake in it clearly."""
 
 import difflib
 import re
@@ -22,7 +22,7 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: `1e-4` is a number, and a key that stands twice is an error."""
+    """YAML loader that reads `1e-4` as a number and rejects duplicate keys."""
 
 
 _Loader.add_implicit_resolver(
@@ -34,7 +34,7 @@ def _mapping_without_doubles(loader: _Loader, node: yaml.MappingNode) -> dict[An
     keys = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
     for key in keys:
         if [other.value for other in keys].count(key.value) > 1:
-            raise RecipeError(f"line {key.start_mark.line + 1}: the key '{key.value}' stands twice")
+            raise RecipeError(f"line {key.start_mark.line + 1}: the key '{key.value}' occurs twice")
     loader.flatten_mapping(node)
     return dict(loader.construct_mapping(node, deep=True))
 
@@ -49,17 +49,19 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), notify: Callable[[str
         path: The YAML file.
         overrides: `dotted.path=value` each, for example `training.learning_rate=1e-4` or `sources.0.path=x.jsonl`; the
             value is YAML.
-        notify: Gets a line for each name that was understood though it is not ours.
+        notify: Called with a line for each alias of TRL, transformers or trlX that was accepted.
 
     Raises:
-        RecipeError: naming file, key, what was expected and what was found.
+        RecipeError: if the recipe is invalid; the message names file, key, what was expected and what was found.
     """
     return parse_recipe(read_content(path, overrides, notify), str(path))
 
 
 def read_content(path: Path, overrides: Sequence[str], notify: Callable[[str], None]) -> dict[str, Any]:
-    """Read a recipe's content, by our names and with what lies over it, but unchecked; arguments and errors as of
-    `load_recipe`."""
+    """Read a recipe's content, with aliases resolved and overrides applied, but without checking it.
+
+    Arguments and errors are those of `load_recipe`.
+    """
     content = read_mapping(path, "sections (model, sources, …)")
     try:
         notices = resolve_aliases(content)
@@ -73,14 +75,14 @@ def read_content(path: Path, overrides: Sequence[str], notify: Callable[[str], N
 
 
 def read_mapping(path: Path, expected: str) -> dict[str, Any]:
-    """Read a YAML file as people mean it: `1e-4` is a number, and a key that stands twice is an error.
+    """Read a mapping from a YAML file. `1e-4` is read as a number, and a duplicate key is an error.
 
     Args:
         path: The file.
-        expected: What it is to hold, for the messages.
+        expected: Expected content, for error messages.
 
     Raises:
-        RecipeError: if it is not there, or holds something else.
+        RecipeError: if the file does not exist, is not YAML, or is not a mapping.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
@@ -99,13 +101,13 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
     """Check a recipe's content.
 
     Raises:
-        RecipeError: with one line per mistake.
+        RecipeError: if the content is invalid; the message has one line per mistake.
     """
     return parse_as(Recipe, content, where)
 
 
 def parse_as(kind: type[AnySection], content: dict[str, Any], where: str) -> AnySection:
-    """Check the content of a recipe of some kind, or of another section; as `parse_recipe`."""
+    """Check the content of a recipe or of another section against its class; see `parse_recipe`."""
     try:
         return kind.model_validate(content)
     except ValidationError as error:
@@ -115,8 +117,18 @@ def parse_as(kind: type[AnySection], content: dict[str, Any], where: str) -> Any
 
 
 def lay_over(content: dict[str, Any], override: str) -> list[str]:
-    """Set one dotted path in plain YAML content; sections that are not there yet are made. Returns a notice if the path
-    is an alias."""
+    """Set one dotted path in plain YAML content, in place. Missing sections are created.
+
+    Args:
+        content: The content of the recipe.
+        override: `dotted.path=value`; the value is YAML.
+
+    Returns:
+        A notice if the path is an alias; otherwise an empty list.
+
+    Raises:
+        RecipeError: if the override is malformed, or its path leads into a value that is not a section.
+    """
     written, equals, text = override.partition("=")
     path = our_path(written.strip())
     keys = path.split(".")
@@ -143,10 +155,10 @@ def lay_over(content: dict[str, Any], override: str) -> list[str]:
 
 
 def load_value(text: str) -> Any:
-    """Read one value as a recipe's file would give it.
+    """Read one value as it would be read from a recipe file.
 
     Raises:
-        RecipeError: if it is no YAML.
+        RecipeError: if the text is not YAML.
     """
     try:
         return yaml.load(text, _Loader)
@@ -155,7 +167,7 @@ def load_value(text: str) -> Any:
 
 
 def _step_into_list(items: list[Any], key: str, value: Any, is_last: bool, path: str) -> Any:
-    """Walk to an item by its position; the position after the last one adds an item."""
+    """Return the list item at a position; the position after the last item appends one. Set it if `is_last`."""
     if not key.isdecimal() or int(key) > len(items):
         raise RecipeError(f"--set {path}: expected a position from 0 to {len(items)}, found '{key}'")
     if int(key) == len(items):
@@ -166,7 +178,7 @@ def _step_into_list(items: list[Any], key: str, value: Any, is_last: bool, path:
 
 
 def _follows_from_another(mistake: dict[str, Any], mistakes: Sequence[dict[str, Any]]) -> bool:
-    """Whether a list is said to be too short only because an item of it is wrong."""
+    """Return True if a list is reported as too short only because one of its items is invalid."""
     place = mistake["loc"]
     return mistake["type"] == "too_short" and any(
         len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in mistakes
@@ -174,7 +186,7 @@ def _follows_from_another(mistake: dict[str, Any], mistakes: Sequence[dict[str, 
 
 
 def _explain(mistake: dict[str, Any]) -> str:
-    """Say one mistake in a line: where, what was expected, what was found, what was perhaps meant."""
+    """Describe one mistake in a line: its path, what was expected, what was found, and what was probably meant."""
     where = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
         return _explain_key(mistake["loc"], mistake["input"])
@@ -187,7 +199,7 @@ def _explain(mistake: dict[str, Any]) -> str:
 
 
 def _closest_choice(mistake: dict[str, Any]) -> str:
-    """Of a list of names that are allowed, the one that was perhaps meant."""
+    """Return a suggestion if one of the allowed names is similar to the given one; otherwise an empty string."""
     if mistake["type"] != "literal_error":
         return ""
     choices = re.findall("'([^']+)'", mistake["ctx"]["expected"])
@@ -196,16 +208,16 @@ def _closest_choice(mistake: dict[str, Any]) -> str:
 
 
 def _explain_key(location: Sequence[str | int], value: Any) -> str:
-    """Say of a key that is no field why it is none, what it is called here, or what was perhaps meant."""
+    """Describe an unknown key: why it cannot be set, the recipe's name for it, or what was probably meant."""
     *parents, wrong = location
     where, section = ".".join(str(part) for part in location), _section_at(parents)
     refused = getattr(section, "refused", {})
     if wrong in refused:
         return f"{where}: not set in a recipe: {refused[wrong]}"
     if section is not None and not _elsewhere(str(wrong)):
-        foreign = [(path, said) for path in (where, *_paths_below(where, value)) if (said := counterpart(path))]
+        foreign = [(path, hint) for path in (where, *_paths_below(where, value)) if (hint := counterpart(path))]
         if foreign:
-            return "; ".join(f"{path}: {said}" for path, said in foreign)
+            return "; ".join(f"{path}: {hint}" for path, hint in foreign)
     return f"{where}: unknown key{_did_you_mean(section, str(wrong))}"
 
 
@@ -214,7 +226,7 @@ def _paths_below(where: str, value: Any) -> list[str]:
 
 
 def _elsewhere(wrong: str) -> list[str]:
-    """Where in other sections a field of this name is."""
+    """Return the dotted paths of fields with this name in all sections."""
     return [f"{name}.{wrong}" for name, field in Recipe.model_fields.items() if wrong in _fields_of(field.annotation)]
 
 
@@ -224,7 +236,7 @@ def _did_you_mean(section: type[BaseModel] | None, wrong: str) -> str:
     known = list(section.model_fields)
     close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
     elsewhere = _elsewhere(wrong)
-    if elsewhere:  # the exact name of a field: the right word in the wrong place
+    if elsewhere:  # the exact name of a field, but in the wrong section
         return f"; did you mean '{elsewhere[0]}'?"
     if close:
         return f"; did you mean '{close[0]}'?"
@@ -232,7 +244,7 @@ def _did_you_mean(section: type[BaseModel] | None, wrong: str) -> str:
 
 
 def _section_at(location: Sequence[str | int]) -> type[BaseModel] | None:
-    """Follow a location through the recipe's types."""
+    """Return the section at a location in the recipe; None if there is no such section."""
     section: type[BaseModel] | None = Recipe
     for part in location:
         if isinstance(part, int):
@@ -249,7 +261,7 @@ def _fields_of(annotation: Any) -> Sequence[str]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The section inside a type such as `tuple[SourceSpec, ...]`."""
+    """Return the section inside a type such as `tuple[SourceSpec, ...]`; None if there is no section in it."""
     if (
         isinstance(annotation, type)
         and not isinstance(annotation, types.GenericAlias)

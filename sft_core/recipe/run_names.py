@@ -1,11 +1,11 @@
-"""What a run is called: its recipe, its model, and four letters that are others for other settings.
+"""Names of runs: the recipe, the model, and four hexadecimal digits of a digest of the settings.
 
     quickstart - llama 2x128 - 3f2a          random weights: 2 layers, 128 wide
-    gsm8k - SmolLM2-135M - 90be              a model of that name
+    gsm8k - SmolLM2-135M - 90be              pretrained weights of that name
     quickstart@champion on gsm8k             an evaluation
 
-A run has one name in Prefect and in MLflow, and the same recipe has it again. All characters are plain: Prefect's graph
-draws no `·` and no `×`.
+A run has the same name in Prefect and in MLflow, and running the same recipe again gives it again. Names use plain
+characters only: Prefect's graph cannot draw `·` and `×`.
 """
 
 from pathlib import PurePath
@@ -18,28 +18,29 @@ from sft_core.store.fingerprint import digest
 MODEL_CHARS = 40
 SETTINGS_CHARS = 4
 LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
+"""Names of the number of layers in the configurations of different architectures."""
 WIDTHS = ("hidden_size", "n_embd", "d_model")
-"""What architectures call the same two numbers."""
+"""Names of the hidden size in the configurations of different architectures."""
 
 
 def run_name(recipe: Recipe) -> str:
-    """Recipe, model and settings; where the work is done (`runtime`) is no setting."""
+    """Return the name of a recipe's run: recipe, model and settings. The section `runtime` does not change it."""
     settings = digest({name: value for name, value in recipe if name != "runtime"})
     return f"{recipe.name} - {model_label(recipe.model)} - {settings[:SETTINGS_CHARS]}"
 
 
 def score_name(model: str, recipe: Recipe) -> str:
-    """An evaluation: the model, as it was named, on the rows."""
+    """Return the name of an evaluation: the model, as the user named it, and the recipe of its rows."""
     return f"{path_label(model)} on {recipe.name}"
 
 
 def comparison_name(model: str, against: str, recipe: Recipe) -> str:
-    """Two models on the same rows."""
+    """Return the name of a comparison of two models on the same rows."""
     return f"{path_label(model)} against {path_label(against)} on {recipe.name}"
 
 
 def model_label(model: ModelConfig) -> str:
-    """The name of the weights; of random ones architecture, layers and width."""
+    """Return the name of pretrained weights; for random weights, the architecture, number of layers and width."""
     kind = str(model.config.get("model_type", "")) or path_label(model.path or "model")
     if model.init == "pretrained" and model.path is not None:
         return path_label(model.path)
@@ -48,8 +49,10 @@ def model_label(model: ModelConfig) -> str:
 
 
 def path_label(path: str) -> str:
-    """The last part of a folder, a Hub id or a model's address; a folder that is just called `model` has its parent's
-    name."""
+    """Return the last part of a folder, a Hub id or an MLflow model URI.
+
+    For a folder named `model`, that is its parent's name; for a version of a registered model, `NAME/VERSION`.
+    """
     parts = [part for part in PurePath(path.removeprefix("models:/")).parts if part not in ("/", ".", "..")]
     is_version = path.startswith("models:/") and len(parts) > 1
     if is_version or (len(parts) > 1 and parts[-1] == "model"):

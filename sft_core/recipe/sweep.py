@@ -1,11 +1,11 @@
-"""A sweep: one recipe in several trials, each with its own values for some fields, and which of them is best.
+"""Sweeps: trials of one recipe with different values of some fields, and the choice of the best trial.
 
-    grid      learning_rate [1e-4, 1e-3] × max_length [64, 128]   →  4 trials, the last path turning fastest
+    grid      learning_rate [1e-4, 1e-3] × max_length [64, 128]   →  4 trials, the last path varying fastest
     random    learning_rate {low: 1e-5, high: 1e-3, log: true}    →  `num_trials` draws, the same for the same seed
-    optuna    as random, each draw made with a look at the scores so far
+    optuna    as random, but each draw depends on the scores so far
 
-A trial is the recipe with `--set path=value` laid over it, so it can be run again by itself, and what trials have in
-common, their data above all, is made once.
+A trial is the recipe with overrides `--set path=value`, so it can be run again by itself. Artifacts that trials share,
+above all their data, are computed once.
 """
 
 import copy
@@ -33,18 +33,18 @@ Overrides = dict[str, Any]
 """Dotted path → value."""
 MAX_TRIALS = 10_000
 NOT_SWEPT = ("name", "runtime", "registry")
-"""Trials differ in what they learn, and not in what they are called or where they run."""
+"""Sections that are the same for all trials: trials differ in what they learn, not in their names or where they run."""
 
 
 class Range(Section):
-    """Numbers from `low` to `high`, both of them too."""
+    """Range of numbers from `low` to `high`, both included."""
 
     low: float
     high: float
     log: bool = False
-    """Evenly on a logarithmic scale: as many between 1e-5 and 1e-4 as between 1e-4 and 1e-3."""
+    """Draw evenly on a logarithmic scale: as many between 1e-5 and 1e-4 as between 1e-4 and 1e-3."""
     int: bool = False
-    """Whole numbers."""
+    """Draw integers."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -53,7 +53,7 @@ class Range(Section):
         if self.log and self.low <= 0:
             raise ValueError(f"`log` needs `low` above 0, found {self.low:g}")
         if self.int and (self.low % 1 or self.high % 1):
-            raise ValueError(f"`int` needs whole ends, found {self.low:g} and {self.high:g}")
+            raise ValueError(f"`int` needs `low` and `high` to be integers, found {self.low:g} and {self.high:g}")
         return self
 
 
@@ -67,18 +67,18 @@ Ranges = dict[str, Values]
 
 
 class Space(Section):
-    """What is tried: one of `grid`, `random` and `optuna`."""
+    """Search space of a sweep: exactly one of `grid`, `random` and `optuna`."""
 
     grid: Choices | None = None
     """Path → values; every combination is a trial."""
     random: Ranges | None = None
     """Path → values or a range, drawn `num_trials` times."""
     optuna: Ranges | None = None
-    """The same, drawn by Optuna's TPE, which looks at the scores so far (`pip install 'sft[optuna]'`)."""
+    """Path → values or a range, drawn by Optuna's TPE by the scores so far (`pip install 'sft[optuna]'`)."""
     num_trials: int = Field(default=10, ge=1, le=MAX_TRIALS)
-    """Draws of `random` and `optuna`; a grid has as many trials as combinations."""
+    """Number of draws of `random` and `optuna`; a grid has as many trials as combinations."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Of the draws."""
+    """Seed of the draws."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -98,12 +98,12 @@ class Space(Section):
 
     @property
     def paths(self) -> Mapping[str, list[Any] | Range]:
-        """Path → what is tried there."""
+        """Path → the values or the range to try."""
         return self.grid or self.random or self.optuna or {}
 
 
 def overrides_of(space: Space) -> list[Overrides]:
-    """All trials of a grid or of random draws; those of `optuna` hang on scores (`sft_core.recipe.tpe`)."""
+    """Return all trials of a grid or of random draws; those of `optuna` depend on scores (`sft_core.recipe.tpe`)."""
     if space.grid is not None:
         return [dict(zip(space.grid, values, strict=True)) for values in itertools.product(*space.grid.values())]
     generator = random.Random(space.seed)
@@ -111,8 +111,10 @@ def overrides_of(space: Space) -> list[Overrides]:
 
 
 def corners_of(space: Space) -> list[Overrides]:
-    """For every path, each of its values, or both ends of its range, with the first of all other paths: what tells
-    before the first trial whether a space is made of recipes."""
+    """Return trials that show before the first run whether all values of a space make valid recipes.
+
+    Each trial has one value of one path, or one end of its range, and the first value of all other paths.
+    """
     ends = {
         path: values if isinstance(values, list) else [_number(values, values.low), _number(values, values.high)]
         for path, values in space.paths.items()
@@ -132,40 +134,42 @@ def _draw(values: list[Any] | Range, generator: random.Random) -> Any:
 
 
 def _number(values: Range, number: float) -> float:
-    """An int where these are asked for: `1.0` would be no number of steps."""
+    """Return an int if the range has integers: `1.0` is not a valid number of steps."""
     return round(number) if values.int else number
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The recipe that trials are made of, unchecked: by itself it need not be whole."""
+    """Content of the recipe that trials are derived from. It is not checked, as it may be incomplete without a trial's
+    values."""
 
     content: dict[str, Any]
     where: str
+    """File of the recipe, for error messages."""
 
     @classmethod
     def read(cls, preset: str, overrides: Sequence[str], notify: Callable[[str], None]) -> Self:
-        """Read a recipe's file.
+        """Read a recipe file.
 
         Args:
             preset: The file.
             overrides: `dotted.path=value` each, for all trials.
-            notify: Gets a line for each name that was understood though it is not ours.
+            notify: Called with a line for each alias of TRL, transformers or trlX that was accepted.
         """
         return cls(read_content(Path(preset), overrides, notify), preset)
 
     def whole(self, trial: Recipe) -> Recipe:
-        """The recipe by itself; where it is none without what is tried, a trial's."""
+        """Return the recipe without a trial's values; if it is invalid without them, return the given trial."""
         try:
             return self.trial({})
         except RecipeError:
             return trial
 
     def trial(self, overrides: Overrides, *more: str) -> Recipe:
-        """The recipe of one trial.
+        """Return the recipe of one trial.
 
         Raises:
-            RecipeError: if it is none.
+            RecipeError: if the recipe is invalid.
         """
         content = copy.deepcopy(self.content)
         for override in (*as_sets(overrides), *more):
@@ -174,15 +178,15 @@ class Base:
 
 
 def check_trials(base: Base, trials: Sequence[Overrides], check: Callable[[Recipe], Any]) -> list[Recipe]:
-    """Make the recipes of all trials.
+    """Create and check the recipes of all trials.
 
     Args:
-        base: What they are made of.
-        trials: What is laid over it.
-        check: Raises a `UserError` where a recipe asks for something that is not there.
+        base: The recipe that trials are derived from.
+        trials: Overrides of each trial.
+        check: Called with each recipe; raises a `UserError` if something that the recipe needs is missing.
 
     Raises:
-        RecipeError: with the mistakes of every trial that is no recipe, or none that can be run.
+        RecipeError: if a trial's recipe is invalid or cannot be run; the message has the mistakes of all such trials.
     """
     recipes, mistakes = [], []
     for number, overrides in enumerate(trials, 1):
@@ -199,12 +203,12 @@ def check_trials(base: Base, trials: Sequence[Overrides], check: Callable[[Recip
 
 
 def as_sets(overrides: Overrides) -> list[str]:
-    """Overrides as `--set` takes them; each value reads back as itself."""
+    """Return overrides in the form that `--set` takes; each value is read back unchanged."""
     return [f"{path}={_as_yaml(value)}" for path, value in overrides.items()]
 
 
 def as_command(recipe: str, overrides: Sequence[str]) -> str:
-    """The command that runs one trial by itself."""
+    """Return the command that runs one trial by itself."""
     return shlex.join(["sft", "run", recipe, *(word for one in overrides for word in ("--set", one))])
 
 
@@ -215,7 +219,7 @@ def _as_yaml(value: Any) -> str:
 
 
 def _as_flow(value: Any) -> str:
-    """YAML in one line, every text in quotes."""
+    """Return a value as YAML in one line, with every string in quotes."""
     if isinstance(value, str):
         return yaml.safe_dump(value, default_style='"', width=math.inf).rstrip("\n")
     if isinstance(value, Mapping):
@@ -233,15 +237,18 @@ def _reads_as(text: str) -> Any:
 
 
 def parse_paths(options: Sequence[str], name: str, has_ranges: bool) -> dict[str, Any]:
-    """Read `path=a,b,c` and, where ranges are allowed, `path={low: a, high: b}`.
+    """Read options `path=a,b,c` and, if ranges are allowed, `path={low: a, high: b}`.
 
     Args:
-        options: As on the command line.
-        name: Of the option, for messages.
-        has_ranges: Whether there may be ranges.
+        options: Values of the option, as on the command line.
+        name: Name of the option, for error messages.
+        has_ranges: True if ranges are allowed.
+
+    Returns:
+        Path → list of values, or the mapping of a range.
 
     Raises:
-        RecipeError: if one is neither.
+        RecipeError: if an option has neither form.
     """
     found: dict[str, Any] = {}
     for option in options:
@@ -256,8 +263,10 @@ def parse_paths(options: Sequence[str], name: str, has_ranges: bool) -> dict[str
 
 
 def goal_of(recipe: Recipe, metric: str | None, direction: Direction | None) -> tuple[str, Direction]:
-    """What is compared, and which way: what the recipe's gate compares, unless another metric is named; the direction
-    of that is told by its name."""
+    """Return the metric by which trials are compared, and its direction.
+
+    By default both are those of the recipe's gate. The direction of another metric is inferred from its name.
+    """
     gate = recipe.registry.gate
     if metric is None or metric == gate.metric:
         return gate.metric, direction or gate.direction
@@ -265,7 +274,7 @@ def goal_of(recipe: Recipe, metric: str | None, direction: Direction | None) -> 
 
 
 def best_of(scores: Sequence[float | None], direction: Direction) -> int | None:
-    """Position of the best score; of equal ones the first. None if there is no number among them."""
+    """Return the position of the best score, the first of equal ones; None if no score is a finite number."""
     known = [
         (score if direction == "minimize" else -score, number)
         for number, score in enumerate(scores)
@@ -275,13 +284,13 @@ def best_of(scores: Sequence[float | None], direction: Direction) -> int | None:
 
 
 def sweep_id(first: str, space: Space, metric: str, direction: Direction, at_once: int) -> str:
-    """Name a sweep by all that decides its trials: the same sweep, started again, is the same one.
+    """Return the id of a sweep: a digest of everything that determines its trials, so the same sweep has the same id.
 
     Args:
-        first: The key of its first trial's run, which covers its data and code.
-        space: What is tried.
-        metric: What is compared.
-        direction: Which way.
-        at_once: Trials that are drawn together; it decides only what `optuna` draws.
+        first: Key of its first trial's run, which covers its data and code.
+        space: The search space.
+        metric: Metric by which trials are compared.
+        direction: Direction of the metric.
+        at_once: Number of trials that are drawn together; it affects only the draws of `optuna`.
     """
     return digest([first, space, metric, direction, at_once if space.optuna is not None else 0])[:12]

@@ -1,7 +1,8 @@
-"""Trials drawn with a look at the scores so far: Optuna's tree-structured Parzen estimator (Bergstra et al., 2011).
+"""Draw trials by the scores so far: Optuna's tree-structured Parzen estimator (Bergstra et al., 2011).
 
-Asked and told in turn. The draws hang on the seed and on what was told alone, so a sweep that was killed and is started
-again draws the same trials as long as they score as before, which they do: their runs are found finished.
+`ask` and `tell` alternate. The draws depend only on the seed and on the scores passed to `tell`. A sweep that was
+killed and is started again therefore draws the same trials, as long as they score as before. They do, because their
+finished runs are found.
 """
 
 from collections.abc import Sequence
@@ -12,15 +13,16 @@ from sft_core.recipe.sweep import Overrides, Range, Space
 from sft_core.registry.promotion import Direction
 
 STARTUP_SHARE = 3
-"""The first of so many trials are drawn blindly, at most `MAX_STARTUP`: before, there is nothing to learn from."""
+"""One of so many trials, but at most `MAX_STARTUP`, are drawn at random first, because there is nothing to learn from
+yet."""
 MAX_STARTUP = 10
 
 
 class Tpe:
-    """A study in memory."""
+    """An Optuna study in memory."""
 
     def __init__(self, space: Space, direction: Direction) -> None:
-        """Begin one.
+        """Create the study.
 
         Raises:
             RecipeError: if Optuna is not installed.
@@ -36,12 +38,12 @@ class Tpe:
         self._asked: list[Any] = []
 
     def ask(self, num_trials: int) -> list[Overrides]:
-        """Draw trials, to be told about before others are drawn."""
+        """Draw trials. Their scores have to be passed to `tell` before the next call."""
         self._asked = [self._study.ask(self._distributions) for _ in range(num_trials)]
         return [self._overrides(trial.params) for trial in self._asked]
 
     def tell(self, scores: Sequence[float | None]) -> None:
-        """Say how those that were asked for scored, in their order; None: it failed, and teaches nothing."""
+        """Record the scores of the trials of the last `ask`, in order. None: the trial failed and is ignored."""
         for trial, score in zip(self._asked, scores, strict=True):
             if score is None:
                 self._study.tell(trial, state=self._failed)
@@ -56,10 +58,10 @@ class Tpe:
 
 
 def import_optuna() -> Any:
-    """Optuna, which is an extra.
+    """Import Optuna, an optional dependency.
 
     Raises:
-        RecipeError: if it is not installed.
+        RecipeError: if Optuna is not installed.
     """
     try:
         import optuna
@@ -69,7 +71,7 @@ def import_optuna() -> Any:
 
 
 def _distribution(optuna: Any, values: list[Any] | Range) -> Any:
-    """Of a list, its positions: Optuna takes no lists and sections as values."""
+    """Return the distribution of a range, or of the positions in a list, as Optuna takes no lists or sections."""
     if not isinstance(values, Range):
         return optuna.distributions.CategoricalDistribution(list(range(len(values))))
     if values.int:

@@ -1,11 +1,10 @@
-"""All that knows MLflow: a run's life, its parameters, data, metrics and models.
+"""All code that calls MLflow: runs with their parameters, data, metrics and models, and the model registry.
 
 The flow owns the run, from its first stage to its final status. The same recipe over the same bytes with the same code
-goes on in the same run: a finished one is left as it is and found again, a failed one is resumed. Metrics come from
-the trainer's `metrics.jsonl`; a point that the run already has is never sent again, so that forwarding can be repeated
-at will.
+uses the same run: a finished run is found and left as it is, a failed one is resumed. Metrics come from the trainer's
+`metrics.jsonl`; a point that the run already has is never sent again, so forwarding can be repeated at any time.
 
-What it exports is imported when it is asked for, so that a look-up (`lookup.py`) loads nothing of what runs need.
+Exported names are imported at their first use, so that a look-up (`lookup`) imports nothing that only runs need.
 """
 
 import importlib
@@ -54,7 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is exported, at its first use (PEP 562)."""
+    """Import an exported name at its first use (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Addresses as MLflow writes them."""
+"""Parsing of MLflow's addresses of runs, models and artifacts."""
 
 import re
 from dataclasses import dataclass
@@ -12,35 +12,38 @@ _VERSION = re.compile(r"(?P<scheme>models:/)?(?P<name>[^/@:]+)(/(?P<version>\d+)
 
 @dataclass(frozen=True, slots=True)
 class ModelAddress:
-    """A name of a model in MLflow: a run's id, a logged model's id, or a registered model with version or alias."""
+    """Reference to a model in MLflow: a run's id, a logged model's id, or a registered model with version or alias."""
 
     run_id: str | None = None
     model_id: str | None = None
     name: str | None = None
-    """Of a registered model; with neither version nor alias its newest version is meant."""
+    """Name of a registered model; with neither version nor alias, it refers to the newest version."""
     version: str | None = None
     alias: str | None = None
     scheme: str | None = None
-    """`models:/` where a registered model was written with it, so that it can be no folder."""
+    """`models:/` if the reference to a registered model began with it, and so cannot be a folder."""
 
 
 def parse_model(reference: str) -> ModelAddress | None:
-    """Read a name of a model: RUN with or without `runs:/`; MODEL_ID, NAME/VERSION, NAME@ALIAS or NAME with or without
-    `models:/`.
+    """Parse a reference to a model: RUN with or without `runs:/`; MODEL_ID, NAME/VERSION, NAME@ALIAS or NAME with or
+    without `models:/`.
 
     Returns:
-        None if it is none of these.
+        The parts of the reference; None if it has another form.
     """
     matches = (form.fullmatch(reference) for form in (_RUN, _MODEL, _VERSION))
     return next((ModelAddress(**match.groupdict()) for match in matches if match), None)
 
 
 def local_path(uri: str) -> Path | None:
-    """The folder behind an address, if it is one of this machine."""
+    """Return the folder of an artifact address on this machine; None for an address of a remote store."""
     location = urlparse(uri)
     return Path(unquote(location.path)) if location.scheme in ("file", "") else None
 
 
 def model_id_of(source: str) -> str:
-    """`models:/m-…` → `m-…`; versions in a database do not tell their model's id themselves, but their source does."""
+    """Return the model id in the source of a model version: `models:/m-…` → `m-…`.
+
+    A version that is read from a database does not have its model's id, but its source contains it.
+    """
     return source.rpartition("/")[2]

@@ -1,7 +1,7 @@
-"""What has changed since a run, by what the run says of itself in MLflow: its data, its recipe, its code.
+"""Change detection: compares the data, recipe and code that a run recorded in MLflow with the present ones.
 
-Nothing is computed that a look at files and at the Hub does not give: digests of unchanged files are remembered, names
-on the Hub are resolved to commits, and no library of models is loaded.
+It only reads files and asks the Hub: digests of unchanged files are cached, names on the Hub are resolved to commits,
+and no library that loads models is imported.
 """
 
 from collections.abc import Mapping
@@ -37,42 +37,44 @@ COMMIT = "mlflow.source.git.commit"
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is not as it was; empty where it is."""
+    """Changes since a run; every field is empty if nothing changed."""
 
     data: list[str]
-    """In words."""
+    """Descriptions of the changes of the data."""
     recipe: dict[str, tuple[Any, Any]]
-    """Field, as MLflow's parameters are called → before, now."""
+    """Name of the field, as in MLflow's parameters → (value before, value now)."""
     code: list[str]
+    """Descriptions of the changes of the code."""
     files: list[SourceChange] = field(default_factory=list)
-    """Of sources."""
+    """Files of sources that were added, removed or changed."""
 
     def of(self, kinds: tuple[Kind, ...]) -> list[str]:
-        """What changed of some kinds, a line each."""
+        """Return one line for each change of the given kinds."""
         lines = {
-            "data": [f"data: {words}" for words in self.data],
+            "data": [f"data: {change}" for change in self.data],
             "recipe": [f"recipe: {name} {before} → {now}" for name, (before, now) in self.recipe.items()],
-            "code": [f"code: {words}" for words in self.code],
+            "code": [f"code: {change}" for change in self.code],
         }
         return [line for kind in KINDS if kind in kinds for line in lines[kind]]
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return all fields as JSON values."""
         return asdict(self)
 
 
 def changes_since(history: History, run: RunFacts, recipe: Recipe, digests: FileDigests) -> Changes:
-    """Compare a run with what it would be now, but for the images that rows name: what these hold is known when the
-    data is prepared.
+    """Compare a finished run with the run that its recipe would be now.
+
+    Image files that rows name are not compared, because their content is known only when the data is prepared.
 
     Args:
-        history: Where the run is.
-        run: A finished one of this recipe.
-        recipe: As it is now.
-        digests: What is known of files.
+        history: The MLflow store with the run.
+        run: A finished run of the recipe.
+        recipe: The recipe as it is now.
+        digests: The cache of file digests.
 
     Raises:
-        UserError: if something that the recipe is made from is not there.
+        UserError: if an input of the recipe does not exist.
     """
     dataset = run.tags.get(DATASET)
     if run.tags.get(RUN_KEY) == identify(recipe, digests, dataset=dataset):
@@ -82,7 +84,7 @@ def changes_since(history: History, run: RunFacts, recipe: Recipe, digests: File
     code = _changed_code(run)
     then = run.tags.get(CODE_DIGEST)
     if not data and not fields and identify(recipe, digests, then, dataset) != run.tags.get(RUN_KEY):
-        data = ["a function that the recipe names"]  # all else that a run's key covers is the same
+        data = ["a function that the recipe names"]  # everything else in the run's key is the same
     return Changes(data, fields, code, files)
 
 
@@ -97,13 +99,13 @@ def _changed_data(
         "sft.input_template_digest": digest(inputs.template),
     }
     others = [
-        f"{words} ({_short(run.tags, name, now)})" for name, words in NAMED.items() if run.tags.get(name) != now[name]
+        f"{label} ({_short(run.tags, name, now)})" for name, label in NAMED.items() if run.tags.get(name) != now[name]
     ]
     if run.tags.get(SOURCES_DIGEST) == digest_of_files(files):
         return others, []
     changed = changed_files(recorded_files(history, run), files)
-    words = [f"{change.source} {change.file}: {change.change}" for change in changed] or ["the order of source files"]
-    return [*words, *others], changed
+    lines = [f"{change.source} {change.file}: {change.change}" for change in changed] or ["the order of source files"]
+    return [*lines, *others], changed
 
 
 def _short(before: Mapping[str, str], name: str, now: Mapping[str, str]) -> str:
@@ -111,7 +113,7 @@ def _short(before: Mapping[str, str], name: str, now: Mapping[str, str]) -> str:
 
 
 def _changed_fields(run: RunFacts, recipe: Recipe) -> dict[str, tuple[Any, Any]]:
-    """By the parameters; what those cut short is told by the digest alone."""
+    """Compare recorded and present parameters; a change in a truncated value is seen only in the digest."""
     now = recipe_params(recipe)
     names = sorted({*run.params, *now})
     changed = {name: (run.params.get(name), now.get(name)) for name in names if run.params.get(name) != now.get(name)}

@@ -1,4 +1,4 @@
-"""Checkpoints that stay with a training, made known to MLflow where they lie."""
+"""Registration of a training's checkpoints as logged models of MLflow, without copying them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +15,10 @@ def log_checkpoints(run: TrackedRun, training: Path, tags: Mapping[str, str], da
     """Log each checkpoint that was kept, with the scores of the evaluation at its step.
 
     Args:
-        run: That trained.
-        training: The training's folder; without `training.keep_checkpoints` there are none in it.
-        tags: What they were made from.
-        data: Name and digest of the held-out data; None: there is none, and no scores.
+        run: The run of the training.
+        training: The training's folder; it has checkpoints only with `training.keep_checkpoints`.
+        tags: Tags of the logged models, with the artifacts that they were made from.
+        data: Name and digest of the held-out data; None if there is no such data, and so no scores.
     """
     checkpoints = whole_checkpoints(training)
     lines = [orjson.loads(line) for line in (training / METRICS_FILE).read_bytes().splitlines()] if checkpoints else []

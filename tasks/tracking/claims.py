@@ -1,17 +1,18 @@
-"""One at a time on a registered model or on a run, among all who use one MLflow, on whichever machines.
+"""Mutual exclusion on a registered model or a run, among all processes that use one MLflow store, on any machine.
 
-MLflow offers no lock, but tags that are read after they were written. A claim is a tag of its own. Who wants in writes
-one, then reads all: alone, it is in; beside another, it takes its own back and tries again after a while, under another
-name. Of two, the one that reads last has both written before, so they are never both in. That needs no more of MLflow
-than that a tag which was written is read, by whichever of its servers; and no clock that two machines agree on.
+MLflow has no locks, but a tag that was written can be read by others. A claim is a tag with a name of its own. A
+process writes its claim, then reads all claims. If there is no other, it holds the claim. Otherwise it removes its own,
+and tries again after a while under another name. If two processes do this at once, both claims are written before the
+later of the two reads, so they never both hold one. This only requires that a tag is visible on all of MLflow's servers
+once it is written; the clocks of machines need not agree.
 
-A process that died in between leaves its claim behind. On its own machine that is seen at once; elsewhere a claim
-counts for as long as whoever waits has seen it for less than `LEASE_SECONDS`.
+A process that dies while it holds a claim leaves it behind. Processes on the same machine notice this at once. On other
+machines, a claim is ignored after a waiting process has seen it for `LEASE_SECONDS`.
 
-What this cannot do: a process that is stopped for longer than the lease while it is in loses its claim, and another may
-come in. It looks for its claim before it moves anything and once it is done (`Claim.is_held`), so that this is told;
-but it may be stopped between such a look and the call after it. The same is true of a call that lies on the network
-until the claim is over.
+Limit: a process that is stopped for longer than the lease while it holds a claim loses it, and another process may get
+one. The stopped process checks its claim before it changes anything and after it is done (`Claim.is_held`), so that
+this is reported; but it may be stopped between such a check and the next call. The same is true of a request that is
+delayed on the network until the claim has been lost.
 """
 
 import contextlib
@@ -31,23 +32,23 @@ from tasks.processes.owners import owner_tags, why_dead
 
 CLAIM = "sft.claim."
 LEASE_SECONDS = 60.0
-"""What is done under a claim takes a second or two."""
+"""Time after which a claim of another machine is ignored; work under a claim takes a second or two."""
 PATIENCE_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Something of MLflow's that has tags, and what reads and writes them."""
+    """Entity of MLflow that has tags, with functions that read and write them."""
 
     name: str
-    """For people."""
+    """Description for error messages."""
     read: Callable[[], Mapping[str, str]]
     write: Callable[[str, str], Any]
     remove: Callable[[str], Any]
 
 
 def on_model(client: MlflowClient, name: str) -> Place:
-    """A registered model."""
+    """Return the place for claims on a registered model."""
     return Place(
         f"the registered model '{name}'",
         lambda: client.get_registered_model(name).tags,
@@ -57,7 +58,7 @@ def on_model(client: MlflowClient, name: str) -> Place:
 
 
 def on_run(client: MlflowClient, run_id: str) -> Place:
-    """A run."""
+    """Return the place for claims on a run."""
     return Place(
         f"run {run_id}",
         lambda: client.get_run(run_id).data.tags,
@@ -68,22 +69,22 @@ def on_run(client: MlflowClient, run_id: str) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What its holder has of it."""
+    """Claim that this process holds."""
 
     place: Place
     key: str
 
     def is_held(self) -> bool:
-        """Whether it still keeps others out."""
+        """Return True if the claim still exists, and so keeps other processes out."""
         return self.key in self.place.read()
 
 
 @contextlib.contextmanager
 def claim(place: Place) -> Iterator[Claim]:
-    """Wait until nobody else is at work on a place, and keep others out.
+    """Wait until no other process has a claim on a place, and hold one while a block runs.
 
     Raises:
-        StageFailedError: if it stays claimed by others.
+        StageFailedError: if other processes still have claims after `PATIENCE_SECONDS`.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     seen_since: dict[str, float] = {}
@@ -103,12 +104,13 @@ def claim(place: Place) -> Iterator[Claim]:
 
 
 def _others(place: Place, own: str, seen_since: dict[str, float]) -> list[str]:
-    """Who else claims it; claims that nobody holds any more are removed.
+    """Return descriptions of the other processes that hold claims, and remove claims of dead processes.
 
     Args:
-        place: What is claimed.
-        own: The tag of who asks.
-        seen_since: When each claim was first seen, on the clock of who asks; is added to.
+        place: The place that is claimed.
+        own: The tag of this process's claim.
+        seen_since: Tag of a claim → time at which it was first seen, on this process's monotonic clock; new claims are
+            added.
     """
     living = []
     for key, value in place.read().items():
@@ -127,5 +129,5 @@ def _remove(place: Place, key: str) -> None:
     try:
         place.remove(key)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # another may have removed it
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # another process may have removed it
             raise

@@ -1,4 +1,4 @@
-"""One file beside a logged model's weights, without the weights."""
+"""Access to a single file of a logged model, without downloading its weights."""
 
 from pathlib import Path
 
@@ -11,16 +11,16 @@ RECIPE_FILE = "recipe.yaml"
 
 
 def companion_file(client: MlflowClient, model_id: str, name: str, downloads: Path) -> Path | None:
-    """Find a file that lies beside a model.
+    """Find a file among the artifacts of a logged model, and download it if it is not on this machine.
 
     Args:
-        client: Of the store that knows it.
-        model_id: The logged model.
-        name: The file's.
-        downloads: Where it is brought to if it does not lie on this machine.
+        client: Client of the store with the model.
+        model_id: Id of the logged model.
+        name: Name of the file.
+        downloads: Folder for downloads.
 
     Returns:
-        None if there is no such file, or no such model any more.
+        The local path; None if there is no such file, or if the model was deleted.
     """
     try:
         model = client.get_logged_model(model_id)
@@ -35,5 +35,5 @@ def companion_file(client: MlflowClient, model_id: str, name: str, downloads: Pa
         raise
     folder = downloads / model_id
     folder.mkdir(parents=True, exist_ok=True)
-    # an address models:/<id>/<file> is one of a registered model to MLflow
+    # MLflow would read models:/<id>/<file> as the address of a registered model
     return Path(artifacts.download_artifacts(artifact_uri=f"{model.artifact_location}/{name}", dst_path=str(folder)))

@@ -1,9 +1,10 @@
-"""What goes into a logged model beside its weights.
+"""Files that are stored in a logged model in addition to its weights.
 
-README.md is in `model/`, where the Hub looks for it and MLflow shows it; all else lies around `model/`
-recipe.yaml  scorecard.json  data_digests.json    what it was made from, and how good it is
-scored_items.arrow  intervals.json                each held-out row's share of the scores, and how sure they are
-code/  requirements.txt  python_env.yaml          the code that answers requests, and what it needs
+README.md is in `model/`, where the Hub looks for it and MLflow shows it; all other files are next to `model/`:
+
+recipe.yaml  scorecard.json  data_digests.json    the recipe, the scores, and the digests of the data
+scored_items.arrow  intervals.json                each held-out row's part of the scores, and their confidence intervals
+code/  requirements.txt  python_env.yaml          the code that serves the model, and its requirements
 """
 
 import importlib.metadata
@@ -28,16 +29,16 @@ from tasks.stages.codebase import PROJECT
 from tasks.tracking.provenance import RecipeText
 
 SERVING_MODULES = ("registry.serving", "registry.verification.run")
-"""What is run of the code that lies beside the weights."""
+"""Modules of the stored code that are run."""
 CODE_FOLDER, WEIGHTS_FOLDER = "code", "model"
 TOLD_BY_TRAINING = ("is_merged", "num_tokens", "global_step", "num_parameters", "num_trained_parameters")
 EVIDENCE = (SCORED_ITEMS_FILE, INTERVALS_FILE)
-"""Files of an evaluation that go with its scorecard, where it has them."""
+"""Files of an evaluation that are stored with its scorecard, if they exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Companions:
-    """All that lies beside the weights."""
+    """Content of all files that are stored with the weights."""
 
     recipe_yaml: str
     scores: Mapping[str, float]
@@ -47,7 +48,7 @@ class Companions:
     card: CardFacts
 
     def write(self, folder: Path) -> None:
-        """Write them into an empty folder."""
+        """Write all files into an empty folder."""
         (folder / WEIGHTS_FOLDER).mkdir()
         (folder / WEIGHTS_FOLDER / CARD_FILE).write_text(model_card(self.card), encoding="utf-8")
         (folder / "recipe.yaml").write_text(self.recipe_yaml, encoding="utf-8")
@@ -67,15 +68,15 @@ def companions_of(
     scorecard: ArtifactRef,
     dataset: ArtifactRef,
 ) -> Companions:
-    """Gather what lies beside the weights of a training.
+    """Collect the content of the files that are stored with the weights of a training.
 
     Args:
-        recipe: Of the run.
-        name: Of the registered model.
-        store: Where the artifacts are.
-        trained: The training.
-        scorecard: Its evaluation.
-        dataset: The packed data.
+        recipe: The recipe of the run.
+        name: Name of the registered model.
+        store: The store with the artifacts.
+        trained: Artifact of the training.
+        scorecard: Artifact of its evaluation.
+        dataset: Artifact of the packed data.
     """
     training, scores = store.manifest(trained).facts, store.manifest(scorecard).facts["scorecard"]
     splits = store.manifest(dataset).facts["splits"]
@@ -95,7 +96,7 @@ def companions_of(
 
 
 def _base_folder(ref: ModelRef) -> Path | None:
-    """Where the base lies on this machine: its folder, or the Hub cache."""
+    """Return the folder of the base model on this machine, or in the Hub cache; None if there is no such folder."""
     if ref.path is None or ref.init == "config":
         return None
     if ref.commit is None:
@@ -105,7 +106,7 @@ def _base_folder(ref: ModelRef) -> Path | None:
 
 
 def write_runtime(folder: Path) -> None:
-    """Write the code that answers requests and what it needs, each library in the version that is installed here."""
+    """Write the code that serves the model and its requirements, each library in the version that is installed here."""
     shutil.copytree(
         PROJECT / "sft_core", folder / CODE_FOLDER / "sft_core", ignore=shutil.ignore_patterns("__pycache__")
     )

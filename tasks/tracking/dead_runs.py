@@ -1,4 +1,4 @@
-"""Runs that their owner left: killed at once, or with its machine."""
+"""Closing of runs whose owner process was killed, or whose machine failed, before it could close them."""
 
 from collections.abc import Set
 
@@ -9,19 +9,20 @@ from tasks.processes.owners import HEARTBEAT_TAG, is_this_process, why_dead
 from tasks.tracking.claims import claim, on_run
 
 CLOSED_TAG = "sft.closed"
-"""Why somebody else ended the run."""
+"""Tag with the reason why another process closed the run."""
 
 
 def close_dead_runs(client: MlflowClient, experiment_id: str, open_here: Set[str]) -> None:
-    """Close as KILLED what is RUNNING although its owner is dead, whatever recipe it is of.
+    """Set the status KILLED for all runs of an experiment that are RUNNING although their owner is dead.
 
-    Such a run ends when its owner was last heard of, and not before it started: the first sign of life is older than
-    the run that MLflow makes of it. A run that names no owner is not ours, and is left alone.
+    The end time of such a run is its owner's last heartbeat, but not before its start: the time in the first heartbeat
+    tag is taken before MLflow creates the run. A run without an owner tag was not made by this project, and is not
+    changed.
 
     Args:
-        client: Of the store.
-        experiment_id: Where to look.
-        open_here: Ids of the runs that this process is at work on.
+        client: Client of the store.
+        experiment_id: Id of the experiment.
+        open_here: Ids of the runs that this process works on.
     """
     token = None
     while True:
@@ -35,7 +36,7 @@ def close_dead_runs(client: MlflowClient, experiment_id: str, open_here: Set[str
 
 
 def _close(client: MlflowClient, run_id: str, open_here: Set[str]) -> None:
-    """Close a run, unless somebody who looked at the same time has closed it, and goes on in it by now."""
+    """Close a run, unless another process closed it at the same time and has already resumed it."""
     with claim(on_run(client, run_id)):
         run = client.get_run(run_id)
         why = _why_dead(run, open_here)
@@ -54,5 +55,5 @@ def _why_dead(run: Run, open_here: Set[str]) -> str | None:
 
 
 def heard_of(run: Run) -> float:
-    """When a run's owner was last heard of, in seconds since 1970."""
+    """Return the time of the owner's last heartbeat, or else of the run's start, in seconds since 1970."""
     return float(run.data.tags.get(HEARTBEAT_TAG, run.info.start_time / 1000))

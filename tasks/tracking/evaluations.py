@@ -1,4 +1,4 @@
-"""An evaluation of a model that is there already: whose scores they are, and on which rows."""
+"""Records of an evaluation of an existing model: the model, its scores, and the data that they were measured on."""
 
 from collections.abc import Mapping
 
@@ -16,17 +16,18 @@ def record_evaluation(
     dataset_digest: str,
     measured_at: float,
 ) -> None:
-    """Name the model in the run, and give a model that MLflow knows the scores, so that models can be searched by them.
+    """Name the model in the tags of the run, and log the scores on the model if it is in MLflow, so that models can be
+    searched by them.
 
-    Doing so again changes nothing: a point is known by its time.
+    A repeated call changes nothing, because MLflow recognizes a point by its time.
 
     Args:
-        run: Of the evaluation.
-        model: Whose scores they are.
-        scores: By name.
-        dataset_name: Of the held-out rows, as the run names them.
-        dataset_digest: Of their content.
-        measured_at: Seconds since 1970.
+        run: The run of the evaluation.
+        model: The model that was evaluated.
+        scores: Name → score.
+        dataset_name: Name of the held-out data, as in the run.
+        dataset_digest: Digest of the content of the held-out data.
+        measured_at: Time of the measurement, in seconds since 1970.
     """
     tags = {"sft.kind": "evaluation", "mlflow.source.name": "flows.score_model", "sft.model_folder": str(model.folder)}
     known = {"sft.model_id": model.model_id, "sft.model_run_id": model.run_id}

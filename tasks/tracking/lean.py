@@ -1,7 +1,7 @@
 """Import MLflow without pandas, for look-ups.
 
 MLflow imports pandas at its start, if it is installed, for data sets made of data frames and for signatures of models.
-A look-up uses neither, and pandas is a quarter of the processor time that importing MLflow takes. MLflow supports being
+A look-up uses neither, and pandas takes a quarter of the CPU time of importing MLflow. MLflow supports being
 installed without pandas, as `mlflow-skinny` is; so pandas is hidden while a look-up imports MLflow. Only a process that
 logs nothing may do this: without pandas, MLflow has no signatures of models.
 """
@@ -20,7 +20,7 @@ def without_pandas() -> Iterator[None]:
     if HIDDEN in sys.modules:
         yield
         return
-    sys.modules[HIDDEN] = None  # type: ignore[assignment]  # by which Python itself marks what must not be imported
+    sys.modules[HIDDEN] = None  # type: ignore[assignment]  # Python refuses to import a module with the entry None
     try:
         yield
     finally:

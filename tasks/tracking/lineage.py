@@ -1,13 +1,14 @@
-"""What a run carries so that MLflow alone can say what it was made from: the recipe's digest, the code's, the base
-model's, each source file's, and the keys of the artifacts of all stages.
+"""Lineage of a run in MLflow: digests of its recipe, code, base model and source files, and the keys of the artifacts
+of all stages. With them, MLflow alone shows what a run was made from.
 
-Files are dataset inputs of context `source`, because these are what MLflow searches by digest:
+Source files are logged as dataset inputs of context `source`, because MLflow can search these by digest:
 
     dataset.digest = '0f3c…' AND dataset.context = 'source'
 
-A source of more than `FILES_LISTED` files is one input with the digest of all of them, since a search brings every
-input of every run it finds (4,000 of them take 0.2 s). `sources.json` has all files of all sources, and
-`sft.sources_digest` is the same for all runs over the same bytes, so one of them is read for all.
+A source with more than `FILES_LISTED` files is a single input with the digest of all files, since a search returns
+every input of every run that it finds (4,000 inputs take 0.2 s). The artifact `sources.json` lists all files of all
+sources. Runs over the same bytes have the same tag `sft.sources_digest`, so that the list of only one of them has to be
+read.
 """
 
 import itertools
@@ -42,28 +43,30 @@ from tasks.tracking.tags import (
 from tasks.tracking.tracked_run import TrackedRun
 
 FILES_LISTED = 32
-"""Of one source: so many files are an input each."""
+"""Number of files of one source up to which each file is an input."""
 INPUTS_SENT_TOGETHER = 100
 
 
 def recipe_digest(recipe: Recipe) -> str:
-    """Digest all fields of a recipe, defaults too, but for `runtime`: equal recipes are one recipe, whatever file they
-    stand in."""
+    """Return a digest of all fields of a recipe except `runtime`, including defaults.
+
+    It does not depend on the file that the recipe was read from.
+    """
     return digest({name: value for name, value in recipe if name != "runtime"})
 
 
 def log_origin(
     run: TrackedRun, recipe: Recipe, inputs: DataInputs, model: ModelRef, home: Path, digests: FileDigests
 ) -> None:
-    """Say what a run is about to be made from; a run that says it already is left as it is.
+    """Log what a run will be made from; a run that already has this record is not changed.
 
     Args:
         run: The run.
-        recipe: What it is asked to do.
+        recipe: Its recipe.
         inputs: Its sources, tokenizer and template.
-        model: What training begins with.
-        home: The folder whose artifacts it makes or reuses.
-        digests: What is known of files.
+        model: The model that training starts from.
+        home: The state directory with the artifacts that it makes or reuses.
+        digests: The cache of file digests.
     """
     files = source_files(inputs.sources, digests)
     by_source = {name: list(own) for name, own in itertools.groupby(files, key=lambda file: file.source)}
@@ -86,17 +89,17 @@ def log_origin(
 
 
 def log_stages(run: TrackedRun, keys: Mapping[str, str]) -> None:
-    """Say which artifacts a run made or reused.
+    """Log the keys of the artifacts that a run made or reused.
 
     Args:
         run: The run.
-        keys: Stage → key; of a stage with an artifact a shard, what their keys share.
+        keys: Stage → key of its artifact; for a stage with an artifact for each shard, the part that their keys share.
     """
     run.set_tags({f"{ARTIFACT}{stage}": key for stage, key in keys.items()})
 
 
 def _write(run: TrackedRun, files: list[SourceFile], entries: list[DatasetInput], tags: Mapping[str, str]) -> None:
-    """All that is sent, and may be sent again; the tags come last, and say that the rest is there."""
+    """Send the whole record; this may be repeated. The tags are sent last, as a sign that the rest is complete."""
     if SOURCES_DIGEST in run.client.get_run(run.run_id).data.tags:
         return
     run.client.log_dict(run.run_id, {"files": [asdict(file) for file in files]}, SOURCES_FILE)
@@ -106,7 +109,7 @@ def _write(run: TrackedRun, files: list[SourceFile], entries: list[DatasetInput]
 
 
 def _listed(files: list[SourceFile]) -> Iterator[list[SourceFile]]:
-    """The files of a source as they become inputs: by content one by one, or all together."""
+    """Group the files of a source into inputs: one input for each distinct content, or one for all files."""
     if len(files) > FILES_LISTED:
         yield files
         return
@@ -118,10 +121,13 @@ def _listed(files: list[SourceFile]) -> Iterator[list[SourceFile]]:
 
 
 def _input(files: Sequence[SourceFile], split: str | None) -> DatasetInput:
-    """One file, or the whole of a source. Its path is a tag, because MLflow keeps one dataset for all runs of an
-    experiment that saw the same bytes under the same name, with the path of the first."""
+    """Return the dataset input for one file, or for all files of a source.
+
+    The path is a tag of the input, because MLflow stores one dataset, with the path of the first run, for all runs of
+    an experiment that read the same bytes under the same name.
+    """
     first, is_one = files[0], len(files) == 1
-    with warnings.catch_warnings():  # MLflow registers its own local source twice, and warns of it
+    with warnings.catch_warnings():  # MLflow registers its own local source twice, and warns about it
         warnings.simplefilter("ignore")
         place = resolve_dataset_source(first.path if is_one else str(Path(first.path).parent))
     dataset = MetaDataset(place, name=first.source, digest=first.digest if is_one else digest_of_files(files))

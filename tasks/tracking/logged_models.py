@@ -1,4 +1,4 @@
-"""A trained model as an entity of MLflow: weights, what loads them, and what they were made from."""
+"""Logging of a trained model to MLflow: weights, the code that loads them, and tags with what they were made from."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -20,9 +20,9 @@ from tasks.tracking.model_references import CHECKPOINT_TAG
 from tasks.tracking.tracked_run import TrackedRun
 
 KEY_TAG = "sft.artifact.register_model"
-"""Of a logged model: the key of the registration that it was logged for."""
+"""Tag of a logged model with the key of the registration that it was logged for."""
 Proof = Callable[[Path, Path], Mapping[str, str]]
-"""Takes the folder of stored weights and that of the code beside them, and returns tags that tell what was found."""
+"""Called with the folders of the stored weights and of the stored code; returns tags with the result of the check."""
 
 
 def log_model(
@@ -35,28 +35,29 @@ def log_model(
     prove: Proof | None = None,
     key: str | None = None,
 ) -> str:
-    """Log a model folder without loading it here and without a second copy on the way.
+    """Log a model folder, without loading the model in this process and without a temporary copy.
 
-    It becomes READY only if the proof holds, which is given the stored files. Where these are kept elsewhere, it is
-    given the files before they are sent, and afterwards all sizes there are compared.
+    The logged model becomes READY only if the proof succeeds on the stored files. If these are in a remote store, the
+    proof uses the local files before they are sent, and afterwards the sizes of all stored files are compared.
 
     Args:
-        run: The run that made it.
-        name: What to call it.
-        folder: Weights, configuration and tokenizer.
-        extra_files: A folder with what goes beside them, and in its `model/` among them: `MLmodel` is added to it.
+        run: The run that made the model.
+        name: Name of the logged model.
+        folder: Folder with weights, configuration and tokenizer.
+        extra_files: Folder with the files that are stored in addition; those in its `model/` are stored with the
+            weights. `MLmodel` is added to it.
         step: Optimizer step of the weights.
-        tags: What it was made from.
-        prove: Raises if the stored model is not the one that was trained; None: nothing is proven.
-        key: Of the registration that it is logged for, by which an attempt that MLflow's absence ended is gone on with;
-            None: by nobody but this call.
+        tags: Tags with what the model was made from.
+        prove: Raises if the stored model is not the one that was trained; None checks nothing.
+        key: Key of the registration that the model is logged for. A later call with the same key resumes an attempt
+            that an outage of MLflow ended; with None, no later call does.
 
     Returns:
         The id of the logged model.
 
     Raises:
-        TrackerAwayError: if MLflow is away for long; a call with the same key goes on with what it has then.
-        Exception: whatever else went wrong; the logged model is then FAILED.
+        TrackerAwayError: if MLflow stays unreachable; a call with the same key resumes with what is stored by then.
+        Exception: if anything else fails; the logged model then gets the status FAILED.
     """
     known = {**tags, KEY_TAG: key or uuid.uuid4().hex}
     model = run.insist("logging the model", lambda: _begun(run, name, known))
@@ -67,7 +68,7 @@ def log_model(
     except TrackerAwayError:
         raise
     except BaseException:
-        with suppress(MlflowException, requests.RequestException):  # why it failed is told by what it failed of
+        with suppress(MlflowException, requests.RequestException):  # the original error is raised below
             run.client.finalize_logged_model(model.model_id, "FAILED")
         raise
     run.insist("the end of logging the model", lambda: _end(run, model, found, step))
@@ -75,7 +76,7 @@ def log_model(
 
 
 def _begun(run: TrackedRun, name: str, tags: Mapping[str, str]) -> LoggedModel:
-    """The model that was begun with this key in the run, or a new one."""
+    """Return the logged model that an earlier attempt began with this key in the run, or create one."""
     query = f"source_run_id = '{run.run_id}' AND tags.`{KEY_TAG}` = '{tags[KEY_TAG]}'"
     for model in run.client.search_logged_models([run.experiment_id], query):
         if model.name == name and model.status != "FAILED":
@@ -92,7 +93,7 @@ def _end(run: TrackedRun, model: LoggedModel, found: Mapping[str, str], step: in
 def _store(
     run: TrackedRun, model: LoggedModel, folder: Path, extra_files: Path, prove: Proof | None
 ) -> Mapping[str, str]:
-    """Store all files and prove them; the extra ones come last, for one of them may take another's place."""
+    """Store all files and prove them; the extra files come last, because they may replace files of the model folder."""
     here = local_folder(model)
     _write_mlmodel(extra_files, run.run_id, model.model_id, is_chat=(folder / "chat_template.jinja").exists())
     found = prove(folder, extra_files / "code") if prove and not here else {}
@@ -109,10 +110,10 @@ def _store(
 
 
 def log_checkpoint(run: TrackedRun, step: int, folder: Path, tags: Mapping[str, str]) -> str:
-    """Make a checkpoint known that stays where it lies: nothing is copied, a tag says where it is.
+    """Log a checkpoint as a model without copying it; a tag has the path of its folder.
 
     Returns:
-        The id of the logged model, `checkpoint-<step>`; of one that the run has already, that one's.
+        The id of the logged model `checkpoint-<step>`, which is reused if the run already has it.
     """
     known, name = {**tags, CHECKPOINT_TAG: str(folder)}, f"checkpoint-{step}"
     for found in run.client.search_logged_models([run.experiment_id], f"source_run_id = '{run.run_id}'"):
@@ -125,8 +126,8 @@ def log_checkpoint(run: TrackedRun, step: int, folder: Path, tags: Mapping[str, 
 
 
 def _write_mlmodel(folder: Path, run_id: str, model_id: str, is_chat: bool) -> None:
-    """Write how MLflow loads the model: `sft_core.registry.serving` on the weights, from the copy of the code that is
-    stored with them."""
+    """Write `MLmodel`, by which MLflow loads the weights with `sft_core.registry.serving` from the stored copy of the
+    code."""
     # a text, or a list of parts: {"type": "text", "text": …}, {"type": "image_url", "image_url": {"url": "data:…"}}
     message = Object([Property("role", DataType.string), Property("content", AnyType())])
     inputs = Schema([ColSpec(Array(message), "messages") if is_chat else ColSpec(DataType.string, "prompt")])

@@ -1,9 +1,9 @@
-"""The files of a logged model, stored once.
+"""Storage of a logged model's files, without a second copy where possible.
 
-Where MLflow keeps artifacts in a folder on the file system of the trained model, the files get a second name there, a
-hard link, and no second copy. That is safe because neither side writes into a file that is there: the artifact store
-makes folders anew and renames them, MLflow only adds and deletes. Deleting one name, by whichever side, leaves the
-other and its bytes; the space is free once both are gone. Anywhere else the files are copied or uploaded, one by one.
+If MLflow keeps its artifacts in a folder on the same file system as the trained model, the files are hard-linked there
+and not copied. This is safe because neither side writes into an existing file: the artifact store creates folders anew
+and renames them, and MLflow only adds and deletes files. If either side deletes its link, the file stays under the
+other one; the space is freed once both are deleted. In all other cases the files are copied or uploaded.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from tasks.tracking.addresses import local_path
 
 
 def local_folder(model: LoggedModel) -> Path | None:
-    """Where a logged model's files lie on this machine; None if they are kept elsewhere."""
+    """Return the folder with a logged model's files on this machine; None if they are in a remote store."""
     return local_path(str(model.artifact_location))
 
 
@@ -28,17 +28,17 @@ def store_folder(client: MlflowClient, model: LoggedModel, folder: Path, below: 
     """Store a folder's files with a logged model; those that an earlier attempt has stored are not sent again.
 
     Args:
-        client: Of the store.
-        model: Whose they become.
-        folder: What to store.
-        below: The folder's name there.
-        left_out: Files of it, by their path in it, that something else takes the place of.
+        client: Client of the store.
+        model: The logged model.
+        folder: The folder with the files.
+        below: Name of the folder within the logged model.
+        left_out: Paths, relative to the folder, of files that are skipped because other files replace them.
     """
     location = local_folder(model)
     if location is not None and link_folder(folder, location / below, left_out):
         return
     stored = dict(_stored(client, model.model_id, below))
-    if not stored:  # all at once, because MLflow then sends several at a time
+    if not stored:  # in one call, because MLflow then uploads several files in parallel
         client.log_model_artifacts(model.model_id, str(folder), below)
         return
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -48,17 +48,22 @@ def store_folder(client: MlflowClient, model: LoggedModel, folder: Path, below: 
 
 
 def link_folder(folder: Path, target: Path, left_out: Set[str]) -> bool:
-    """Give all files of a folder a second name below another.
+    """Hard-link all files of a folder into another folder.
+
+    Args:
+        folder: The folder with the files.
+        target: The folder for the links.
+        left_out: Paths, relative to the folder, of files that are skipped.
 
     Returns:
-        Whether it was possible; if not, nothing of it is left.
+        True if all links were made; if links are not possible, the target folder is removed.
     """
     try:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             name = file.relative_to(folder)
             if name.as_posix() not in left_out:
                 _link(file.resolve(), target / name)
-    except OSError:  # another file system, or one without links
+    except OSError:  # another file system, or one without hard links
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(target)
         return False
@@ -73,15 +78,15 @@ def _link(file: Path, target: Path) -> None:
 
 
 def check_stored(client: MlflowClient, model_id: str, folders: dict[str, Path]) -> None:
-    """Make sure that all files arrived in a store elsewhere, by their sizes.
+    """Check by their sizes that all files arrived in a remote store.
 
     Args:
-        client: Of the store.
-        model_id: Whose files they are.
-        folders: Folder there → folder here; of two files for one place, that of the last folder counts.
+        client: Client of the store.
+        model_id: Id of the logged model.
+        folders: Folder in the store → local folder; if two folders have a file with the same path, the last one counts.
 
     Raises:
-        StageFailedError: naming the first file that is missing or of another size.
+        StageFailedError: if a file is missing or has another size; the message names the first one.
     """
     expected = {
         (Path(below) / file.relative_to(folder)).as_posix(): file.stat().st_size

@@ -1,4 +1,4 @@
-"""Where the model lies that somebody names: a folder, a run, or an address in MLflow."""
+"""Search of a model by a reference: a folder, a run's id, or an address in MLflow."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,34 +14,34 @@ from tasks.tracking.outbox import is_outage
 from tasks.tracking.stores import open_client
 
 CHECKPOINT_TAG = "path"
-"""Where a checkpoint lies that is known to MLflow without being copied there."""
+"""Tag with the path of a checkpoint that is logged to MLflow without being copied."""
 EXPECTED = "expected a model's folder, a run's id, `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or `models:/MODEL_ID`"
 
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """A model, and what MLflow knows of it."""
+    """Model that was found by a reference, with its ids in MLflow."""
 
     folder: Path
-    """Weights, configuration and tokenizer, as `from_pretrained` takes them."""
+    """Folder with weights, configuration and tokenizer that `from_pretrained` can load."""
     companions: Path | None
-    """The folder with `MLmodel`, recipe and scores; None of a plain folder."""
+    """Folder with `MLmodel`, recipe and scores; None for a plain folder and for a checkpoint."""
     model_id: str | None
-    """Of the logged model; None of a plain folder."""
+    """Id of the logged model; None for a plain folder."""
     run_id: str | None
-    """Which made it; None if it is not known."""
+    """Id of the run that made the model; None if it is not known."""
 
 
 def open_model(reference: str, home: Path) -> FoundModel:
-    """Find a model by any of its names: a folder as it lies, all else in the store that `MLFLOW_TRACKING_URI` names or
-    that lies in the home.
+    """Find a model by a reference: a folder is used directly, and everything else is looked up in the MLflow store that
+    `MLFLOW_TRACKING_URI` names, or else in that of the state directory.
 
     Args:
-        reference: As in `find_model`.
-        home: The folder of all state.
+        reference: Reference to the model, as in `find_model`.
+        home: The state directory.
 
     Raises:
-        RecipeError: if there is no such model, or no store to look in.
+        RecipeError: if there is no such model, or no MLflow store.
     """
     if (plain := _plain_folder(reference)) is not None:
         return plain
@@ -49,12 +49,12 @@ def open_model(reference: str, home: Path) -> FoundModel:
 
 
 def find_model(client: MlflowClient, reference: str, downloads: Path) -> FoundModel:
-    """Find a model by any of its names.
+    """Find a model by a reference, and download it if it is not on this machine.
 
     Args:
-        client: Of the store that knows it.
+        client: Client of the store with the model.
         reference: A folder (a model's, or a training's with `model/` in it), a run's id, or an address `models:/…`.
-        downloads: Where a model is brought to that does not lie on this machine; one that is there is taken as it is.
+        downloads: Folder for downloads; a model that is already there is not downloaded again.
 
     Raises:
         RecipeError: if there is no such model.
@@ -79,7 +79,7 @@ def _plain_folder(reference: str) -> FoundModel | None:
 
 
 def _is_model(folder: Path) -> bool:
-    """Whether a model lies there, or an adapter that is kept apart from its base."""
+    """Return True if the folder has a model, or an adapter that is stored without its base model."""
     return any((folder / name).exists() for name in ("config.json", "adapter_config.json"))
 
 
@@ -91,10 +91,10 @@ def _checkpoint(model: LoggedModel) -> FoundModel:
 
 
 def logged_model(client: MlflowClient, reference: str) -> LoggedModel:
-    """Find the entity behind a run's id or an address `models:/…`; of a run, its newest model.
+    """Find the logged model of a run's id or of an address `models:/…`; for a run, its newest model.
 
     Raises:
-        RecipeError: if there is none.
+        RecipeError: if there is no such model.
     """
     address = parse_model(reference)
     if address is None:
@@ -113,7 +113,7 @@ def logged_model(client: MlflowClient, reference: str) -> LoggedModel:
     except MlflowException as error:
         if is_outage(error):
             raise
-        raise RecipeError(f"model '{reference}': MLflow knows none: {error.message}") from error
+        raise RecipeError(f"model '{reference}': not found in MLflow: {error.message}") from error
     raise RecipeError(f"model '{reference}': {EXPECTED}")
 
 

@@ -1,4 +1,4 @@
-"""What MLflow needs of a home, and what of MLflow's own files nobody needs any more."""
+"""Search of artifacts that runs and versions in MLflow need, and of MLflow's own files that nothing needs any more."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -22,35 +22,35 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What versions and runs need."""
+    """Artifacts and flow runs that registered versions and runs need."""
 
     keys: Mapping[str, str]
-    """Key of an artifact → who needs it."""
+    """Key of an artifact → description of what needs it."""
     flow_runs: Mapping[str, str]
-    """Id of a Prefect run → which MLflow run needs what it made."""
+    """Id of a Prefect flow run → description of the MLflow run that needs its artifacts."""
     versions: Mapping[tuple[str, str], str]
-    """(Name, version) of every registered version → how to call it."""
+    """(Name, version) of every registered version → its description."""
     running_since: float | None
-    """When the first of the runs began that are running, in seconds since 1970."""
+    """Start of the oldest run that is running, in seconds since 1970; None if no run is running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A folder of files that belong to a run or a model which was deleted."""
+    """Folder with the files of a deleted run or model."""
 
     kind: Literal["run", "model"]
     path: Path
     why: str
     model_id: str | None = None
-    """Of a model that is to be deleted with its files, because its run was."""
+    """Id of a model that has to be deleted together with its files, because its run was deleted."""
 
 
 def what_is_needed(client: MlflowClient, keep_runs: int) -> Needed:
-    """Ask for all registered versions, all running runs, and the newest runs.
+    """Return what all registered versions, all running runs and the newest runs need.
 
     Args:
-        client: Of the store.
-        keep_runs: How many of the newest runs keep what they made.
+        client: Client of the store.
+        keep_runs: Number of newest runs whose artifacts are kept.
     """
     keys: dict[str, str] = {}
     versions: dict[tuple[str, str], str] = {}
@@ -73,13 +73,14 @@ def what_is_needed(client: MlflowClient, keep_runs: int) -> Needed:
 
 
 def leftovers(client: MlflowClient, own: Path | None) -> list[Leftover]:
-    """Folders on this machine of runs that were deleted, and of models that were deleted or whose run was, unless a
-    registered version needs them.
+    """Find the folders on this machine of deleted runs, of deleted models, and of models whose run was deleted.
+
+    Folders that a registered version needs are not included.
 
     Args:
-        client: Of the store.
-        own: The folder whose files are of this store alone. Elsewhere a model that it does not know may be another
-            store's (several databases keep theirs in one `mlruns`), and stays; None: it has no such folder.
+        client: Client of the store.
+        own: Folder with files of this store only; None if there is no such folder. In other folders, a model that this
+            store does not have may belong to another store (several databases can share one `mlruns`), and is kept.
     """
     versions = Registry(client).versions()
     models, runs = {version.model_id for version in versions}, {version.run_id for version in versions}
@@ -103,14 +104,14 @@ def leftovers(client: MlflowClient, own: Path | None) -> list[Leftover]:
 
 
 def delete_model(client: MlflowClient, model_id: str) -> None:
-    """Let MLflow list a model no more."""
+    """Delete a logged model in MLflow, but not its files."""
     client.delete_logged_model(model_id)
 
 
 def _why_gone(
     client: MlflowClient, model_id: str, deleted_runs: Collection[str], is_own: bool
 ) -> tuple[str, str | None] | None:
-    """Why nobody needs a logged model, and its id where it is still listed."""
+    """Return the reason why nothing needs a logged model, and its id if it is still listed; None if it is needed."""
     try:
         model = client.get_logged_model(model_id)
     except MlflowException as error:
@@ -122,7 +123,7 @@ def _why_gone(
 
 
 def _living_runs(client: MlflowClient, keep_runs: int) -> Iterator[tuple[Run, str]]:
-    """Runs that are running, as far as is known, and the newest ones; each with why it counts."""
+    """Yield the runs that may be running and the newest runs, each with a description of why it is kept."""
     experiments = [one.experiment_id for one in client.search_experiments(view_type=ViewType.ALL)]
     for run in _runs(client, experiments, "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY):
         if "sft.host" not in run.data.tags or why_dead(run.data.tags, heard_of(run)) is None:
@@ -144,5 +145,5 @@ def _runs(client: MlflowClient, experiments: list[str], query: str, view: int) -
 
 
 def _keys(tags: Mapping[str, str]) -> list[str]:
-    """Keys of artifacts in the tags of a run or a version."""
+    """Return the keys of artifacts in the tags of a run or a version."""
     return [key for name, value in tags.items() if name.startswith(ARTIFACT) for key in _KEY.findall(value)]

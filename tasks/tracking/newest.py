@@ -1,4 +1,4 @@
-"""The newest run of a recipe that got to its end: what a later one is compared with."""
+"""Search of the newest finished run of a recipe, with which a later one is compared."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,12 +14,12 @@ RETRAINED_AFTER = "sft.retrained_after"
 
 
 def newest_finished(history: History, recipe: str, experiment: str) -> RunFacts | None:
-    """The newest finished run of a recipe by its name; trials of sweeps and evaluations are none.
+    """Return the newest finished run of a recipe, or None; trials of sweeps and evaluations are ignored.
 
     Args:
-        history: Where to look.
-        recipe: Its name.
-        experiment: In which experiment.
+        history: The MLflow store.
+        recipe: Name of the recipe.
+        experiment: Name of the experiment.
     """
     client = history.client
     found = client.get_experiment_by_name(experiment)
@@ -42,7 +42,7 @@ def newest_finished(history: History, recipe: str, experiment: str) -> RunFacts 
 
 
 def log_difference(history: History, run_id: str, earlier: str | None, difference: Mapping[str, Any]) -> None:
-    """Lay beside a run what it was trained for: what changed since an earlier one."""
+    """Log as an artifact of a run what has changed since an earlier run, and so why it was trained."""
     history.client.log_dict(run_id, dict(difference), DIFFERENCE_FILE)
     if earlier not in (None, run_id):
         history.client.log_batch(run_id, tags=[RunTag(RETRAINED_AFTER, earlier)])

@@ -1,7 +1,7 @@
-"""Calls to MLflow that arrive whenever it answers: at once, or in their order when it is back.
+"""Queue of calls to MLflow, which are made at once, or in their order when MLflow is reachable again.
 
-A call is kept until it succeeded. One whose answer was lost is made again, so each has to mean the same twice: tags and
-files are written over, and MLflow keeps one of two points that agree in name, step, time and value.
+A call is kept until it succeeds. A call whose response was lost is made again, so every call has to be idempotent: tags
+and files are overwritten, and MLflow keeps one of two points with the same name, step, time and value.
 """
 
 import threading
@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 import requests
 from mlflow.exceptions import MlflowException
 
-PLACEMENT = "It brings what was logged to MLflow, and waits where that is away."
+PLACEMENT = "It sends what was logged to MLflow, and keeps it during an outage."
 
 Call = Callable[[], object]
 AWAY = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"})
-"""What MLflow calls a server that cannot be reached, is overloaded, or has lost its database."""
+"""MLflow's error codes for a server that cannot be reached, is overloaded, or has lost its database."""
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether a call failed because MLflow is away, so that the same call may succeed later."""
+    """Return True if a call failed because MLflow is unreachable, so that the same call may succeed later."""
     if isinstance(error, MlflowException):
         return error.error_code in AWAY
     if isinstance(error, requests.HTTPError) and error.response is not None:
@@ -28,18 +28,19 @@ def is_outage(error: BaseException) -> bool:
 
 
 class Outbox:
-    """Calls in their order, made by whoever finds the time; one is made at a time."""
+    """Queue of calls, which any thread may make; one call is made at a time, in order."""
 
     def __init__(self) -> None:
         self._waiting: deque[Call] = deque()
         self._at_work = threading.Lock()
 
     def post(self, call: Call) -> None:
-        """Make a call now if MLflow answers, else keep it. Never waits for another thread that is at it: that one
-        takes the call along.
+        """Make a call now if MLflow is reachable, else keep it.
+
+        If another thread is making calls, this does not wait for it; that thread also makes this call.
 
         Raises:
-            MlflowException: if MLflow answers that it will not have it.
+            MlflowException: if MLflow rejects the call.
         """
         self._waiting.append(call)
         if self._at_work.acquire(blocking=False):
@@ -52,11 +53,14 @@ class Outbox:
                 self._at_work.release()
 
     def deliver(self, also: Sequence[Call] = ()) -> None:
-        """Make all calls that wait, then some that are made anew each time and so are not kept.
+        """Make all calls of the queue.
+
+        Args:
+            also: Further calls, which are made last and are not kept if they fail.
 
         Raises:
-            MlflowException: if MLflow is away (`is_outage`; nothing is lost), or will not have a call (which is
-                forgotten).
+            MlflowException: if MLflow is unreachable (`is_outage`; the queue is kept), or if it rejects a call (which
+                is then removed from the queue).
         """
         with self._at_work:
             self._work_off(also)

@@ -1,4 +1,4 @@
-"""From lines of `metrics.jsonl` to points of a run, each exactly once."""
+"""Forwarding of the lines of `metrics.jsonl` to MLflow as points of a run, each exactly once."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,36 +15,36 @@ NOT_METRICS = frozenset({"step", "max_steps", "time"})
 
 
 class Points:
-    """The curves of one run: a point at or before a curve's last step is there already, and is not sent again.
+    """Metrics of one run. A point at or before the last step of its metric was sent before, and is not sent again.
 
-    Two points of one curve at one step, as where training went on from a checkpoint, become one: the first. A batch
-    whose answer was lost is sent again as it was, and MLflow keeps each of its points once, because its time, taken
-    from the line, is the same.
+    If a metric has two points at one step, for example after training resumed from a checkpoint, only the first is
+    sent. A batch whose response was lost is sent again unchanged, and MLflow keeps each of its points once, because the
+    time of a point is taken from its line.
     """
 
     def __init__(self, client: MlflowClient, run_id: str, last_steps: Mapping[str, int]) -> None:
-        """Go on with curves.
+        """Continue the metrics of a run.
 
         Args:
-            client: Of the store.
-            run_id: The run.
-            last_steps: The last step of each curve that the run has.
+            client: Client of the store.
+            run_id: Id of the run.
+            last_steps: Name of a metric → last step that the run has of it.
         """
         self._client, self._run_id = client, run_id
         self._last_steps = dict(last_steps)
         self._offsets: dict[Path, int] = {}
 
     def send_lines(self, path: Path) -> None:
-        """Send the lines of a file that have not been sent; one that is still being written waits.
+        """Send the lines of a file that have not been sent; an incomplete last line is sent by a later call.
 
         Raises:
-            MlflowException: if MLflow does not take them; what it has not taken is sent by the next call.
+            MlflowException: if MLflow does not accept them; the next call sends them again.
         """
         if not path.exists():
             return
         offset = self._offsets.get(path, 0)
         with path.open("rb") as file:
-            if path.stat().st_size < offset:  # cut back to a checkpoint, from which training went on
+            if path.stat().st_size < offset:  # truncated to a checkpoint, from which training resumed
                 offset = 0
             file.seek(offset)
             content = file.read()
@@ -53,7 +53,7 @@ class Points:
         self._offsets[path] = offset + len(whole)
 
     def send(self, points: Sequence[Metric]) -> None:
-        """Send points in the order of their steps, without those that the run has."""
+        """Send points, which are ordered by step, except for those that the run already has."""
         fresh, last_steps = [], dict(self._last_steps)
         for point in points:
             if point.step > last_steps.get(point.key, -1):
@@ -62,7 +62,7 @@ class Points:
         self.send_again(fresh)
 
     def send_again(self, points: Sequence[Metric]) -> None:
-        """Send points whether or not the run has them."""
+        """Send points even if the run already has them."""
         for start in range(0, len(points), BATCH):
             batch = points[start : start + BATCH]
             self._client.log_batch(self._run_id, metrics=batch)

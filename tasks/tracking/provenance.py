@@ -1,4 +1,4 @@
-"""What a run is and where it came from, in plain strings: identity, code version, environment."""
+"""Identity and origin of a run as plain strings: run key, code version, environment."""
 
 import functools
 import getpass
@@ -29,8 +29,10 @@ NVIDIA = Path("/proc/driver/nvidia")
 
 
 class RecipeText(Placement):
-    """The resolved recipe as text, to lay beside what was made from it; what it hangs on is covered by the artifacts
-    themselves."""
+    """Text of the resolved recipe, which is stored with what was made from it.
+
+    It is in no key, because the other inputs of a stage cover everything that its result depends on.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -41,11 +43,11 @@ def run_key(recipe: Recipe, inputs: Any, code: str | None = None, dataset: str |
     """Identify a run: the same recipe over the same bytes with the same code is the same run, resumed or reused.
 
     Args:
-        recipe: What is run.
-        inputs: What it is run on.
-        code: The digest of another run's code, to ask whether all else is the same; None: of this code.
-        dataset: The key of the packed data, where the inputs do not tell it: which images there are, and what they
-            hold, is known only when the rows have been read.
+        recipe: The recipe of the run.
+        inputs: The located inputs of the run.
+        code: Digest of another run's code, to compare everything else with that run; None uses the present code.
+        dataset: Key of the packed data, if the inputs do not determine it: the images and their content are known only
+            after the rows have been read.
     """
     left_out = {"runtime", "sources", "model", *recipe.idle_sections}
     sections = {name: value for name, value in recipe if name not in left_out}
@@ -54,23 +56,23 @@ def run_key(recipe: Recipe, inputs: Any, code: str | None = None, dataset: str |
 
 
 def identify(recipe: Recipe, digests: FileDigests, code: str | None = None, dataset: str | None = None) -> str:
-    """The key of the run that a recipe would be now.
+    """Return the run key that a recipe would have now.
 
     Args:
-        recipe: What would be run.
-        digests: What is known of files.
-        code: As in `run_key`.
-        dataset: As in `run_key`; it counts where the model sees images.
+        recipe: The recipe.
+        digests: The cache of file digests.
+        code: Digest of the code, as in `run_key`.
+        dataset: Key of the packed data, as in `run_key`; it is used only for models with images.
 
     Raises:
-        UserError: if something that it is made from is not there.
+        UserError: if an input of the recipe does not exist.
     """
     inputs = locate_run(recipe, digests)
     return run_key(recipe, inputs, code, dataset if inputs.data.processor else None)
 
 
 def origin_tags() -> dict[str, str]:
-    """Who, where, from which commit, and which Prefect run."""
+    """Return the tags with the user, the owner process, the commit, and the Prefect flow run."""
     tags = {
         "mlflow.user": getpass.getuser(),
         "mlflow.source.name": "flows.sft",
@@ -86,7 +88,7 @@ def origin_tags() -> dict[str, str]:
 
 
 def prefect_page() -> str | None:
-    """The address of the flow run's page; None outside a flow, and where no Prefect server with pages is used."""
+    """Return the address of the flow run's page; None outside of a flow run, or if the server has no pages."""
     if uses_shared_server():
         return None
     flow_run = current_flow_run()
@@ -95,8 +97,7 @@ def prefect_page() -> str | None:
 
 
 def environment() -> dict[str, Any]:
-    """What the run was made with and where: versions, commit, GPUs of this machine, and the CUDA that torch is built
-    for. Nothing here loads torch."""
+    """Return versions, commit, CPUs and GPUs of this machine, and torch's CUDA version, without importing torch."""
     libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return {
         "python": platform.python_version(),
@@ -129,7 +130,7 @@ def _found(pattern: str, path: Path) -> str | None:
 
 @functools.cache
 def _git_tags() -> dict[str, str]:
-    """Commit and whether the working tree differs from it; nothing outside a checkout."""
+    """Return tags with the commit, and whether the working tree differs from it; empty outside of a checkout."""
     commit = _git("rev-parse", "HEAD")
     return (
         {"mlflow.source.git.commit": commit, "sft.git_dirty": str(bool(_git("status", "--porcelain"))).lower()}
@@ -149,7 +150,7 @@ def _git(*arguments: str) -> str:
 
 
 def recipe_params(recipe: Recipe) -> dict[str, str]:
-    """The recipe as parameters `section/field`; what only places the work is left out."""
+    """Return the recipe as parameters `section/field`, without the sections that do not affect the results."""
     params: dict[str, str] = {"name": recipe.name}
     for section_name, section in recipe:
         if isinstance(section, Section) and section_name not in {"runtime", *recipe.idle_sections}:
@@ -160,7 +161,7 @@ def recipe_params(recipe: Recipe) -> dict[str, str]:
 
 
 def _flat(fields: dict[str, Any]) -> list[tuple[str, Any]]:
-    """One level of nesting (`registry.gate`) becomes part of the name."""
+    """Flatten one level of nesting (`registry.gate`), which becomes part of the name."""
     flat: list[tuple[str, Any]] = []
     for name, value in fields.items():
         flat += (

@@ -1,8 +1,9 @@
 """Registered models: versions, aliases, tags.
 
-MLflow has no way to move an alias only if nobody moved it meanwhile, so `move` makes one: a claim (`claims.py`) keeps
-others out while it looks at the aliases and sets them. What the record says of a move is written first: whoever reads
-an alias finds the record of how it came there, and of a move that was cut short the aliases are as they were.
+MLflow has no operation that moves an alias only if it has not been moved meanwhile. `Registry.move` implements one: it
+holds a claim (`claims.py`), which keeps other processes out, while it reads the aliases and sets them. The record of a
+move is written before the aliases. So a process that reads an alias also finds the record of its move, and after an
+interruption the aliases are still as they were.
 """
 
 import contextlib
@@ -35,36 +36,38 @@ VERDICT_FILE = "verdict.json"
 
 @dataclass(frozen=True, slots=True)
 class RegisteredVersion:
-    """A version of a registered model."""
+    """Version of a registered model."""
 
     name: str
     version: str
     tags: Mapping[str, str]
     run_id: str
     model_id: str
-    """Of the logged model that it is."""
+    """Id of its logged model."""
 
     @property
     def uri(self) -> str:
-        """What MLflow loads it by."""
+        """Address by which MLflow loads the version."""
         return f"models:/{self.name}/{self.version}"
 
 
 class Registry:
-    """MLflow's model registry."""
+    """Model registry of an MLflow store."""
 
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
 
     @property
     def tracking_uri(self) -> str:
-        """The server or database that it is in."""
+        """Address of the server or database of the registry."""
         return str(self._client.tracking_uri)
 
     def register(self, name: str, model_id: str, run_id: str, tags: Mapping[str, str]) -> str:
-        """Make a logged model the next version of a registered model; return the version. One that it is already, from
-        a call whose answer was lost, is left as it is."""
-        with contextlib.suppress(MlflowException):  # it is there already
+        """Register a logged model as the next version of a registered model, and return the version.
+
+        If the model is already registered, by a call whose response was lost, that version is returned.
+        """
+        with contextlib.suppress(MlflowException):  # it already exists
             self._client.create_registered_model(name)
         for found in self._client.search_model_versions(f"name = '{name}' AND run_id = '{run_id}'"):
             if model_id_of(str(found.source)) == model_id:
@@ -78,17 +81,17 @@ class Registry:
         """Read a version.
 
         Raises:
-            RecipeError: if there is none.
+            RecipeError: if there is no such version.
         """
         try:
             return _read(self._client.get_model_version(name, version))
         except MlflowException as error:
             if is_outage(error):
                 raise
-            raise RecipeError(f"model '{name}/{version}': MLflow knows none: {error.message}") from error
+            raise RecipeError(f"model '{name}/{version}': not found in MLflow: {error.message}") from error
 
     def versions(self) -> list[RegisteredVersion]:
-        """All versions of all models."""
+        """Return all versions of all models."""
         found, token = [], None
         while True:
             page = self._client.search_model_versions(max_results=1000, page_token=token)
@@ -98,10 +101,10 @@ class Registry:
                 return found
 
     def find_version(self, reference: str) -> RegisteredVersion:
-        """Find a version by any of its names; of a run, the newest that it made.
+        """Find a version by a reference (`EXPECTED`); for a run, the newest version that it registered.
 
         Raises:
-            RecipeError: if there is none.
+            RecipeError: if there is no such version.
         """
         address = parse_model(reference)
         if address is None or address.model_id:
@@ -123,7 +126,7 @@ class Registry:
         return str(max(numbers)) if numbers else None
 
     def aliases(self, name: str) -> dict[str, str]:
-        """Alias → version; empty if there is no such model."""
+        """Return alias → version; empty if there is no such model."""
         try:
             found = self._client.get_registered_model(name).aliases
         except MlflowException as error:
@@ -143,19 +146,21 @@ class Registry:
         aliases: Mapping[str, str | None],
         record: Mapping[str, Mapping[str, str | None]] | None = None,
     ) -> bool:
-        """Move aliases, all in order, if the champion is still the one that was looked at.
+        """Move aliases, in the given order, if the champion is still the expected one.
 
         Args:
-            name: The model.
-            champion: Which version has to be champion now; None: none has.
-            aliases: Alias → its new version; None removes it.
-            record: Version → what its tags say of the move, as in `tag_version`.
+            name: Name of the registered model.
+            champion: The version that is expected to be champion now; None if no champion is expected.
+            aliases: Alias → its new version; None removes the alias.
+            record: Version → tags that record the move, as in `tag_version`.
 
         Returns:
-            Whether they were moved: not, if the champion is another by now.
+            True if the aliases were moved; False if the champion is another version by now, or if the claim was lost
+            before the first alias was moved.
 
         Raises:
-            StageFailedError: if others may have moved them meanwhile, because this process was stopped for long.
+            StageFailedError: if other processes may have moved the aliases at the same time, because this process was
+                stopped for long.
         """
         with claim(on_model(self._client, name)) as held:
             present = self.aliases(name)
@@ -187,7 +192,7 @@ class Registry:
                 self._client.delete_model_version_tag(name, version, key)
 
     def log_verdict(self, version: RegisteredVersion, verdict: Mapping[str, Any]) -> None:
-        """Lay a verdict beside the version's run, and beside its model."""
+        """Log a verdict as an artifact of the version's run and of its model."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / VERDICT_FILE
             file.write_text(json.dumps(verdict, indent=1, allow_nan=False), encoding="utf-8")
@@ -195,28 +200,29 @@ class Registry:
             self._client.log_model_artifact(version.model_id, str(file))
 
     def scored_items(self, version: RegisteredVersion, downloads: Path) -> pa.Table | None:
-        """What each held-out row added to a version's scores (`SCORED_ITEMS`); None if nothing of it lies there."""
+        """Return each held-out row's part of a version's scores (`SCORED_ITEMS`); None if they were not stored."""
         file = companion_file(self._client, version.model_id, SCORED_ITEMS_FILE, downloads)
         return None if file is None else read_table(file)
 
     def recipe_text(self, version: RegisteredVersion, downloads: Path) -> str:
-        """The recipe that lies beside a version's weights.
+        """Return the text of the `recipe.yaml` that is stored with a version's model.
 
         Raises:
-            RecipeError: if none does.
+            RecipeError: if there is no such file.
         """
         file = companion_file(self._client, version.model_id, RECIPE_FILE, downloads)
         if file is None:
-            raise RecipeError(f"model '{version.uri}': no recipe lies beside it; name one with --recipe")
+            raise RecipeError(f"model '{version.uri}': no recipe is stored with it; name one with --recipe")
         return file.read_text(encoding="utf-8")
 
 
 def open_registry(store: ArtifactStore) -> Registry:
-    """Use the server that `MLFLOW_TRACKING_URI` names, else the sqlite file below the store's root; no experiment is
-    looked for or made.
+    """Open the registry of the server that `MLFLOW_TRACKING_URI` names, else of the SQLite file in the store's root.
+
+    No experiment is searched for or created.
 
     Raises:
-        RecipeError: if there is neither.
+        RecipeError: if neither exists.
     """
     return Registry(open_client(store.root))
 

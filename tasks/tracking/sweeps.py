@@ -1,8 +1,9 @@
-"""A sweep in MLflow: a run of its own, with the table of its trials, above the runs of the trials.
+"""Sweeps in MLflow: a sweep is a run of its own with the table of its trials, and is the parent of the trials' runs.
 
-A trial's run is a run like any other, opened wherever the trial is trained; it is found by its key afterwards, so that
-a trial that failed, or was trained elsewhere, is found as well. It gets `mlflow.parentRunId`, by which MLflow's pages
-nest it, and `sft.sweep`, by which searches find all of one sweep. A run that several sweeps share belongs to the last.
+The run of a trial is an ordinary run, which is opened by the process that trains it. The sweep finds it by its run key
+afterwards, so that trials that failed or were trained on another machine are found as well. It then gets the tag
+`mlflow.parentRunId`, by which MLflow's pages nest it, and the tag `sft.sweep`, by which searches find all runs of a
+sweep. A run that several sweeps share belongs to the last one.
 """
 
 import csv
@@ -21,20 +22,20 @@ TABLE = "trials"
 
 
 def begin_sweep(run: TrackedRun, sweep: str) -> None:
-    """Say that a run is a sweep, and which."""
+    """Tag a run as a sweep with the given id."""
     run.set_tags({KIND: "sweep", SWEEP: sweep, "mlflow.source.name": "flows.sweep"})
 
 
 def name_trial(run: TrackedRun, sweep: str, run_key: str) -> str | None:
-    """Put the run of a trial below its sweep.
+    """Make the run of a trial a child of its sweep.
 
     Args:
-        run: The sweep's.
-        sweep: Its id.
-        run_key: Of the trial.
+        run: The run of the sweep.
+        sweep: Id of the sweep.
+        run_key: Run key of the trial.
 
     Returns:
-        The id of the trial's run, the newest of this key; None if it came to no run.
+        The id of the newest run with this key; None if the trial opened no run.
     """
     found = run.client.search_runs(
         [run.experiment_id], f"tags.`{RUN_KEY}` = '{run_key}'", max_results=1, order_by=["attributes.start_time DESC"]
@@ -47,12 +48,12 @@ def name_trial(run: TrackedRun, sweep: str, run_key: str) -> str | None:
 
 
 def log_trials(run: TrackedRun, trials: Sequence[Mapping[str, Any]], best_run: str | None) -> None:
-    """Lay the table of all trials beside a sweep's run, over that of an earlier start of the same sweep.
+    """Log the table of all trials as artifacts of the sweep's run; this replaces the table of an earlier start.
 
     Args:
-        run: The sweep's.
-        trials: One a row, of the same columns.
-        best_run: The id of the best trial's run.
+        run: The run of the sweep.
+        trials: One row for each trial; all rows have the same columns.
+        best_run: Id of the best trial's run; None if there is no best trial.
     """
     run.post(lambda: run.client.log_dict(run.run_id, {"trials": [dict(trial) for trial in trials]}, f"{TABLE}.json"))
     run.post(lambda: run.client.log_text(run.run_id, as_csv(trials), f"{TABLE}.csv"))
@@ -61,7 +62,7 @@ def log_trials(run: TrackedRun, trials: Sequence[Mapping[str, Any]], best_run: s
 
 
 def as_csv(trials: Sequence[Mapping[str, Any]]) -> str:
-    """The table as text, with a line of names."""
+    """Return the table as CSV with a header line."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(trials[0]), lineterminator="\n")
     writer.writeheader()

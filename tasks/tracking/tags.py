@@ -1,4 +1,4 @@
-"""Names of the tags, inputs and files by which a run in MLflow carries what it was made from (`lineage.py`)."""
+"""Names of the tags, inputs and files in which a run in MLflow records what it was made from (`lineage.py`)."""
 
 TAG_CHARS = 500
 CONTEXT = "mlflow.data.context"
@@ -6,7 +6,7 @@ SOURCE = "source"
 SOURCES_FILE = "sources.json"
 SOURCES_DIGEST = "sft.sources_digest"
 SOURCES_LISTED = "sft.sources_listed"
-"""`all`, or `some` where a source has too many files to be an input each."""
+"""Tag that is `all` if every source file is an input, or `some` if a source has too many files for that."""
 RECIPE_DIGEST = "sft.recipe_digest"
 CODE_DIGEST = "sft.code_digest"
 HOME = "sft.home"

@@ -1,7 +1,8 @@
-"""One run: where a recipe's numbers go.
+"""MLflow run to which a recipe's metrics, data and artifacts are logged.
 
-Nothing of the pipeline waits for MLflow before its end. What the run is told goes through an outbox; a thread empties
-it, follows the trainer's metrics, and gives a sign of life once a minute. Only the end waits, for a bounded time.
+The pipeline never waits for MLflow before the end of the run. Everything that is logged goes through an outbox. A
+thread sends the calls of the outbox, forwards the trainer's metrics, and writes a heartbeat once a minute. Only the end
+of the run waits, for a limited time.
 """
 
 import math
@@ -32,18 +33,18 @@ from tasks.tracking.points import Points
 
 T = TypeVar("T")
 TICK_SECONDS = 1.0
-"""Between two looks at the trainer's metrics."""
+"""Interval between two reads of the trainer's metrics."""
 PATIENCE_SECONDS = 600.0
-"""How long the end of a flow waits for MLflow to come back; a call that is on its way then is still waited for."""
+"""Time that the end of a flow waits for MLflow to be reachable again; a call in progress at that time is finished."""
 RETRY_SECONDS = 2.0
 LOG_BYTES = 4_000_000
-"""How much of a failed process's log is laid beside a run."""
+"""Maximum size of a failed process's log that is logged as an artifact."""
 SAME_SCORE = 1e-6
-"""By what share two measurements of one model may differ: their sums are rounded in another order."""
+"""Largest relative difference between two measurements of one model, whose sums are rounded in different orders."""
 
 
 class TrackedRun(Placement):
-    """One run: where a recipe's numbers go. It never changes what a stage computes."""
+    """MLflow run of a recipe. It never changes what a stage computes."""
 
     def __init__(
         self,
@@ -73,12 +74,12 @@ class TrackedRun(Placement):
         while not self._is_ending.wait(TICK_SECONDS):
             try:
                 self._outbox.deliver(self._due())
-            except Exception as error:  # told where somebody waits for it: in `settle`
+            except Exception as error:  # `settle` raises it
                 if not is_outage(error):
                     self._refusal = self._refusal or error
 
     def _due(self) -> list[Call]:
-        """What a tick does beside the outbox."""
+        """Return the calls of a tick that are not in the outbox: new metrics and the heartbeat."""
         due: list[Call] = []
         if (followed := self._followed) is not None:
             due.append(lambda: self._points.send_lines(followed))
@@ -94,29 +95,29 @@ class TrackedRun(Placement):
         self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
     def settle(self, before: str) -> None:
-        """Wait until MLflow has taken all that it was told, and is there.
+        """Wait until MLflow is reachable and has accepted everything that was logged.
 
         Args:
-            before: What comes next, for people.
+            before: Description of the next step, for the notice.
 
         Raises:
-            TrackerAwayError: if it does not answer for `PATIENCE_SECONDS`.
-            MlflowException: if it refused something.
+            TrackerAwayError: if MLflow does not answer for `PATIENCE_SECONDS`.
+            MlflowException: if MLflow rejected a call.
         """
         self.insist(before, lambda: self._outbox.deliver([] if self.is_finished else [self._beat]))
         if self._refusal is not None:
             raise self._refusal
 
     def insist(self, what: str, call: Callable[[], T]) -> T:
-        """Make a call, again and again while MLflow is away.
+        """Make a call, and repeat it while MLflow is unreachable.
 
         Args:
-            what: The call is, for people.
-            call: Has to mean the same when it is made twice.
+            what: Description of the call, for the notice.
+            call: The call, which has to be idempotent.
 
         Raises:
-            TrackerAwayError: if MLflow does not answer for `PATIENCE_SECONDS`, counted from its first silence.
-            Exception: whatever else the call raises.
+            TrackerAwayError: if MLflow does not answer for `PATIENCE_SECONDS` after the first failed attempt.
+            Exception: any other error of the call.
         """
         deadline = None
         while True:
@@ -136,14 +137,15 @@ class TrackedRun(Placement):
                 time.sleep(RETRY_SECONDS)
 
     def finish(self) -> None:
-        """Bring all that is left to MLflow, and set the status FINISHED; a run that was finished before stays as it
-        was.
+        """Send everything that is left to MLflow, and set the status FINISHED.
+
+        A run that was already finished keeps its status and end time.
 
         Raises:
-            TrackerAwayError: if MLflow stays away; the run is then closed, and resumed, by the next start.
+            TrackerAwayError: if MLflow stays unreachable; the next start then closes the run and resumes it.
         """
         self._is_ending.set()
-        self._thread.join()  # by the end of the call that is on its way; then it has told of every refusal
+        self._thread.join()  # after the call in progress; then every rejected call is known
         self.settle("the end of the run")
         if not self.is_finished:
             self._outbox.post(lambda: self.client.set_terminated(self.run_id, "FINISHED"))
@@ -151,10 +153,10 @@ class TrackedRun(Placement):
             self.is_finished = True
 
     def abandon(self, status: str) -> None:
-        """Bring to MLflow what can be brought at once, and set the final status of a run that did not get to its end.
+        """Send what MLflow accepts at once, and set the final status of a run that did not finish.
 
-        It does not wait and does not raise: why the run ends is told by somebody else, and the next attempt repeats all
-        that is missing.
+        It does not wait and does not raise: the caller reports why the run ended, and the next attempt repeats
+        everything that is missing.
         """
         self._is_ending.set()
         with suppress(MlflowException, requests.RequestException):
@@ -167,10 +169,10 @@ class TrackedRun(Placement):
             tell(f"MLflow does not answer: run {self.run_id} stays RUNNING there until `sft run` is next started")
 
     def log_dataset(self, name: str, folder: Path, splits: Mapping[str, Mapping[str, Any]], ledger: Ledger) -> None:
-        """Attach the data: each split with our content digest, its rows and tokens; and the ledger with every rejected
-        row."""
+        """Log the data set: an input for each split, with its content digest, rows and tokens; the ledger; and the
+        rejected rows."""
         inputs = []
-        with warnings.catch_warnings():  # MLflow registers its own local source twice, and warns of it
+        with warnings.catch_warnings():  # MLflow registers its own local source twice, and warns about it
             warnings.simplefilter("ignore")
             sources = {split: resolve_dataset_source(str(folder / split)) for split in splits}
         for split, facts in splits.items():
@@ -187,12 +189,12 @@ class TrackedRun(Placement):
         self.log_file(folder / "rejected.jsonl")
 
     def log_file(self, path: Path) -> None:
-        """Lay a file beside the run, where MLflow shows it."""
+        """Log a file as an artifact of the run, unless the run is finished."""
         if not self.is_finished:
             self._outbox.post(lambda: self.client.log_artifact(self.run_id, str(path)))
 
     def log_end(self, path: Path) -> None:
-        """Lay a log beside the run, of a long one its last `LOG_BYTES`."""
+        """Log a log file as an artifact of the run; of a longer file, only its last `LOG_BYTES`."""
         size = path.stat().st_size
         if size <= LOG_BYTES:
             self.log_file(path)
@@ -204,35 +206,35 @@ class TrackedRun(Placement):
         self.log_text(path.name, f"the end of {path}, which has {size:,} bytes\n{whole_lines}")
 
     def log_text(self, name: str, text: str) -> None:
-        """Lay a text beside the run as a file."""
+        """Log a text as an artifact of the run, unless the run is finished."""
         if not self.is_finished:
             self._outbox.post(lambda: self.client.log_text(self.run_id, text, name))
 
     def log_files(self, files: Iterable[Path]) -> None:
-        """Lay files beside the run."""
+        """Log files as artifacts of the run, unless the run is finished."""
         for file in files:
             self.log_file(file)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags, over those that have the same names."""
+        """Set tags; those with the same names are overwritten."""
         self.post(lambda: self._set_tags(tags))
 
     def post(self, call: Call) -> None:
-        """Make a call to MLflow now, or when it is back; it may be made twice."""
+        """Make a call to MLflow now, or when MLflow is reachable again; it may be made twice."""
         self._outbox.post(call)
 
     def follow(self, path: Path) -> None:
-        """Bring the lines of a file to MLflow while they are written; with MLflow away they stay for later."""
+        """Forward the lines of a metrics file to MLflow while it is written; during an outage they are sent later."""
         self._followed = path
 
     def record_metrics(self, path: Path) -> None:
-        """Bring all lines of a file to MLflow that it does not have."""
+        """Send all lines of a metrics file that MLflow does not have yet."""
         self._followed = None
         self._outbox.post(lambda: self._points.send_lines(path))
 
     def record_scorecard(self, scorecard: Mapping[str, float], step: int, samples: Path) -> None:
-        """Record the final scores, at the step of the model that they belong to, and the samples as a table."""
-        measured_at = int(samples.stat().st_mtime * 1000)  # the same whenever it is told
+        """Log the final scores at the step of the model that they belong to, and the samples as a table."""
+        measured_at = int(samples.stat().st_mtime * 1000)  # the same in every repetition
         points = [Metric(name, value, measured_at, step) for name, value in scorecard.items()]
         self._outbox.post(lambda: self._points.send(points))
         rows = [orjson.loads(line) for line in samples.read_bytes().splitlines()]
@@ -241,7 +243,7 @@ class TrackedRun(Placement):
             self._outbox.post(lambda: self._log_table(table))
 
     def _log_table(self, table: Mapping[str, Any]) -> None:
-        """As `log_table`, which would append to what an earlier attempt has logged."""
+        """Log a table as `mlflow.log_table` does, but replace an earlier attempt's table instead of appending to it."""
         self.client.log_dict(
             self.run_id,
             {"columns": list(table), "data": [list(row) for row in zip(*table.values(), strict=True)]},
@@ -252,39 +254,39 @@ class TrackedRun(Placement):
     def record_model_scores(
         self, model_id: str, step: int, scores: Mapping[str, float], data: tuple[str, str], timestamp: int | None = None
     ) -> None:
-        """Send scores of a logged model, with the data that they were measured on.
+        """Log the scores of a logged model, with the data that they were measured on.
 
-        They become points of the run as well; where it has that point already, but for rounding, the model gets the
-        run's, so that no step has two of them.
+        They become points of the run as well. If the run already has a point that differs only by rounding, the model
+        gets the value and time of that point, so that no step has two points.
 
         Args:
-            model_id: Whose scores they are.
-            step: Of the model.
-            scores: By name.
+            model_id: Id of the logged model.
+            step: Optimizer step of the model.
+            scores: Name → score.
             data: Name and digest of the data set.
-            timestamp: When they were measured, in milliseconds; None: now.
+            timestamp: Time of the measurement in milliseconds since 1970; None uses the present time.
         """
         now, (name, digest) = timestamp or int(time.time() * 1000), data
         measured = [self._point(key, value, step) or (value, now) for key, value in scores.items()]
         points = [
             Metric(key, value, moment, step, model_id, name, digest, self.run_id)
             for key, (value, moment) in zip(scores, measured, strict=True)
-            if math.isfinite(value)  # a model's NaN would read back as 0, the best of losses
+            if math.isfinite(value)  # MLflow would return NaN as 0, which is the best possible loss
         ]
         self._points.send_again(points)
 
     def _point(self, key: str, value: float, step: int) -> tuple[float, int] | None:
-        """Value and time of a point that the run has of this step, if it is the same but for the order of sums."""
+        """Return value and time of the run's point at this step, if it is the same up to rounding; else None."""
         points = (point for point in self.client.get_metric_history(self.run_id, key) if point.step == step)
         same = (point for point in points if math.isclose(point.value, value, rel_tol=SAME_SCORE))
         return next(((float(point.value), int(point.timestamp)) for point in same), None)
 
     def describe(self, markdown: str) -> None:
-        """Show a summary on the run's page."""
+        """Set the description on the run's page."""
         self.set_tags({"mlflow.note.content": markdown})
 
     def attach_model(self, model_id: str, step: int) -> None:
-        """Name a logged model as the run's output; one that is named already stays as it is."""
+        """Log a model as an output of the run, unless it already is one."""
         outputs = self.client.get_run(self.run_id).outputs
         if outputs is not None and model_id in {output.model_id for output in outputs.model_outputs}:
             return

@@ -1,4 +1,4 @@
-"""An MLflow server or database, and the runs in one of its experiments."""
+"""Experiment of an MLflow server or database, in which runs are opened, resumed and closed."""
 
 import contextlib
 import os
@@ -26,13 +26,13 @@ from tasks.tracking.tracked_run import PATIENCE_SECONDS, TrackedRun
 RUN_KEY = "sft.run_key"
 PARAMS_A_CALL = 100
 _OPEN_HERE: set[str] = set()
-"""Ids of the runs that this process is at work on."""
+"""Ids of the runs that are open in this process."""
 _OPENING = threading.Lock()
-"""Held from the look at what is dead until a run of this process is known to be alive."""
+"""Held while dead runs are closed and until the new run of this process is in `_OPEN_HERE`."""
 
 
 class Tracker:
-    """An MLflow server (or database) and an experiment in it."""
+    """Experiment of an MLflow server or database."""
 
     def __init__(
         self,
@@ -41,16 +41,16 @@ class Tracker:
         artifact_root: Path | None,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        """Open the experiment, and make it where it is new.
+        """Open the experiment; create it if it does not exist.
 
         Args:
-            tracking_uri: A server, or a database of our own.
-            experiment: Its name.
-            artifact_root: Where a database of our own keeps artifacts; None leaves it to the server.
-            patience_seconds: How long a run's end waits for MLflow.
+            tracking_uri: Address of a server, or of the database in the state directory.
+            experiment: Name of the experiment.
+            artifact_root: Folder for artifacts if a database is used; None for a server, which has its own.
+            patience_seconds: Time that the end of a run waits for MLflow.
 
         Raises:
-            TrackerAwayError: if it does not answer.
+            TrackerAwayError: if MLflow does not answer.
         """
         self.tracking_uri = tracking_uri
         self._patience_seconds = patience_seconds
@@ -72,7 +72,7 @@ class Tracker:
         return str(found.experiment_id)
 
     def fingerprint(self) -> dict[str, Any]:
-        """A registration counts for one store only: another server, or a database made anew, wants its own."""
+        """Return what identifies the experiment in keys: a registration is valid only for one store and experiment."""
         experiment = self.client.get_experiment(self.experiment_id)
         return {
             "tracking_uri": store_behind(self.tracking_uri),
@@ -82,17 +82,18 @@ class Tracker:
 
     @contextlib.contextmanager
     def run(self, recipe: Recipe, run_key: str, name: str | None = None) -> Iterator[TrackedRun]:
-        """Open the run of a recipe; its final status tells how the block was left. Runs whose owners died are closed
-        first. The log of a process that failed is laid beside the run.
+        """Open or resume the run of a recipe for the length of a block, and set its status when the block ends.
+
+        Runs whose owner processes died are closed first. If a child process fails, its log is logged as an artifact.
 
         Args:
-            recipe: What is done.
-            run_key: By which the same run is found again.
-            name: Of a new run; by default recipe, model and settings.
+            recipe: The recipe.
+            run_key: Key by which the same run is found again.
+            name: Name for a new run; by default it consists of recipe, model and settings.
 
         Raises:
-            TrackerAwayError: if MLflow does not answer when the run is opened, when the block asks it for something, or
-                for a long time at its end.
+            TrackerAwayError: if MLflow does not answer when the run is opened or when the block calls it, or does not
+                answer for a long time at the end of the run.
         """
         with self._telling_outages(), _OPENING:
             close_dead_runs(self.client, self.experiment_id, _OPEN_HERE)
@@ -125,8 +126,13 @@ class Tracker:
         return TrackedRun(self.client, self.tracking_uri, self.experiment_id, run_id, self._patience_seconds)
 
     def _take_up(self, recipe: Recipe, run_key: str) -> str | None:
-        """Go on in the newest run of this key that nobody is at work on. Of two that want to go on in it at once, one
-        does; to the other it is a run that somebody is at work on."""
+        """Resume the newest run of this key that is not running; a finished run is returned unchanged.
+
+        If two processes try to resume the same run at once, one of them does; for the other, the run is running.
+
+        Returns:
+            The id of the run; None if there is no such run.
+        """
         runs = self.client.search_runs(
             [self.experiment_id], f"tags.`{RUN_KEY}` = '{run_key}'", order_by=["attributes.start_time DESC"]
         )
@@ -137,11 +143,11 @@ class Tracker:
                 return str(run.info.run_id)
             at_work.append(str(run.info.run_id))
         if at_work:
-            tell(f"somebody is at work on this recipe in run {', '.join(at_work)} of MLflow; this start gets its own")
+            tell(f"another process runs this recipe in MLflow run {', '.join(at_work)}; this start gets its own run")
         return None
 
     def _take(self, recipe: Recipe, run: Run) -> str:
-        """Go on in a run that was closed and not finished; return the status that it was found in."""
+        """Resume a run that is neither running nor finished; return the status that it had before."""
         if run.info.status in ("RUNNING", "FINISHED"):
             return str(run.info.status)
         with claim(on_run(self.client, run.info.run_id)):
@@ -157,7 +163,7 @@ class Tracker:
         return str(run.info.run_id)
 
     def _begin(self, recipe: Recipe, run: Run) -> None:
-        """Say who is at work on a run, and what it is of; an attempt that died here may have said a part of it."""
+        """Log the owner, recipe and environment of a run; parameters that an earlier attempt logged are kept."""
         run_id, data = run.info.run_id, run.data
         self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in origin_tags().items()])
         self.client.update_run(run_id, status="RUNNING")
@@ -171,10 +177,10 @@ class Tracker:
 
 
 def open_tracker(experiment: str, store: ArtifactStore) -> Tracker:
-    """Use the server that `MLFLOW_TRACKING_URI` names, else a sqlite file and an artifact folder under the store's
-    root.
+    """Use the server that `MLFLOW_TRACKING_URI` names, else an SQLite file and an artifact folder in the store's root.
 
-    A new sqlite file is made under a lock: several processes that find none at once would break each other's migration.
+    A new SQLite file is created under a lock, because several processes that create it at once would break each other's
+    migration of the schema.
     """
     uri = tracking_uri_of(store.root)
     if os.environ.get("MLFLOW_TRACKING_URI"):

@@ -100,7 +100,10 @@ def test_two_models_are_compared_on_rows_from_a_file_and_on_a_task_of_lm_eval(
 
 @pytest.mark.parametrize(
     ("model", "data", "says"),
-    [("models:/sums@nobody", "sums.jsonl", "MLflow knows none"), ("models:/sums@champion", "none.jsonl", "none.jsonl")],
+    [
+        ("models:/sums@nobody", "sums.jsonl", "not found in MLflow"),
+        ("models:/sums@champion", "none.jsonl", "none.jsonl"),
+    ],
 )
 def test_what_does_not_exist_is_a_mistake_told_in_a_line(
     shared: tuple[Workspace, dict[str, Any]], model: str, data: str, says: str

@@ -57,9 +57,9 @@ def test_a_folder_is_a_model_or_holds_one(tracker: Tracker, tmp_path: Path, belo
 @pytest.mark.parametrize(
     ("reference", "says"),
     [
-        ("models:/name@nobody", "MLflow knows none"),
-        ("models:/name/7", "MLflow knows none"),
-        ("0" * 32, "MLflow knows none"),
+        ("models:/name@nobody", "not found in MLflow"),
+        ("models:/name/7", "not found in MLflow"),
+        ("0" * 32, "not found in MLflow"),
         ("somewhere", "expected a model's folder, a run's id"),
         (str(Path(__file__).parent), "found a folder without config.json"),
     ],

@@ -59,4 +59,4 @@ def test_one_of_two_starts_goes_on_in_the_run_and_the_other_gets_its_own(tracker
 def test_a_start_beside_another_says_so(tracker: Tracker, capsys: pytest.CaptureFixture[str]) -> None:
     with tracker.run(RECIPE, "beside") as first, tracker.run(RECIPE, "beside") as second:
         assert first.run_id != second.run_id
-    assert f"somebody is at work on this recipe in run {first.run_id}" in capsys.readouterr().err
+    assert f"another process runs this recipe in MLflow run {first.run_id}" in capsys.readouterr().err

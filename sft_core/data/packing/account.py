@@ -1,4 +1,4 @@
-"""Rows that packing leaves out go where all such rows go: to the ledger and to `rejected.jsonl`, with a reason."""
+"""Record the rows that packing omits in the ledger and in `rejected.jsonl`, each with a reason."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +18,12 @@ LEFT_OUT = "left out by a `repeat` below 1"
 
 
 def without_left_out(ledger: Ledger, rows: TokenRows, choices: Mapping[str, Choice]) -> Ledger:
-    """Move the rows that are not packed, and their tokens, from their split to the rejected ones.
+    """Return a ledger that counts the omitted rows and their tokens as rejected, and no longer in their split.
 
     Args:
-        ledger: The account of all shards.
+        ledger: The ledger of all shards.
         rows: All rows.
-        choices: Of each split.
+        choices: Split → its choice.
     """
     moved: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -39,12 +39,12 @@ def without_left_out(ledger: Ledger, rows: TokenRows, choices: Mapping[str, Choi
 
 
 def rejections_of_choice(rows: TokenRows, choice: Choice, files: Sequence[str] | None = None) -> Iterator[Rejection]:
-    """Yield the rows of a split that are not packed: duplicates, then those left out, each in order.
+    """Yield the omitted rows of a split: first duplicates, then those that `repeat` omits, each in order.
 
     Args:
         rows: All rows.
-        choice: Of the split.
-        files: [parts] the file of each, where they are to be named.
+        choice: The choice of the split.
+        files: [parts] source file of each part; None if rejections are not to name files.
     """
     equals = {
         row: f"equal to row {rows.row[first]} of {rows.source_of(first)}" + (f", {file}" if file else "")

@@ -1,15 +1,15 @@
-"""Best fit decreasing: the longest row first, each into the fullest block that still has room for it.
+"""Best fit decreasing: place the longest row first, each into the fullest block that still has room for it.
 
     capacity 10, lengths [4, 8, 3, 5]  →  order 8, 5, 4, 3  →  [8] [5, 4], and 3 fits neither  →  [8] [5, 4] [3]
 
-The same choices as TRL's (equal lengths keep their order, blocks of equal room are filled first in, first out), but
-over all rows instead of 1,000 at a time, and not row by row. A block of room `r` that takes a row of length `s` has
-now the smallest room that fits, so it takes the next one too: `r // s` in all. And so do the other blocks of room `r`,
-one after the other, which makes them one step:
+The choices are those of TRL (rows of equal length keep their order, blocks of equal room are filled first in, first
+out), but over all rows instead of 1,000 at a time, and not row by row. A block of room `r` that takes a row of length
+`s` then has the smallest room that fits, so it takes the next one too: `r // s` rows in all. The other blocks of room
+`r` follow in the same way, one after the other, so all of them are filled in one step:
 
     room 7: blocks [3, 8, 5], rows of length 3: [a b c d e]  →  3: a b, 8: c d, 5: e  →  room 1: [3, 8], room 4: [5]
 
-The number of steps hangs on the capacity, not on the number of rows: 1,000,000 rows need a few ten thousand.
+The number of steps depends on the capacity, not on the number of rows: 1,000,000 rows need a few ten thousand steps.
 """
 
 from collections import defaultdict, deque
@@ -24,12 +24,12 @@ def best_fit_decreasing(lengths: npt.ArrayLike, capacity: int) -> tuple[IntArray
     """Assign rows to blocks.
 
     Args:
-        lengths: [rows] tokens of each row, 1 to `capacity`.
-        capacity: Tokens that a block can hold.
+        lengths: [rows] number of tokens, from 1 to `capacity`.
+        capacity: Maximum number of tokens of a block.
 
     Returns:
-        [rows] indices of the rows, block after block, in each in the order in which they were placed; and [rows] the
-        block of each of these, numbered in the order in which they were opened.
+        [rows] indices of the rows, ordered by block, and within a block in the order in which they were placed; and
+        [rows] the block of each of these rows. Blocks are numbered in the order in which they were opened.
 
     Raises:
         ValueError: if a row is empty or longer than a block.
@@ -38,7 +38,7 @@ def best_fit_decreasing(lengths: npt.ArrayLike, capacity: int) -> tuple[IntArray
     if sizes.size and not (sizes.min() >= 1 and sizes.max() <= capacity):
         raise ValueError(f"expected rows of 1 to {capacity} tokens, found {sizes.min()} to {sizes.max()}")
     rows_of_size = np.bincount(sizes)
-    blocks = _OpenBlocks(min(capacity, int(sizes.sum())))  # a block with room for all rows has room enough
+    blocks = _OpenBlocks(min(capacity, int(sizes.sum())))  # more room than for all rows is never needed
     block_of = np.empty(len(sizes), dtype=np.int64)
     placed = 0
     for size in np.flatnonzero(rows_of_size)[::-1].tolist():
@@ -53,14 +53,16 @@ def best_fit_decreasing(lengths: npt.ArrayLike, capacity: int) -> tuple[IntArray
 
 
 def stable_order(keys: IntArray) -> IntArray:
-    """The order that sorts numbers from 0; equal ones stay as they stand. numpy sorts 16 bits by radix, much faster."""
+    """Return the indices that stably sort integers from 0 up. numpy sorts 16 bits by radix, which is much faster."""
     is_short = bool(keys.size) and keys.max() < 2**16
     return np.argsort(keys.astype(np.uint16) if is_short else keys, kind="stable")
 
 
 class _OpenBlocks:
-    """The blocks that have room, in one queue a room; `rooms` has a bit for each queue that is not empty, so that the
-    smallest room that fits is found in one operation."""
+    """The blocks with room left, in one queue per amount of room.
+
+    `rooms` has a bit for each queue that is not empty, so that the smallest room that fits is found in one operation.
+    """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -69,7 +71,7 @@ class _OpenBlocks:
         self.waiting: defaultdict[int, deque[IntArray]] = defaultdict(deque)  # an empty queue takes 600 bytes
 
     def fill(self, size: int, num_rows: int) -> IntArray:
-        """Place rows of one size into blocks of one room; return the block of each row that found a place."""
+        """Place up to `num_rows` rows of one size into blocks of equal room; return the block of each placed row."""
         fitting = self.rooms >> size
         room = size + (fitting & -fitting).bit_length() - 1 if fitting else self.capacity
         rows_a_block = room // size
@@ -88,7 +90,7 @@ class _OpenBlocks:
         return np.arange(self.num_blocks - wanted, self.num_blocks)
 
     def _take(self, room: int, wanted: int) -> IntArray:
-        """Up to `wanted` of the blocks that have waited longest."""
+        """Remove and return at most `wanted` blocks of a queue, those that were put into it first."""
         queue = self.waiting[room]
         first = queue.popleft()
         if len(first) > wanted:

@@ -1,10 +1,10 @@
-"""Which rows are in the data set, and how often, from the index of all of them.
+"""Choose the rows of the data set, and how often each is repeated, from the index of all rows.
 
-    rows        a b c a d      d is of a shard with `repeat` 1.5, the others are repeated 1.0 times
+    rows        a b c a d      d is in a shard with `repeat` 1.5, the others have `repeat` 1.0
     duplicates  the second a   (dropped if `drop_duplicates`, counted in any case)
     chosen      a b c d d      if the hash of d is in the lower half, else a b c d
 
-All rows come once before any comes again, so that a `wrapped` block does not repeat a row right after itself.
+All rows occur once before any row is repeated, so that in a `wrapped` block no row directly follows itself.
 """
 
 from collections.abc import Sequence
@@ -20,29 +20,29 @@ from sft_core.data.token_rows import UNKNOWN_ID, TokenRows
 from sft_core.errors import DataError
 
 REPEAT_SALT = 0x5265706561740001
-"""Any fixed number, other than the salts of other draws."""
+"""Arbitrary fixed number that differs from the salts of other draws."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """Rows of one split, as positions in `TokenRows`."""
+    """The chosen rows of one split, as positions in `TokenRows`."""
 
     rows: IntArray
-    """[occurrences] the chosen ones, once for each time that they are repeated."""
+    """[occurrences] chosen rows; a row occurs once for each time that it is in the data set."""
     num_rows: int
-    """How many of them are different rows."""
+    """Number of distinct rows among them."""
     num_duplicates: int
-    """Rows equal to an earlier one of the split, dropped or not."""
+    """Number of rows equal to an earlier row of the split, dropped or not."""
     dropped: IntArray
-    """[dropped] those of them that were dropped for it."""
+    """[dropped] duplicates that were dropped."""
     earlier: IntArray
-    """[dropped] which row each of these is equal to."""
+    """[dropped] the first row that each dropped row is equal to."""
     left_out: IntArray
-    """[left out] those that a `repeat` below 1 leaves out."""
+    """[omitted] rows that a `repeat` below 1 omits."""
 
     @property
     def distinct(self) -> IntArray:
-        """Each chosen row once, in order."""
+        """Return each chosen row once, in order."""
         return self.rows[: self.num_rows]
 
 
@@ -50,19 +50,19 @@ def choose_rows(config: PackingConfig, rows: TokenRows, split: str, repeats: Seq
     """Choose the rows of a split.
 
     Args:
-        config: The `packing` section.
+        config: The recipe's `packing` section.
         rows: All rows.
         split: `train` or `eval`. Held-out rows are never repeated.
-        repeats: [shards] how often the data set gets each row of a shard.
+        repeats: [shards] value of `repeat`: how often the data set contains each row of a shard.
 
     Raises:
-        DataError: if there are rows to train on, and `repeat` leaves none.
+        DataError: if there are rows to train on, and `repeat` omits all of them.
     """
     own = rows.of_split(split)
     times = _times(rows, own, np.asarray(repeats, np.float64)) if split == "train" else np.ones_like(own)
     present = own[times > 0]
     if len(own) and not len(present):
-        raise DataError(f"no row is left to train on: `repeat` of the sources leaves out all {len(own)}; raise one")
+        raise DataError(f"no row is left to train on: `repeat` of the sources omits all {len(own)}; increase one")
     is_later, first = _equal_to_earlier(rows.example_id[present])
     is_kept = ~is_later if config.drop_duplicates else np.ones_like(is_later)
     kept, times = present[is_kept], times[times > 0][is_kept]
@@ -78,7 +78,7 @@ def choose_rows(config: PackingConfig, rows: TokenRows, split: str, repeats: Seq
 
 
 def _times(rows: TokenRows, own: IntArray, repeats: npt.NDArray[np.float64]) -> IntArray:
-    """[own] how often each row is taken: the whole part of `repeat`, and once more for a share of the rows."""
+    """[own] Return how often each row is taken: the integer part of `repeat`, and once more for a share of the rows."""
     wanted = repeats[rows.shard_of(own)]
     whole = np.floor(wanted)
     ids = rows.example_id[own]
@@ -87,7 +87,7 @@ def _times(rows: TokenRows, own: IntArray, repeats: npt.NDArray[np.float64]) -> 
 
 
 def _equal_to_earlier(ids: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.bool_], IntArray]:
-    """[rows] whether an earlier one has the same id, and the position of the first that has it."""
+    """[rows] Return whether an earlier row has the same id, and the position of the first row that has it."""
     _, first, group = np.unique(ids, return_index=True, return_inverse=True)
     first_of_each = first[group]
     return (first_of_each != np.arange(len(ids))) & (ids != UNKNOWN_ID), first_of_each

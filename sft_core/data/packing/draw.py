@@ -1,4 +1,6 @@
-"""Drawing by hash: the same choice on every machine, with every version of every library, for any cut of the rows."""
+"""Draw random choices by hash, so that they are the same on every machine, with every version of every library, and
+for any division of the rows into shards.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,20 +13,26 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def splitmix64(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """64 well mixed bits of each value: what the generator of that name yields when this is its state."""
+    """Return 64 well mixed bits of each value: the output of the splitmix64 generator with the value as its state."""
     return mix(values + _STEP)
 
 
 def mixed(values: npt.NDArray[np.integer], salt: int) -> npt.NDArray[np.uint64]:
-    """64 well mixed bits of each value and the salt."""
+    """Return 64 well mixed bits of each value combined with the salt."""
     return splitmix64(values.astype(np.uint64) + splitmix64(np.array([salt], np.uint64)))
 
 
 def is_drawn(values: npt.NDArray[np.uint64], share: npt.NDArray[np.float64], salt: int) -> npt.NDArray[np.bool_]:
-    """[values] whether each belongs to a random share of them, from 0 to 1."""
+    """[values] Return True for a random share of the values.
+
+    Args:
+        values: [values] the values.
+        share: [values] probability of each value, from 0 to 1.
+        salt: Seed of the draw.
+    """
     return (mixed(values, salt) >> np.uint64(11)) * 2.0**-53 < share
 
 
 def shuffled(count: int, seed: int) -> IntArray:
-    """The numbers below `count` in a random order."""
+    """Return the integers from 0 to `count` - 1 in a random order."""
     return np.argsort(mixed(np.arange(count), seed), kind="stable")

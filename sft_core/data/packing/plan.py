@@ -1,4 +1,4 @@
-"""Decide which rows share a block, from their lengths alone."""
+"""Assign rows to blocks by their lengths alone."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +13,16 @@ def plan_blocks(config: PackingConfig, split: str, lengths: npt.ArrayLike, capac
     """Assign all rows of a split to blocks.
 
     Args:
-        config: The `packing` section.
+        config: The recipe's `packing` section.
         split: `train` or `eval`.
-        lengths: [rows] in tokens, at least 1 each.
-        capacity: Tokens a block can hold; None only where nothing is packed.
+        lengths: [rows] number of tokens, at least 1.
+        capacity: Maximum number of tokens of a block; None only if the split is not packed.
 
     Returns:
         The plan, whose `row` is a position in `lengths`; without packing, each row is its own block, in order.
 
     Raises:
-        ValueError: if `bfd` is given a row that is longer than a block.
+        ValueError: if `bfd` gets a row that is longer than a block.
     """
     tokens = np.asarray(lengths, dtype=np.int64)
     room = capacity if config.packs(split) else None
@@ -43,13 +43,13 @@ def _order(count: int, seed: int | None) -> IntArray:
 
 
 def whole_rows(tokens: IntArray) -> BlockPlan:
-    """Each row a block."""
+    """Return a plan in which each row is a block of its own."""
     rows = np.arange(len(tokens))
     return BlockPlan(rows, np.zeros_like(tokens), tokens, np.arange(len(tokens) + 1))
 
 
 def cut(tokens: IntArray, capacity: int) -> BlockPlan:
-    """Each row in parts that fit a block, each part a block: 11 tokens, capacity 8 → 8 + 3."""
+    """Split each row into parts that fit a block, and make each part a block: 11 tokens, capacity 8 → 8 + 3."""
     parts = -(-tokens // capacity)
     row = np.repeat(np.arange(len(tokens)), parts)
     start = ranges(np.zeros_like(tokens), parts) * capacity
@@ -57,7 +57,7 @@ def cut(tokens: IntArray, capacity: int) -> BlockPlan:
 
 
 def wrap(tokens: IntArray, capacity: int) -> BlockPlan:
-    """All tokens one after the other, cut every `capacity`; only the last block may be shorter."""
+    """Concatenate all rows and cut them every `capacity` tokens; only the last block may be shorter."""
     row_offsets = offsets_of(tokens)
     block_edges = np.append(np.arange(0, row_offsets[-1], capacity), row_offsets[-1])
     edges = np.sort(np.concatenate([row_offsets, block_edges]), kind="stable")  # merges what is sorted already
@@ -75,7 +75,7 @@ def _fit(config: PackingConfig, tokens: IntArray, capacity: int) -> BlockPlan:
 
 
 def _check(plan: BlockPlan, tokens: IntArray, capacity: int | None) -> None:
-    """Every row is covered by its pieces, and blocks hold what they can."""
+    """Assert that the pieces of each row cover it, and that no block exceeds its capacity."""
     covered = np.bincount(plan.row, weights=plan.tokens, minlength=len(tokens))
     assert np.array_equal(covered, tokens), "packing: the pieces of a row are not its tokens"
     assert np.all(plan.start + plan.tokens <= tokens[plan.row]), "packing: a piece reaches over the end of its row"

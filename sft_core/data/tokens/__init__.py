@@ -1,12 +1,13 @@
-"""From text to token ids and loss masks.
+"""Tokenization: from rendered text to token ids and loss masks.
 
     text   "2+2=" + "4", span [4, 5), gpt-neox    →    input_ids  [19, 12, 19, 30, 21, 0]
                                                        loss_mask  [ 0,  0,  0,  0,  1, 1]
 
-What always holds: ids and mask are equally long; a kept row has at least one target after the shift by one, every
-other goes to the ledger; the masked-in ids decode to the supervised text and its end token; a plain text has exactly
-one beginning token, where the tokenizer has one, and ends with exactly one end token; what the data spells is never a
-special token of a conversation, unless the recipe says so. Which of the two engines encoded a row changes nothing.
+These invariants hold. Ids and mask have the same length. A kept row has at least one target after the shift by one;
+every other row is rejected and counted in the ledger. The ids of the targets decode to the supervised text and its end
+token. A plain text has exactly one beginning token, if the tokenizer has one, and ends with exactly one end token. A
+special token spelled out in the data of a conversation is encoded as plain text, unless the recipe allows it. Both
+engines encode a row to the same ids.
 """
 
 from sft_core.data.tokens.config import RowLimits, TokensConfig

@@ -1,10 +1,11 @@
-"""Added tokens in a text: where the tokenizer sees them, and what plain text is left between.
+"""Split a text at its added tokens, as the tokenizer does.
 
     "<|user|>a  b"    →    <|user|>  "a"  ␣␣  "b"
 
-`tokenizers` looks for them before anything else, leftmost first and the longest of those that begin there; first those
-that it looks for in the raw text, then, in what is left, those that it looks for in the normalized text. Most rows have
-none: whether a row has one at all is asked with the few shortest texts that every added token contains.
+`tokenizers` finds added tokens before anything else: the leftmost match first, and the longest of several that begin at
+the same position. It first searches the raw text for those with `normalized: false`, and then searches the remaining
+parts, normalized, for the others. Most rows contain no added token. A quick check for a few short texts, of which every
+added token contains one, shows that.
 """
 
 import re
@@ -16,19 +17,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class AddedTokens:
-    """The added tokens of a tokenizer, by text.
+    """The added tokens of a tokenizer: text → id.
 
-    Those whose flags make what they match hang on the text around (`lstrip`, `rstrip`, `single_word`) are not found
-    here: `has_contextual` says that a text needs the tokenizer itself.
+    Tokens whose flags make their match depend on the surrounding text (`lstrip`, `rstrip`, `single_word`) are not found
+    here. If `has_contextual` is True for a text, the tokenizer itself has to encode it.
     """
 
     raw: dict[str, int]
+    """Tokens that are searched for in the raw text."""
     normalized: dict[str, int]
+    """Tokens that are searched for in the normalized text."""
     contextual: frozenset[str]
+    """Texts of the tokens whose match depends on the surrounding text."""
 
     @classmethod
     def of(cls, tokens: Sequence[dict[str, Any]]) -> "AddedTokens":
-        """Read `added_tokens` of a `tokenizer.json`."""
+        """Read the `added_tokens` of a `tokenizer.json`."""
         flags = ("lstrip", "rstrip", "single_word")
         contextual = {token["content"] for token in tokens if any(token[flag] for flag in flags)}
         plain = [token for token in tokens if token["content"] not in contextual]
@@ -40,15 +44,15 @@ class AddedTokens:
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """Text → id of all that are found here."""
+        """Text → id of all added tokens that `split` finds."""
         return self.normalized | self.raw
 
     def has_contextual(self, text: str) -> bool:
-        """Whether the text holds a token that hangs on what is around it."""
+        """Return True if the text contains a token whose match depends on the surrounding text."""
         return any(content in text for content in self.contextual)
 
     def split(self, text: str) -> Iterator[tuple[str, int | None]]:
-        """Yield the parts of a text in order: plain text with None, added tokens with their id."""
+        """Yield the parts of a text in order: (plain text, None) or (text of an added token, its id)."""
         if not any(content in text for content in self._shortest):
             yield text, None
             return
@@ -60,7 +64,7 @@ class AddedTokens:
 
     @cached_property
     def _shortest(self) -> list[str]:
-        """Texts of which every added token contains one."""
+        """Smallest list of added tokens such that every added token contains one of them."""
         shortest: list[str] = []
         for content in sorted(self.ids, key=len):
             if not any(other in content for other in shortest):
@@ -77,7 +81,11 @@ class AddedTokens:
 
 
 def longest_first(contents: Iterable[str]) -> re.Pattern[str] | None:
-    """A pattern that finds these texts leftmost first, and of those that begin at one place the longest."""
+    """Compile a pattern that finds the leftmost of some texts, and the longest of those that begin at one position.
+
+    Returns:
+        None if there are no texts.
+    """
     ordered = sorted(contents, key=lambda content: (-len(content), content))
     return re.compile("|".join(map(re.escape, ordered))) if ordered else None
 

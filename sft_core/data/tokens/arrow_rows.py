@@ -1,4 +1,4 @@
-"""From the table that came to arrays, and from arrays to the tables that go."""
+"""Convert the input table to arrays, and arrays to the output tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,8 +17,8 @@ def text_rows(table: pa.Table, with_literals: bool, of_images: Sequence[str] = (
 
     Args:
         table: The rows.
-        with_literals: Whether what spells a special token in the data is plain text.
-        of_images: The tokens that stand for images, which data spells as plain text in any case.
+        with_literals: True to encode special tokens spelled out in the data as plain text.
+        of_images: The tokens that represent images; spelled out in the data, they are plain text in any case.
     """
     texts = table["text"].to_pylist()
     has_literals = pc.greater(pc.fill_null(pc.list_value_length(table["literals"]), 0), 0)
@@ -35,7 +35,7 @@ def text_rows(table: pa.Table, with_literals: bool, of_images: Sequence[str] = (
 
 
 def _spelling(text: str, literals: Sequence[int], tokens: Sequence[str]) -> list[int]:
-    """Those literals that spell one of some tokens."""
+    """Return the literals whose text is one of some tokens."""
     pairs = zip(literals[::2], literals[1::2], strict=True)
     return [position for start, end in pairs if text[start:end] in tokens for position in (start, end)]
 
@@ -51,7 +51,7 @@ def _spans(table: pa.Table) -> Spans:
 
 
 def given_tokens(table: pa.Table) -> MaskedRows:
-    """Read the ids and masks of rows that came as token ids."""
+    """Read the ids and masks of rows that were already tokenized in the source."""
     return MaskedRows(
         list_values(table["input_ids"], np.int32),
         list_values(table["loss_mask"], np.uint8),
@@ -60,13 +60,13 @@ def given_tokens(table: pa.Table) -> MaskedRows:
 
 
 def list_lengths(column: pa.ChunkedArray) -> Ints:
-    """[rows] values in each list; 0 for null."""
+    """[rows] Return the number of values in each list; 0 for null."""
     lengths: Ints = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
     return lengths
 
 
 def list_values(column: pa.ChunkedArray, dtype: type[Any]) -> npt.NDArray[Any]:
-    """All values of a list column; `flatten` honours the offsets of sliced arrays and leaves out what is null."""
+    """Return all values of a list column. `flatten` honours the offsets of sliced arrays and skips null lists."""
     chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
     return np.concatenate([np.zeros(0, dtype), *chunks]).astype(dtype, copy=False)
 
@@ -74,13 +74,13 @@ def list_values(column: pa.ChunkedArray, dtype: type[Any]) -> npt.NDArray[Any]:
 def tokens_table(
     table: pa.Table, rows: MaskedRows, prompts: Mapping[int, npt.NDArray[np.int32]], images: pa.Array
 ) -> pa.Table:
-    """Make a `TOKENS` table.
+    """Create a `TOKENS` table.
 
     Args:
-        table: The `RENDERED` rows that were kept.
+        table: The kept `RENDERED` rows.
         rows: Their tokens.
-        prompts: Number of a row → ids to generate from.
-        images: [rows] those whose tokens the rows have.
+        prompts: Row → ids of the prompt to generate from.
+        images: [rows] the images that are left after truncation, a value of the column `images`.
     """
     prompt_ids = [prompts.get(row, _NO_IDS) for row in range(len(rows))]
     is_asked = np.array([row in prompts for row in range(len(rows))], np.bool_)
@@ -94,14 +94,19 @@ def tokens_table(
             ~is_asked,
         ),
         "images": images,
-        # a prompt is not cut, so it shows them all
+        # a prompt is not truncated, so it has all images
         "prompt_images": pc.if_else(pa.array(is_asked), table["images"], None),
     }
     return pa.Table.from_arrays([columns.get(name, _column(table, name)) for name in TOKENS.names], schema=TOKENS)
 
 
 def index_table(table: pa.Table, columns: Mapping[str, npt.NDArray[Any]]) -> pa.Table:
-    """Make an `INDEX` table of `TOKENS` rows and what else was found out about them."""
+    """Create an `INDEX` table.
+
+    Args:
+        table: The kept rows.
+        columns: Column name → one value per row; all other columns are those of `table`.
+    """
     arrays = [
         pa.array(columns[field.name], field.type) if field.name in columns else _column(table, field.name)
         for field in INDEX
@@ -122,7 +127,7 @@ def _lists(offsets: Ints, values: npt.NDArray[Any], is_null: Bools | None = None
 
 
 def _weights(rows: MaskedRows) -> pa.Array:
-    """Weights of the rows that have others than 1; null for all others."""
+    """Return the weights of the rows in which a target's weight is not 1; null for all other rows."""
     if rows.weights is None:
         return pa.nulls(len(rows), pa.list_(pa.float32()))
     differs = np.concatenate([[0], np.cumsum(rows.weights != rows.loss_mask)])[rows.offsets]

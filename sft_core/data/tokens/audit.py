@@ -1,4 +1,4 @@
-"""What is found out about each row that is kept, for packing, for the gates, and for the reader of a run."""
+"""Measurements of each kept row, for packing, for the gates, and for the report of a run."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,22 +13,24 @@ from sft_core.data.tokens.truncate import Cut
 
 @dataclass(frozen=True, slots=True)
 class RowAudit:
-    """Columns of `INDEX`, one value a kept row."""
+    """Columns with one value per kept row, most of them columns of `INDEX`."""
 
     tokens: Ints
     targets: Ints
-    """After the shift by one."""
+    """Number of targets after the shift by one."""
     tokens_truncated: Ints
     targets_truncated: Ints
     ends_with_stop: Bools
-    """Whether the last target, white space aside, is a token at which generation can stop. (Templates put a line break
-    behind the end token of a turn.)"""
+    """True if the last target, apart from white space, is a token at which generation can stop. (Templates put a line
+    break after the end token of a turn.)"""
     has_doubled_bos: Bools
+    """True if the row begins with two beginning tokens."""
     has_restored_end: Bools
+    """True if truncation replaced the last token by the row's end token."""
 
     @classmethod
     def of(cls, encoder: Encoder, cut: Cut) -> "RowAudit":
-        """Look at the rows that are kept, after the cut."""
+        """Measure the kept rows after truncation."""
         rows = cut.rows
         last_target = rows.last((rows.loss_mask > 0) & ~encoder.is_blank[rows.input_ids])
         return cls(
@@ -42,12 +44,12 @@ class RowAudit:
         )
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """Those that `INDEX` has."""
+        """Return the columns that `INDEX` has."""
         names = ("tokens", "targets", "tokens_truncated", "ends_with_stop", "has_doubled_bos")
         return {name: getattr(self, name) for name in names}
 
     def counts(self) -> dict[str, int]:
-        """Sums, which can be added up over shards."""
+        """Return the sums over all rows, which can be added up over shards."""
         return {
             "rows": len(self.tokens),
             "targets": int(self.targets.sum()),
@@ -60,7 +62,6 @@ class RowAudit:
 
 
 def _begin_twice(rows: MaskedRows, bos_token_id: int | None) -> Bools:
-    """[rows] whether a row begins with two beginning tokens."""
     if bos_token_id is None:
         return np.zeros(len(rows), np.bool_)
     ids = np.append(rows.input_ids, [-1, -1])

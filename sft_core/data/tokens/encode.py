@@ -1,11 +1,11 @@
-"""The encoder of a tokenizer: texts and character spans in, token ids and loss masks out, a shard at a time.
+"""Encode the texts and character spans of a shard to token ids and loss masks.
 
-Two engines do the work: `tiktoken` where it provably makes the same tokens (`fast`, `byte_bpe`), `tokenizers` for all
-other tokenizers and rows (`exact`). Some rows of every shard are encoded by both; if one of them differs, the whole
-shard is encoded by `tokenizers`, and its facts say so.
+Two engines do the work: `tiktoken` if it provably makes the same tokens (`fast`, `byte_bpe`), and `tokenizers` for all
+other tokenizers and rows (`exact`). Some rows of every shard are encoded by both. If one of them differs, `tokenizers`
+encodes the whole shard, and the shard's facts record the reason.
 
-Neither engine writes the tokens around a text: that is done here, in one way for every tokenizer, so that a beginning
-and an end token are there exactly once:
+Neither engine writes the tokens around a text. They are added here, in the same way for every tokenizer, so that a row
+has exactly one beginning token and one end token:
 
     "2+2=" + "4", span [4, 5)     →   <s> 2 + 2 = 4 </s>      mask   0 0 0 0 0 1 1
 """
@@ -32,34 +32,35 @@ from sft_core.pretrained.tokenizer import FrozenTokenizer, TokenizerRef
 
 _MAKING = threading.Lock()
 CHECKED_EVERY = 256
-"""Of the rows that `tiktoken` encodes, each of these is encoded by `tokenizers` as well: about 2 % of the time."""
+"""Interval of checks: of the rows that `tiktoken` encodes, `tokenizers` encodes every 256th as well, which takes about
+2 % of the time."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineUse:
-    """Which engine encoded some rows."""
+    """The engine that encoded some rows."""
 
     engine: str
     """`tiktoken` or `tokenizers`."""
     reason: str | None
-    """Why not `tiktoken`."""
+    """Reason why `tiktoken` was not used; None if it was."""
     rows_by_tokenizers: int
-    """Rows that `tokenizers` encoded, all or some."""
+    """Number of rows that `tokenizers` encoded."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A tokenizer as the masks need it: exact, without truncation or padding."""
+    """A tokenizer without truncation or padding that encodes texts to ids and loss masks."""
 
     exact: ExactEncoder
     fast: FastEncoder | None
     slow_because: str | None
-    """Why there is no fast encoder."""
+    """Reason why there is no fast encoder; None if there is one."""
     frame: Frame
 
     @classmethod
     def of(cls, backend: Tokenizer, bos_token_id: int | None, eos_token_id: int | None) -> "Encoder":
-        """Make the encoder of a tokenizer, and find out whether `tiktoken` can do its work."""
+        """Create the encoder of a tokenizer, with a fast encoder if `tiktoken` provably makes the same tokens."""
         description = {**orjson.loads(backend.to_str()), "truncation": None, "padding": None}
         for part in ("pre_tokenizer", "post_processor"):
             description[part] = _with_whole_offsets(description[part])
@@ -72,29 +73,29 @@ class Encoder:
 
     @property
     def backend(self) -> Tokenizer:
-        """The tokenizer itself."""
+        """The tokenizer."""
         return self.exact.backend
 
     @cached_property
     def vocabulary_size(self) -> int:
-        """Ids are below it; added tokens included."""
+        """Highest id plus one, added tokens included."""
         return max(self.backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
     @cached_property
     def is_stop(self) -> Bools:
-        """[ids] whether generation can stop at a token: the end token and all special tokens."""
+        """[ids] True for tokens at which generation can stop: the end token and all special tokens."""
         special = [token for token, added in self.backend.get_added_tokens_decoder().items() if added.special]
         ids = special if self.frame.eos_token_id is None else [*special, self.frame.eos_token_id]
         return np.isin(np.arange(self.vocabulary_size), ids)
 
     @cached_property
     def is_blank(self) -> Bools:
-        """[ids] whether a token is nothing but white space."""
+        """[ids] True for tokens that are only white space."""
         texts = self.backend.decode_batch([[token] for token in range(self.vocabulary_size)], skip_special_tokens=False)
         return np.array([not text.strip() for text in texts], np.bool_)
 
     def ending_with(self, token: str) -> "Encoder":
-        """The same encoder with another end token of plain text.
+        """Return this encoder with another end token of plain text.
 
         Raises:
             RecipeError: if the vocabulary has no such token.
@@ -102,27 +103,30 @@ class Encoder:
         token_id = self.backend.token_to_id(token)
         if token_id is None:
             raise RecipeError(
-                f"tokens.eos_token: expected a token of the vocabulary, found '{token}', which it has not; write it as "
-                "the tokenizer does, or leave it out for the tokenizer's own end token"
+                f"tokens.eos_token: expected a token of the vocabulary, found '{token}', which is not in it; write it "
+                "as the tokenizer does, or remove the field to use the tokenizer's own end token"
             )
         return replace(self, frame=replace(self.frame, eos_token_id=token_id))
 
     def showing(self, image_tokens: ImageTokens) -> "Encoder":
-        """The same encoder for a model that sees images: data cannot spell what stands for them."""
+        """Return this encoder for a model that takes images: image tokens spelled in the data stay plain text."""
         return replace(self, exact=ExactEncoder(self.backend, frozenset(image_tokens.spellings)))
 
     def encode(self, rows: TextRows, threads: int = 1) -> tuple[MaskedRows, EngineUse]:
-        """Encode texts with what is learned of them.
+        """Encode texts to ids and loss masks.
 
         Args:
-            rows: Texts, spans, and which of them get special tokens.
-            threads: How many work on them; the result is the same.
+            rows: Texts, their spans, and which of them get special tokens.
+            threads: Number of threads; it does not change the result.
+
+        Returns:
+            The rows, and the engine that encoded them.
         """
         bodies, use = self._encode_bodies(rows, threads)
         return self.frame.around(bodies, rows), use
 
     def encode_prompts(self, rows: TextRows, threads: int = 1) -> tuple[MaskedRows, EngineUse]:
-        """Encode texts to generate from: as in training, without an end token that the text has not itself."""
+        """Encode prompts to generate from. They are encoded as in training, but no end token is added."""
         bodies, use = self._encode_bodies(rows, threads)
         return self.frame.around(bodies, rows, is_open=True), use
 
@@ -141,7 +145,7 @@ class Encoder:
         return bodies, EngineUse("tiktoken", None, len(others))
 
     def _by_tiktoken(self, fast: FastEncoder, rows: TextRows, numbers: Ints, threads: int) -> tuple[Ints, MaskedRows]:
-        """Encode some rows; returns those whose tokens are right."""
+        """Encode the rows with these numbers; return the numbers of those encoded correctly, and their tokens."""
         texts = [rows.texts[number] for number in numbers.tolist()]
         tokens, is_right = fast.encode(texts, threads)
         spans = rows.spans.of_rows(numbers)
@@ -156,26 +160,29 @@ class Encoder:
         return self.exact.encode(texts, rows.spans.of_rows(numbers), literals)
 
     def _differing_row(self, rows: TextRows, numbers: Ints, quick: MaskedRows) -> int | None:
-        """The first of some chosen rows whose tokens or masks are not those of `tokenizers`."""
+        """Return the first checked row whose tokens or masks differ from those of `tokenizers`; None if all agree."""
         chosen = np.arange(0, len(numbers), CHECKED_EVERY)
         exact = self._by_tokenizers(rows, numbers[chosen])
         return next((int(numbers[row]) for at, row in enumerate(chosen.tolist()) if quick[row] != exact[at]), None)
 
 
 def _with_whole_offsets(value: Any) -> Any:
-    """Byte-level tokenizers leave leading spaces out of a token's offsets (`trim_offsets`); spans need every character
-    to be some token's."""
+    """Return a part of a `tokenizer.json` with `trim_offsets` off.
+
+    With it, byte-level tokenizers exclude leading spaces from a token's offsets, but every character of a span has to
+    belong to a token.
+    """
     if isinstance(value, dict):
         return {key: False if key == "trim_offsets" else _with_whole_offsets(item) for key, item in value.items()}
     return [_with_whole_offsets(item) for item in value] if isinstance(value, list) else value
 
 
 def encoder_of(tokenizer: TokenizerRef | FrozenTokenizer, eos_token: str | None = None) -> Encoder:
-    """Make the encoder of a tokenizer, once per process. A frozen one needs `tokenizers` alone.
+    """Create the encoder of a tokenizer, once per process. A `FrozenTokenizer` needs no library except `tokenizers`.
 
     Args:
-        tokenizer: Which one.
-        eos_token: Another end token of plain text than its own.
+        tokenizer: The tokenizer.
+        eos_token: End token of plain text; None for the tokenizer's own.
 
     Raises:
         RecipeError: if the vocabulary has no such token.

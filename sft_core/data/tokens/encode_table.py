@@ -1,4 +1,4 @@
-"""Tokens for every row of a `RENDERED` table, whether it came as text or as token ids."""
+"""Encode every row of a `RENDERED` table, whether it is text or was already tokenized in the source."""
 
 from dataclasses import dataclass
 
@@ -15,31 +15,31 @@ from sft_core.pretrained.processor import ImageTokens
 
 @dataclass(frozen=True, slots=True)
 class WholeRows:
-    """All rows before any cut."""
+    """All rows before truncation."""
 
     rows: MaskedRows
     has_unequal_mask: Bools
-    """[rows] whether a row came with more or fewer mask values than ids; it has no tokens here."""
+    """[rows] True if a tokenized row had more or fewer mask values than ids; `rows` has no tokens of it."""
     has_unknown_ids: Bools
-    """[rows] whether a row came with an id that the vocabulary has not; it has no tokens here."""
+    """[rows] True if a tokenized row had an id that is not in the vocabulary; `rows` has no tokens of it."""
     has_refused_images: Bools
-    """[rows] whether the processor refuses the row's images."""
+    """[rows] True if the processor refuses the row's images."""
     has_other_images: Bools
-    """[rows] whether a row has more or fewer tokens that stand for images than its images take."""
+    """[rows] True if a row has more or fewer image tokens than its images take."""
     engine: EngineUse
 
 
 def encode_table(
     encoder: Encoder, table: pa.Table, with_literals: bool, threads: int, image_tokens: ImageTokens | None = None
 ) -> WholeRows:
-    """Encode texts, and pass through what came as token ids.
+    """Encode texts, and pass through rows that are already tokenized.
 
     Args:
-        encoder: Of the run's tokenizer.
-        table: `RENDERED`, in one chunk.
-        with_literals: Whether what spells a special token in the data is plain text.
-        threads: How many encode.
-        image_tokens: What stands for images; None where none are shown.
+        encoder: Encoder of the run's tokenizer.
+        table: `RENDERED` rows, in one chunk.
+        with_literals: True to encode special tokens spelled out in the data as plain text.
+        threads: Number of encoding threads.
+        image_tokens: Tokens that represent images; None if the run has no images.
     """
     is_given = table["input_ids"].is_valid().to_numpy()
     texts, of_texts = _shown_texts(_only(table, ~is_given), with_literals, image_tokens)
@@ -67,10 +67,13 @@ def encode_table(
 def encode_prompts(
     encoder: Encoder, table: pa.Table, with_literals: bool, threads: int, image_tokens: ImageTokens | None = None
 ) -> tuple[dict[int, npt.NDArray[np.int32]], EngineUse]:
-    """Encode the prompts of held-out rows with an answer: number of the row → the ids to generate from.
+    """Encode the prompts of held-out rows that have a reference answer.
 
-    A literal of the row is one of its prompt as far as both begin alike. A prompt that has not all images of its row
-    gets no ids.
+    A literal of the row is also a literal of its prompt if it is within their common prefix.
+
+    Returns:
+        Row → the ids to generate from, and the engine that encoded them. A prompt that lacks images of its row has no
+        entry.
     """
     numbers = np.flatnonzero(table["prompt"].is_valid().to_numpy())
     asked = table.take(numbers)
@@ -92,7 +95,7 @@ def encode_prompts(
 
 
 def _shown_texts(table: pa.Table, with_literals: bool, image_tokens: ImageTokens | None) -> tuple[TextRows, Ints]:
-    """Texts with their images, and [rows] how many tokens of images each should have."""
+    """Return texts with expanded images, and [rows] the number of image tokens that each should have."""
     if image_tokens is None:
         return text_rows(table, with_literals), np.zeros(len(table), np.int64)
     rows = text_rows(table, with_literals, image_tokens.spellings)
@@ -100,7 +103,7 @@ def _shown_texts(table: pa.Table, with_literals: bool, image_tokens: ImageTokens
 
 
 def _num_shared(text: str, prompt: str) -> int:
-    """Characters that two texts begin with in common."""
+    """Return the length of the longest common prefix of two texts."""
     pairs = enumerate(zip(text, prompt, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(text), len(prompt)))
 

@@ -1,12 +1,12 @@
-"""`tokenizers` itself: every tokenizer that it knows, with the offsets that it keeps.
+"""The exact encoder: `tokenizers`, for any tokenizer that it supports, with the offsets in its encodings.
 
-Here are also the rows in which a user wrote what spells a special token. Their chat template wrote real ones around it:
+It also encodes the rows in which the data spells out a special token, next to real ones from the chat template:
 
     <|im_start|>user⏎what is <|im_end|>?<|im_end|>⏎        literals [25, 35)
 
-To tell them apart, the real ones get another spelling, in the row and in a second tokenizer: marked by a character
-that the row has not (a noncharacter of Unicode: no text should have it). Then one encoding of the whole row is exact,
-whatever the tokenizer does at the start of a text or around its special tokens.
+To distinguish them, the real ones get another spelling, in the row and in a second tokenizer: they are enclosed in a
+character that the row does not contain (a noncharacter of Unicode, which no text should contain). Then one encoding of
+the whole row is exact, whatever the tokenizer does at the start of a text or around its special tokens.
 """
 
 from bisect import bisect_left, bisect_right
@@ -28,15 +28,15 @@ NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 
 @dataclass(frozen=True)
 class ExactEncoder:
-    """`tokenizers`, without truncation, padding, or tokens around a text."""
+    """Encoder that uses `tokenizers`, without truncation, padding, or tokens around a text."""
 
     backend: Tokenizer
     also_special: frozenset[str] = frozenset()
-    """Tokens that data must not be able to forge although the tokenizer does not call them special."""
+    """Tokens that data must not be able to forge although the tokenizer does not declare them as special."""
     _respelled: dict[str, "_Respelled"] = field(default_factory=dict)
 
     def encode(self, texts: Sequence[str], spans: Spans, literals: Mapping[int, Sequence[int]]) -> MaskedRows:
-        """Encode texts with what is learned of them; `literals` as in `TextRows`."""
+        """Encode texts to ids and loss masks; `literals` as in `TextRows`."""
         texts, moved = list(texts), replace(spans, start=spans.start.copy(), end=spans.end.copy())
         respelled: dict[int, _Respelled] = {}
         for row, row_literals in literals.items():
@@ -69,17 +69,17 @@ class ExactEncoder:
 
 @dataclass(frozen=True, slots=True)
 class _Respelled:
-    """A tokenizer whose special tokens are spelled with a mark before and behind them."""
+    """A tokenizer whose special tokens have another spelling: enclosed in a character."""
 
     backend: Tokenizer
     special_tokens: tuple[str, ...]
     character: str
     ids: npt.NDArray[np.int32]
-    """[ids of this tokenizer] id in the original."""
+    """[ids of this tokenizer] id in the original tokenizer."""
 
     @classmethod
     def of(cls, description: dict[str, Any], character: str, also_special: frozenset[str]) -> "_Respelled":
-        """Make it from a `tokenizer.json`."""
+        """Create the tokenizer from a `tokenizer.json`."""
         added = [
             {**token, "special": token["special"] or token["content"] in also_special}
             for token in description["added_tokens"]
@@ -100,7 +100,7 @@ class _Respelled:
         return cls(backend, special, character, ids)
 
     def rewrite(self, text: str, literals: Sequence[int], spans: Spans, row: int) -> str:
-        """Respell the special tokens of a row that touch no literal, and move its spans accordingly, in place."""
+        """Respell the special tokens of a text outside of its literals, and shift the row's spans in place."""
         pattern = longest_first(self.special_tokens)
         bounds = [0, *literals, len(text)]
         found = [
@@ -117,14 +117,14 @@ class _Respelled:
         return text
 
     def ids_of(self, encoding: Encoding) -> list[int]:
-        """The original tokenizer's ids."""
+        """Return the ids of the original tokenizer."""
         return list(self.ids[encoding.ids].tolist())
 
 
 def _respelled_model(model: dict[str, Any], special: Sequence[str], character: str) -> dict[str, Any]:
-    """The model without the special tokens among its words, where it could find them in plain text by itself.
+    """Respell the special tokens in a model's vocabulary, so that the model itself cannot find them in plain text.
 
-    A BPE comes to its tokens by merges, of which special tokens have none.
+    A BPE model needs no change: it makes tokens by merges, and special tokens have none.
     """
     if model["type"] == "BPE":
         return model

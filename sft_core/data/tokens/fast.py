@@ -1,12 +1,12 @@
 """The fast encoder: `tiktoken`, for the rows that it provably encodes as `tokenizers` does.
 
-Tokens of a byte-level tokenizer are the text's bytes cut into pieces. So where a token lies in the text follows from
-the lengths of the tokens before it, and no offsets are kept:
+The tokens of a byte-level tokenizer are consecutive pieces of the text's bytes. The position of a token in the text
+therefore follows from the lengths of the tokens before it, and no offsets have to be stored:
 
     text     a  é  b          tokens   a  Ã©  b        (é is two bytes, here one token)
     bytes    1  2  1          ends     1   3  4
 
-Measured on GSM8K, question and answer (150 tokens), GPT-NeoX, CPU a row: 28 µs, `tokenizers` 138 µs
+CPU time per row, measured on GSM8K, question and answer (150 tokens), GPT-NeoX: 28 µs; with `tokenizers` 138 µs
 (`benchmarks/tokenize_rows.py`).
 """
 
@@ -30,48 +30,50 @@ Ranks = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class ByteTokens:
-    """Tokens of some texts, flat [tokens], and where each ends in the bytes of all texts, one behind the other."""
+    """Tokens of some texts, and their positions in the concatenated bytes of all texts."""
 
     input_ids: npt.NDArray[np.int32]
+    """[tokens] ids of all rows."""
     ends: Ints
+    """[tokens] byte offset of each token's end."""
     offsets: Ints
-    """[rows + 1] in tokens."""
+    """[rows + 1] index of each row's first token, then the number of tokens."""
     text_starts: Ints
-    """[rows] in bytes."""
+    """[rows] byte offset of each text's start."""
 
 
 @dataclass(frozen=True, slots=True)
 class FastEncoder:
-    """`tiktoken` with the tokenizer's ids."""
+    """`tiktoken` with the ids of the tokenizer."""
 
     encoding: tiktoken.Encoding
     added: AddedTokens
     added_ranks: Mapping[int, Ranks]
     """Id of an added token → its rank, which is above those of the vocabulary."""
     ids: npt.NDArray[np.int32]
-    """[ranks] id of a token."""
+    """[ranks] id of each token."""
     num_bytes: Ints
-    """[ranks] bytes that a token stands for."""
+    """[ranks] number of bytes of each token."""
     composes: bool
-    """Whether the tokenizer normalizes to NFC."""
+    """True if the tokenizer normalizes to NFC."""
 
     @classmethod
     def of(cls, description: Mapping[str, Any]) -> "FastEncoder":
-        """Make it from a `tokenizer.json`.
+        """Create the encoder from a `tokenizer.json`.
 
         Raises:
-            NotProvenError: if `tiktoken` may not do the same.
+            NotProvenError: if `tiktoken` is not proven to make the same tokens.
         """
         pattern = pattern_of(description["pre_tokenizer"])
         if pattern is None:
-            raise NotProvenError("the pre-tokenizer is none that both engines are known to have")
+            raise NotProvenError("the pre-tokenizer is not one that both engines are known to share")
         normalizer = (description["normalizer"] or {}).get("type")
         if normalizer not in (None, "NFC"):
             raise NotProvenError(f"the normalizer is {normalizer}")
         bpe = prove_byte_bpe(description["model"])
         added = AddedTokens.of(description["added_tokens"])
         return cls(
-            # One special token that no text spells, since without any `tiktoken` looks for the empty text everywhere.
+            # One special token that no text contains: without any, `tiktoken` searches for the empty text everywhere.
             encoding=tiktoken.Encoding(
                 "proven", pat_str=pattern, mergeable_ranks=dict(bpe.ranks), special_tokens={_NEVER: len(bpe.ranks)}
             ),
@@ -85,7 +87,7 @@ class FastEncoder:
         )
 
     def can_encode(self, texts: Sequence[str]) -> Bools:
-        """[rows] whether a text is one of those that the proof is about."""
+        """[rows] Return True for the texts that the proof covers."""
         unknown = unknown_characters(text for text in texts if not text.isascii())
         return np.array([self._is_plain(text, unknown) for text in texts], np.bool_)
 
@@ -100,12 +102,12 @@ class FastEncoder:
         """Encode texts that `can_encode` allows.
 
         Args:
-            texts: [rows]
-            threads: How many work on them; `tiktoken` lets go of the interpreter.
+            texts: [rows] the texts.
+            threads: Number of threads; `tiktoken` releases the GIL.
 
         Returns:
-            The tokens, and for each text whether they are right. They are not where the text has a byte that the
-            vocabulary lacks, or is too much for the engine of regular expressions (a million spaces).
+            The tokens, and [rows] True if they are correct. They are not if the text has a byte that the vocabulary
+            lacks, or exceeds what the regular expression engine can match (a million spaces).
         """
         parts_of_rows = self._encode_all(texts, threads)
         parts = [part for parts in parts_of_rows for part in parts]

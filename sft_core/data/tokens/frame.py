@@ -1,11 +1,11 @@
-"""The tokens around a text: a beginning token where the tokenizer writes one, and exactly one end token.
+"""Add the tokens around a text: a beginning token if the tokenizer writes one, and exactly one end token.
 
     tokenizer writes   text        row
     <s> $A             "ad"        <s> a d </s>
     <s> $A </s>        "<s>ad"     <s> a d </s>
     nothing            "ad</s>"    a d </s>
 
-Text that a chat template rendered has them already and gets none.
+Text rendered by a chat template already has them, so none are added.
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,18 @@ from sft_core.data.tokens.rows import Bools, Ints, MaskedRows, TextRows, offsets
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a tokenizer writes before and behind a text, and which tokens begin and end it."""
+    """The ids that a tokenizer writes before and after a text, and its beginning and end token."""
 
     before: tuple[int, ...]
+    """Ids before a text."""
     behind: tuple[int, ...]
-    """Without its own end token."""
+    """Ids after a text, without the end token."""
     bos_token_id: int | None
     eos_token_id: int | None
 
     @classmethod
     def of(cls, backend: Tokenizer, bos_token_id: int | None, eos_token_id: int | None) -> "Frame":
-        """Find out what a tokenizer writes, from one text that has tokens."""
+        """Determine the frame of a tokenizer by encoding one text that has tokens."""
         has_tokens = backend.encode("a", add_special_tokens=False).ids
         texts = ["a"] if has_tokens else backend.get_vocab()
         text = next((text for text in texts if backend.encode(text, add_special_tokens=False).ids), "")
@@ -42,15 +43,15 @@ class Frame:
         return cls(tuple(before), tuple(behind), bos_token_id, eos_token_id)
 
     def around(self, bodies: MaskedRows, rows: TextRows, is_open: bool = False) -> MaskedRows:
-        """Put the frame around the rows that want it.
+        """Add the frame to the rows of plain text.
 
-        An end token that the text itself ends with is the row's own, unless the row wants to learn to stop and the
-        token belongs to the prompt (a prompt that ends with one, before an empty completion).
+        If the text itself ends with an end token, no second one is added. The exception is a row whose end is a target
+        while that token is not (a prompt that ends with an end token, before an empty completion).
 
         Args:
             bodies: The tokens of the texts.
             rows: The texts.
-            is_open: Leave out the end token, for a text to generate from.
+            is_open: True to add no end token, for prompts to generate from.
         """
         wants = rows.wants_special_tokens
         if not wants.any():
@@ -73,7 +74,7 @@ class Frame:
         return framed
 
     def _begins_itself(self, bodies: MaskedRows) -> Bools:
-        """[rows] whether the text begins with the token that the tokenizer would write before it."""
+        """[rows] Return True if the text begins with the token that the tokenizer would write before it."""
         if not self.before or self.before[-1] != self.bos_token_id:
             return np.zeros(len(bodies), np.bool_)
         begins: Bools = _tokens_at(bodies, bodies.offsets[:-1]) == self.bos_token_id
@@ -89,12 +90,12 @@ class Frame:
 
 
 def _tokens_at(rows: MaskedRows, positions: Ints) -> npt.NDArray[Any]:
-    """[rows] the token at a position of each row; -1 for empty rows."""
+    """[rows] Return the token at a flat position in each row; -1 for empty rows."""
     return np.where(rows.lengths > 0, np.append(rows.input_ids, -1)[positions], -1)
 
 
 def _weight_at_the_end(rows: TextRows) -> npt.NDArray[np.float32]:
-    """[rows] weight of the span that reaches the end of the text; 0 where none does."""
+    """[rows] Return the weight of the span that reaches the end of the text; 0 if no span does."""
     spans = rows.spans
     lengths = np.array([len(text) for text in rows.texts], np.int64)
     reaches = spans.is_learned & (spans.end == lengths[spans.row])
@@ -104,7 +105,14 @@ def _weight_at_the_end(rows: TextRows) -> npt.NDArray[np.float32]:
 
 
 def _with_room(bodies: MaskedRows, before: Ints, behind: Ints, is_weighted: bool) -> MaskedRows:
-    """The rows with room for some tokens before and behind each."""
+    """Copy rows into larger arrays with empty positions before and after each row.
+
+    Args:
+        bodies: The rows.
+        before: [rows] number of empty positions before each row.
+        behind: [rows] number of empty positions after each row.
+        is_weighted: True if the result has weights.
+    """
     offsets = offsets_of(bodies.lengths + before + behind)
     tokens = np.arange(len(bodies.input_ids)) + np.repeat(offsets[:-1] + before - bodies.offsets[:-1], bodies.lengths)
     framed = MaskedRows(

@@ -1,10 +1,10 @@
-"""Images in texts: a placeholder becomes what the model needs to stand there, and all that is known of the text moves.
+"""Expand the placeholders of images to the tokens that the model needs, and shift the spans of the text accordingly.
 
     text       <|user|><image>What?                       span [15, 20), one image of 2 tokens
     expanded   <|user|><image><image>What?                span [22, 27), image 1 at [8, 22)
 
-How long it becomes hangs on the sizes of the row's images alone. A token that holds a character of an image's is the
-image's: no target of the loss, and nothing that a cut may fall into.
+The length of the expansion depends only on the sizes of the row's images. A token that contains a character of an
+expansion belongs to the image: it is never a target of the loss, and truncation never splits an image.
 """
 
 from bisect import bisect_right
@@ -19,28 +19,29 @@ from sft_core.pretrained.processor import ImageTokens, Size, VisionProcessor
 from sft_core.store.image_store import ImageRef, decode_images, encode_images
 
 REFUSALS = (ValueError, ArithmeticError, LookupError, TypeError, RuntimeError)
-"""What processors raise for an image that they cannot take (one 300 times as wide as high)."""
+"""Exceptions that processors raise for an image that they cannot take (such as one 300 times as wide as high)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownImages:
-    """The images of some rows of text; rows without any are left out."""
+    """The sizes of the images of some rows of text."""
 
     tokens: ImageTokens
     sizes: Mapping[int, tuple[Size, ...]]
+    """Row → (height, width) of its images; has no entry for rows without images."""
 
     @classmethod
     def of(cls, tokens: ImageTokens, images: pa.ChunkedArray) -> "ShownImages":
-        """Read a column of images."""
+        """Read the sizes from a column of image references."""
         shown = np.flatnonzero(images.is_valid().to_numpy()).tolist()
         return cls(tokens, {row: sizes_of(decode_images(images[row].as_py())) for row in shown})
 
     def expand(self, rows: TextRows) -> tuple[TextRows, Ints]:
-        """Put what stands for each image into the texts.
+        """Replace each placeholder in the texts by the expansion of its image.
 
         Returns:
-            The rows, of which those are left as they are whose placeholders are not as many as their images; and [rows]
-            how many tokens of images each should have, -1 where the processor refuses them.
+            The rows; a row whose number of placeholders differs from its number of images is unchanged. And [rows] the
+            number of image tokens that each row should have; -1 if the processor refuses its images.
         """
         expected = np.zeros(len(rows.texts), np.int64)
         texts, literals, spans = list(rows.texts), dict(rows.literals), _Moved.of(rows.spans)
@@ -61,13 +62,13 @@ class ShownImages:
 
 
 def count_image_tokens(rows: MaskedRows, ids: Sequence[int]) -> Ints:
-    """[rows] tokens at whose places the model puts what it sees."""
+    """[rows] Return the number of tokens whose embeddings the model replaces by those of an image."""
     before = np.concatenate([[0], np.cumsum(np.isin(rows.input_ids, ids))])
     return np.diff(before[rows.offsets])
 
 
 def images_after_cut(images: pa.ChunkedArray, rows: MaskedRows, is_cut: Bools) -> pa.Array:
-    """The column of images without those that were cut away with their tokens."""
+    """Return the column of images without those whose tokens truncation removed."""
     kept = images.to_pylist()
     if rows.images is not None:
         for row in np.flatnonzero(is_cut & images.is_valid().to_numpy()).tolist():
@@ -78,9 +79,9 @@ def images_after_cut(images: pa.ChunkedArray, rows: MaskedRows, is_cut: Bools) -
 
 
 def are_shown_otherwise(tokens: ImageTokens | None, images: pa.ChunkedArray, rows: MaskedRows, is_cut: Bools) -> Bools:
-    """[rows] whether the images that a cut has left would take other tokens than they have beside the others.
+    """[rows] Return True if the images that truncation keeps would have other tokens without the removed images.
 
-    Some models show an image larger when it is alone.
+    Some models encode an image at a higher resolution if it is the only one.
     """
     found = np.zeros(len(rows), np.bool_)
     if tokens is None or rows.images is None:
@@ -97,7 +98,7 @@ def are_shown_otherwise(tokens: ImageTokens | None, images: pa.ChunkedArray, row
 
 
 def sizes_of(images: Sequence[ImageRef]) -> tuple[Size, ...]:
-    """(height, width) of each."""
+    """Return (height, width) of each image."""
     return tuple((image.height, image.width) for image in images)
 
 
@@ -110,19 +111,19 @@ def _ask(vision: VisionProcessor, sizes: tuple[Size, ...]) -> tuple[tuple[str, .
 
 @dataclass(frozen=True, slots=True)
 class _Expanded:
-    """A text with its images."""
+    """A text with expanded placeholders; all positions are in characters."""
 
     text: str
     ends: list[int]
-    """[images] where each placeholder ended."""
+    """[images] end of each placeholder in the original text."""
     growth: list[int]
-    """[images + 1] characters that the text has gained before each and in all."""
+    """[images + 1] number of characters that the text has gained before each image, and in total."""
     images: list[tuple[int, int]]
-    """[images] where each stands now."""
+    """[images] (start, end) of each expansion in the new text."""
 
     @classmethod
     def of(cls, text: str, places: Sequence[int], placeholder: str, replacements: Sequence[str]) -> "_Expanded":
-        """Replace the placeholders at some places."""
+        """Replace the placeholders at these places."""
         pieces: list[str] = []
         ends: list[int] = []
         growth, images = [0], []
@@ -135,31 +136,31 @@ class _Expanded:
         return cls("".join([*pieces, text[ends[-1] if ends else 0 :]]), ends, growth, images)
 
     def moved(self, position: int) -> int:
-        """Where a place of the text, outside all placeholders, is now."""
+        """Return the new offset of an original position that is outside all placeholders."""
         return position + self.growth[bisect_right(self.ends, position)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """Spans that move with the texts of their rows, and the images that come to them."""
+    """Spans that are shifted with the texts of their rows, and the images found in those texts."""
 
     spans: Spans
     images: list[tuple[int, int, int, int]]
-    """Row, start, end, number."""
+    """(row, start, end, number from 1 on) of each image."""
 
     @classmethod
     def of(cls, spans: Spans) -> "_Moved":
         return cls(replace(spans, start=spans.start.copy(), end=spans.end.copy()), [])
 
     def move(self, row: int, expansion: _Expanded) -> None:
-        """Move the spans of a row."""
+        """Shift the spans of a row, and record its images."""
         for index in range(*np.searchsorted(self.spans.row, [row, row + 1]).tolist()):
             for positions in (self.spans.start, self.spans.end):
                 positions[index] = expansion.moved(int(positions[index]))
         self.images.extend((row, *place, number) for number, place in enumerate(expansion.images, 1))
 
     def with_images(self) -> Spans:
-        """All spans, row by row."""
+        """Return the spans of targets and of images, ordered by row."""
         if not self.images:
             return self.spans
         row, start, end, number = np.array(self.images, np.int64).T

@@ -1,12 +1,12 @@
-"""From spans to masks: which tokens hold a character of a span.
+"""Convert character spans to token masks: a token is a target if it contains a character of a span.
 
     text     "2+2=4"        span [4, 5)
     tokens   2 + 2 = 4 <e>
     mask     0 0 0 0 1 1    the end token belongs to a span that reaches the end of the text
 
-A token that reaches over the start of a span is a target: it holds the span's first characters, and nothing else
-predicts them. So is every token that begins before the span's end, also where one character (an emoji) is several
-tokens. A token that two spans share has the larger of their weights; a span of weight 0 has no target.
+A token that begins before a span and ends inside of it is a target, because no other token contains the span's first
+characters. So is every token that begins before the span's end, even if one character (an emoji) is several tokens. A
+token in two spans has the larger of their weights. A span of weight 0 has no targets.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,19 @@ from tokenizers import Encoding
 from sft_core.data.tokens.rows import Ints, MaskedRows, Spans
 
 TokenRanges = tuple[Ints, Ints]
-"""[spans] first token and the token behind the last one; empty where no token holds a character."""
+"""(first, stop): tokens [first, stop) of each span, [spans] each; empty if no token contains a character of the span.
+"""
 
 
 def mark(input_ids: npt.NDArray[np.int32], offsets: Ints, ranges: TokenRanges, spans: Spans) -> MaskedRows:
-    """Mark the tokens of spans, given as positions in the flat ids: what is learned, then what is an image's, of which
-    nothing is."""
+    """Create rows whose masks mark the tokens of spans; tokens of images are never targets.
+
+    Args:
+        input_ids: [tokens] ids of all rows.
+        offsets: [rows + 1] start of each row in `input_ids`.
+        ranges: Token range of each span, as positions in `input_ids`.
+        spans: Weight of each span, and the image that it covers if it does.
+    """
     first, stop = ranges
     own = spans.is_learned
     rows = _learn(input_ids, offsets, (first[own], stop[own]), None if spans.weight is None else spans.weight[own])
@@ -55,7 +62,7 @@ def _learn(
 
 
 def _positions(ranges: TokenRanges, values: npt.NDArray[Any]) -> tuple[Ints, npt.NDArray[Any]]:
-    """All tokens of some ranges, and for each the value of its range."""
+    """Return all tokens of some ranges, and for each the value of its range."""
     first, stop = ranges
     lengths = stop - first
     tokens = np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)
@@ -63,13 +70,13 @@ def _positions(ranges: TokenRanges, values: npt.NDArray[Any]) -> tuple[Ints, npt
 
 
 def ranges_by_bytes(texts: Sequence[str], text_starts: Ints, token_ends: Ints, spans: Spans) -> TokenRanges:
-    """Find the tokens of each span where tokens are the bytes of the text, cut into pieces.
+    """Find the tokens of each span for a tokenizer whose tokens are consecutive pieces of the text's bytes.
 
     Args:
-        texts: [rows]
-        text_starts: [rows] where each text begins in the bytes of all texts, one behind the other.
-        token_ends: [tokens] where each token ends in them.
-        spans: In characters of their texts.
+        texts: [rows] the texts.
+        text_starts: [rows] start of each text in the concatenated bytes of all texts.
+        token_ends: [tokens] end of each token in the same bytes.
+        spans: The spans, in characters of their texts.
     """
     start, end = spans.start.copy(), spans.end.copy()
     for index in np.flatnonzero([not texts[row].isascii() for row in spans.row]):
@@ -78,12 +85,12 @@ def ranges_by_bytes(texts: Sequence[str], text_starts: Ints, token_ends: Ints, s
         end[index] = start[index] + len(text[spans.start[index] : end[index]].encode())
     start, end = start + text_starts[spans.row], end + text_starts[spans.row]
     first = np.searchsorted(token_ends, start, side="right")
-    stop = np.searchsorted(token_ends, end, side="left") + 1  # one more than end before it: the one that reaches it
+    stop = np.searchsorted(token_ends, end, side="left") + 1  # 1: the token that reaches the span's end
     return first, np.where(start < end, stop, first)
 
 
 def ranges_by_offsets(encodings: Sequence[Encoding], offsets: Ints, spans: Spans) -> TokenRanges:
-    """Find the tokens of each span through the offsets that the tokenizer itself keeps, span by span."""
+    """Find the tokens of each span from the offsets in the tokenizer's encodings, span by span."""
     found = [
         _token_range(encodings[row], start, end)
         for row, start, end in zip(spans.row.tolist(), spans.start.tolist(), spans.end.tolist(), strict=True)
@@ -93,12 +100,12 @@ def ranges_by_offsets(encodings: Sequence[Encoding], offsets: Ints, spans: Spans
 
 
 def _token_range(encoding: Encoding, start: int, end: int) -> tuple[int, int]:
-    """Tokens [first, stop) that hold a character of [start, end); empty if none does."""
+    """Return (first, stop) of the tokens that contain a character of [start, end); (0, 0) if no token does."""
     first = next((token for char in range(start, end) if (token := encoding.char_to_token(char)) is not None), None)
     if first is None:
         return 0, 0
     last = next(token for char in range(end - 1, start - 1, -1) if (token := encoding.char_to_token(char)) is not None)
-    stop = last + 1  # a character of several tokens (an emoji) is found at its first one
+    stop = last + 1  # a character of several tokens (an emoji) is mapped to its first one
     while stop < len(encoding.ids) and (chars := encoding.token_to_chars(stop)) is not None and chars[0] < end:
         stop += 1
     return first, stop

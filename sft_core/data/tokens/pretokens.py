@@ -1,12 +1,12 @@
-"""Which ways of cutting a text into words mean the same in `tokenizers` and in `tiktoken`.
+"""Pre-tokenization patterns that split a text into the same words in `tokenizers` and in `tiktoken`.
 
-Both cut by a regular expression, one with Oniguruma, the other with fancy-regex. A pattern is in the table here if the
-tests have compared both engines on it, over every code point; it matches every text as a whole, since what it would
-leave out `tiktoken` drops and `tokenizers` keeps.
+Both split by a regular expression, `tokenizers` with Oniguruma and `tiktoken` with fancy-regex. A pattern is listed
+here if the tests have compared both engines on it, over every code point. Its matches cover every text completely,
+because `tiktoken` drops and `tokenizers` keeps the characters that a pattern does not match.
 
-The engines could know different versions of Unicode. A character that this Python's Unicode does not know yet
-(category Cn) may be a letter for one of them and a symbol for the other, so a row that holds one is encoded by
-`tokenizers`. For all others the tests compare the classes that the patterns use.
+The engines may implement different versions of Unicode. A character that this Python's Unicode has not assigned yet
+(category Cn) may be a letter for one engine and a symbol for the other, so `tokenizers` encodes any row that contains
+one. For all other characters the tests compare the classes that the patterns use.
 """
 
 import unicodedata
@@ -22,10 +22,10 @@ EQUAL_PATTERNS = frozenset({GPT2, LLAMA3, QWEN2})
 
 
 def pattern_of(pre_tokenizer: dict[str, Any] | None) -> str | None:
-    """The pattern by which a byte-level tokenizer cuts text, if both engines have it; else None.
+    """Return the pattern by which a byte-level tokenizer splits text; None if it is not known for both engines.
 
     Args:
-        pre_tokenizer: Of a `tokenizer.json`.
+        pre_tokenizer: The `pre_tokenizer` of a `tokenizer.json`.
     """
     match pre_tokenizer:
         case {"type": "ByteLevel", "add_prefix_space": False, **rest} if rest.get("use_regex", True):
@@ -42,5 +42,5 @@ def pattern_of(pre_tokenizer: dict[str, Any] | None) -> str | None:
 
 
 def unknown_characters(texts: Iterable[str]) -> frozenset[str]:
-    """Characters of some texts that this Python's Unicode has not assigned."""
+    """Return the characters of some texts that this Python's Unicode has not assigned."""
     return frozenset(char for char in set().union(*texts) if unicodedata.category(char) == "Cn")

@@ -1,11 +1,11 @@
-"""Rows of tokens as flat arrays, and the rows of text they are made from.
+"""Rows of tokens as flat arrays, and the rows of text that they come from.
 
-    input_ids   [19 12 19 30 21 0 | 26 0]        two rows, one behind the other
+    input_ids   [19 12 19 30 21 0 | 26 0]        two rows, one after the other
     loss_mask   [ 0  0  0  0  1 1 |  1 1]
     offsets     [0, 6, 8]
 
-All that happens to rows (keeping some, cutting some, putting two halves of a shard together) is one gather: which row,
-from which of its tokens on, how many.
+Every operation on rows (keeping some, truncating some, combining two parts of a shard) is one gather: a row, the first
+of its tokens to take, and the number of tokens.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,27 +21,32 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """The spans of all rows, flat [spans]: row, first character, the character behind the last, weight.
+    """The spans of all rows in flat arrays [spans]: row, characters [start, end), and weight.
 
-    Rows ascend, and so do the spans of a row.
+    Spans are ordered by row, and by position within a row.
     """
 
     row: Ints
     start: Ints
     end: Ints
     weight: npt.NDArray[np.float32] | None = None
-    """None: every weight is 1."""
+    """Weight of each span in the loss; None if every weight is 1."""
     image: Ints | None = None
-    """Which image of its row a span is, from 1 on, and 0 where it is one to learn. None: all are to learn."""
+    """Number of the row's image that a span covers, from 1 on; 0 for a span of targets. None if no span is an image."""
 
     @property
     def is_learned(self) -> Bools:
-        """[spans] whether it is no image."""
+        """[spans] True for spans of targets, False for images."""
         return np.ones(len(self.row), np.bool_) if self.image is None else self.image == 0
 
     @classmethod
     def of(cls, spans: Sequence[Sequence[int]], weights: Sequence[Sequence[float] | None] | None = None) -> Self:
-        """Make them from one flat list of [start, end) pairs a row, and one list of weights a row or None."""
+        """Create spans from lists.
+
+        Args:
+            spans: [rows] [start, end) pairs of each row, flat.
+            weights: [rows] weights of each row's spans, or None if all are 1; by default all weights are 1.
+        """
         counts = [len(flat) // 2 for flat in spans]
         ends = np.array([position for flat in spans for position in flat], np.int64)
         values = None
@@ -52,17 +57,17 @@ class Spans:
 
     @classmethod
     def none(cls) -> Self:
-        """No spans at all."""
+        """Return an empty list of spans."""
         return cls(*np.zeros((3, 0), np.int64))
 
     def where(self, chosen: Bools) -> "Spans":
-        """Only some of the spans."""
+        """Return the spans for which `chosen` [spans] is True."""
         weight = None if self.weight is None else self.weight[chosen]
         image = None if self.image is None else self.image[chosen]
         return Spans(self.row[chosen], self.start[chosen], self.end[chosen], weight, image)
 
     def of_rows(self, rows: Ints) -> "Spans":
-        """The spans of some ascending rows, which are then numbered from 0."""
+        """Return the spans of some rows, given in ascending order; the result numbers these rows from 0."""
         found = np.minimum(np.searchsorted(rows, self.row), max(len(rows) - 1, 0))
         chosen = rows[found] == self.row if len(rows) else np.zeros(len(self.row), np.bool_)
         kept = self.where(chosen)
@@ -71,15 +76,16 @@ class Spans:
 
 @dataclass(frozen=True, slots=True)
 class TextRows:
-    """Texts with what is learned of each."""
+    """Texts, with the spans of each that the loss covers."""
 
     texts: Sequence[str]
+    """[rows] texts."""
     spans: Spans
     wants_special_tokens: Bools
-    """[rows] True for plain text, which gets the tokenizer's special tokens and one end token; False for text that a
-    chat template rendered, which has them already."""
+    """[rows] True for plain text, which gets the tokenizer's special tokens and one end token; False for text rendered
+    by a chat template, which has them already."""
     literals: Mapping[int, Sequence[int]]
-    """Row → flat [start, end) pairs of characters where text that spells a special token is plain text."""
+    """Row → [start, end) pairs in characters, flat, of spelled-out special tokens that are encoded as plain text."""
 
     @classmethod
     def of(
@@ -91,14 +97,14 @@ class TextRows:
         weights: Sequence[Sequence[float] | None] | None = None,
         literals: Mapping[int, Sequence[int]] | None = None,
     ) -> Self:
-        """Make them from Python lists."""
+        """Create rows from Python lists; see the fields of `TextRows` and `Spans.of`."""
         wants = np.broadcast_to(np.asarray(wants_special_tokens, np.bool_), len(texts))
         return cls(texts, Spans.of(spans, weights), wants, literals or {})
 
 
 @dataclass(frozen=True, slots=True)
 class MaskedTokens:
-    """One row: token ids [tokens] and, for each, 1 if it is a target of the loss."""
+    """One row: token ids [tokens], and for each 1 if it is a target of the loss, otherwise 0."""
 
     input_ids: list[int]
     loss_mask: list[int]
@@ -112,9 +118,9 @@ class MaskedRows:
     loss_mask: npt.NDArray[np.uint8]
     offsets: Ints
     weights: npt.NDArray[np.float32] | None = None
-    """0 where there is no target. None: 1 wherever there is one."""
+    """Weight of each token in the loss, 0 for tokens that are not targets; None if every target has weight 1."""
     images: npt.NDArray[np.int32] | None = None
-    """Which image of its row a token belongs to, from 1 on, and 0 for text. None: no row has images."""
+    """Number of the row's image that a token belongs to, from 1 on; 0 for text. None if no row has images."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -128,23 +134,23 @@ class MaskedRows:
 
     @classmethod
     def of(cls, ids: Sequence[Sequence[int]], masks: Sequence[Sequence[int]]) -> Self:
-        """Make them from one list of ids and one of mask values a row."""
+        """Create rows from one list of ids and one list of mask values per row."""
         return cls(flat(ids, np.int32), flat(masks, np.uint8), offsets_of([len(row) for row in ids]))
 
     @property
     def lengths(self) -> Ints:
-        """[rows] tokens of each row."""
+        """[rows] number of tokens."""
         return np.diff(self.offsets)
 
     @property
     def num_targets(self) -> Ints:
-        """[rows] targets after the shift by one: nothing predicts the first token of a row."""
+        """[rows] number of targets after the shift by one: the first token of a row is never predicted."""
         before = np.concatenate([[0], np.cumsum(self.loss_mask, dtype=np.int64)])
         targets: Ints = before[self.offsets[1:]] - before[np.minimum(self.offsets[:-1] + 1, self.offsets[1:])]
         return targets
 
     def gather(self, rows: Ints, starts: Ints | int = 0, lengths: Ints | None = None) -> "MaskedRows":
-        """Take `lengths[i]` tokens of row `rows[i]` from its token `starts[i]` on; by default whole rows."""
+        """Take `lengths[i]` tokens of row `rows[i]`, beginning at its token `starts[i]`; by default whole rows."""
         lengths = self.lengths[rows] if lengths is None else lengths
         offsets = offsets_of(lengths)
         tokens = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] + starts - offsets[:-1], lengths)
@@ -153,7 +159,7 @@ class MaskedRows:
         return MaskedRows(self.input_ids[tokens], self.loss_mask[tokens], offsets, weights, images)
 
     def last(self, marked: Bools) -> Ints:
-        """[rows] position in the flat arrays of each row's last marked token, -1 where none is marked."""
+        """[rows] Return the position in the flat arrays of each row's last marked token; -1 if it has none."""
         positions = np.concatenate([[-1], np.flatnonzero(marked)])
         found = positions[np.searchsorted(positions, self.offsets[1:]) - 1]
         last: Ints = np.where(found >= self.offsets[:-1], found, -1)
@@ -161,7 +167,11 @@ class MaskedRows:
 
     @classmethod
     def interleaved(cls, parts: Sequence[tuple[Ints, "MaskedRows"]]) -> "MaskedRows":
-        """Put parts of a shard together: the rows of each part get the numbers given with it."""
+        """Combine parts of a shard into one.
+
+        Args:
+            parts: For each part, the positions [rows of the part] of its rows in the result, and the rows.
+        """
         parts = [(numbers, rows) for numbers, rows in parts if len(rows)] or list(parts[:1])
         numbers = np.concatenate([numbers for numbers, _ in parts])
         if len(parts) == 1 and np.array_equal(numbers, np.arange(len(numbers))):
@@ -179,19 +189,19 @@ class MaskedRows:
         return together.gather(np.argsort(numbers))
 
     def weights_or_ones(self) -> npt.NDArray[np.float32]:
-        """[tokens] weights, also where all are 1."""
+        """[tokens] Return the weights, also if every target has weight 1."""
         return self.loss_mask.astype(np.float32) if self.weights is None else self.weights
 
     def images_or_none(self) -> npt.NDArray[np.int32]:
-        """[tokens] numbers of images, also where there is none."""
+        """[tokens] Return the numbers of images, also if no row has images."""
         return np.zeros(len(self.input_ids), np.int32) if self.images is None else self.images
 
 
 def offsets_of(lengths: Sequence[int] | Ints) -> Ints:
-    """[rows + 1] where each row begins, and where the last one ends."""
+    """[rows + 1] Return the start of each row in flat arrays, and the end of the last one."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 
 
 def flat(rows: Sequence[Sequence[int]], dtype: type[Any]) -> npt.NDArray[Any]:
-    """One array of all rows' values."""
+    """Concatenate the values of all rows to one array."""
     return np.concatenate([np.zeros(0, dtype), *(np.asarray(row, dtype) for row in rows)])

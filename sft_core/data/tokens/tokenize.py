@@ -51,20 +51,20 @@ def tokenize(
     image_tokens: ImageTokens | None = None,
     threads: int = 1,
 ) -> StageOutcome:
-    """Read a shard's rendered rows; write `tokens.arrow`, `index.arrow` and `rejected.jsonl` into `folder`.
+    """Tokenize a shard's rendered rows; write `tokens.arrow`, `index.arrow` and `rejected.jsonl` into `folder`.
 
     Args:
-        config: The `tokens` section.
-        tokenizer: Which tokenizer.
+        config: The recipe's `tokens` section.
+        tokenizer: The tokenizer.
         source: Name of the source, for rejections.
-        rendered: Folder with `rendered.arrow` and the `rejected.jsonl` so far.
-        ledger: The shard's ledger so far.
-        folder: Where to write.
-        limits: Split → tokens that its rows may have here; None where longer rows are cut into blocks later. By
-            default `max_length` for every split.
-        image_limits: The same of rows with images; by default `max_length_with_images`.
-        image_tokens: What stands for images in texts; None where the run has no images.
-        threads: How many encode; the result is the same.
+        rendered: Folder with `rendered.arrow` and with the `rejected.jsonl` of the stages before.
+        ledger: The shard's ledger of the stages before.
+        folder: Output folder.
+        limits: Split → maximum number of tokens of its rows; None if packing cuts longer rows into blocks. By default
+            `max_length` for every split.
+        image_limits: The same for rows with images; by default `max_length_with_images`.
+        image_tokens: Tokens that represent images in texts; None if the run has no images.
+        threads: Number of encoding threads; it does not change the result.
 
     Raises:
         RecipeError: if `eos_token` is not in the vocabulary.
@@ -115,7 +115,7 @@ def _row_limits(max_length: int | None, splits: Texts, limits: Mapping[str, int 
 
 
 def _reasons(whole: WholeRows, cut: Cut, is_too_long: Bools, is_shown_otherwise: Bools) -> Texts:
-    """[rows] why a row is rejected; empty where it is not. The first reason that holds is given."""
+    """[rows] Return the first reason for rejection that applies; empty for rows that are kept."""
     holds = {
         UNEQUAL_MASK: whole.has_unequal_mask,
         UNKNOWN_IDS: whole.has_unknown_ids,

@@ -1,11 +1,11 @@
-"""Cut rows to a number of tokens.
+"""Truncate rows to a number of tokens.
 
 row        [5 6 7 8 9]   mask [0 0 1 1 1]   limit 3
 keep_start [5 6 7]            [0 0 1]        with `keep_end_token` [5 6 9]: 9 is the end token that was cut off
 keep_end       [7 8 9]            [1 1 1]
-drop       nothing here: rows that are too long are rejected whole
+drop       the whole row is rejected elsewhere
 
-A cut that falls into an image takes all of it:
+Truncation inside of an image removes the whole image:
 
 row        [5 i i i 9]   limit 3     keep_start [5]     keep_end [9]
 """
@@ -21,18 +21,18 @@ from sft_core.data.tokens.rows import Bools, Ints, MaskedRows
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Rows after the cut, and what it took."""
+    """Rows after truncation, and the amount that it removed."""
 
     rows: MaskedRows
     num_tokens: Ints
-    """[rows] tokens cut off."""
+    """[rows] number of tokens removed."""
     num_targets: Ints
-    """[rows] targets cut off, counted after the shift by one."""
+    """[rows] number of targets removed, counted after the shift by one."""
     has_restored_end: Bools
-    """[rows] whether the last token kept is the row's end token again."""
+    """[rows] True if the last kept token was replaced by the row's end token."""
 
     def gather(self, numbers: Ints) -> "Cut":
-        """Only some of the rows."""
+        """Return the rows with these numbers."""
         return Cut(
             self.rows.gather(numbers),
             self.num_tokens[numbers],
@@ -42,13 +42,13 @@ class Cut:
 
 
 def cut_rows(config: TokensConfig, rows: MaskedRows, limits: Ints, is_stop: Bools) -> Cut:
-    """Cut rows that are longer than their limit.
+    """Truncate the rows that are longer than their limit.
 
     Args:
-        config: The `tokens` section.
-        rows: Whole rows.
-        limits: [rows] tokens that each may have.
-        is_stop: [ids] whether generation can stop at a token.
+        config: The recipe's `tokens` section.
+        rows: Rows before truncation.
+        limits: [rows] maximum number of tokens.
+        is_stop: [ids] True for tokens at which generation can stop.
     """
     lengths = np.minimum(rows.lengths, limits)
     num_cut = rows.lengths - lengths
@@ -69,8 +69,8 @@ def cut_rows(config: TokensConfig, rows: MaskedRows, limits: Ints, is_stop: Bool
 def _rest_of_image(
     rows: MaskedRows, images: npt.NDArray[np.int32], lengths: Ints, num_cut: Ints, keeps_end: bool
 ) -> Ints:
-    """[rows] how many tokens are kept of an image that the cut falls into."""
-    # where another image begins, text, or another row
+    """[rows] Return the number of tokens that a cut inside of an image would keep of that image; otherwise 0."""
+    # positions at which another image, text, or another row begins
     edges = np.union1d(np.flatnonzero(np.diff(images, prepend=-1)), rows.offsets)
     cut = rows.offsets[:-1] + (num_cut if keeps_end else lengths)
     behind, before = np.append(images, 0)[cut], np.append(images, 0)[cut - 1]
@@ -81,7 +81,17 @@ def _rest_of_image(
 
 
 def _restore_ends(rows: MaskedRows, kept: MaskedRows, is_cut: Bools, is_stop: Bools) -> Bools:
-    """Where a target was cut short, put the stop token that was the row's last target in place of the last one kept."""
+    """Replace the last kept token, if it is a target, by the row's last target, if that is a stop token.
+
+    Args:
+        rows: Rows before truncation.
+        kept: Rows after truncation; changed in place.
+        is_cut: [rows] True for truncated rows.
+        is_stop: [ids] True for tokens at which generation can stop.
+
+    Returns:
+        [rows] True for the rows that were changed.
+    """
     last_target = rows.last(rows.loss_mask > 0)
     end_token = rows.input_ids[last_target]
     last_kept = kept.offsets[1:] - 1

@@ -1,6 +1,6 @@
-"""Questions to MLflow: which runs and models there are, what they were made from, and how two of them differ.
+"""Queries to MLflow: runs and models, what they were made from, and how two runs differ.
 
     History(client).runs("eval_loss < 0.5")   # what `sft find runs` prints
 
-What always holds: a look-up only reads, and loads neither pandas nor anything that a run needs.
+Invariant: a look-up only reads, and imports neither pandas nor anything that only runs need.
 """

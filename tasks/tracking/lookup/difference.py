@@ -1,4 +1,4 @@
-"""What two runs differ in: recipe, data, code, environment, scores."""
+"""Differences between two runs: recipe, data, code, environment, scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,43 +12,43 @@ from tasks.tracking.lookup.sources import recorded_files
 from tasks.tracking.tags import CODE_DIGEST
 
 Pair = tuple[Any, Any]
-"""What the one run has, and the other; None where it has nothing."""
+"""Values of the first and of the second run; None for a run that has no such value."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceChange:
-    """A file of a source that is not the same in both runs."""
+    """File of a source that is not the same in both runs."""
 
     source: str
     file: str
     change: str
-    """`added` and `removed` in the second run, or `changed`."""
+    """`added` or `removed` in the second run, or `changed`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two runs side by side; what is equal is left out, but for the scores."""
+    """Differences between two runs. Equal values are omitted, except for scores."""
 
     first: RunFacts = field(repr=False)
     second: RunFacts = field(repr=False)
     recipe: dict[str, Pair]
-    """By the name of the field, `section/field`."""
+    """Name of the field, `section/field` → values."""
     sources: list[SourceChange]
     data: dict[str, Pair]
-    """`train rows`, `train tokens`, `train digest`, …"""
+    """`train rows`, `train tokens`, `train digest`, … → values."""
     code: dict[str, Pair]
     environment: dict[str, Pair]
     scores: dict[str, Pair]
 
     def as_result(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return all fields as JSON values."""
         own = {name: getattr(self, name) for name in ("recipe", "data", "code", "environment", "scores")}
         changes = [asdict(change) for change in self.sources]
         return {"runs": [self.first.summary, self.second.summary], **own, "sources": changes}
 
 
 def difference_of(history: History, first: RunFacts, second: RunFacts) -> Difference:
-    """Compare two runs by what they carry."""
+    """Compare two runs by what they recorded in MLflow."""
     code = [
         {"commit": run.commit, "uncommitted changes": run.is_dirty, "code digest": run.tags.get(CODE_DIGEST)}
         for run in (first, second)
@@ -84,7 +84,7 @@ def _data(run: RunFacts) -> dict[str, Any]:
 
 
 def changed_files(first: Sequence[SourceFile], second: Sequence[SourceFile]) -> list[SourceChange]:
-    """Files are the same ones if their source and their name in it are."""
+    """List the files that differ; files of two runs correspond if they have the same source and the same name in it."""
     before, after = ({(file.source, file.file): file.digest for file in files} for files in (first, second))
     names = {
         **{place: "removed" for place in before if place not in after},
@@ -95,7 +95,7 @@ def changed_files(first: Sequence[SourceFile], second: Sequence[SourceFile]) -> 
 
 
 def _scores(history: History, run: RunFacts) -> dict[str, float]:
-    """Of the run's model; a run without one has what its training reported."""
+    """Return the scores of the run's model; for a run without a model, the `eval_` metrics of its training."""
     try:
         return scores_of(history.model(run.run_id))
     except RecipeError:

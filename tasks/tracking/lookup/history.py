@@ -1,6 +1,6 @@
-"""Reading back what runs and models carry: everything `sft find` knows, it knows through `History`.
+"""Reading of runs and models from MLflow: `sft find` gets all its information from `History`.
 
-Searches are paged and bring many runs at a time; nothing here asks for one run after the other.
+Searches are paged and return many runs at a time; no method requests runs one by one.
 """
 
 import gc
@@ -25,7 +25,7 @@ from tasks.tracking.tags import CONTEXT, SOURCE
 
 RUNS_A_PAGE, OTHERS_A_PAGE = 1000, 100
 OURS = "tags.`sft.recipe` LIKE '%'"
-"""What tells our runs from others in a shared server."""
+"""Search condition that selects the runs of this project on a shared server."""
 RECIPE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 SPLIT_OF_CONTEXT = {"training": "train", "eval": "eval"}
@@ -33,7 +33,7 @@ SPLIT_OF_CONTEXT = {"training": "train", "eval": "eval"}
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """One split of the data set that a run trained on or was measured with."""
+    """One split of the data set that a run used for training or evaluation."""
 
     name: str
     digest: str
@@ -43,23 +43,23 @@ class DataFacts:
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """One file of a run's sources, or all of a source's together."""
+    """One file of a run's sources, or all files of a source together."""
 
     source: str
     digest: str
     files: int
-    """How many these are; the digest of several is that of their list."""
+    """Number of files; the digest of several files is that of their list."""
     file: str
     path: str
-    """Where it lay when the run began; empty of several."""
+    """Path of the file when the run began; empty for several files."""
     num_bytes: int
     split: str | None
-    """Which the recipe gives to the whole source; None: each row's content decides."""
+    """Split that the recipe assigns to the whole source; None if each row's content decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """One run in plain values."""
+    """Facts of one run as plain values."""
 
     run_id: str
     recipe: str
@@ -67,25 +67,25 @@ class RunFacts:
     started: float
     """Seconds since 1970."""
     seconds: float | None
-    """From its start to its end; None while it is at work."""
+    """Time from its start to its end; None while it is running."""
     commit: str | None
     is_dirty: bool | None
-    """Whether the working tree differed from the commit."""
+    """True if the working tree differed from the commit; None if it is not known."""
     metric: str | None
-    """The number that the recipe's gate compares."""
+    """Name of the metric that the recipe's gate compares."""
     score: float | None
     data: dict[str, DataFacts]
-    """By split."""
+    """Split → facts of its data."""
     sources: list[SourceFacts]
     model_ids: list[str]
-    """Of the models that it logged."""
+    """Ids of the models that the run logged."""
     tags: dict[str, str] = field(repr=False)
     params: dict[str, str] = field(repr=False)
     metrics: dict[str, float] = field(repr=False)
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        """What a run says, as far as it says it: an older one has no sources."""
+        """Return the facts that a run has recorded; an old run may lack some, for example its sources."""
         tags, params, metrics = dict(run.data.tags), dict(run.data.params), dict(run.data.metrics)
         inputs = [
             (item.dataset, {tag.key: tag.value for tag in item.tags})
@@ -105,13 +105,13 @@ class RunFacts:
             metric=metric,
             score=metrics.get(metric) if metric else None,
             data={
-                SPLIT_OF_CONTEXT[told[CONTEXT]]: DataFacts(
-                    dataset.name, dataset.digest, int(told.get("rows", 0)), int(told.get("tokens", 0))
+                SPLIT_OF_CONTEXT[labels[CONTEXT]]: DataFacts(
+                    dataset.name, dataset.digest, int(labels.get("rows", 0)), int(labels.get("tokens", 0))
                 )
-                for dataset, told in inputs
-                if told.get(CONTEXT) in SPLIT_OF_CONTEXT
+                for dataset, labels in inputs
+                if labels.get(CONTEXT) in SPLIT_OF_CONTEXT
             },
-            sources=[_source(dataset, told) for dataset, told in inputs if told.get(CONTEXT) == SOURCE],
+            sources=[_source(dataset, labels) for dataset, labels in inputs if labels.get(CONTEXT) == SOURCE],
             model_ids=[str(output.model_id) for output in (run.outputs.model_outputs if run.outputs else [])],
             tags=tags,
             params=params,
@@ -120,7 +120,7 @@ class RunFacts:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What tells this run from others, as JSON values."""
+        """The most important facts of the run, as JSON values."""
         own = {name: getattr(self, name) for name in ("run_id", "recipe", "status", "started", "seconds")}
         data = {split: facts.digest for split, facts in self.data.items()}
         code = {"commit": self.commit, "is_dirty": self.is_dirty}
@@ -129,7 +129,7 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class VersionFacts:
-    """One version of a registered model."""
+    """Facts of one version of a registered model."""
 
     name: str
     version: str
@@ -140,21 +140,21 @@ class VersionFacts:
 
     @property
     def uri(self) -> str:
-        """What it is loaded by."""
+        """Address by which MLflow loads the version."""
         return f"models:/{self.name}/{self.version}"
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All runs and models that one MLflow store knows; only read."""
+    """Read-only access to all runs and models of one MLflow store."""
 
     client: MlflowClient
     tracking_uri: str
     home: Path
-    """Where artifacts of this machine are looked for."""
+    """State directory of this machine, where artifacts are looked for."""
 
     def runs(self, condition: str = "") -> list[RunFacts]:
-        """Runs of ours that meet a condition in MLflow's language, newest first."""
+        """Return the runs of this project that meet a condition in MLflow's search syntax, newest first."""
         experiments = self._experiments()
         condition = " AND ".join(part for part in (OURS, condition) if part)
         found = _all(
@@ -166,10 +166,10 @@ class History:
             return [RunFacts.of(run) for run in found] if experiments else []
 
     def run(self, reference: str) -> RunFacts:
-        """The run of this id (or its first digits), or behind a model `models:/…`.
+        """Return the run with an id, with the first digits of an id, or of a model `models:/…`.
 
         Raises:
-            RecipeError: if there is none, or several begin with these digits.
+            RecipeError: if there is no such run, or if several ids begin with these digits.
         """
         if reference.startswith("models:/"):
             return self.run(str(self.model(reference).source_run_id))
@@ -177,7 +177,7 @@ class History:
             try:
                 return RunFacts.of(self.client.get_run(reference))
             except MlflowException as error:
-                raise RecipeError(f"run '{reference}': MLflow knows none ({self.tracking_uri})") from error
+                raise RecipeError(f"run '{reference}': not found in MLflow ({self.tracking_uri})") from error
         is_id = re.fullmatch("[0-9a-f]+", reference)
         found = self.runs(f"attributes.run_id LIKE '{reference}%'") if is_id else []
         if len(found) != 1:
@@ -188,11 +188,11 @@ class History:
         return found[0]
 
     def model(self, reference: str) -> LoggedModel:
-        """The logged model behind a run's id or an address `models:/…`."""
+        """Return the logged model of a run's id or of an address `models:/…`."""
         return logged_model(self.client, reference)
 
     def models(self, condition: str | None = None) -> list[LoggedModel]:
-        """All logged models that are whole."""
+        """Return all logged models whose upload finished (status READY)."""
         experiments = self._experiments()
         found = _all(
             lambda token: self.client.search_logged_models(
@@ -202,7 +202,7 @@ class History:
         return [model for model in found if model.status == "READY"] if experiments else []
 
     def versions(self, name: str | None = None) -> list[VersionFacts]:
-        """All versions of all registered models, or of one."""
+        """Return all versions of all registered models, or of one."""
         condition = None if name is None else f"name = '{name}'"
         named = _all(
             lambda token: self.client.search_registered_models(condition, max_results=OTHERS_A_PAGE, page_token=token)
@@ -226,7 +226,7 @@ class History:
         ]
 
     def text(self, run_id: str, name: str) -> str | None:
-        """An artifact of a run; None if it has no such one, or its store cannot be reached."""
+        """Return the text of a run's artifact; None if it does not exist or its store cannot be reached."""
         with TemporaryDirectory() as folder:
             try:
                 return Path(self.client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
@@ -234,7 +234,7 @@ class History:
                 return None
 
     def json(self, run_id: str, name: str) -> Any:
-        """The same, parsed."""
+        """Return the parsed JSON of a run's artifact; None if it does not exist or its store cannot be reached."""
         text = self.text(run_id, name)
         return None if text is None else orjson.loads(text)
 
@@ -244,15 +244,15 @@ class History:
 
 
 def runs_of(history: History, recipe: str | None, status: str | None) -> list[RunFacts]:
-    """Runs of a recipe by its name, newest first.
+    """Return the runs of a recipe, newest first.
 
     Args:
-        history: Where to look.
-        recipe: Its name; None: all.
-        status: One of MLflow's, in any case of letters; None: any.
+        history: The MLflow store.
+        recipe: Name of the recipe; None returns the runs of all recipes.
+        status: One of MLflow's statuses, in upper or lower case; None returns runs of any status.
 
     Raises:
-        RecipeError: if there is no such status, or the name cannot be one.
+        RecipeError: if there is no such status, or if the name is not a valid recipe name.
     """
     if status is not None and status.upper() not in STATUSES:
         raise RecipeError(f"--status: expected one of {', '.join(STATUSES).lower()}, found '{status}'")
@@ -264,18 +264,21 @@ def runs_of(history: History, recipe: str | None, status: str | None) -> list[Ru
 
 
 def open_history(home: Path) -> History:
-    """Open the server that `MLFLOW_TRACKING_URI` names, else the database in the home; nothing is made.
+    """Open the server that `MLFLOW_TRACKING_URI` names, else the database in the state directory; nothing is created.
 
     Raises:
-        RecipeError: if there is neither.
+        RecipeError: if neither exists.
     """
     return History(open_client(home), tracking_uri_of(home), home)
 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """A search in a database makes an object for each parameter and tag of each run, and all of them stay: looking
-    through them for garbage took two thirds of its time (500 runs: 4.6 s of a core with it, 1.6 s without)."""
+    """Disable garbage collection while a block runs.
+
+    A search in a database creates an object for each parameter and tag of each run, and none of them can be freed.
+    Collecting garbage among them took two thirds of the time (500 runs: 4.6 s of CPU time with it, 1.6 s without).
+    """
     is_on = gc.isenabled()
     gc.disable()
     try:
@@ -286,7 +289,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _all(page_of: Callable[[str | None], Any]) -> Iterator[Any]:
-    """Every item of every page."""
+    """Yield every item of every page."""
     token: str | None = None
     while True:
         page: Sequence[Any] = page_of(token)
@@ -296,13 +299,13 @@ def _all(page_of: Callable[[str | None], Any]) -> Iterator[Any]:
             return
 
 
-def _source(dataset: Any, told: dict[str, str]) -> SourceFacts:
+def _source(dataset: Any, labels: dict[str, str]) -> SourceFacts:
     return SourceFacts(
         source=dataset.name,
         digest=dataset.digest,
-        files=int(told.get("files", 1)),
-        file=told.get("file", ""),
-        path=told.get("path", ""),
-        num_bytes=int(told.get("num_bytes", 0)),
-        split=told.get("split"),
+        files=int(labels.get("files", 1)),
+        file=labels.get("file", ""),
+        path=labels.get("path", ""),
+        num_bytes=int(labels.get("num_bytes", 0)),
+        split=labels.get("split"),
     )

@@ -1,4 +1,4 @@
-"""From numbers to models, and from a model to all that it was made from."""
+"""Search of models by their metrics, and of everything that a model was made from."""
 
 import json
 import sys
@@ -16,18 +16,18 @@ from tasks.tracking.lookup.sources import recorded_files
 from tasks.tracking.tags import ARTIFACT, HOME
 
 INFINITE = sys.float_info.max
-"""What MLflow makes of infinity."""
+"""Value that MLflow stores for infinity."""
 EVAL_DIGEST = "sft.data_digest.eval"
 GROUP_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One number of one model on one data set."""
+    """Value of one metric of one model on one data set."""
 
     model_id: str
     uri: str
-    """`models:/name/version`, or `models:/m-…` of a model that was not registered."""
+    """`models:/name/version`, or `models:/m-…` for a model that is not registered."""
     aliases: list[str]
     run_id: str
     data_digest: str
@@ -35,16 +35,16 @@ class Measured:
 
 
 def measured_by(history: History, metric: str, name: str | None, is_less_better: bool) -> dict[str, list[Measured]]:
-    """All models that have a number, by the digest of the data that it was measured on, the best first.
+    """Return data digest → all models for which a metric was measured on that data, the best first.
 
-    The number is taken from the scorecard that a model was registered with, and from what was logged on the model
-    itself with the digest of the data; a later measurement replaces an earlier one.
+    The value is taken from the scorecard that a model was registered with, and from metrics that were logged on the
+    model with the digest of the data; a later measurement replaces an earlier one.
 
     Args:
-        history: Where to look.
-        metric: As in the scorecard.
-        name: Of a registered model; None: all.
-        is_less_better: What comes first.
+        history: The MLflow store.
+        metric: Name of the metric, as in the scorecard.
+        name: Name of a registered model; None includes all models.
+        is_less_better: True if smaller values are better.
     """
     by_model: dict[str, list[VersionFacts]] = {}
     for version in history.versions(name):
@@ -70,7 +70,7 @@ def measured_by(history: History, metric: str, name: str | None, is_less_better:
 
 
 def _values(model: LoggedModel, metric: str) -> dict[str, float]:
-    """Data digest → the model's number there; one that is no number is nobody's best."""
+    """Return data digest → the model's value of the metric, without infinite values and NaN."""
     tags = dict(model.tags)
     values: dict[str, float] = {}
     if EVAL_DIGEST in tags and metric in (scores := json.loads(tags.get("sft.scorecard", "{}"))):
@@ -82,10 +82,10 @@ def _values(model: LoggedModel, metric: str) -> dict[str, float]:
 
 
 def choose_data(found: dict[str, list[Measured]], digest: str) -> str:
-    """The whole of a digest whose first digits somebody gave.
+    """Return the complete digest for given first digits.
 
     Raises:
-        RecipeError: if no data set of this digest has results, or several begin with these digits.
+        RecipeError: if no data set with such a digest has results, or if several digests begin with these digits.
     """
     fitting = [known for known in found if known.startswith(digest)]
     if len(fitting) != 1:
@@ -96,7 +96,7 @@ def choose_data(found: dict[str, list[Measured]], digest: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FileNow:
-    """A source file of a run, and whether it still lies there."""
+    """Source file of a run, and its present state."""
 
     source: str
     file: str
@@ -109,7 +109,7 @@ class FileNow:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """All that a model was made from."""
+    """Everything that a model was made from."""
 
     model_id: str
     versions: list[VersionFacts]
@@ -118,27 +118,27 @@ class Origin:
     verdict: str | None
     files: list[FileNow]
     base: dict[str, str]
-    """Of the model that training began with: `init` (`config`: random weights), path, digest and commit, as far as they
-    are known."""
+    """Facts of the model that training started from, as far as they are known: `init` (`config` for random weights),
+    `path`, `digest` and `commit`."""
     prefect: str | None
-    """The flow run's page, else its id."""
+    """Address of the flow run's page, or else the flow run's id."""
     artifacts: dict[str, str]
-    """Stage → folder; stages whose folder is not on this machine are left out."""
+    """Stage → folder, only for stages whose folder is on this machine."""
     recipe: str | None
-    """As text."""
+    """Text of the recipe."""
 
     def as_result(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return all fields as JSON values."""
         own = asdict(self)
         run = {**self.run.summary, "data": {split: asdict(facts) for split, facts in self.run.data.items()}}
         return {**own, "run": run}
 
 
 def origin_of(history: History, reference: str) -> Origin:
-    """Follow a model back.
+    """Find everything that a model was made from.
 
     Args:
-        history: Where to look.
+        history: The MLflow store.
         reference: A run's id, or an address `models:/…`.
 
     Raises:
@@ -169,12 +169,12 @@ def origin_of(history: History, reference: str) -> Origin:
 
 
 def scores_of(model: LoggedModel) -> dict[str, float]:
-    """The scorecard, and numbers logged on the model since."""
+    """Return the scorecard of a model, updated with metrics that were logged on the model later."""
     tags = dict(model.tags)
-    told: dict[str, float] = json.loads(tags.get("sft.scorecard", "{}"))
+    scorecard: dict[str, float] = json.loads(tags.get("sft.scorecard", "{}"))
     ours = tags.get(EVAL_DIGEST)
     logged = sorted(model.metrics or [], key=lambda point: (point.timestamp, point.step))
-    return {**told, **{point.key: float(point.value) for point in logged if point.dataset_digest in (ours, None)}}
+    return {**scorecard, **{point.key: float(point.value) for point in logged if point.dataset_digest in (ours, None)}}
 
 
 def _artifact_tags(tags: dict[str, str]) -> dict[str, str]:
@@ -182,12 +182,12 @@ def _artifact_tags(tags: dict[str, str]) -> dict[str, str]:
 
 
 def artifact_folders(history: History, keys: dict[str, str], home: str | None) -> dict[str, str]:
-    """Where the artifacts of these stages lie: in the home of this machine, else in that of the run.
+    """Return stage → folder of its artifacts, in this machine's state directory or else in that of the run.
 
     Args:
-        history: Knows this machine's home.
-        keys: Stage → key, or what the keys of a stage's shards share.
-        home: Of the run, if it is known.
+        history: The MLflow store, with the state directory of this machine.
+        keys: Stage → key of its artifact, or the part that the keys of its shards share.
+        home: The state directory of the run, if it is known.
     """
     roots = [history.home, *([Path(home)] if home else [])]
     found = {}
@@ -215,7 +215,7 @@ def _files_now(history: History, run: RunFacts) -> Iterator[FileNow]:
 
 
 def _state(path: Path, file: Any, digests: FileDigests) -> str:
-    """A file is read only if its size is still the same and its digest is not remembered."""
+    """Return the present state of a file; it is read only if its size is unchanged and its digest is not cached."""
     if not path.is_file():
         return "not here"
     is_same = path.stat().st_size == file.num_bytes and digests.of_file(path) == file.digest

@@ -1,4 +1,4 @@
-"""From the bytes of a file to the runs that read them."""
+"""Search of the runs that read a file, by the content of the file."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,39 +15,39 @@ MANY = f"tags.`{SOURCES_LISTED}` = 'some'"
 
 @dataclass(frozen=True, slots=True)
 class FileUse:
-    """One run that read a file."""
+    """Use of a file by one run."""
 
     run: RunFacts
     source: str
     file: str
-    """Its name in the run."""
+    """Name of the file in the run."""
     path: str
-    """Where it lay then."""
+    """Path of the file when the run read it."""
     digest: str
     split: str | None
-    """Which the recipe gives to the whole source; None: each row's content decides."""
+    """Split that the recipe assigns to the whole source; None if each row's content decides."""
     has_same_bytes: bool
-    """False: the run read other bytes at this path."""
+    """False if the run read other bytes at this path."""
 
 
 def digest_of(history: History, path: Path) -> str:
-    """The digest of a file's bytes, as runs carry it.
+    """Return the digest of a file's bytes, in the form that runs record.
 
     Raises:
         RecipeError: if there is no such file.
     """
     if not path.is_file():
-        raise RecipeError(f"expected a file at '{path}', found none: it is looked for by its bytes, wherever it lies")
+        raise RecipeError(f"expected a file at '{path}', found none: runs are searched by the content of the file")
     return FileDigests.below(history.home).of_file(path)
 
 
 def uses_of(history: History, digest: str, path: Path | None) -> list[FileUse]:
-    """All runs that read a file, newest first; if none read these bytes, those that read others at this path.
+    """Return all runs that read a file, newest first; if no run read these bytes, those that read others at its path.
 
     Args:
-        history: Where to look.
-        digest: Of the file's bytes.
-        path: Where it lies; None: look for the bytes alone.
+        history: The MLflow store.
+        digest: Digest of the file's bytes.
+        path: Path of the file; None searches only by the bytes.
     """
     listed = history.runs(f"dataset.digest = '{digest}' AND dataset.context = '{SOURCE}'")
     uses = [_use(run, source, True) for run in listed for source in run.sources if source.digest == digest]
@@ -64,7 +64,7 @@ def uses_of(history: History, digest: str, path: Path | None) -> list[FileUse]:
 
 
 def recorded_files(history: History, run: RunFacts) -> list[SourceFile]:
-    """All source files of a run: those that are inputs, or, where a source has too many, those of its list."""
+    """Return all source files of a run, from its inputs, or from `sources.json` if a source has too many files."""
     if run.tags.get(SOURCES_LISTED) == "all":
         return [
             SourceFile(source.source, source.file, source.path, source.num_bytes, source.digest)
@@ -75,8 +75,10 @@ def recorded_files(history: History, run: RunFacts) -> list[SourceFile]:
 
 
 def _lists(history: History) -> Iterator[tuple[list[RunFacts], list[SourceFile]]]:
-    """Runs with a source of too many files to be inputs, and their files; runs over the same bytes share a list, which
-    is read once."""
+    """Yield runs that have a source with too many files to be inputs, with their files.
+
+    Runs over the same bytes are yielded together, and their common `sources.json` is read once.
+    """
     by_sources: dict[str, list[RunFacts]] = {}
     for run in history.runs(MANY):
         by_sources.setdefault(run.tags[SOURCES_DIGEST], []).append(run)

@@ -87,7 +87,7 @@ def test_what_an_alias_implies_gives_way_to_what_the_recipe_says(tmp_path: Path)
         ),
         ("train: {tracker: wandb}", "train.tracker: no such field here; MLflow tracks every run"),
         ("optimizer: {name: adamw}", "optimizer.name: write `training.optim`; `adamw` is `adamw_torch`"),
-        ("train: {seq_length: 5, pipeline: P}", "train.pipeline: no such field here; how rows are read"),
+        ("train: {seq_length: 5, pipeline: P}", "train.pipeline: no such field here; the format of rows"),
     ],
 )
 def test_what_is_not_the_same_here_is_an_error_that_says_so(tmp_path: Path, more: str, complaint: str) -> None:

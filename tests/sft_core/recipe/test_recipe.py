@@ -149,7 +149,7 @@ def test_a_held_out_source_beside_another_is_fine() -> None:
             "would have no effect",
         ),
         ({"tokens": {"truncation_mode": "keep_middle"}}, "keep_start"),
-        ({"tokens": {"truncation_mode": "keep_end", "keep_end_token": True}}, "leave one of the two out"),
+        ({"tokens": {"truncation_mode": "keep_end", "keep_end_token": True}}, "remove one of the two"),
         ({"packing": {"packing_strategy": "first_fit"}}, "bfd"),
         ({"formats": {"eval_fraction": 1.0}}, "less than 1"),
         ({"formats": {"eval_fraction": -0.1}}, "greater than or equal to 0"),

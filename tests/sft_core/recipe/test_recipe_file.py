@@ -251,7 +251,7 @@ def test_a_wrong_override_is_explained(file: Path, override: str, complaint: str
     [("name: again", 2, "name"), ("tokens:\n  max_length: 1\n  max_length: 2", 7, "max_length")],
 )
 def test_a_key_that_stands_twice_is_an_error_with_its_line(file: Path, more: str, line: int, key: str) -> None:
-    assert mistake(file, more) == f"{file}, line {line}: the key '{key}' stands twice"
+    assert mistake(file, more) == f"{file}, line {line}: the key '{key}' occurs twice"
 
 
 def test_the_same_key_in_two_sections_is_fine(file: Path) -> None:

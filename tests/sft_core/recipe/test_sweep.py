@@ -106,7 +106,7 @@ def test_corners_show_every_value_and_both_ends() -> None:
         ({"grid": {f"training.a{i}": list(range(101)) for i in range(2)}}, "at most 10,000 combinations, found 10,201"),
         ({"random": {RATE: {"low": 2, "high": 1}}}, "expected `low` below `high`, found 2 and 1"),
         ({"random": {RATE: {"low": 0, "high": 1, "log": True}}}, "`log` needs `low` above 0"),
-        ({"random": {RATE: {"low": 0.5, "high": 2, "int": True}}}, "`int` needs whole ends"),
+        ({"random": {RATE: {"low": 0.5, "high": 2, "int": True}}}, "`int` needs `low` and `high` to be integers"),
         ({"random": {RATE: {"low": 1, "hgih": 2}}}, "hgih: unknown key"),
     ],
 )

@@ -76,7 +76,7 @@ def test_held_out_rows_are_never_repeated() -> None:
 
 
 def test_leaving_out_all_rows_is_refused() -> None:
-    with pytest.raises(DataError, match=r"no row is left to train on: `repeat` of the sources leaves out all 2; raise"):
+    with pytest.raises(DataError, match=r"no row is left to train on: `repeat` of the sources omits all 2; increase"):
         choose(indexed_rows([1, 2]), 0.0)
 
 
