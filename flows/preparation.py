@@ -31,6 +31,8 @@ from tasks.workers import shard_workers
 
 STAGES = ALL_STAGES[: ALL_STAGES.index("train_model")]
 """Stages of the preparation, in order; `gather_images` runs only if rows have images."""
+SHARD_STAGES = STAGES[: STAGES.index("pack_shards")]
+"""Stages that make one artifact for each shard."""
 
 
 class PreparedData(BaseModel):
@@ -129,7 +131,7 @@ def _tokenize_rows(recipe: Recipe, inputs: DataInputs, store: ArtifactStore) -> 
         tokens = tokenize_chats(recipe.tokens, limits, reader, rendered, context)
     refs = (ingested, records.refs, gathered, rendered, tokens)
     return _TokenizedRows(
-        made=dict(zip(STAGES, refs, strict=False)),
+        made=dict(zip(SHARD_STAGES, refs, strict=True)),
         tokens=Shards(store, tokens, files),
         origins=Origins.of(shards, records.refs, examples, rendered),
         reader=reader,

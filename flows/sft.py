@@ -47,10 +47,10 @@ def sft(recipe: Recipe) -> RunReport:
         # a copy: Prefect's page lists no task runs at all if one of them gets the result object of a flow run as input
         dataset = data.dataset.model_copy()
         trained = train_model(inputs.of_training(recipe, processes.num_processes), dataset, context)
-        scorecard = evaluate_model(inputs.of_evaluation(recipe), trained, dataset, context.alone)
+        scorecard = evaluate_model(inputs.of_evaluation(recipe), trained, dataset, context.alone())
         run.record_metrics(store.path(trained) / METRICS_FILE)
         run.settle("registering the model")
         registration = Registration(recipe.registry, recipe.model_name, tracker)
         candidate = Candidate(trained, scorecard, dataset)
-        registered = register_model(registration, candidate, RecipeText(recipe), context.alone)
+        registered = register_model(registration, candidate, RecipeText(recipe), context.alone())
         return hand_over(store, report_run(recipe, store, run, data, candidate, registered))

@@ -44,7 +44,7 @@ def evaluate_model(
         evaluation=evaluation.config,
         scoring=evaluation.scoring,
         harness=evaluation.harness,
-        baseline=evaluation.baseline,
+        baseline=evaluation.baseline if evaluation.config.baseline else None,
         eval_folder=store.path(dataset) / "eval" if has_eval else None,
         source_of_shard=tuple(shard["source"] for shard in facts["shards"]),
         prompts=store.path(dataset) / "prompts.arrow" if has_eval else None,

@@ -23,10 +23,11 @@ from tasks.workers import Work
 def gather_images(config: ImagesConfig, named: Sequence[NamedImages], context: RunContext) -> list[Work]:
     """Check and keep the images of shards, and refer to them by content."""
     store, works = context.store, []
+    images = ImageStore.below(store.root)
     for shard in named:
         manifest = store.manifest(shard.examples)
         source, ledger, examples = manifest.facts["source"], manifest.ledger or Ledger(), store.path(shard.examples)
-        works.append(Work(gather, (config, shard, source, examples, ledger, ImageStore.below(store.root))))
+        works.append(Work(gather, (config, shard, source, examples, ledger, images)))
     return works
 
 

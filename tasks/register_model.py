@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -51,10 +50,6 @@ class Registration:
     model_name: str
     tracker: Tracker
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Return every field by its name."""
-        return {"config": self.config, "model_name": self.model_name, "tracker": self.tracker}
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -68,10 +63,6 @@ class Candidate:
     def name(self) -> str:
         """Name of the recipe, which is also the name of the training's artifact."""
         return self.trained.name
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Return every artifact by its stage."""
-        return {ref.stage: ref for ref in (self.trained, self.scorecard, self.dataset)}
 
 
 @stage(readers=("datasets", "pyarrow"))

@@ -17,9 +17,9 @@ def render_chats(
     config: ChatConfig, template: TemplateRef, reader: Reader, examples: Sequence[ArtifactRef], context: RunContext
 ) -> list[Work]:
     """Apply the chat template to the examples of shards."""
-    store = context.store
-    chat_template = chat_template_of(config, template, reader.tokenizer, reader.image_tokens)
-    verb, works = functools.partial(render, image_tokens=reader.image_tokens), []
+    store, image_tokens = context.store, reader.image_tokens
+    chat_template = chat_template_of(config, template, reader.tokenizer, image_tokens)
+    verb, works = functools.partial(render, image_tokens=image_tokens), []
     for shard in examples:
         manifest = store.manifest(shard)
         source, ledger = manifest.facts["source"], manifest.ledger or Ledger()

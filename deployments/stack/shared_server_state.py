@@ -16,6 +16,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from sft_core.store.durable import write_whole
+
 JOIN_SECONDS = 2.0
 """Time for which a command tries to get the lock, which the server holds briefly whenever it checks for users."""
 
@@ -66,10 +68,7 @@ def read_server(home: Path) -> SharedServer | None:
 
 def write_server(home: Path, server: SharedServer) -> None:
     """Replace the description atomically."""
-    new = state_file(home).with_suffix(f".{server.token}")
-    new.write_text(server.model_dump_json(indent=1), encoding="utf-8")
-    new.chmod(0o600)
-    new.replace(state_file(home))
+    write_whole(state_file(home), server.model_dump_json(indent=1).encode(), mode=0o600)
 
 
 def try_lock(descriptor: int, kind: int, seconds: float = 0.0) -> bool:

@@ -18,6 +18,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from sft_core.store.durable import write_whole
+
 Health = Literal["waiting", "starting", "healthy", "not answering", "restarting", "done", "ended"]
 Phase = Literal["starting", "running", "ending", "ended"]
 
@@ -87,11 +89,7 @@ def read_stack(home: Path) -> Stack | None:
 
 def write_stack(home: Path, stack: Stack) -> None:
     """Replace the description atomically."""
-    file = stack_folder(home) / "state.json"
-    new = file.with_suffix(".new")
-    new.write_text(stack.model_dump_json(indent=1), encoding="utf-8")
-    new.chmod(0o600)
-    new.replace(file)
+    write_whole(stack_folder(home) / "state.json", stack.model_dump_json(indent=1).encode(), mode=0o600)
 
 
 def is_kept(home: Path) -> bool:

@@ -6,16 +6,13 @@ from prefect.runtime import flow_run
 
 from flows.reports.run_report import RunReport
 from sft_core.store.artifact import ArtifactStore
+from sft_core.store.durable import write_whole
 
 
 def hand_over(store: ArtifactStore, report: RunReport) -> RunReport:
     """Write the report of this flow run to the file that its parent flow run reads, and return it unchanged."""
     if flow_run.parent_flow_run_id is not None:
-        file = report_file(store, flow_run.id)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(".part")
-        unfinished.write_text(report.model_dump_json(indent=1), encoding="utf-8")
-        unfinished.rename(file)
+        write_whole(report_file(store, flow_run.id), report.model_dump_json(indent=1).encode())
     return report
 
 

@@ -85,10 +85,6 @@ class Origins:
         """Artifacts that the shards passed through, which the data set's manifest records."""
         return self.files.behind
 
-    def fingerprint(self) -> dict[str, object]:
-        """Return the values that decide the data set; names and folders of files are not among them."""
-        return {"repeats": self.repeats, "records": self.records}
-
 
 class Shards:
     """Artifacts of one stage, one for each shard of the sources, and the combined records of their manifests."""
@@ -102,11 +98,6 @@ class Shards:
             files: The files that their rows were read from.
         """
         self.store, self.refs, self.files = store, list(refs), files
-
-    @cached_property
-    def facts(self) -> list[dict[str, Any]]:
-        """[shards] Facts of each shard's manifest."""
-        return [self.store.manifest(ref).facts for ref in self.refs]
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -129,7 +120,8 @@ class Shards:
     def verdicts(self) -> dict[str, Verdict]:
         """Return the format of each source and the reason for it, over all its shards."""
         by_source: dict[str, list[dict[str, Any]]] = {}
-        for facts in self.facts:
+        for ref in self.refs:
+            facts = self.store.manifest(ref).facts
             by_source.setdefault(facts["source"], []).append(facts)
         return {source: total_verdict(of_source) for source, of_source in by_source.items()}
 

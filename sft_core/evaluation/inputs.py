@@ -1,7 +1,6 @@
 """Inputs of an evaluation other than the model and the data set; they decide the scores."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from sft_core.evaluation.answering import Scoring
 from sft_core.evaluation.config import EvaluationConfig
@@ -23,8 +22,5 @@ class EvaluationInputs:
     processor: ProcessorRef | None = None
     """The image processor of a vision-language model."""
     baseline: ModelRef | None = None
-    """The weights that training started from, which are measured too; None: only the model itself is measured."""
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Return every field by its name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    """The weights that training started from, which are measured too if `evaluation.baseline` is true; None for a model
+    that comes from elsewhere."""

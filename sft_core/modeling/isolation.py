@@ -117,7 +117,7 @@ def check_isolation(model: "PreTrainedModel", collator: Collator, blocks: Blocks
     is_packed = blocks.is_packed
     if is_packed and not collator.has_positions:
         raise RecipeError(
-            f"model: {type(model).__name__} takes no position_ids, so rows of one block would attend to each other; "
+            f"model: {type(model).__name__} takes no position_ids, so rows of one block would affect each other; "
             "set `packing.packing: false`"
         )
     arithmetics = _arithmetics(model, dtype)

@@ -14,10 +14,6 @@ class Reader:
     processor: ProcessorRef | None = None
     """None if no row has images, even if the model accepts images, so that a run on text alone keeps its keys."""
 
-    def fingerprint(self) -> dict[str, object]:
-        """Return everything that decides which tokens a row becomes."""
-        return {"tokenizer": self.tokenizer, "processor": self.processor}
-
     @property
     def image_tokens(self) -> ImageTokens | None:
         """Image tokens of the processor, which is loaded for this; None without a processor."""

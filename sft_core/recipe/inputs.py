@@ -68,8 +68,7 @@ class RunInputs:
 
     def of_evaluation(self, recipe: Recipe) -> EvaluationInputs:
         """Return the inputs of `evaluate_model` that are not artifacts."""
-        baseline = self.model if recipe.evaluation.baseline else None
-        return EvaluationInputs(recipe.evaluation, self.scoring, self.harness, self.data.processor, baseline)
+        return EvaluationInputs(recipe.evaluation, self.scoring, self.harness, self.data.processor, self.model)
 
 
 def locate_inputs(recipe: Recipe, digests: FileDigests) -> DataInputs:

@@ -23,11 +23,18 @@ def write_durably(path: Path, content: bytes) -> None:
     flush(path)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file atomically: no reader ever sees a part of it. If several processes write it at once, one wins."""
+def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file atomically: no reader ever sees a part of it. If several processes write it at once, one wins.
+
+    Args:
+        path: The file; its folder is made if it does not exist.
+        content: All of it.
+        mode: Permissions of the file, from which the process's umask is subtracted.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{uuid4().hex}.partial")
-    partial.write_bytes(content)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
     partial.replace(path)
 
 

@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ class Placement:
 def canonical(value: Any) -> Any:
     """Convert a value to JSON types with exactly one representation.
 
-    If an object has a method `fingerprint()`, the value that it returns is used instead of the object.
+    A dataclass becomes a dictionary of its fields, without those whose value is a `Placement`. If an object has a
+    method `fingerprint()`, the value that it returns is used instead of the object.
 
     Raises:
         TypeError: for values without a deterministic text (sets, NaN, functions, arbitrary objects).
@@ -45,6 +47,9 @@ def canonical(value: Any) -> Any:
         return value
     if isinstance(value, Section):
         return canonical({name: getattr(value, name) for name in type(value).model_fields})
+    if is_dataclass(value) and not isinstance(value, type | Placement):
+        items = {field.name: getattr(value, field.name) for field in fields(value)}
+        return canonical({name: item for name, item in items.items() if not isinstance(item, Placement)})
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: canonical(value[key]) for key in sorted(value)}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | str):

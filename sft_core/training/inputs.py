@@ -1,7 +1,6 @@
 """Inputs that, together with the data set, determine the result of a training."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from sft_core.data.chat import TemplateRef
 from sft_core.evaluation.answering import AnsweringConfig, Scoring
@@ -30,7 +29,3 @@ class TrainInputs:
     """Settings for answers to held-out prompts at each evaluation during training. None: no prompts are answered."""
     scoring: Scoring | None = None
     """Metrics that score these answers."""
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Return every field by its name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -26,9 +26,8 @@ class RunContext(Placement):
     run: "TrackedRun | None" = None
     """The MLflow run that training and registration report to."""
 
-    @property
     def alone(self) -> Self:
-        """The same with one process, for work that processes do not share."""
+        """Return the same context with one process, for work that processes do not share."""
         return replace(self, processes=self.processes.alone())
 
     @property

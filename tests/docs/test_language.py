@@ -7,15 +7,7 @@ import pytest
 from tests.language import files_in, findings
 
 PROJECT = Path(__file__).parents[2]
-ROOMS = ("evaluation", "inspection", "modeling", "pretrained", "processes", "registry", "store", "training")
-DATA_ROOMS = ("chat", "shards", "sources")
-TASK_ROOMS = ("processes", "progress", "stages", "workers")
-PLACES = (
-    *(f"sft_core/{room}" for room in ROOMS),
-    *(f"sft_core/data/{room}" for room in DATA_ROOMS),
-    *(f"tasks/{room}" for room in TASK_ROOMS),
-    *("flows", "deployments", "sft_cli", "benchmarks", "recipes"),
-)
+PLACES = ("sft_core", "tasks", "flows", "deployments", "sft_cli", "benchmarks", "recipes", "docs")
 PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md")
 MAX_COLUMNS = 120
 

@@ -58,7 +58,7 @@ def test_what_was_forked_ends_with_the_process_that_stands_for_it() -> None:
     assert has_ended(forked)
 
 
-def test_other_code_and_other_programs_are_run_by_the_interpreter(tmp_path: Path) -> None:
+def test_other_code_is_imported_anew_and_other_programs_are_run_by_the_interpreter(tmp_path: Path) -> None:
     (tmp_path / "sft_core").mkdir()
     (tmp_path / "sft_core" / "__init__.py").touch()
     (tmp_path / "sft_core" / "training.py").write_text("print('other code')\n")

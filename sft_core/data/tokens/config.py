@@ -67,7 +67,3 @@ class RowLimits:
     """Split → limit of a row without images."""
     with_images: Mapping[str, int | None] | None = None
     """Split → limit of a row with images; None if the run has no images."""
-
-    def fingerprint(self) -> dict[str, object]:
-        """Return both limits."""
-        return {"text": self.text, "with_images": self.with_images}

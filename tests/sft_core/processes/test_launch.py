@@ -135,7 +135,7 @@ def test_processes_on_cpus_are_launched_by_torchrun() -> None:
         ({"num_machines": 2}, "several machines need `main_process_ip`"),
         (
             {"num_machines": 2, "num_processes": 3, "main_process_ip": "a"},
-            "cannot be divided evenly among 2",
+            "3 processes cannot be divided evenly among 2 machines",
         ),
         ({"config_file": "nowhere.yaml"}, "expected accelerate's YAML at 'nowhere.yaml', found none"),
     ],

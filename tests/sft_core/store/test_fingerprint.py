@@ -1,6 +1,7 @@
 """Canonical values, their digests, and the difference between two payloads."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from sft_core.data.packing import PackingConfig
 from sft_core.store.fingerprint import (
+    Placement,
     canonical,
     digest,
     digest_bytes,
@@ -44,6 +46,28 @@ JSON = st.recursive(
 def test_values_without_a_deterministic_text_are_refused(value: object) -> None:
     with pytest.raises(TypeError, match="no deterministic fingerprint"):
         canonical({"nested": [value]})
+
+
+@dataclass(frozen=True)
+class Where(Placement):
+    folder: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    rate: float
+    names: tuple[str, ...]
+    where: Where
+
+
+def test_a_dataclass_counts_by_its_fields_without_those_that_only_place_work() -> None:
+    assert canonical(Inputs(0.5, ("a", "b"), Where("x"))) == {"rate": 0.5, "names": ["a", "b"]}
+    with pytest.raises(TypeError, match="no deterministic fingerprint"):
+        canonical(Inputs(math.nan, (), Where("x")))
+    with pytest.raises(TypeError, match="no deterministic fingerprint"):
+        canonical(Where("x"))
+    with pytest.raises(TypeError, match="no deterministic fingerprint"):
+        canonical(Inputs)
 
 
 def test_the_order_of_keys_does_not_matter() -> None:

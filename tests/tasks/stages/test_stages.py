@@ -11,6 +11,8 @@ import pytest
 from sft_core.data.chat import TemplateRef
 from sft_core.data.tokens import TokensConfig
 from sft_core.errors import RecipeError
+from sft_core.evaluation import EvaluationConfig, EvaluationInputs, LocatedTasks
+from sft_core.evaluation.answering import Scoring
 from sft_core.pretrained.model import ModelRef
 from sft_core.pretrained.reader import Reader
 from sft_core.pretrained.tokenizer import TokenizerRef
@@ -21,6 +23,7 @@ from sft_core.store.fingerprint import Placement
 from sft_core.store.records import StageOutcome
 from sft_core.training import TrainingConfig, TrainInputs
 from tasks.detect_formats import detect_formats
+from tasks.evaluate_model import evaluate_model
 from tasks.ingest_sources import ingest_sources
 from tasks.pack_shards import pack_shards
 from tasks.render_chats import render_chats
@@ -121,8 +124,9 @@ def test_libraries_that_the_code_imports_are_in_the_key(store: ArtifactStore, mo
     assert "torch" not in payloads["tokenize_chats"]["libraries"]
 
 
-def test_a_library_by_which_training_only_reads_its_blocks_trains_no_model_again(tmp_path: Path) -> None:
-    model = ModelRef(
+def quantizable() -> ModelRef:
+    """A model whose weights are loaded by an optional library."""
+    return ModelRef(
         path=None,
         commit=None,
         init="config",
@@ -132,13 +136,24 @@ def test_a_library_by_which_training_only_reads_its_blocks_trains_no_model_again
         trust_remote_code=False,
         content_digest="c",
     )
+
+
+def test_a_library_by_which_training_only_reads_its_blocks_trains_no_model_again(tmp_path: Path) -> None:
     reader = Reader(TokenizerRef(folder=tmp_path, content_digest="t", commit=None))
-    inputs = TrainInputs(TrainingConfig(optim="adamw_8bit"), model, reader, TemplateRef(), None, num_processes=1)
+    inputs = TrainInputs(TrainingConfig(optim="adamw_8bit"), quantizable(), reader, TemplateRef(), None, 1)
     (plan,) = train_model.plans({"training": inputs})
     found = plan.payload["libraries"].keys()
     assert {"torch", "transformers", "accelerate", "peft", "safetensors"} <= found
     assert {"bitsandbytes", "flash-attn"} <= found, "this recipe asks for them"
     assert not {"pyarrow", "datasets", "torchao", "lm_eval", "mlflow", "prefect"} & found
+
+
+@pytest.mark.parametrize("baseline", [True, False])
+def test_the_libraries_of_the_model_count_for_its_evaluation_with_and_without_a_baseline(baseline: bool) -> None:
+    config = EvaluationConfig(baseline=baseline)
+    inputs = EvaluationInputs(config, Scoring(), LocatedTasks(), baseline=quantizable())
+    (plan,) = evaluate_model.plans({"evaluation": inputs})
+    assert "flash-attn" in plan.payload["libraries"]
 
 
 def _minimal(one: Stage, inputs: dict[str, object]) -> dict[str, object]:
