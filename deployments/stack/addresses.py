@@ -3,6 +3,8 @@
 import contextlib
 import json
 import socket
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +13,8 @@ from sft_core.errors import RecipeError
 
 LOOPBACK = "127.0.0.1"
 WILDCARDS = ("0.0.0.0", "::")
+SERVICE_UNAVAILABLE = 503
+SECONDS_BETWEEN_REQUESTS = 0.2
 _claims: dict[int, socket.socket] = {}
 """Ports that this process has reserved for the servers of its stack, which start to listen seconds later."""
 
@@ -107,16 +111,26 @@ def url(name: str, port: int) -> str:
 def ask(address: str, body: Mapping[str, Any] | None = None, method: str | None = None, seconds: float = 3.0) -> Any:
     """Send a request to an API, by default GET without a body and POST with one; return the JSON or text of the answer.
 
+    A server on SQLite answers 503 while another process writes to its database. The request is then repeated until
+    `seconds` have passed.
+
     Raises:
         OSError: if the server does not answer, or answers with an error.
     """
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address, data, {"Content-Type": "application/json"}, method=method)
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({})
-    )  # the stack's servers are reached without a proxy
-    with opener.open(request, timeout=seconds) as answer:
-        text = answer.read()
+    # The stack's servers are reached without a proxy.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with opener.open(request, timeout=seconds) as answer:
+                text = answer.read()
+            break
+        except urllib.error.HTTPError as error:
+            if error.code != SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                raise
+        time.sleep(SECONDS_BETWEEN_REQUESTS)
     try:
         return json.loads(text) if text else None
     except ValueError:

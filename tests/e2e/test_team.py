@@ -137,7 +137,7 @@ def test_mistakes_are_told_by_the_run_that_was_triggered_and_as_early_as_they_ca
 
     ended = team.end(contradiction)
     assert ended.state.is_failed()
-    assert "recipes/sums.yaml: tokens: keep_end_token gives rows back the end" in ended.state.message
+    assert "recipes/sums.yaml: tokens: keep_end_token restores the end token" in ended.state.message
     assert team.children(contradiction) == []
 
     ended = team.end(nowhere)
