@@ -53,15 +53,18 @@ clean:  ## Remove the environment and all state
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
+# One call of pip installs what the first command needs: the product, the tests as well, or all of it with the tools.
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing into $(VENV) (some minutes, torch is large)"
 	$(PIP) -e .
 	@touch $@
 
-$(VENV)/installed-test: $(VENV)/installed
+$(VENV)/installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV) (some minutes, torch is large)"
 	$(PIP) -e '.[test]'
-	@touch $@
+	@touch $(VENV)/installed $@
 
-$(VENV)/installed-dev: $(VENV)/installed-test
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV) (some minutes, torch is large)"
 	$(PIP) -e '.[test,dev]'
-	@touch $@
+	@touch $(VENV)/installed $(VENV)/installed-test $@

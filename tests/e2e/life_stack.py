@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import yaml
@@ -18,6 +18,9 @@ from conftest import PROJECT, Workspace, make_workspace
 
 from deployments.environment import SERVER_ENVIRONMENT
 from tests.prefect_servers import prefect_server
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 NUM_STEPS, SAVE_STEPS = 600, 10
 POOL = LIMIT = "sft-gpu"
@@ -51,20 +54,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 class Stack:
     """A server, a work pool with a deployment of `sft`, and a worker that can be killed and started again."""
 
-    def __init__(self, folder: Path, workspace: Workspace, url: str, notified: Notified) -> None:
-        self.folder, self.workspace, self.url, self.notified = folder, workspace, url, notified
+    def __init__(self, folder: Path, workspace: Workspace, client: "SyncPrefectClient", notified: Notified) -> None:
+        self.folder, self.workspace, self.client, self.notified = folder, workspace, client, notified
         self.worker: subprocess.Popen[bytes] | None = None
-
-    def client(self) -> Any:
-        from prefect.client.orchestration import SyncPrefectClient
-
-        return SyncPrefectClient(self.url)
 
     def environment(self) -> dict[str, str]:
         from deployments.environment import HEARTBEAT_ENVIRONMENT
 
         quiet = {"PREFECT_HOME": str(self.folder), "DO_NOT_TRACK": "1", **HEARTBEAT_ENVIRONMENT}
-        return {**self.workspace.environment(), **quiet, "PREFECT_API_URL": self.url}
+        return {**self.workspace.environment(), **quiet, "PREFECT_API_URL": str(self.client.api_url).rstrip("/")}
 
     def start_worker(self) -> None:
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", "w"]
@@ -79,35 +77,29 @@ class Stack:
         self.worker.wait(60)
 
     def start_run(self) -> UUID:
-        with self.client() as client:
-            deployment = client.read_deployment_by_name("sft/sft")
-            return client.create_flow_run_from_deployment(deployment.id, parameters={"recipe": recipe(self)}).id
+        deployment = self.client.read_deployment_by_name("sft/sft")
+        return self.client.create_flow_run_from_deployment(deployment.id, parameters={"recipe": recipe(self)}).id
 
     def retry(self, run: UUID) -> None:
         """As the UI does."""
         from prefect.states import AwaitingRetry
 
-        with self.client() as client:
-            client.set_flow_run_state(run, AwaitingRetry(), force=True)
+        self.client.set_flow_run_state(run, AwaitingRetry(), force=True)
 
     def cancel(self, run: UUID) -> None:
         from prefect.states import Cancelling
 
-        with self.client() as client:
-            client.set_flow_run_state(run, Cancelling())
+        self.client.set_flow_run_state(run, Cancelling())
 
     def state(self, run: UUID) -> str:
-        with self.client() as client:
-            return str(client.read_flow_run(run).state.name)
+        return str(self.client.read_flow_run(run).state.name)
 
     def slots_taken(self) -> int:
-        with self.client() as client:
-            return int(client.read_global_concurrency_limit_by_name(LIMIT).active_slots)
+        return int(self.client.read_global_concurrency_limit_by_name(LIMIT).active_slots)
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        with self.client() as client:
-            body = {"filter": {"event": {"name": [name]}}, "limit": 50}
-            return list(client.request("POST", "/events/filter", json=body).json()["events"])
+        body = {"filter": {"event": {"name": [name]}}, "limit": 50}
+        return list(self.client.request("POST", "/events/filter", json=body).json()["events"])
 
 
 def recipe(stack: Stack) -> dict[str, Any]:
@@ -132,17 +124,16 @@ def deploy(stack: Stack) -> None:
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.workers.process import ProcessWorker
 
-    with stack.client() as client:
-        template = ProcessWorker.get_default_base_job_template()
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
-        client.upsert_global_concurrency_limit_by_name(LIMIT, 1)
-        client.create_deployment(
-            flow_id=client.create_flow_from_name("sft"),
-            name="sft",
-            entrypoint="flows.sft.sft",
-            work_pool_name=POOL,
-            pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(PROJECT)}}],
-        )
+    template = ProcessWorker.get_default_base_job_template()
+    stack.client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+    stack.client.upsert_global_concurrency_limit_by_name(LIMIT, 1)
+    stack.client.create_deployment(
+        flow_id=stack.client.create_flow_from_name("sft"),
+        name="sft",
+        entrypoint="flows.sft.sft",
+        work_pool_name=POOL,
+        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(PROJECT)}}],
+    )
     script = f"""
 import sys
 from prefect.blocks.webhook import Webhook
@@ -167,19 +158,21 @@ print(*first, sep=chr(10))
         "sft: tell of refused models",
         "sft: tell of new champions",
     ]
-    with stack.client() as client:
-        assert len(client.read_automations()) == 4, "made once, brought up to date the second time"
+    assert len(stack.client.read_automations()) == 4, "made once, brought up to date the second time"
 
 
 @contextmanager
 def running_stack(new_folder: Callable[[str], Path]) -> Iterator[Stack]:
+    from prefect.client.orchestration import SyncPrefectClient
+
     folder = new_folder("life-server")
     with ExitStack() as opened:
         url = opened.enter_context(prefect_server(folder, settings=SERVER_ENVIRONMENT))
+        client = opened.enter_context(SyncPrefectClient(url))
         notified = opened.enter_context(Notified())
         threading.Thread(target=notified.serve_forever, daemon=True).start()
         opened.callback(notified.shutdown)
-        running = Stack(folder, make_workspace(new_folder("life"), url, is_forked=False), url, notified)
+        running = Stack(folder, make_workspace(new_folder("life"), url, is_forked=False), client, notified)
         deploy(running)
         running.start_worker()
         try:

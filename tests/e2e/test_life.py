@@ -42,7 +42,7 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 900) -
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
+        time.sleep(0.3)
     return time.monotonic() - began
 
 
