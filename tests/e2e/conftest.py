@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from workers import Team, hear_interrupts, make_checkout, working
+from workers import Team, fork_flow_runs, hear_interrupts, make_checkout, working
 
 from tests.fresh_mlflow import write_fresh_mlflow
 from tests.postgres import is_postgres_installed, postgres
@@ -189,5 +189,8 @@ def team(prefect_url: str, new_workspace: Callable[..., Workspace]) -> Iterator[
     make_checkout(workspace, RECIPE)
     outcome = workspace.sft("deploy")
     assert outcome.code == 0, outcome.stderr
+    people = Team(workspace)
+    with people.client() as client:
+        fork_flow_runs(client)
     with working(workspace):
-        yield Team(workspace)
+        yield people

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from tests.warm import warm_python
+
 if TYPE_CHECKING:
     from conftest import Workspace
     from prefect.client.orchestration import SyncPrefectClient
@@ -98,6 +100,16 @@ def hear_interrupts() -> None:
     """A shell lets what it starts in the background ignore Ctrl-C, and children inherit that: before they are started.
     A worker sends one to itself when it is asked to end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def fork_flow_runs(client: "SyncPrefectClient") -> None:
+    """Let workers have the processes of flow runs forked (`tests.warm`) from one whose imports are done."""
+    from prefect.client.schemas.actions import WorkPoolUpdate
+
+    for pool in POOLS:
+        template = client.read_work_pool(pool).base_job_template
+        template["variables"]["properties"]["command"]["default"] = f"{warm_python()} -m prefect.engine"
+        client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
 
 
 @contextlib.contextmanager

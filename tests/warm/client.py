@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
-COMMAND = "sft_cli.main"
-"""The one module that does not ask the kernel to die with its parent."""
+ON_THEIR_OWN = ("sft_cli.main", "prefect.engine")
+"""Modules that do not ask the kernel to die with their parent."""
 
 
 def main(interpreter: str, address: str, **known: Any) -> None:
@@ -30,7 +30,7 @@ def main(interpreter: str, address: str, **known: Any) -> None:
     module = words[words.index("-m") + 1 :] if words[:1] == ["-m"] or words[:2] == ["-u", "-m"] else []
     if not is_known(module, **known):
         os.execv(interpreter, [interpreter, *words])
-    if module[0] != COMMAND:
+    if module[0] not in ON_THEIR_OWN:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     status = ask(address, module)
     if os.WIFSIGNALED(status):

@@ -71,7 +71,9 @@ class Request:
             _forget_our_code()
             if self.words[0] == "sft_cli.main":
                 _read_settings_after(importlib.import_module("deployments.stack.embedded"))
-        if self.words[0] != "sft_cli.main":
+        if self.words[0] == "prefect.engine":
+            _read_settings()
+        elif self.words[0] != "sft_cli.main":
             _log_as_by_default()
         threading.Thread(target=self._end_with_client, daemon=True).start()
 
@@ -166,20 +168,25 @@ def _import(name: str) -> None:
 
 def _read_settings_after(embedded: Any) -> None:
     """Let Prefect read the environment where a command has just prepared it: it did when it was imported here."""
-    from prefect.context import refresh_global_settings_context
-    from prefect.logging.configuration import setup_logging
 
     def and_read(prepare: Callable[..., Any]) -> Callable[..., Any]:
         def prepare_and_read(*arguments: Any, **named: Any) -> Any:
             prepared = prepare(*arguments, **named)
-            refresh_global_settings_context()
-            setup_logging()
+            _read_settings()
             return prepared
 
         return prepare_and_read
 
     for name in ("configure", "use_shared_server"):
         setattr(embedded, name, and_read(getattr(embedded, name)))
+
+
+def _read_settings() -> None:
+    from prefect.context import refresh_global_settings_context
+    from prefect.logging.configuration import setup_logging
+
+    refresh_global_settings_context()
+    setup_logging()
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from sft_core.processes.subprocesses import die_with_parent
 CHECKOUT = Path(__file__).parents[2]
 ROOMS = ("sft_core.training", "sft_core.evaluation", "sft_core.registry.verification")
 LAUNCHERS = ("accelerate.commands.launch", "torch.distributed.run")
-MODULES = ("sft_cli.main", *ROOMS, *LAUNCHERS)
+MODULES = ("sft_cli.main", "prefect.engine", *ROOMS, *LAUNCHERS)
 """What is run: `python -m MODULE`; modules of the tests as well."""
 HUB = ("HF_ENDPOINT", "HF_HOME", "HF_HUB_OFFLINE")
 """Variables that the Hub's client reads when it is imported."""
