@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from conftest import RECIPE, Workspace, make_workspace
+from workers import fork_flow_runs
 
 from deployments.stack.addresses import ask
 
@@ -51,6 +52,14 @@ def start_foreground(place: Workspace, *options: str) -> "subprocess.Popen[str]"
     )
     assert process.poll() is None, process.communicate(timeout=60)[1]
     return process
+
+
+def fork_flow_runs_of(place: Workspace) -> None:
+    """Have the stack's workers fork the processes of flow runs, where these are not what a test looks at."""
+    from prefect.client.orchestration import SyncPrefectClient
+
+    with SyncPrefectClient(f"{state_of(place)['prefect_url']}/api") as client:
+        fork_flow_runs(client)
 
 
 def trigger(place: Workspace, deployment: str = "sft/sft") -> str:

@@ -13,7 +13,17 @@ from typing import Any
 
 import pytest
 from conftest import PROJECT, Outcome, Workspace
-from stacks import end, make_home, nothing_is_left, processes_of, start_foreground, state_of, trigger, wait_for_run
+from stacks import (
+    end,
+    fork_flow_runs_of,
+    make_home,
+    nothing_is_left,
+    processes_of,
+    start_foreground,
+    state_of,
+    trigger,
+    wait_for_run,
+)
 
 from deployments.stack.addresses import ask
 
@@ -74,13 +84,15 @@ def test_a_second_one_says_where_the_first_runs(place: Workspace, up: dict[str, 
 
 
 def test_a_run_of_a_worker_and_a_run_of_the_command_are_one_in_mlflow(place: Workspace, up: dict[str, Any]) -> None:
+    fork_flow_runs_of(place)
     run = wait_for_run(place, trigger(place))
     assert run["state_type"] == "COMPLETED", run["state"]["message"]
     assert run["work_pool_name"] == "sft-gpu"
     ((run_id, status),) = mlflow_runs(place)
     assert status == "FINISHED"
 
-    on_the_stack = place.ok("run")
+    forked = replace(place, is_forked=True)
+    on_the_stack = forked.ok("run")
     assert on_the_stack["tracking_uri"] == up["mlflow_url"]
     assert on_the_stack["mlflow_url"].startswith(f"{up['mlflow_url']}/#/experiments/")
     assert on_the_stack["mlflow_run_id"] == run_id
@@ -88,7 +100,7 @@ def test_a_run_of_a_worker_and_a_run_of_the_command_are_one_in_mlflow(place: Wor
     runs = ask(f"{up['prefect_api_url']}/flow_runs/filter", {"flows": {"name": {"any_": ["sft"]}}})
     assert [one["state_type"] for one in runs] == ["COMPLETED"] * 2
 
-    by_itself = replace(place, variables=(("SFT_STACK", "off"),)).ok("run")
+    by_itself = replace(forked, variables=(("SFT_STACK", "off"),)).ok("run")
     assert by_itself["tracking_uri"] == f"sqlite:///{place.home}/mlflow.db"
     assert by_itself["mlflow_run_id"] == run_id
     assert by_itself["model_uri"] == on_the_stack["model_uri"], "the same store, so it is registered already"
@@ -145,6 +157,7 @@ def test_the_same_on_postgresql(tmp_path: Path) -> None:
         server = address.replace("postgresql+psycopg", "postgresql")
         process: subprocess.Popen[str] = start_foreground(place, "--postgres", server)
         try:
+            fork_flow_runs_of(place)
             run = wait_for_run(place, trigger(place))
             assert run["state_type"] == "COMPLETED", run["state"]["message"]
             state = state_of(place)
