@@ -4,6 +4,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_killed_in_preparation_evaluation_and_registration(tmp_path: Path, prefe
     assert not made(workspace, "register_model"), "killed while the model was registered"
     assert runs(workspace) == [(run_id, "RUNNING")]
 
-    result = workspace.ok("run")
+    result = replace(workspace, is_forked=True).ok("run")
     assert runs(workspace) == [(run_id, "FINISHED")]
     assert result["mlflow_run_id"] == run_id
     assert result["mlflow_url"] is None
