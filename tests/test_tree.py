@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-PACKAGES = ("sft_core", "tasks", "flows", "deployments", "sft_cli")
+PACKAGES = ("sft_core", "tasks", "flows", "deployments", "sft", "sft_cli")
 MAX_LINES = 400
 
 

@@ -134,7 +134,7 @@ def test_prefect_knows_every_setting(compose: dict[str, Any]) -> None:
 
 def test_the_image_has_the_packages_of_the_project_and_no_root() -> None:
     dockerfile = (FOLDER / "Dockerfile").read_text()
-    packages = {"sft_core", "tasks", "flows", "deployments", "sft_cli"}
+    packages = {"sft_core", "tasks", "flows", "deployments", "sft", "sft_cli"}
     assert packages <= set(re.findall(r"^COPY (\w+) \w+$", dockerfile, re.MULTILINE))
     assert re.findall(r"^USER (\w+)$", dockerfile, re.MULTILINE) == ["sft"]
     assert all("-c constraints.txt" in line for line in dockerfile.splitlines() if "pip install" in line)

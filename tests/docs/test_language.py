@@ -7,7 +7,7 @@ import pytest
 from tests.language import files_in, findings
 
 PROJECT = Path(__file__).parents[2]
-PLACES = ("sft_core", "tasks", "flows", "deployments", "sft_cli", "benchmarks", "recipes", "docs")
+PLACES = ("sft_core", "tasks", "flows", "deployments", "sft", "sft_cli", "benchmarks", "recipes", "docs")
 PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md")
 MAX_COLUMNS = 120
 

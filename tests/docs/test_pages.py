@@ -90,7 +90,7 @@ def test_every_field_of_the_recipe_has_a_meaning() -> None:
 
 def test_every_path_on_the_map_of_the_code_exists() -> None:
     page = (PROJECT / "docs" / "architecture.md").read_text()
-    paths = re.findall(r"`((?:sft_core|tasks|flows|deployments|tests)/[\w./-]*)`", page)
+    paths = re.findall(r"`((?:sft_core|tasks|flows|deployments|sft|tests)/[\w./-]*)`", page)
     assert len(paths) > 20
     for path in paths:
         assert (PROJECT / path).exists(), path

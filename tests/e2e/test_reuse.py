@@ -66,7 +66,7 @@ def test_appending_to_a_shard_that_is_not_full_redoes_only_that_shard(workspace:
 def with_own_code(folder: Path, prefect_url: str) -> Workspace:
     """A workspace whose commands run a copy of the project, to be edited."""
     code = folder / "code"
-    for package in ("sft_core", "tasks", "flows", "deployments", "sft_cli"):
+    for package in ("sft_core", "tasks", "flows", "deployments", "sft", "sft_cli"):
         shutil.copytree(PROJECT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
     return make_workspace(folder, prefect_url, code=code)
 

@@ -21,7 +21,7 @@ from tests.warm.start import CHECKOUT
 
 PACKAGES = ("sft_cli", "flows", "tasks", "sft_core.training", "sft_core.evaluation", "sft_core.registry.verification")
 """All of their modules are imported, and so is what these import."""
-OURS = {"deployments", *(package.partition(".")[0] for package in PACKAGES)}
+OURS = {"deployments", "sft", *(package.partition(".")[0] for package in PACKAGES)}
 LATE = (
     "accelerate.commands.launch",
     "deployments.deploying",
