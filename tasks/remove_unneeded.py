@@ -21,6 +21,7 @@ from sft_core.store.artifact import ArtifactStore
 from sft_core.store.disk_use import last_change
 from sft_core.store.occupancy import at_work_since
 from sft_core.store.retention import Piece, Pruning, Roots, judge_store, plan_pruning, remove
+from sft_core.store.stages import REGISTER_MODEL
 from tasks.tracking import needed
 from tasks.tracking.stores import open_client, store_behind, tracking_uri_of
 
@@ -75,7 +76,7 @@ def _keys(store: ArtifactStore, found: needed.Needed) -> dict[str, str]:
     """
     keys = dict(found.keys)
     asked = store_behind(tracking_uri_of(store.root))
-    for manifest in store.manifests("register_model"):
+    for manifest in store.manifests(REGISTER_MODEL):
         where = manifest.payload["inputs"]["registration"]["tracker"]["tracking_uri"]
         version = found.versions.get((manifest.facts["name"], manifest.facts["version"]))
         if where != asked:

@@ -14,6 +14,7 @@ from sft_core.inspection.run_pages import scores_table
 from sft_core.recipe.held_out import HeldOutRecipe
 from sft_core.recipe.run_names import path_label
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.stages import EVALUATE_MODEL
 from sft_core.store.tables import read_table
 from tasks.stages.outcomes import executed_or_cached, stage_folders
 from tasks.tracking import FoundModel, TrackedRun, record_evaluation
@@ -74,7 +75,7 @@ def report_scores(
     log_samples_page(run, f"{path_label(model)} on {recipe.name}", store, folder)
     run.settle("naming the model")
     record_evaluation(run, found, scores, f"{recipe.name}-eval", held_out["digest"], manifest.made_at)
-    made = {"evaluate_model": [scorecard]}
+    made = {EVALUATE_MODEL: [scorecard]}
     report = ScoreReport(
         name=recipe.name,
         model=model,

@@ -8,7 +8,6 @@ The number of training processes affects the result, because it decides which bl
 does not. So every launch option that would change numbers is refused: it belongs to `training`.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from sft_core.errors import RecipeError
+from sft_core.errors import RecipeError, did_you_mean
 from sft_core.processes.launch_refusals import reason_against
 from sft_core.processes.runtime import RuntimeConfig
 from sft_core.store.fingerprint import Placement
@@ -198,8 +197,7 @@ def _check_names(options: Mapping[str, Any]) -> frozenset[str]:
     for name, value in options.items():
         action = actions.get(name)
         if action is None:
-            close = difflib.get_close_matches(name, actions, n=1, cutoff=0.5)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
+            hint = did_you_mean(name, actions, "")
             raise RecipeError(f"runtime.launch.{name}: `accelerate launch` has no such option{hint}")
         if action.choices and str(value) not in action.choices:
             raise RecipeError(f"runtime.launch.{name}: expected one of {', '.join(action.choices)}, found {value!r}")

@@ -31,8 +31,9 @@ from pydantic import ValidationError
 from sft_core.store.artifact import FOLDER_KEY_DIGITS, MANIFEST, ArtifactStore, Manifest
 from sft_core.store.disk_use import bytes_freed, bytes_taken, last_change
 from sft_core.store.image_store import ImageStore, read_digests
+from sft_core.store.stages import EVALUATE_MODEL, GATHER_IMAGES, INGEST_SOURCES, REPORT_DATA
 
-RESULTS = frozenset({"report_data", "evaluate_model"})
+RESULTS = frozenset({REPORT_DATA, EVALUATE_MODEL})
 """Stages whose artifacts only describe other artifacts."""
 PLANS = ("plan.json", "model/base_model.json", "model/adapter_config.json")
 _FOLDER_IN_PLAN = re.compile(rf"artifacts/(?:[^/\"]+/){{1,2}}[^/\"]+-([0-9a-f]{{{FOLDER_KEY_DIGITS}}})")
@@ -212,7 +213,7 @@ def _names(held: Mapping[str, _Held]) -> dict[str, set[str]]:
     records: dict[str, set[str]] = {}
     for key, found in held.items():
         for shard in found.manifest.facts.get("shards") or []:
-            if isinstance(shard, dict) and "content_digest" in shard and found.manifest.ref.stage == "ingest_sources":
+            if isinstance(shard, dict) and "content_digest" in shard and found.manifest.ref.stage == INGEST_SOURCES:
                 records.setdefault(shard["content_digest"], set()).add(key)
     of_content: dict[tuple[str, str], set[str]] = {}
     for key, found in held.items():
@@ -246,7 +247,7 @@ def _images(
     reasons = {
         digest: reason
         for key, reason in kept.items()
-        if held[key].manifest.ref.stage == "gather_images"
+        if held[key].manifest.ref.stage == GATHER_IMAGES
         for digest in read_digests(held[key].folder)
     }
     for path in sorted(ImageStore.below(store.root).folder.glob("*/*")):

@@ -1,10 +1,11 @@
 """Names in `metrics`: built-in metrics, patterns, and functions of the user."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
+
+from sft_core.errors import did_you_mean
 
 BUILT_IN: Mapping[str, str | None] = {
     "exact_match": None,
@@ -47,7 +48,8 @@ class MetricNames:
             _check_pattern(pattern)
         for name in others:
             if "." not in name and ":" not in name:
-                raise ValueError(f"there is no metric '{name}'{_did_you_mean(name)}")
+                known = (*BUILT_IN, f"{PATTERN}PATTERN", "package.module.function")
+                raise ValueError(f"there is no metric '{name}'{did_you_mean(name, known)}")
         return cls(
             built_in=tuple(name for name in metrics if name in BUILT_IN),
             patterns={_numbered("regex", number): pattern for number, pattern in enumerate(patterns, 1)},
@@ -80,9 +82,3 @@ def _check_pattern(pattern: str) -> None:
         re.compile(pattern)
     except re.error as error:
         raise ValueError(f"'{PATTERN}{pattern}' is not a regular expression: {error}") from error
-
-
-def _did_you_mean(name: str) -> str:
-    known = (*BUILT_IN, f"{PATTERN}PATTERN", "package.module.function")
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
