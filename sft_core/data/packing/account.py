@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from sft_core.data.block_plan import IntArray
 from sft_core.data.packing.choose import Choice
 from sft_core.data.token_rows import TokenRows
 from sft_core.store.ledger import Ledger, Rejection
+from sft_core.store.ragged import IntArray
 from sft_core.store.records import TOKENS
 from sft_core.store.stages import PACK_SHARDS
 from sft_core.store.tables import read_columns

@@ -5,8 +5,8 @@ for any division of the rows into shards.
 import numpy as np
 import numpy.typing as npt
 
-from sft_core.data.block_plan import IntArray
 from sft_core.data.mixing import mix
+from sft_core.store.ragged import IntArray
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 """2^64 divided by the golden ratio: the step of splitmix64 (Steele, Lea, Flood 2014)."""

@@ -11,13 +11,14 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from sft_core.data.block_plan import BlockPlan, IntArray
+from sft_core.data.block_plan import BlockPlan
 from sft_core.data.shards.blocks import FileBlocks
 from sft_core.data.shards.columns import TargetColumn, columns_of
 from sft_core.data.shards.count import BlockCounts
 from sft_core.data.shards.scatter import Buckets, scatter
 from sft_core.data.shards.segments import write_segments
 from sft_core.data.token_rows import TokenRows
+from sft_core.store.ragged import IntArray
 
 FILE_BYTES = 2**26
 """Bytes of ids, mask, weights and images in one file, all in memory while it is written: 13 M tokens of 5 bytes."""

@@ -11,6 +11,7 @@ from sft_core.data.tokens.encode import Encoder, EngineUse
 from sft_core.data.tokens.images import ShownImages, count_image_tokens
 from sft_core.data.tokens.rows import Bools, Ints, MaskedRows, Spans, TextRows
 from sft_core.pretrained.processor import ImageTokens
+from sft_core.store.ragged import offsets_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def encode_table(
         ]
         rows = MaskedRows.interleaved(parts)
     is_unknown = (rows.input_ids < 0) | (rows.input_ids >= encoder.vocabulary_size)
-    has_unknown_ids = np.diff(np.concatenate([[0], np.cumsum(is_unknown)])[rows.offsets]) > 0
+    has_unknown_ids = np.diff(offsets_of(is_unknown)[rows.offsets]) > 0
     if has_unknown_ids.any():
         rows = rows.gather(np.arange(len(rows)), lengths=np.where(has_unknown_ids, 0, rows.lengths))
     is_refused = expected < 0
