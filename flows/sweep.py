@@ -14,15 +14,16 @@ from sft_core.recipe.recipe_file import parse_as
 from sft_core.recipe.sweep import (
     Base,
     Overrides,
-    Range,
     Space,
+    SweepRange,
+    Tpe,
     check_trials,
     corners_of,
     goal_of,
+    import_optuna,
     overrides_of,
     sweep_id,
 )
-from sft_core.recipe.tpe import Tpe, import_optuna
 from sft_core.registry.promotion import Direction
 from tasks.home import file_digests, open_store
 from tasks.promote_version import promote_version
@@ -38,8 +39,8 @@ def sweep(
     preset: str,
     overrides: list[str] | None = None,
     grid: dict[str, list[Any]] | None = None,
-    random: dict[str, list[Any] | Range] | None = None,
-    optuna: dict[str, list[Any] | Range] | None = None,
+    random: dict[str, list[Any] | SweepRange] | None = None,
+    optuna: dict[str, list[Any] | SweepRange] | None = None,
     num_trials: int = 10,
     seed: int = 0,
     metric: str = "",

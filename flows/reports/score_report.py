@@ -9,7 +9,7 @@ from flows.preparation import PreparedData
 from flows.reports.pages import show_scores
 from flows.reports.samples_page import log_samples_page
 from sft_core.evaluation import SAMPLES_FILE, SCORED_ITEMS_FILE, files_beside_run
-from sft_core.evaluation.gains import Gain, gains_of
+from sft_core.evaluation.gains import ScoreGain, gains_of
 from sft_core.inspection.run_pages import scores_table
 from sft_core.recipe.held_out import HeldOutRecipe
 from sft_core.recipe.run_names import path_label
@@ -55,7 +55,7 @@ class Comparison(BaseModel):
     status: str = "completed"
     model: ScoreReport
     against: ScoreReport
-    gains: dict[str, Gain]
+    gains: dict[str, ScoreGain]
 
 
 def report_scores(

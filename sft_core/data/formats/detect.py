@@ -53,7 +53,7 @@ def detect(config: FormatsConfig, shard: ShardRef, records: Path, folder: Path) 
     formats = Counter(read.format for _, read in examples)
     facts = {
         "source": shard.source,
-        **verdict_of(reader.claims, formats),
+        **verdict_of(reader.matches, formats),
         "rows_with_images": reader.num_with_images,
         "rows_with_image_files": reader.num_with_image_files,
     }
