@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from sft_core.errors import RecipeError, did_you_mean
-from sft_core.evaluation.answering.best import is_greater_better
+from sft_core.evaluation.answering.answers import is_greater_better
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sft_core.data.draw import is_drawn
 from sft_core.data.packing.config import PackingConfig
-from sft_core.data.packing.draw import is_drawn
 from sft_core.data.token_rows import UNKNOWN_ID, TokenRows
 from sft_core.errors import DataError
 from sft_core.store.ragged import IntArray

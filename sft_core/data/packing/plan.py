@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sft_core.data.block_plan import BlockPlan
+from sft_core.data.draw import shuffled
 from sft_core.data.packing.bfd import best_fit_decreasing
 from sft_core.data.packing.config import PackingConfig
-from sft_core.data.packing.draw import shuffled
 from sft_core.store.ragged import IntArray, offsets_of, positions_of
 
 
