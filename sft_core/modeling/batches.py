@@ -19,7 +19,7 @@ variable-length attention, which needs neither padding nor masks:
 A vision-language model also gets the pixels of the documents' images, in the order of the documents' tokens.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
@@ -122,7 +122,7 @@ class Documents(Dataset[Block]):
         self._places = [
             (block, place, *ends)
             for block, lengths in enumerate(blocks.seq_lengths())
-            for place, ends in enumerate(_ends(lengths))
+            for place, ends in enumerate(pairwise(accumulate(lengths, initial=0)))
         ]
 
     def __len__(self) -> int:
@@ -145,15 +145,9 @@ class Documents(Dataset[Block]):
 
 
 def _images_of(written: str | None, num_documents: int) -> list[list[ImageRef]]:
-    """Parse a block's images into one list per document."""
     if written is None:
         return [[] for _ in range(num_documents)]
     return [[ImageRef(**fields) for fields in images] for images in orjson.loads(str(written))]
-
-
-def _ends(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of each document of a block."""
-    return pairwise(accumulate(lengths, initial=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,6 @@ class _Held:
 
 
 def _read_all(store: ArtifactStore) -> dict[str, _Held]:
-    """Read the manifests of all artifacts; return them by key."""
     held = {}
     for depth in ("*/*", "*/*/*"):
         for path in (store.root / "artifacts").glob(f"{depth}/{MANIFEST}"):

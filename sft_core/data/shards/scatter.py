@@ -98,8 +98,6 @@ def _by_shard(shard_of_piece: IntArray) -> Iterator[tuple[int, IntArray]]:
 
 @dataclass(frozen=True, slots=True)
 class _Shard:
-    """One shard in memory."""
-
     first_row: int
     offsets: IntArray
     """[rows + 1] Positions at which its rows begin in the columns of tokens."""

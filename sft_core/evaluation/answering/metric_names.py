@@ -52,7 +52,7 @@ class MetricNames:
                 raise ValueError(f"there is no metric '{name}'{did_you_mean(name, known)}")
         return cls(
             built_in=tuple(name for name in metrics if name in BUILT_IN),
-            patterns={_numbered("regex", number): pattern for number, pattern in enumerate(patterns, 1)},
+            patterns={"regex" if at == 1 else f"regex_{at}": pattern for at, pattern in enumerate(patterns, 1)},
             functions=tuple(_as_path(name) for name in others),
         )
 
@@ -71,10 +71,6 @@ def _as_path(name: str) -> str:
     """Write `package.module:function`, the notation of entry points, as `package.module.function`."""
     module, colon, function = name.rpartition(":")
     return f"{module}.{function}" if colon and not module.endswith(".py") else name
-
-
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}_{number}"
 
 
 def _check_pattern(pattern: str) -> None:

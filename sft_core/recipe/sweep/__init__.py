@@ -7,27 +7,3 @@
 A trial is the recipe with overrides `--set path=value`, so it can be run again by itself. Artifacts that trials share,
 above all their data, are computed once.
 """
-
-from sft_core.recipe.sweep.goal import best_of, goal_of, sweep_id
-from sft_core.recipe.sweep.options import as_command, as_sets, parse_paths
-from sft_core.recipe.sweep.space import Overrides, Space, SweepRange, corners_of, overrides_of
-from sft_core.recipe.sweep.tpe import Tpe, import_optuna
-from sft_core.recipe.sweep.trials import Base, check_trials
-
-__all__ = [
-    "Base",
-    "Overrides",
-    "Space",
-    "SweepRange",
-    "Tpe",
-    "as_command",
-    "as_sets",
-    "best_of",
-    "check_trials",
-    "corners_of",
-    "goal_of",
-    "import_optuna",
-    "overrides_of",
-    "parse_paths",
-    "sweep_id",
-]

@@ -13,21 +13,11 @@ from hypothesis import strategies as st
 from sft_core.errors import RecipeError
 from sft_core.recipe import Recipe
 from sft_core.recipe.recipe_file import load_value, parse_as
-from sft_core.recipe.sweep import (
-    Base,
-    Space,
-    SweepRange,
-    Tpe,
-    as_command,
-    as_sets,
-    best_of,
-    check_trials,
-    corners_of,
-    goal_of,
-    overrides_of,
-    parse_paths,
-    sweep_id,
-)
+from sft_core.recipe.sweep.goal import best_of, goal_of, sweep_id
+from sft_core.recipe.sweep.options import as_command, as_sets, parse_paths
+from sft_core.recipe.sweep.space import Space, SweepRange, corners_of, overrides_of
+from sft_core.recipe.sweep.tpe import Tpe
+from sft_core.recipe.sweep.trials import Base, check_trials
 
 RATE = "training.learning_rate"
 CONTENT: dict[str, Any] = {
