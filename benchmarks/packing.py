@@ -29,8 +29,8 @@ import numpy as np
 import pyarrow as pa
 from trl import pack_dataset
 
-from sft_core.data.block_plan import offsets_of
 from sft_core.data.packing import PackingConfig, plan_blocks
+from sft_core.store.ragged import offsets_of
 
 
 def main() -> int:

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from sft_core.data.block_plan import offsets_of
 from sft_core.data.packing import PackingConfig, choose_rows, plan_blocks
 from sft_core.data.shards import write_blocks
 from sft_core.data.token_rows import TokenRows
+from sft_core.store.ragged import offsets_of
 from sft_core.store.records import INDEX, TOKENS
 from sft_core.store.tables import write_arrow
 

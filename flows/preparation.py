@@ -11,11 +11,11 @@ from sft_core.data.accounts import Origins, ShardFiles, Shards
 from sft_core.data.formats import Verdict
 from sft_core.data.gates import check_gates, check_rows_left, measure_gates
 from sft_core.pretrained.reader import Reader
-from sft_core.processes.runtime import STAGES as ALL_STAGES
 from sft_core.recipe import Recipe
 from sft_core.recipe.inputs import DataInputs, locate_inputs
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
 from sft_core.store.ledger import Ledger
+from sft_core.store.stages import DATA_STAGES, INGEST_SOURCES, PACK_SHARDS, REPORT_DATA, SHARD_STAGES
 from tasks.detect_formats import detect_formats
 from tasks.gather_images import examples_with_images
 from tasks.home import file_digests, open_store
@@ -28,11 +28,6 @@ from tasks.stages.outcomes import executed_or_cached, stage_folders, stage_keys
 from tasks.stages.run_context import RunContext
 from tasks.tokenize_chats import tokenize_chats
 from tasks.workers import shard_workers
-
-STAGES = ALL_STAGES[: ALL_STAGES.index("train_model")]
-"""Stages of the preparation, in order; `gather_images` runs only if rows have images."""
-SHARD_STAGES = STAGES[: STAGES.index("pack_shards")]
-"""Stages that make one artifact for each shard."""
 
 
 class PreparedData(BaseModel):
@@ -88,7 +83,7 @@ def prepare(recipe: Recipe, on_report: ShowReport = lambda *_: None) -> Prepared
     """
     store = open_store(recipe.runtime)
     inputs, context = locate_inputs(recipe, file_digests(store)), RunContext(store)
-    with preparation(STAGES):
+    with preparation(DATA_STAGES):
         rows = _tokenize_rows(recipe, inputs, store)
         check_rows_left(recipe.needed_split, rows.tokens.ledger, rows.tokens.rejections())
         dataset = pack_shards(recipe.packing, recipe.tokens.max_length, rows.tokens.refs, rows.origins, context)
@@ -113,7 +108,7 @@ class _TokenizedRows:
     @property
     def shown(self) -> list[ArtifactRef]:
         """Artifacts that the data report shows in addition to the data set."""
-        return [ref for stage, refs in self.made.items() if stage != "ingest_sources" for ref in refs]
+        return [ref for stage, refs in self.made.items() if stage != INGEST_SOURCES for ref in refs]
 
 
 def _tokenize_rows(recipe: Recipe, inputs: DataInputs, store: ArtifactStore) -> _TokenizedRows:
@@ -141,7 +136,7 @@ def _tokenize_rows(recipe: Recipe, inputs: DataInputs, store: ArtifactStore) -> 
 
 def _prepared(store: ArtifactStore, rows: _TokenizedRows, dataset: ArtifactRef, report: ArtifactRef) -> PreparedData:
     packed = store.manifest(dataset)
-    stages = {**rows.made, "pack_shards": [dataset], "report_data": [report]}
+    stages = {**rows.made, PACK_SHARDS: [dataset], REPORT_DATA: [report]}
     made = {stage: refs for stage, refs in stages.items() if refs}
     return PreparedData(
         dataset=dataset,

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from sft_core.processes.runtime import RuntimeConfig
 from sft_core.store.artifact import ArtifactStore
-from sft_core.store.retention import Piece, Pruning
+from sft_core.store.retention import Pruning, StoreEntry
 from tasks.home import open_store
 from tasks.remove_unneeded import remove_unneeded
 
@@ -45,18 +45,18 @@ def prune_home(
     return _report(store, pruning, skipped, is_dry_run)
 
 
-def _report(store: ArtifactStore, pruning: Pruning, skipped: list[Piece], is_dry_run: bool) -> Pruned:
-    stayed = {piece.path for piece in skipped}
+def _report(store: ArtifactStore, pruning: Pruning, skipped: list[StoreEntry], is_dry_run: bool) -> Pruned:
+    stayed = {entry.path for entry in skipped}
     going = [
         {
-            "kind": piece.kind,
-            "path": str(piece.path.relative_to(store.root) if piece.path.is_relative_to(store.root) else piece.path),
+            "kind": entry.kind,
+            "path": str(entry.path.relative_to(store.root) if entry.path.is_relative_to(store.root) else entry.path),
             "bytes": freed,
-            "used_at": piece.used_at,
-            "why": piece.why,
+            "used_at": entry.used_at,
+            "why": entry.why,
         }
-        for piece, freed in zip(pruning.going, pruning.freed, strict=True)
-        if piece.path not in stayed
+        for entry, freed in zip(pruning.going, pruning.freed, strict=True)
+        if entry.path not in stayed
     ]
     return Pruned(
         is_dry_run=is_dry_run,

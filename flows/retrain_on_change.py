@@ -19,12 +19,11 @@ from sft_core.inspection.data_difference import difference_of
 from sft_core.recipe.inputs import locate_inputs
 from sft_core.recipe.recipe_file import load_recipe
 from sft_core.store.artifact import ArtifactStore
+from sft_core.store.stages import PACK_SHARDS
 from tasks.home import file_digests, open_store
 from tasks.tracking.changes import DATASET, KINDS, Kind, changes_since
 from tasks.tracking.lookup.history import History, RunFacts, open_history
 from tasks.tracking.newest import log_difference, newest_finished
-
-DATASET_STAGE = "pack_shards"
 
 
 @flow(name="retrain-on-change", flow_run_name="{preset}")
@@ -96,7 +95,7 @@ def _difference(store: ArtifactStore, earlier: RunFacts, data: PreparedData) -> 
     try:
         if key is None:
             raise RecipeError("the earlier run names no data set")
-        before = lineage_of(store, find_artifact(store, DATASET_STAGE, key).ref)
+        before = lineage_of(store, find_artifact(store, PACK_SHARDS, key).ref)
         return {"by_row": True, **difference_of(before, lineage_of(store, data.dataset)).as_json()}
     except RecipeError as error:
         return known_difference(earlier, data, str(error))

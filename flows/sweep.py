@@ -11,18 +11,10 @@ from flows.triggers.trials import Asked, Then, Trial, run_all
 from sft_core.errors import StageFailedError
 from sft_core.recipe import Recipe
 from sft_core.recipe.recipe_file import parse_as
-from sft_core.recipe.sweep import (
-    Base,
-    Overrides,
-    Range,
-    Space,
-    check_trials,
-    corners_of,
-    goal_of,
-    overrides_of,
-    sweep_id,
-)
-from sft_core.recipe.tpe import Tpe, import_optuna
+from sft_core.recipe.sweep.goal import goal_of, sweep_id
+from sft_core.recipe.sweep.space import Overrides, Space, SweepRange, corners_of, overrides_of
+from sft_core.recipe.sweep.tpe import Tpe, import_optuna
+from sft_core.recipe.sweep.trials import Base, check_trials
 from sft_core.registry.promotion import Direction
 from tasks.home import file_digests, open_store
 from tasks.promote_version import promote_version
@@ -38,8 +30,8 @@ def sweep(
     preset: str,
     overrides: list[str] | None = None,
     grid: dict[str, list[Any]] | None = None,
-    random: dict[str, list[Any] | Range] | None = None,
-    optuna: dict[str, list[Any] | Range] | None = None,
+    random: dict[str, list[Any] | SweepRange] | None = None,
+    optuna: dict[str, list[Any] | SweepRange] | None = None,
     num_trials: int = 10,
     seed: int = 0,
     metric: str = "",

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
+from sft_core.store.stages import REGISTER_MODEL
 
 if TYPE_CHECKING:
     from sft_core.recipe import Recipe
@@ -59,7 +60,7 @@ def _in_words(stages: "list[StagePlan]") -> str:
     from tasks.progress.pace import in_words
 
     running = [one for one in stages if one.state == "run"]
-    if not running and all(one.state == "reused" for one in stages if one.stage != "register_model"):
+    if not running and all(one.state == "reused" for one in stages if one.stage != REGISTER_MODEL):
         return "Nothing would be computed again."
     known = [one.seconds for one in running if one.seconds is not None]
     time = f" It took {in_words(sum(known))} before." if known else " How long it takes is not known yet."

@@ -58,7 +58,9 @@ def sweep(
     """Run a recipe in several trials, report the best one, and let the gate judge it."""
     with session(is_json, is_debugging) as current:
         from sft_core.recipe.recipe_file import parse_as
-        from sft_core.recipe.sweep import Base, Space, check_trials, corners_of, parse_paths
+        from sft_core.recipe.sweep.options import parse_paths
+        from sft_core.recipe.sweep.space import Space, corners_of
+        from sft_core.recipe.sweep.trials import Base, check_trials
 
         asked = {"--grid": grid, "--random": random, "--optuna": optuna}
         tried = {name[2:]: parse_paths(given, name, name != "--grid") for name, given in asked.items() if given}
@@ -103,7 +105,7 @@ def show_sweep(console: Console, report: "SweepReport") -> None:
 
 
 def _cells(trial: "Trial", is_best: bool) -> list[str]:
-    from sft_core.recipe.sweep import as_sets
+    from sft_core.recipe.sweep.options import as_sets
 
     interval = "–" if trial.low is None or trial.high is None else f"{trial.low:.4g} to {trial.high:.4g}"
     return [

@@ -6,6 +6,8 @@ fault of this code base and ends with exit code 1. Work that was asked to end, a
 neither: they end with exit code 75, and the same command resumes the work.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Self
 
@@ -62,6 +64,20 @@ class TrackerAwayError(RuntimeError):
             f"MLflow at {address} does not answer ({_first_line(cause)}). Nothing is lost: data, model and scores are "
             "kept; once MLflow is back, the same command reuses them and records what is missing there"
         )
+
+
+def did_you_mean(wrong: object, known: Iterable[str], otherwise: str | None = None) -> str:
+    """Return the end of a message about an unknown name: `; did you mean 'learning_rate'?`.
+
+    Args:
+        wrong: The unknown name.
+        known: All valid names. Upper and lower case are the same here.
+        otherwise: What to return if no valid name is similar; by default `; known: …` with all of them.
+    """
+    names = {name.lower(): name for name in known}
+    for similar in get_close_matches(str(wrong).lower(), names, n=1, cutoff=0.5):
+        return f"; did you mean '{names[similar]}'?"
+    return f"; known: {', '.join(names.values())}" if otherwise is None else otherwise
 
 
 def log_of(error: BaseException) -> Path | None:

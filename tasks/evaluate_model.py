@@ -10,6 +10,7 @@ from sft_core.pretrained.model import libraries_of_model
 from sft_core.pretrained.model_content import ModelContent
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
 from sft_core.store.image_store import ImageStore
+from sft_core.store.stages import EVALUATE_MODEL
 from sft_core.training import MODEL_FOLDER
 from tasks.home import log_file
 from tasks.processes.evaluator import run_evaluator
@@ -52,7 +53,7 @@ def evaluate_model(
         images_folder=ImageStore.below(store.root).folder,
         **_measured(store, model),
     )
-    return Work(run_evaluator, (plan, log_file(store, "evaluate_model", dataset.name), context.processes))
+    return Work(run_evaluator, (plan, log_file(store, EVALUATE_MODEL, dataset.name), context.processes))
 
 
 def _measured(store: ArtifactStore, model: ArtifactRef | ModelContent) -> dict[str, Any]:

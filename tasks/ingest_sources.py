@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sft_core.data.sources import Group, Ingested, LocatedSource, Piece, assemble, ingest
+from sft_core.data.sources import FilePiece, Group, Ingested, LocatedSource, assemble, ingest
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
 from sft_core.store.records import ShardRef
 from tasks.stages import stage
@@ -11,12 +11,12 @@ from tasks.workers import Work
 
 
 @stage(per="pieces")
-def ingest_sources(pieces: Sequence[Piece | Group], context: RunContext) -> list[Work]:
+def ingest_sources(pieces: Sequence[FilePiece | Group], context: RunContext) -> list[Work]:
     """Read pieces of a recipe's sources, and groups of small files."""
     return [Work(ingest, (piece,)) for piece in pieces]
 
 
-def pieces_of(sources: Sequence[LocatedSource]) -> list[Piece | Group]:
+def pieces_of(sources: Sequence[LocatedSource]) -> list[FilePiece | Group]:
     """List the pieces and groups of all sources, for the stage that reads them."""
     return [piece for source in sources for piece in source.pieces]
 

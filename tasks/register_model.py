@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from sft_core.registry.promotion import RegistryConfig
 from sft_core.store.artifact import ArtifactRef
 from sft_core.store.records import StageOutcome
+from sft_core.store.stages import REGISTER_MODEL
 from sft_core.training import MODEL_FOLDER, PROBE_FILE
 from tasks.events import REGISTERED, emit
 from tasks.home import log_file
@@ -90,7 +91,7 @@ def _register(
     training, step = store.path(trained), store.manifest(trained).facts["global_step"]
 
     def proven(weights: Path, code: Path) -> dict[str, str]:
-        log = log_file(store, "register_model", trained.name)
+        log = log_file(store, REGISTER_MODEL, trained.name)
         found = prove(weights, code, training / PROBE_FILE, log, context.processes)
         return {"sft.verified": str(found)}
 

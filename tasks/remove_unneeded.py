@@ -20,7 +20,8 @@ from sft_core.errors import RecipeError
 from sft_core.store.artifact import ArtifactStore
 from sft_core.store.disk_use import last_change
 from sft_core.store.occupancy import at_work_since
-from sft_core.store.retention import Piece, Pruning, Roots, judge_store, plan_pruning, remove
+from sft_core.store.retention import Pruning, Roots, StoreEntry, judge_store, plan_pruning, remove
+from sft_core.store.stages import REGISTER_MODEL
 from tasks.tracking import needed
 from tasks.tracking.stores import open_client, store_behind, tracking_uri_of
 
@@ -30,17 +31,17 @@ SECONDS_A_DAY = 86_400.0
 @task(name="remove_unneeded", task_run_name="remove_unneeded", cache_policy=NO_CACHE)
 def remove_unneeded(
     keep_days: float, keep_runs: int, is_dry_run: bool, store: ArtifactStore
-) -> tuple[Pruning, list[Piece]]:
-    """Remove all pieces that nothing needs.
+) -> tuple[Pruning, list[StoreEntry]]:
+    """Remove all entries that nothing needs.
 
     Args:
-        keep_days: Pieces that were made or used in this number of days are kept.
-        keep_runs: Pieces that this number of newest runs made are kept.
+        keep_days: Entries that were made or used in this number of days are kept.
+        keep_runs: Entries that this number of newest runs made are kept.
         is_dry_run: True removes nothing.
         store: The artifact store, whose root is the state directory.
 
     Returns:
-        The plan, with what is removed and what is kept; and the pieces that were planned to be removed but were kept,
+        The plan, with what is removed and what is kept; and the entries that were planned to be removed but were kept,
         because a process began to use them meanwhile.
     """
     pruning = find_unneeded(keep_days, keep_runs, store)
@@ -56,15 +57,15 @@ def find_unneeded(keep_days: float, keep_runs: int, store: ArtifactStore) -> Pru
     found = needed.what_is_needed(client, keep_runs) if client else needed.Needed({}, {}, {}, None)
     since = [time.time() - keep_days * SECONDS_A_DAY, found.running_since, at_work_since(store.root)]
     used_since = min(moment for moment in since if moment is not None)
-    pieces = judge_store(store, Roots(_keys(store, found), found.flow_runs), used_since)
+    entries = judge_store(store, Roots(_keys(store, found), found.flow_runs), used_since)
     has_own = store_behind(tracking_uri_of(store.root)).startswith("sqlite:")
     left = needed.leftovers(client, store.root if has_own else None) if client else []
-    return plan_pruning([*pieces, *_left(left, used_since)])
+    return plan_pruning([*entries, *_left(left, used_since)])
 
 
-def remove_all(pruning: Pruning, store: ArtifactStore) -> list[Piece]:
-    """Remove the pieces of a plan; return those that could not be removed."""
-    return [piece for piece in pruning.going if not _remove(store, piece)]
+def remove_all(pruning: Pruning, store: ArtifactStore) -> list[StoreEntry]:
+    """Remove the entries of a plan; return those that could not be removed."""
+    return [entry for entry in pruning.going if not _remove(store, entry)]
 
 
 def _keys(store: ArtifactStore, found: needed.Needed) -> dict[str, str]:
@@ -75,7 +76,7 @@ def _keys(store: ArtifactStore, found: needed.Needed) -> dict[str, str]:
     """
     keys = dict(found.keys)
     asked = store_behind(tracking_uri_of(store.root))
-    for manifest in store.manifests("register_model"):
+    for manifest in store.manifests(REGISTER_MODEL):
         where = manifest.payload["inputs"]["registration"]["tracker"]["tracking_uri"]
         version = found.versions.get((manifest.facts["name"], manifest.facts["version"]))
         if where != asked:
@@ -85,17 +86,17 @@ def _keys(store: ArtifactStore, found: needed.Needed) -> dict[str, str]:
     return keys
 
 
-def _left(left: Sequence[needed.Leftover], used_since: float) -> Iterator[Piece]:
+def _left(left: Sequence[needed.Leftover], used_since: float) -> Iterator[StoreEntry]:
     for one in left:
         used_at = last_change(one.path)
         reason = "made or used lately" if used_at >= used_since else None
-        yield Piece(one.kind, one.path, used_at, one.model_id or "", reason, one.why)
+        yield StoreEntry(one.kind, one.path, used_at, one.model_id or "", reason, one.why)
 
 
-def _remove(store: ArtifactStore, piece: Piece) -> bool:
-    if piece.kind not in ("model", "run"):
-        return remove(store, piece)
-    if piece.kind == "model" and piece.key:
-        needed.delete_model(open_client(store.root), piece.key)
-    shutil.rmtree(piece.path, ignore_errors=True)
-    return not piece.path.exists()
+def _remove(store: ArtifactStore, entry: StoreEntry) -> bool:
+    if entry.kind not in ("model", "run"):
+        return remove(store, entry)
+    if entry.kind == "model" and entry.key:
+        needed.delete_model(open_client(store.root), entry.key)
+    shutil.rmtree(entry.path, ignore_errors=True)
+    return not entry.path.exists()

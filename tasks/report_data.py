@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sft_core.data.gate_result import GateResult
+from sft_core.data.gates import GateResult
 from sft_core.inspection import REPORT_FILE, SUMMARY_FILE, report_dataset
 from sft_core.pretrained.reader import Reader
 from sft_core.store.artifact import ArtifactRef, ArtifactStore

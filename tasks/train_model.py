@@ -17,6 +17,7 @@ from sft_core.store.artifact import ArtifactRef
 from sft_core.store.durable import link_or_copy
 from sft_core.store.image_store import ImageStore
 from sft_core.store.records import StageOutcome
+from sft_core.store.stages import TRAIN_MODEL
 from sft_core.training import (
     CHECKPOINTS_FOLDER,
     METRICS_FILE,
@@ -72,7 +73,7 @@ def train_model(training: TrainInputs, dataset: ArtifactRef, context: RunContext
         num_processes=training.num_processes,
         source_of_shard=tuple(shard["source"] for shard in facts["shards"]),
     )
-    log = log_file(store, "train_model", dataset.name)
+    log = log_file(store, TRAIN_MODEL, dataset.name)
     proof = functools.partial(replay, plan, log, context.processes)
     return Work(_train, (plan, log, context), resumes=True, replay=proof)
 

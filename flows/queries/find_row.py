@@ -10,12 +10,12 @@ import orjson
 from flows.queries.open_data import OpenData, open_folder, steps_of
 from sft_core.errors import RecipeError
 from sft_core.inspection import RowTrace, trace_line, trace_row
+from sft_core.store.stages import PACK_SHARDS, TRAIN_MODEL
 from tasks.tracking.lookup.history import History, RunFacts, VersionFacts
 from tasks.tracking.lookup.models import artifact_folders
 from tasks.tracking.lookup.sources import digest_of, uses_of
 from tasks.tracking.tags import ARTIFACT, HOME
 
-DATASET_STAGE, TRAINING_STAGE = "pack_shards", "train_model"
 FATES = ("trained", "held out", "rejected", "left out")
 """Fates of a row, in the order of preference if parts of a row have different fates."""
 
@@ -89,9 +89,9 @@ class _Look:
         self._traced: dict[tuple[str, str, str], list[RowTrace] | None] = {}
 
     def seen(self, run: RunFacts, source: str, file: str) -> RowSeen:
-        keys = {stage: key for stage in (DATASET_STAGE, TRAINING_STAGE) if (key := run.tags.get(f"{ARTIFACT}{stage}"))}
+        keys = {stage: key for stage in (PACK_SHARDS, TRAIN_MODEL) if (key := run.tags.get(f"{ARTIFACT}{stage}"))}
         folders = artifact_folders(self._history, keys, run.tags.get(HOME))
-        traces = self._traces(folders.get(DATASET_STAGE), source, file)
+        traces = self._traces(folders.get(PACK_SHARDS), source, file)
         if traces is None:
             fate, reason = self._without_artifacts(run, source, file)
             return RowSeen(run, self._models(run), source, file, fate, reason, [], {})
@@ -105,7 +105,7 @@ class _Look:
             fates[0],
             next((trace.reason for trace in traces if trace.reason), None),
             traces,
-            _steps(folders.get(TRAINING_STAGE), sorted(blocks)),
+            _steps(folders.get(TRAIN_MODEL), sorted(blocks)),
         )
 
     def _traces(self, folder: str | None, source: str, file: str) -> list[RowTrace] | None:

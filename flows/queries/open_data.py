@@ -11,12 +11,11 @@ from sft_core.pretrained.tokenizer import TokenizerRef
 from sft_core.processes.launch import read_launch
 from sft_core.recipe import Recipe
 from sft_core.store.artifact import ArtifactStore, Manifest
+from sft_core.store.stages import TRAIN_MODEL
 from sft_core.training import MODEL_FOLDER, TrainingConfig, TrainPlan, batches_of_step, steps_of_block
 
 if TYPE_CHECKING:
     from flows.preparation import PreparedData
-
-TRAINING_STAGE = "train_model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +98,6 @@ def steps_of(data: OpenData, block: int) -> list[int]:
 
 
 def _training_behind(store: ArtifactStore, manifest: Manifest) -> Manifest | None:
-    if manifest.ref.stage == TRAINING_STAGE:
+    if manifest.ref.stage == TRAIN_MODEL:
         return manifest
-    return find_behind(store, manifest, TRAINING_STAGE)
+    return find_behind(store, manifest, TRAIN_MODEL)

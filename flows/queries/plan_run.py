@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 
-from flows.preparation import STAGES, prepare
+from flows.preparation import prepare
 from sft_core.processes.launch import read_launch
 from sft_core.recipe import Recipe
 from sft_core.recipe.inputs import locate_run
+from sft_core.store.stages import GATHER_IMAGES, STAGES
 from tasks.evaluate_model import evaluate_model
 from tasks.home import file_digests, open_store
 from tasks.stages.planning import StagePlan, looking
 from tasks.stages.run_context import RunContext
 from tasks.train_model import train_model
-
-OPTIONAL_STAGE = "gather_images"
-AFTER_PREPARATION = ("train_model", "evaluate_model", "register_model")
 
 
 def plan_run(recipe: Recipe) -> list[StagePlan]:
@@ -38,6 +36,5 @@ def plan_run(recipe: Recipe) -> list[StagePlan]:
 
 def _not_reached(found: Sequence[StagePlan]) -> list[StagePlan]:
     last = found[-1]
-    stages = [*STAGES, *AFTER_PREPARATION]
-    later = stages[stages.index(last.stage) + 1 :]
-    return [StagePlan(stage, "depends", waits_for=last.stage) for stage in later if stage != OPTIONAL_STAGE]
+    later = STAGES[STAGES.index(last.stage) + 1 :]
+    return [StagePlan(stage, "depends", waits_for=last.stage) for stage in later if stage != GATHER_IMAGES]

@@ -16,6 +16,7 @@ from sft_core.inspection.run_pages import scores_table
 from sft_core.processes.launch import read_launch
 from sft_core.recipe import Recipe
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.stages import EVALUATE_MODEL, REGISTER_MODEL, TRAIN_MODEL
 from sft_core.training import MODEL_FOLDER
 from tasks.register_model import Candidate, ModelVersion
 from tasks.stages.outcomes import accepted, executed_or_cached, stage_folders, stage_keys
@@ -81,7 +82,7 @@ def report_run(
     run.record_scorecard(scores, training["global_step"], store.path(scorecard) / SAMPLES_FILE)
     run.log_files(files_beside_run(store.path(scorecard)))
     log_samples_page(run, recipe.name, store, store.path(scorecard))
-    made = {"train_model": [trained], "evaluate_model": [scorecard], "register_model": [registered]}
+    made = {TRAIN_MODEL: [trained], EVALUATE_MODEL: [scorecard], REGISTER_MODEL: [registered]}
     log_stages(run, stage_keys(made))
     run.set_tags({f"sft.accepted.{stage}": proof for stage, proof in accepted(store, made).items()})
     report = RunReport(

@@ -9,11 +9,12 @@ from flows.preparation import PreparedData
 from flows.reports.pages import show_scores
 from flows.reports.samples_page import log_samples_page
 from sft_core.evaluation import SAMPLES_FILE, SCORED_ITEMS_FILE, files_beside_run
-from sft_core.evaluation.gains import Gain, gains_of
+from sft_core.evaluation.gains import ScoreGain, gains_of
 from sft_core.inspection.run_pages import scores_table
 from sft_core.recipe.held_out import HeldOutRecipe
 from sft_core.recipe.run_names import path_label
 from sft_core.store.artifact import ArtifactRef, ArtifactStore
+from sft_core.store.stages import EVALUATE_MODEL
 from sft_core.store.tables import read_table
 from tasks.stages.outcomes import executed_or_cached, stage_folders
 from tasks.tracking import FoundModel, TrackedRun, record_evaluation
@@ -54,7 +55,7 @@ class Comparison(BaseModel):
     status: str = "completed"
     model: ScoreReport
     against: ScoreReport
-    gains: dict[str, Gain]
+    gains: dict[str, ScoreGain]
 
 
 def report_scores(
@@ -74,7 +75,7 @@ def report_scores(
     log_samples_page(run, f"{path_label(model)} on {recipe.name}", store, folder)
     run.settle("naming the model")
     record_evaluation(run, found, scores, f"{recipe.name}-eval", held_out["digest"], manifest.made_at)
-    made = {"evaluate_model": [scorecard]}
+    made = {EVALUATE_MODEL: [scorecard]}
     report = ScoreReport(
         name=recipe.name,
         model=model,

@@ -14,7 +14,8 @@ from flows.triggers.trials import Trial
 from sft_core.inspection.markdown import number, table
 from sft_core.inspection.run_pages import interval
 from sft_core.recipe import Recipe
-from sft_core.recipe.sweep import as_command, as_sets, best_of
+from sft_core.recipe.sweep.goal import best_of
+from sft_core.recipe.sweep.options import as_command, as_sets
 from sft_core.registry.promotion import Direction, Verdict
 from sft_core.store.artifact import ArtifactStore
 from sft_core.store.durable import write_durably

@@ -23,7 +23,8 @@ from flows.reports.run_report import RunReport
 from flows.triggers.placement import run_sft
 from sft_core.errors import StageInterruptedError, TrackerAwayError
 from sft_core.recipe import Recipe
-from sft_core.recipe.sweep import Overrides, as_sets
+from sft_core.recipe.sweep.options import as_sets
+from sft_core.recipe.sweep.space import Overrides
 
 ERROR_CHARS = 2000
 

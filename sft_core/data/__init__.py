@@ -7,7 +7,7 @@ here connect the stages.
 Two invariants hold. Rows in = rows trained + rows held out + rows rejected + rows skipped by the recipe, and each
 rejection has a reason. A row has the same tokens whatever shard, worker or block it is in.
 
-- `selection`, `mixing`: choose the rows of a source that are used (`fraction`, `max_rows`) by a hash of each row.
+- `selection`, `draw`: choose the rows of a source that are used (`fraction`, `max_rows`) by a hash of each row.
 - `transform`: applies a function of the user to each row.
 - `accounts`, `audit`, `gates`: combine the ledgers of all shards, and check the limits that data must meet before
   training.

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sft_core.data.block_plan import IntArray
 from sft_core.data.token_rows import UNKNOWN_ID, TokenRows
 from sft_core.data.tokens import CUT_TARGETS, NO_TARGET
 from sft_core.store.ledger import Ledger, Rejection
+from sft_core.store.ragged import IntArray
 
 WORST_ROWS = 3
 MASKED = (NO_TARGET, CUT_TARGETS)

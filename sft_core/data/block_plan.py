@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
+from sft_core.store.ragged import IntArray, offsets_of, positions_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,21 +71,6 @@ class BlockPlan:
     def in_order(self, blocks: IntArray) -> Self:
         """Return the plan with its blocks in the given order."""
         counts = self.pieces_per_block[blocks]
-        pieces = ranges(self.block_offsets[blocks], counts)
+        pieces = positions_of(self.block_offsets[blocks], counts)
         moved = {name: getattr(self, name)[pieces] for name in ("row", "start", "tokens")}
         return replace(self, **moved, block_offsets=offsets_of(counts))
-
-
-def offsets_of(lengths: npt.NDArray[np.integer]) -> IntArray:
-    """Return where consecutive items of these lengths begin and end: [2, 3] → [0, 2, 5]."""
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets
-
-
-def ranges(starts: IntArray, lengths: npt.NDArray[np.integer]) -> IntArray:
-    """Return the positions of some ranges, one after the other: starts [7, 2], lengths [2, 3] → [7, 8, 2, 3, 4]."""
-    offsets = offsets_of(lengths)
-    positions = np.repeat(starts - offsets[:-1], lengths)
-    positions += np.arange(offsets[-1])
-    return positions

@@ -70,7 +70,6 @@ def pack(
 def _write_split(
     config: PackingConfig, capacity: int | None, rows: TokenRows, split: str, choice: Choice, folder: Path
 ) -> dict[str, Any]:
-    """Plan and write one split; return its facts."""
     plan = plan_blocks(config, split, rows.tokens[choice.rows], capacity).of_rows(choice.rows)
     written = write_blocks(folder, split, rows, plan, config.target_column)
     return {

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sft_core.data.mixing import mix
+from sft_core.data.draw import mix
 from sft_core.store.parts import Part, rows_in_files
 from sft_core.store.records import Selection
 

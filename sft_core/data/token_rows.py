@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sft_core.data.block_plan import IntArray, offsets_of
 from sft_core.store.parts import Part, parts_of_rows, rows_in_files
+from sft_core.store.ragged import IntArray, offsets_of
 from sft_core.store.records import INDEX
 from sft_core.store.tables import read_table
 

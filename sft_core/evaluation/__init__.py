@@ -12,7 +12,6 @@ runs it.
 
 from sft_core.evaluation.config import EvaluationConfig
 from sft_core.evaluation.harness import LmEvalConfig, LocatedTasks, locate_tasks
-from sft_core.evaluation.inputs import EvaluationInputs
 from sft_core.evaluation.plan import (
     HARNESS_SAMPLES_FILE,
     INTERVALS_FILE,
@@ -20,6 +19,7 @@ from sft_core.evaluation.plan import (
     SAMPLES_FILE,
     SCORECARD_FILE,
     SCORED_ITEMS_FILE,
+    EvaluationInputs,
     EvaluationPlan,
     files_beside_run,
 )

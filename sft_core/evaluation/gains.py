@@ -9,7 +9,7 @@ from sft_core.evaluation.paired_rows import pair_rows
 CONFIDENCE = 0.95
 
 
-class Gain(BaseModel):
+class ScoreGain(BaseModel):
     """Difference of two scores, the second minus the first, over the rows that both models were scored on."""
 
     value: float
@@ -19,7 +19,7 @@ class Gain(BaseModel):
     num_rows: int
 
 
-def gains_of(before: pa.Table, after: pa.Table) -> dict[str, Gain]:
+def gains_of(before: pa.Table, after: pa.Table) -> dict[str, ScoreGain]:
     """Compute the gains of one model over another.
 
     Scores per token are compared only if both models count the same tokens of each row. Another tokenizer splits a text
@@ -39,5 +39,5 @@ def gains_of(before: pa.Table, after: pa.Table) -> dict[str, Gain]:
         if rows is None or not rows.is_measured or not np.array_equal(rows.first[1], rows.second[1]):
             continue
         gain = rows.gain(CONFIDENCE)
-        gains[metric] = Gain(value=gain.value, low=gain.low, high=gain.high, num_rows=len(rows))
+        gains[metric] = ScoreGain(value=gain.value, low=gain.low, high=gain.high, num_rows=len(rows))
     return gains

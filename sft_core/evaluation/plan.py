@@ -1,5 +1,6 @@
 """Plan of an evaluation process, and the files that it writes: a scorecard, its evidence by row, and samples."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -26,6 +27,23 @@ def files_beside_run(folder: Path) -> list[Path]:
     """List the files of an evaluation that are logged with the run unchanged, if they exist."""
     names = (INTERVALS_FILE, SCORED_ITEMS_FILE, HARNESS_SAMPLES_FILE)
     return [folder / name for name in names if (folder / name).exists()]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationInputs:
+    """How a model is measured; all of it is in the key of an evaluation."""
+
+    config: EvaluationConfig
+    """The `evaluation` section."""
+    scoring: Scoring
+    """The metrics of answers, with the functions of the user among them."""
+    harness: LocatedTasks
+    """The tasks of lm-eval."""
+    processor: ProcessorRef | None = None
+    """The image processor of a vision-language model."""
+    baseline: ModelRef | None = None
+    """The weights that training started from, which are measured too if `evaluation.baseline` is true; None for a model
+    that comes from elsewhere."""
 
 
 class EvaluationPlan(BaseModel):

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Measured:
+class Measurements:
     """Scores, samples and items of one model."""
 
     scores: dict[str, float] = field(default_factory=dict)
@@ -137,7 +137,7 @@ class _Evaluator:
     harness: Harness | None
     padding_id: int
 
-    def measure(self, model: "PreTrainedModel", name: str, step: int) -> Measured:
+    def measure(self, model: "PreTrainedModel", name: str, step: int) -> Measurements:
         """Measure a model on all blocks, on all prompts with each setting, and on all tasks of lm-eval."""
         model.eval()
         reading = model.config.get_text_config()
@@ -150,7 +150,7 @@ class _Evaluator:
             0 if batches is None else len(batches),
             0 if self.answering is None else self.answering.num_answers,
         )
-        found = Measured()
+        found = Measurements()
         if self.blocks is not None:
             assert self.plan.eval_folder is not None, "where the blocks are from"
             check_positions(max_positions(model.config), longest_text(self.plan.eval_folder))
@@ -170,7 +170,7 @@ class _Evaluator:
 
 
 def _measure_tokens(
-    model: "PreTrainedModel", blocks: Blocks, batches: Any, progress: Progress, found: Measured
+    model: "PreTrainedModel", blocks: Blocks, batches: Any, progress: Progress, found: Measurements
 ) -> None:
     sources = blocks.sources if len(blocks.sources) > 1 else ()
     of_segments = []

@@ -73,7 +73,6 @@ def items_of_answers(prompts: Prompts, values: Mapping[str, Sequence[float | boo
 
 
 def _sums(position: Integers, values: Numbers, num_rows: int) -> Numbers:
-    """Sum values by their positions in a list of rows."""
     return np.bincount(position, values, num_rows).astype(np.float64)
 
 

@@ -24,9 +24,16 @@ from pydantic import ValidationError
 from sft_core.errors import RecipeError
 from sft_core.store.artifact import FOLDER_KEY_DIGITS, MANIFEST, ArtifactRef, ArtifactStore, Manifest
 from sft_core.store.parts import Part, rows_in_files
+from sft_core.store.stages import (
+    DETECT_FORMATS,
+    GATHER_IMAGES,
+    INGEST_SOURCES,
+    PACK_SHARDS,
+    RENDER_CHATS,
+    TOKENIZE_CHATS,
+)
 
 ARTIFACTS = "artifacts"
-DATASET_STAGE = "pack_shards"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ def lineage_of(store: ArtifactStore, dataset: ArtifactRef) -> Lineage:
     """
     manifest = store.manifest(dataset)
     folders = _Folders(store.root)
-    tokens, ways = _read_from(manifest, "tokenize_chats"), _ways(manifest)
+    tokens, ways = _read_from(manifest, TOKENIZE_CHATS), _ways(manifest)
     named = iter(manifest.facts.get("shards") or [])
     counts = manifest.facts.get("parts_per_shard") or [1] * len(tokens)
     shards = tuple(
@@ -137,9 +144,9 @@ def find_dataset(folder: Path) -> tuple[ArtifactStore, ArtifactRef, Manifest]:
         raise RecipeError(f"{folder}: expected a recipe, a data set or a training run's folder, found no {MANIFEST}")
     depth = len(Path(manifest.ref.folder).parts)
     store = ArtifactStore(root=candidate.parents[depth - 1])
-    if manifest.ref.stage == DATASET_STAGE:
+    if manifest.ref.stage == PACK_SHARDS:
         return store, manifest.ref, manifest
-    dataset = find_behind(store, manifest, DATASET_STAGE)
+    dataset = find_behind(store, manifest, PACK_SHARDS)
     if dataset is None:
         raise RecipeError(f"{folder}: `{manifest.ref.stage}` comes before packing; name what was made from its output")
     return store, dataset.ref, manifest
@@ -233,9 +240,9 @@ def _ways(manifest: Manifest) -> Iterator[dict[str, ArtifactRef]]:
     """
     way: dict[str, ArtifactRef] = {}
     for ref in manifest.made_from:
-        if ref.stage != "tokenize_chats":
+        if ref.stage != TOKENIZE_CHATS:
             way[ref.stage] = ref
-        if ref.stage == "render_chats":
+        if ref.stage == RENDER_CHATS:
             yield way
             way = {}
 
@@ -244,9 +251,9 @@ def _follow(
     folders: _Folders, ref: ArtifactRef, way: dict[str, ArtifactRef], number: int, named: list[dict[str, Any]]
 ) -> Iterator[ShardLineage]:
     """Follow one token shard; `named` holds the entries of the shard, or of its parts, in the data set's manifest."""
-    tokens, rendered = folders.manifest(ref), folders.manifest(way["render_chats"])
-    gathered = folders.manifest(way["gather_images"]) if "gather_images" in way else None
-    examples = folders.manifest(way["detect_formats"])
+    tokens, rendered = folders.manifest(ref), folders.manifest(way[RENDER_CHATS])
+    gathered = folders.manifest(way[GATHER_IMAGES]) if GATHER_IMAGES in way else None
+    examples = folders.manifest(way[DETECT_FORMATS])
     shard = examples.payload["shard"]
     records, described = folders.records(shard["content"])
     first = named[0] if named else {}
@@ -276,7 +283,7 @@ def _parts_of(whole: ShardLineage, named: list[dict[str, Any]]) -> Iterator[Shar
 
 def _ingested_shards(root: Path) -> Iterator[tuple[float, Path, dict[str, Any]]]:
     """Yield creation time, Arrow file, and manifest entry with `file`, of every shard of every ingest artifact."""
-    for path in (root / ARTIFACTS / "ingest_sources").rglob(MANIFEST):
+    for path in (root / ARTIFACTS / INGEST_SOURCES).rglob(MANIFEST):
         manifest = _read_manifest(path)
         if manifest is None:
             continue

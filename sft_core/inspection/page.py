@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sft_core.data.gate_result import GateResult
+from sft_core.data.gates import GateResult
 from sft_core.inspection.charts import bars, bins_of, stacked
 from sft_core.inspection.chips import LEGEND, row_card
 from sft_core.inspection.figures import Figures, ReasonFigures, Rejected, SourceFigures, SplitFigures

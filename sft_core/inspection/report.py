@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sft_core.data.gate_result import GateResult
+from sft_core.data.gates import GateResult
 from sft_core.inspection.figures import figures_of
 from sft_core.inspection.lineage import Lineage, lineage_of
 from sft_core.inspection.page import page

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sft_core.evaluation.gains import Gain
+from sft_core.evaluation.gains import ScoreGain
 from sft_core.inspection.loss_curve import loss_curve
 from sft_core.inspection.markdown import excerpt, number, picture, table
 
@@ -111,7 +111,7 @@ def loss_page(lines: Sequence[Row], summary: str) -> str:
     return f"{shown}\n\n{summary}\n"
 
 
-def comparison_page(model: str, against: str, scores: tuple[Row, Row], gains: Mapping[str, Gain]) -> str:
+def comparison_page(model: str, against: str, scores: tuple[Row, Row], gains: Mapping[str, ScoreGain]) -> str:
     """Build a page that compares two models on the same rows.
 
     Args:
@@ -129,7 +129,7 @@ def comparison_page(model: str, against: str, scores: tuple[Row, Row], gains: Ma
     return f"{words}\n\n{table(['score', 'model', 'against', 'gain', '95 % interval', 'rows'], rows)}\n"
 
 
-def _gain(gain: Gain | None) -> list[str]:
+def _gain(gain: ScoreGain | None) -> list[str]:
     if gain is None:
         return ["–", "–", "–"]
     return [f"{gain.value:+.4g}", f"{gain.low:+.4g} to {gain.high:+.4g}", f"{gain.num_rows:,}"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sft_core.data.gate_result import GateResult
+from sft_core.data.gates import GateResult
 from sft_core.inspection.charts import round_up
 from sft_core.inspection.figures import Figures, SplitFigures
 from sft_core.inspection.markdown import bar, excerpt, table

@@ -12,7 +12,6 @@ Adapter weights are float32, also on a quantized base: updates with a learning r
 """
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from accelerate.utils import set_seed
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from sft_core.errors import RecipeError
+from sft_core.errors import RecipeError, did_you_mean
 from sft_core.modeling.model_parts import outside_language
 from sft_core.modeling.virtual_tokens import hide_virtual_tokens
 
@@ -65,13 +64,14 @@ def adapter_config(fields: Mapping[str, Any]) -> "PeftConfig":
     if name is None:
         raise RecipeError("training.peft: expected a `peft_type`, for example LORA; found none")
     if name not in classes:
-        raise RecipeError(f"training.peft.peft_type: expected a method of PEFT, found '{name}'{_meant(name, classes)}")
+        hint = did_you_mean(name, sorted(classes))
+        raise RecipeError(f"training.peft.peft_type: expected a method of PEFT, found '{name}'{hint}")
     if name in REFUSED:
         raise RecipeError(f"training.peft.peft_type: {name} cannot be trained here: {REFUSED[name]}")
     known = {field.name for field in dataclasses.fields(classes[name])} - SET_FOR_YOU
     for field in fields:
         if field not in known:
-            raise RecipeError(f"training.peft.{field}: {name} has no such field{_meant(field, known)}")
+            raise RecipeError(f"training.peft.{field}: {name} has no such field{did_you_mean(field, sorted(known))}")
     if fields.get("task_type", "CAUSAL_LM") != "CAUSAL_LM":
         raise RecipeError(f"training.peft.task_type: expected CAUSAL_LM, found '{fields['task_type']}'; leave it out")
     _check_lora(fields)
@@ -237,10 +237,3 @@ def _embedding_names(model: PreTrainedModel) -> list[str]:
     if head is not None and head.weight is not modules[0].weight:
         modules.append(head)
     return [next(name for name, found in model.named_modules() if found is module).split(".")[-1] for module in modules]
-
-
-def _meant(wrong: object, known: "Mapping[str, Any] | set[str]") -> str:
-    close = difflib.get_close_matches(str(wrong), known, n=1, cutoff=0.5) or [
-        name for name in known if name.lower() == str(wrong).lower()
-    ]
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(known))}"

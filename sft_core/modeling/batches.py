@@ -19,7 +19,7 @@ variable-length attention, which needs neither padding nor masks:
 A vision-language model also gets the pixels of the documents' images, in the order of the documents' tokens.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
@@ -34,6 +34,7 @@ from sft_core.modeling.image_positions import ImagePositions
 from sft_core.modeling.pixels import PixelMaker
 from sft_core.modeling.segments import Segments
 from sft_core.store.image_store import ImageRef
+from sft_core.store.ragged import offsets_of, positions_of
 from sft_core.store.records import IGNORED_LABEL
 
 Block = dict[str, Any]
@@ -121,7 +122,7 @@ class Documents(Dataset[Block]):
         self._places = [
             (block, place, *ends)
             for block, lengths in enumerate(blocks.seq_lengths())
-            for place, ends in enumerate(_ends(lengths))
+            for place, ends in enumerate(pairwise(accumulate(lengths, initial=0)))
         ]
 
     def __len__(self) -> int:
@@ -144,15 +145,9 @@ class Documents(Dataset[Block]):
 
 
 def _images_of(written: str | None, num_documents: int) -> list[list[ImageRef]]:
-    """Parse a block's images into one list per document."""
     if written is None:
         return [[] for _ in range(num_documents)]
     return [[ImageRef(**fields) for fields in images] for images in orjson.loads(str(written))]
-
-
-def _ends(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of each document of a block."""
-    return pairwise(accumulate(lengths, initial=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +211,7 @@ class Collator:
         """Return `position_ids` for rows whose documents have the given lengths and images."""
         if self.image_positions is None:
             width = batch["input_ids"].shape[1]
-            rows = [_positions(of_row) if is_packed else np.arange(width) for of_row in lengths]
+            rows = [positions_of(0, of_row) if is_packed else np.arange(width) for of_row in lengths]
             return {"position_ids": torch.from_numpy(np.stack(rows))}
         if not is_packed:
             return {}
@@ -240,21 +235,16 @@ def _with_padding(seq_lengths: Any, width: int) -> Any:
     return np.array([*seq_lengths, *([padding] if padding else [])], np.int64)
 
 
-def _positions(lengths: Any) -> Any:
-    starts = np.cumsum(lengths) - lengths
-    return np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
-
-
 def _offsets(lengths: Any) -> Batch:
     """Return the inputs of variable-length kernels: offsets [documents + 1] int32, and the longest document."""
-    offsets = torch.from_numpy(np.cumsum([0, *lengths]).astype(np.int32))
+    offsets = torch.from_numpy(offsets_of(lengths).astype(np.int32))
     longest = int(lengths.max())
     return {"cu_seq_lens_q": offsets, "cu_seq_lens_k": offsets, "max_length_q": longest, "max_length_k": longest}
 
 
 def _own_targets(block: Block) -> Any:
     labels = np.array(block["labels"], dtype=np.int64)
-    labels[np.cumsum([0, *block["seq_lengths"]])[:-1].astype(np.int64)] = IGNORED_LABEL
+    labels[offsets_of(block["seq_lengths"])[:-1]] = IGNORED_LABEL
     return labels
 
 
@@ -263,9 +253,8 @@ def _counts(blocks: Sequence[Block], targets: Sequence[Any]) -> Batch:
     segments: dict[str, list[Any]] = {"block": [], "source": [], "num_targets": []}
     for block, labels in zip(blocks, targets, strict=True):
         tokens = np.asarray(block.get("segment_tokens", block["seq_lengths"]), np.int64)
-        ends = np.cumsum(tokens)
-        counted = np.concatenate([[0], np.cumsum(labels != IGNORED_LABEL)])
-        segments["num_targets"].append(counted[ends] - counted[ends - tokens])
+        counted = offsets_of(labels != IGNORED_LABEL)
+        segments["num_targets"].append(np.diff(counted[offsets_of(tokens)]))
         segments["source"].append(block.get("segment_source", np.zeros(len(tokens))))
         segments["block"].append(np.full(len(tokens), block.get("block", -1)))
     return {

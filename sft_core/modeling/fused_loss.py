@@ -248,7 +248,6 @@ def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """Add a @ b to total in place."""
     if a.dtype == total.dtype:
         total.addmm_(a, b)
         return

@@ -1,6 +1,5 @@
 """Quantization of base models to 4 or 8 bits (QLoRA, https://arxiv.org/abs/2305.14314) with bitsandbytes."""
 
-import difflib
 import importlib.util
 import inspect
 from collections.abc import Mapping
@@ -8,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sft_core.errors import RecipeError
+from sft_core.errors import RecipeError, did_you_mean
 
 FIELD = "model.model_init_kwargs.quantization_config"
 
@@ -27,9 +26,7 @@ def quantization_of(model_init_kwargs: Mapping[str, Any]) -> Any:
     known = set(inspect.signature(BitsAndBytesConfig).parameters) - {"kwargs"}
     for field in fields:
         if field not in known:
-            close = difflib.get_close_matches(field, known, n=1, cutoff=0.5)
-            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known))}"
-            raise RecipeError(f"{FIELD}.{field}: bitsandbytes has no such field; {hint}")
+            raise RecipeError(f"{FIELD}.{field}: bitsandbytes has no such field{did_you_mean(field, sorted(known))}")
     if not (fields.get("load_in_4bit") or fields.get("load_in_8bit")):
         raise RecipeError(f"{FIELD}: expected `load_in_4bit: true` or `load_in_8bit: true`, found neither")
     try:

@@ -8,7 +8,6 @@ The number of training processes affects the result, because it decides which bl
 does not. So every launch option that would change numbers is refused: it belongs to `training`.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +15,7 @@ from typing import Any
 
 import yaml
 
-from sft_core.errors import RecipeError
-from sft_core.processes.launch_refusals import reason_against
+from sft_core.errors import RecipeError, did_you_mean
 from sft_core.processes.runtime import RuntimeConfig
 from sft_core.store.fingerprint import Placement
 
@@ -157,7 +155,7 @@ def _read_config_file(path: str) -> dict[str, Any]:
 
 def _refuse(options: Mapping[str, Any], where: str) -> None:
     for name, value in options.items():
-        reason = reason_against(name, value)
+        reason = _reason_against(name, value)
         if reason is not None:
             raise RecipeError(f"{where}{name}: {reason}; found {value!r}")
 
@@ -198,11 +196,76 @@ def _check_names(options: Mapping[str, Any]) -> frozenset[str]:
     for name, value in options.items():
         action = actions.get(name)
         if action is None:
-            close = difflib.get_close_matches(name, actions, n=1, cutoff=0.5)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
+            hint = did_you_mean(name, actions, "")
             raise RecipeError(f"runtime.launch.{name}: `accelerate launch` has no such option{hint}")
         if action.choices and str(value) not in action.choices:
             raise RecipeError(f"runtime.launch.{name}: expected one of {', '.join(action.choices)}, found {value!r}")
         if action.nargs == 0 and not isinstance(value, bool):
             raise RecipeError(f"runtime.launch.{name}: expected true or false, found {value!r}")
     return frozenset(name for name, action in actions.items() if action.nargs == 0)
+
+
+_PRECISION = '`training.bf16` and `training.fp16` decide the precision; remove this option, or set it to "no"'
+_COMPILING = "`training.torch_compile` decides whether the model is compiled"
+_SPLITTING = "blocks are spread over processes, never one block or one layer; see `training.parallelism_config`"
+_DEEPSPEED = (
+    "DeepSpeed is set up by `training.deepspeed`, because its settings can change the result; its processes are "
+    "launched like any others"
+)
+_COMMAND = "the pipeline decides which program runs"
+_HARDWARE = "only processes on GPUs and CPUs can be launched"
+
+_REASONS: Mapping[str, str] = {
+    "mixed_precision": _PRECISION,
+    "downcast_bf16": _PRECISION,
+    "fp8_config": _PRECISION,
+    "dynamo_backend": _COMPILING,
+    "dynamo_config": _COMPILING,
+    "gradient_accumulation_steps": "`training.gradient_accumulation_steps` decides",
+    "gradient_clipping": "`training.max_grad_norm` decides",
+    "use_deepspeed": _DEEPSPEED,
+    "zero_stage": _DEEPSPEED,
+    "use_parallelism_config": _SPLITTING,
+    "parallelism_config": _SPLITTING,
+    "use_megatron_lm": _SPLITTING,
+    "module": _COMMAND,
+    "no_python": _COMMAND,
+    "main_training_function": _COMMAND,
+    "help": _COMMAND,
+    "machine_rank": "the machine that runs the flow has rank 0; each other one gets its rank when it joins",
+    "tpu": _HARDWARE,
+    "distributed_type": _HARDWARE,
+    "compute_environment": _HARDWARE,
+}
+_PREFIXES: Mapping[str, str] = {
+    "dynamo_": _COMPILING,
+    "fp8_": _PRECISION,
+    "deepspeed_": _DEEPSPEED,
+    "zero3_": _DEEPSPEED,
+    "offload_": _DEEPSPEED,
+    "megatron_lm_": _SPLITTING,
+    "parallelism_config_": _SPLITTING,
+    "mpirun_": _HARDWARE,
+    "tpu_": _HARDWARE,
+    "aws_": _HARDWARE,
+}
+_HARMLESS: Mapping[str, tuple[str, ...]] = {
+    "mixed_precision": ("no",),
+    "downcast_bf16": ("no",),
+    "dynamo_backend": ("no", "NO"),
+    "main_training_function": ("main",),
+    "distributed_type": ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP"),
+    "compute_environment": ("LOCAL_MACHINE",),
+}
+"""Values of refused options that are accepted, because they change nothing here."""
+
+
+def _reason_against(name: str, value: Any) -> str | None:
+    """Return the reason why an option with this value is refused; None if it is allowed or changes nothing."""
+    if not value or value in _HARMLESS.get(name, ()):
+        return None
+    if name == "distributed_type" and value == "DEEPSPEED":
+        return _DEEPSPEED
+    if name in _REASONS:
+        return _REASONS[name]
+    return next((reason for prefix, reason in _PREFIXES.items() if name.startswith(prefix)), None)

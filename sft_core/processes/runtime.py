@@ -4,33 +4,18 @@ Nothing here can change the result, so nothing here enters a cache key. The one 
 processes: it decides which blocks share a step, so it is an input of the training.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from sft_core.errors import did_you_mean
 from sft_core.section import Section
 from sft_core.store.fingerprint import Placement
+from sft_core.store.stages import EVALUATE_MODEL, REGISTER_MODEL, STAGES
 
-STAGES = (
-    "ingest_sources",
-    "detect_formats",
-    "gather_images",
-    "render_chats",
-    "tokenize_chats",
-    "pack_shards",
-    "report_data",
-    "train_model",
-    "evaluate_model",
-    "register_model",
-)
-"""Stages of a run, in order (`gather_images` only if rows have images). Each name is also the name of a Prefect task
-and of a folder below `artifacts/`."""
-
-
-WITHOUT_PROOF = ("evaluate_model", "register_model")
+WITHOUT_PROOF = (EVALUATE_MODEL, REGISTER_MODEL)
 """Stages that `accept_code` does not support: their results by earlier code are never reused."""
 
 
@@ -106,6 +91,4 @@ class RuntimeConfig(Section, Placement):
 def _check_stages(names: Iterable[str]) -> None:
     for name in names:
         if name not in STAGES:
-            close = difflib.get_close_matches(name, STAGES, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(STAGES)}"
-            raise ValueError(f"expected the name of a stage, found '{name}'; {hint}")
+            raise ValueError(f"expected the name of a stage, found '{name}'{did_you_mean(name, STAGES)}")

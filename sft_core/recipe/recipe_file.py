@@ -1,6 +1,5 @@
 """Read a recipe from YAML, apply dotted overrides to it, and report every mistake in it clearly."""
 
-import difflib
 import re
 import types
 import typing
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from sft_core.errors import RecipeError
+from sft_core.errors import RecipeError, did_you_mean
 from sft_core.recipe import Recipe
 from sft_core.recipe.aliases import notice_of, our_path, resolve_aliases
 from sft_core.recipe.counterparts import counterpart
@@ -203,8 +202,7 @@ def _closest_choice(mistake: dict[str, Any]) -> str:
     if mistake["type"] != "literal_error":
         return ""
     choices = re.findall("'([^']+)'", mistake["ctx"]["expected"])
-    close = difflib.get_close_matches(str(mistake["input"]), choices, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return did_you_mean(mistake["input"], choices, "")
 
 
 def _explain_key(location: Sequence[str | int], value: Any) -> str:
@@ -218,7 +216,7 @@ def _explain_key(location: Sequence[str | int], value: Any) -> str:
         foreign = [(path, hint) for path in (where, *_paths_below(where, value)) if (hint := counterpart(path))]
         if foreign:
             return "; ".join(f"{path}: {hint}" for path, hint in foreign)
-    return f"{where}: unknown key{_did_you_mean(section, str(wrong))}"
+    return f"{where}: unknown key{_meant(section, str(wrong))}"
 
 
 def _paths_below(where: str, value: Any) -> list[str]:
@@ -230,17 +228,11 @@ def _elsewhere(wrong: str) -> list[str]:
     return [f"{name}.{wrong}" for name, field in Recipe.model_fields.items() if wrong in _fields_of(field.annotation)]
 
 
-def _did_you_mean(section: type[BaseModel] | None, wrong: str) -> str:
+def _meant(section: type[BaseModel] | None, wrong: str) -> str:
     if section is None:
         return ""
-    known = list(section.model_fields)
-    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
-    elsewhere = _elsewhere(wrong)
-    if elsewhere:  # the exact name of a field, but in the wrong section
-        return f"; did you mean '{elsewhere[0]}'?"
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; known here: {', '.join(known)}"
+    elsewhere = _elsewhere(wrong)  # the exact name of a field, but in the wrong section
+    return f"; did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(wrong, section.model_fields)
 
 
 def _section_at(location: Sequence[str | int]) -> type[BaseModel] | None:

@@ -7,8 +7,8 @@
 An artifact is always written to a temporary folder, its manifest last, and then renamed, so it exists completely or not
 at all. Equal inputs give equal keys on every machine. Every row that enters a stage is counted in its ledger.
 
-- `artifact`, `fingerprint`, `closure`: artifacts, and the keys under which they are found.
-- `records`, `tables`, `parts`, `ledger`: the rows that stages exchange, and the account of every row.
+- `stages`, `artifact`, `fingerprint`, `closure`: artifacts, and the keys under which they are found.
+- `records`, `tables`, `ragged`, `parts`, `ledger`: the rows that stages exchange, and the account of every row.
 - `file_digests`, `image_store`, `user_function`: files, images and functions, identified by their content.
 - `durable`, `disk_use`, `occupancy`, `retention`: writing safely, and removing what is no longer needed.
 """

@@ -31,13 +31,14 @@ from pydantic import ValidationError
 from sft_core.store.artifact import FOLDER_KEY_DIGITS, MANIFEST, ArtifactStore, Manifest
 from sft_core.store.disk_use import bytes_freed, bytes_taken, last_change
 from sft_core.store.image_store import ImageStore, read_digests
+from sft_core.store.stages import EVALUATE_MODEL, GATHER_IMAGES, INGEST_SOURCES, REPORT_DATA
 
-RESULTS = frozenset({"report_data", "evaluate_model"})
+RESULTS = frozenset({REPORT_DATA, EVALUATE_MODEL})
 """Stages whose artifacts only describe other artifacts."""
 PLANS = ("plan.json", "model/base_model.json", "model/adapter_config.json")
 _FOLDER_IN_PLAN = re.compile(rf"artifacts/(?:[^/\"]+/){{1,2}}[^/\"]+-([0-9a-f]{{{FOLDER_KEY_DIGITS}}})")
 FILES = frozenset({"image", "log", "report"})
-"""Kinds whose pieces are files; the pieces of all others are folders."""
+"""Kinds whose entries are files; the entries of all others are folders."""
 Kind = Literal["artifact", "image", "work", "unfinished", "download", "log", "report", "model", "run"]
 
 
@@ -52,7 +53,7 @@ class Roots:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class StoreEntry:
     """A folder or a file in the state directory, and whether it is to be removed."""
 
     kind: Kind
@@ -69,12 +70,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """Pieces to remove, pieces to keep, and their sizes."""
+    """Entries to remove, entries to keep, and their sizes."""
 
-    going: tuple[Piece, ...]
+    going: tuple[StoreEntry, ...]
     freed: tuple[int, ...]
     """[going] bytes on the disk that removing each frees, if they are removed in this order."""
-    kept: tuple[Piece, ...]
+    kept: tuple[StoreEntry, ...]
 
     @property
     def total_freed(self) -> int:
@@ -83,33 +84,33 @@ class Pruning:
 
     def kept_by_reason(self) -> dict[str, dict[str, int]]:
         """Return reason → number of `folders` and `files` that are kept for it, and the `bytes` that they occupy."""
-        reasons: dict[str, list[Piece]] = {}
-        for piece in self.kept:
-            reasons.setdefault(piece.kept_for or "", []).append(piece)
+        reasons: dict[str, list[StoreEntry]] = {}
+        for entry in self.kept:
+            reasons.setdefault(entry.kept_for or "", []).append(entry)
         return {
-            reason: {**count_kinds(pieces), "bytes": bytes_taken([piece.path for piece in pieces])}
-            for reason, pieces in reasons.items()
+            reason: {**count_kinds(entries), "bytes": bytes_taken([entry.path for entry in entries])}
+            for reason, entries in reasons.items()
         }
 
 
-def count_kinds(pieces: Sequence[Piece]) -> dict[str, int]:
-    """Count pieces: return the numbers of `folders` and of `files`."""
-    files = sum(piece.kind in FILES for piece in pieces)
-    return {"folders": len(pieces) - files, "files": files}
+def count_kinds(entries: Sequence[StoreEntry]) -> dict[str, int]:
+    """Count entries: return the numbers of `folders` and of `files`."""
+    files = sum(entry.kind in FILES for entry in entries)
+    return {"folders": len(entries) - files, "files": files}
 
 
-def judge_store(store: ArtifactStore, roots: Roots, used_since: float) -> list[Piece]:
-    """Decide for every piece of a store whether it is needed. Nothing is removed.
+def judge_store(store: ArtifactStore, roots: Roots, used_since: float) -> list[StoreEntry]:
+    """Decide for every entry of a store whether it is needed. Nothing is removed.
 
     Args:
         store: The store.
         roots: Artifacts that something outside of the store needs.
-        used_since: Pieces that were used at this time or later are kept, in seconds since 1970.
+        used_since: Entries that were used at this time or later are kept, in seconds since 1970.
     """
     held = _read_all(store)
     kept = _kept(held, roots, used_since)
     artifacts = [
-        Piece("artifact", found.folder, found.used_at, key, kept.get(key), "nothing that is kept needs it")
+        StoreEntry("artifact", found.folder, found.used_at, key, kept.get(key), "nothing that is kept needs it")
         for key, found in held.items()
     ]
     return [
@@ -121,17 +122,17 @@ def judge_store(store: ArtifactStore, roots: Roots, used_since: float) -> list[P
     ]
 
 
-def plan_pruning(pieces: Sequence[Piece]) -> Pruning:
-    """Sort the pieces to remove: the most recently used one comes first.
+def plan_pruning(entries: Sequence[StoreEntry]) -> Pruning:
+    """Sort the entries to remove: the most recently used one comes first.
 
     So if the removal is interrupted, no artifact is left whose inputs are already removed.
     """
-    going = tuple(sorted((piece for piece in pieces if piece.kept_for is None), key=lambda piece: -piece.used_at))
-    kept = tuple(piece for piece in pieces if piece.kept_for is not None)
-    return Pruning(going, tuple(bytes_freed([piece.path for piece in going])), kept)
+    going = tuple(sorted((entry for entry in entries if entry.kept_for is None), key=lambda entry: -entry.used_at))
+    kept = tuple(entry for entry in entries if entry.kept_for is not None)
+    return Pruning(going, tuple(bytes_freed([entry.path for entry in going])), kept)
 
 
-def remove(store: ArtifactStore, piece: Piece) -> bool:
+def remove(store: ArtifactStore, entry: StoreEntry) -> bool:
     """Remove a folder or a file, unless a process works on it or has used it since the decision.
 
     A folder is first renamed, so that there never is an incomplete one in its place.
@@ -141,16 +142,16 @@ def remove(store: ArtifactStore, piece: Piece) -> bool:
     """
     with contextlib.ExitStack() as locks:
         try:
-            for name in _lock_names(store, piece.key):
+            for name in _lock_names(store, entry.key):
                 locks.enter_context(store.lock(name, fcntl.LOCK_NB))
-            if _used_at(piece.path) > piece.used_at:
+            if _used_at(entry.path) > entry.used_at:
                 return False
-            if piece.kind in FILES:
-                piece.path.unlink()
+            if entry.kind in FILES:
+                entry.path.unlink()
                 return True
-            aside = store.root / "unfinished" / f"pruned-{piece.path.name}-{time.time_ns()}.{piece.key or 'pruned'}"
+            aside = store.root / "unfinished" / f"pruned-{entry.path.name}-{time.time_ns()}.{entry.key or 'pruned'}"
             aside.parent.mkdir(parents=True, exist_ok=True)
-            piece.path.rename(aside)
+            entry.path.rename(aside)
         except (BlockingIOError, FileNotFoundError):
             return False
         shutil.rmtree(aside, ignore_errors=True)  # `ArtifactStore.sweep` removes the rest
@@ -165,7 +166,6 @@ class _Held:
 
 
 def _read_all(store: ArtifactStore) -> dict[str, _Held]:
-    """Read the manifests of all artifacts; return them by key."""
     held = {}
     for depth in ("*/*", "*/*/*"):
         for path in (store.root / "artifacts").glob(f"{depth}/{MANIFEST}"):
@@ -212,7 +212,7 @@ def _names(held: Mapping[str, _Held]) -> dict[str, set[str]]:
     records: dict[str, set[str]] = {}
     for key, found in held.items():
         for shard in found.manifest.facts.get("shards") or []:
-            if isinstance(shard, dict) and "content_digest" in shard and found.manifest.ref.stage == "ingest_sources":
+            if isinstance(shard, dict) and "content_digest" in shard and found.manifest.ref.stage == INGEST_SOURCES:
                 records.setdefault(shard["content_digest"], set()).add(key)
     of_content: dict[tuple[str, str], set[str]] = {}
     for key, found in held.items():
@@ -228,7 +228,7 @@ def _names(held: Mapping[str, _Held]) -> dict[str, set[str]]:
     return named
 
 
-def _unread(store: ArtifactStore, held: Mapping[str, _Held], used_since: float) -> Iterator[Piece]:
+def _unread(store: ArtifactStore, held: Mapping[str, _Held], used_since: float) -> Iterator[StoreEntry]:
     """Yield folders of artifacts whose manifest is from an earlier version or damaged, and cannot be read."""
     known = {found.folder for found in held.values()}
     for depth in ("*/*", "*/*/*"):
@@ -236,17 +236,17 @@ def _unread(store: ArtifactStore, held: Mapping[str, _Held], used_since: float) 
             if path.parent not in known:
                 used_at = path.stat().st_mtime
                 lately = "made or used lately" if used_at >= used_since else None
-                yield Piece("artifact", path.parent, used_at, "", lately, "made by another version, or damaged")
+                yield StoreEntry("artifact", path.parent, used_at, "", lately, "made by another version, or damaged")
 
 
 def _images(
     store: ArtifactStore, held: Mapping[str, "_Held"], kept: Mapping[str, str], used_since: float
-) -> Iterator[Piece]:
+) -> Iterator[StoreEntry]:
     """Yield images, also incomplete ones that killed processes left."""
     reasons = {
         digest: reason
         for key, reason in kept.items()
-        if held[key].manifest.ref.stage == "gather_images"
+        if held[key].manifest.ref.stage == GATHER_IMAGES
         for digest in read_digests(held[key].folder)
     }
     for path in sorted(ImageStore.below(store.root).folder.glob("*/*")):
@@ -254,7 +254,7 @@ def _images(
             used_at = last_change(path)
             lately = "made or used lately" if used_at >= used_since else None
             reason = reasons.get(path.name) or lately
-            yield Piece("image", path, used_at, "", reason, "no data that is kept refers to it")
+            yield StoreEntry("image", path, used_at, "", reason, "no data that is kept refers to it")
 
 
 def _words(value: Any) -> Iterator[str]:
@@ -279,7 +279,7 @@ def _folders_in_plans(folder: Path) -> Iterator[str]:
             yield from _FOLDER_IN_PLAN.findall((folder / name).read_text(encoding="utf-8"))
 
 
-def _unfinished(store: ArtifactStore, used_since: float) -> Iterator[Piece]:
+def _unfinished(store: ArtifactStore, used_since: float) -> Iterator[StoreEntry]:
     """Yield work folders of interrupted trainings, unfinished folders of killed processes, and downloaded models."""
     places: dict[Kind, str] = {"work": "work/*/*", "unfinished": "unfinished/*.*", "download": "downloads/*"}
     why = {"work": "an interrupted training", "unfinished": "left by a process that was killed", "download": "a copy"}
@@ -291,10 +291,10 @@ def _unfinished(store: ArtifactStore, used_since: float) -> Iterator[Piece]:
                 reason = "made or used lately" if used_at >= used_since else None
                 if kind != "download" and any(_is_locked(store, name) for name in _lock_names(store, key)):
                     reason = "somebody is at work on it"
-                yield Piece(kind, folder, used_at, "" if kind == "download" else key, reason, why[kind])
+                yield StoreEntry(kind, folder, used_at, "" if kind == "download" else key, reason, why[kind])
 
 
-def _outputs_of_runs(store: ArtifactStore, used_since: float) -> Iterator[Piece]:
+def _outputs_of_runs(store: ArtifactStore, used_since: float) -> Iterator[StoreEntry]:
     """Yield the logs of the subprocesses of runs, and the reports that runs passed on."""
     places: dict[Kind, str] = {"log": "logs/*", "report": "reports/*"}
     for kind, pattern in places.items():
@@ -302,7 +302,7 @@ def _outputs_of_runs(store: ArtifactStore, used_since: float) -> Iterator[Piece]
             with contextlib.suppress(FileNotFoundError):
                 used_at = last_change(file)
                 reason = "made or used lately" if used_at >= used_since else None
-                yield Piece(kind, file, used_at, "", reason, "of a run that is over")
+                yield StoreEntry(kind, file, used_at, "", reason, "of a run that is over")
 
 
 def _lock_names(store: ArtifactStore, key: str) -> list[str]:

@@ -18,7 +18,6 @@ where it runs.
 from sft_core.training.checkpoints import CHECKPOINTS_FOLDER, rewind, whole_checkpoints
 from sft_core.training.config import TrainingConfig
 from sft_core.training.fields.milestones import steps_between
-from sft_core.training.inputs import TrainInputs
 from sft_core.training.optimizers import TRAITS as OPTIMIZER_TRAITS
 from sft_core.training.optimizers import options_of
 from sft_core.training.order import batches_of_step, num_steps, steps_of_block, steps_per_epoch
@@ -28,6 +27,7 @@ from sft_core.training.plan import (
     PROBE_FILE,
     SAMPLES_FILE,
     START_FILE,
+    TrainInputs,
     TrainPlan,
     TrainResult,
     TrainStart,

@@ -4,12 +4,11 @@ The Trainer finds the best checkpoint, and stops early, by one metric of the eva
 for each setting, `eval_f1/top_k:20`, and without a suffix the best of them, `eval_f1`: either can be named.
 """
 
-import difflib
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from sft_core.errors import RecipeError
-from sft_core.evaluation.answering.best import is_greater_better
+from sft_core.errors import RecipeError, did_you_mean
+from sft_core.evaluation.answering.answers import is_greater_better
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -29,8 +28,7 @@ def explain_missing(metric: str, answers: Collection[str]) -> str | None:
     known = [*LOSS_SCORES, *answers]
     if name in known:
         return None
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
+    hint = did_you_mean(name, known, "")
     more = "" if answers else "; with training.num_eval_prompts there would be the metrics of `evaluation` as well"
     return (
         f"training.metric_for_best_model: evaluations have no metric '{name}'{hint}; there are {', '.join(known)}{more}"

@@ -21,7 +21,7 @@ STEPS, EVALUATIONS, CHECKPOINTS = "steps", "evaluations", "checkpoints"
 Line = Mapping[str, Any]
 
 
-class Standing:
+class NewestMetrics:
     """Current state of a training: the newest value of each number in its metrics."""
 
     def __init__(self) -> None:

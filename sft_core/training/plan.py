@@ -1,12 +1,15 @@
 """Files between the flow and a training process: `plan.json` as input; `metrics.jsonl` and a model folder as output."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from sft_core.data.chat import TemplateRef
 from sft_core.evaluation.answering import AnsweringConfig, Scoring
 from sft_core.pretrained.model import ModelRef
 from sft_core.pretrained.processor import ProcessorRef
+from sft_core.pretrained.reader import Reader
 from sft_core.training.config import TrainingConfig
 
 METRICS_FILE = "metrics.jsonl"
@@ -15,6 +18,28 @@ ADAPTER_FOLDER = "adapter"
 PROBE_FILE = "probe.safetensors"
 SAMPLES_FILE = "samples.jsonl"
 START_FILE = "start.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainInputs:
+    """All inputs of a training except the data set. All of them are part of the key of the training stage."""
+
+    config: TrainingConfig
+    """The recipe's `training` section."""
+    model: ModelRef
+    """The weights that training starts from."""
+    reader: Reader
+    """Tokenizer and image processor, which are saved with the model."""
+    template: TemplateRef
+    """The chat template, which is saved with the model."""
+    eos_token: str | None
+    """The token that ends a generation, if the recipe names one; it is saved with the model."""
+    num_processes: int
+    """Number of training processes, which decides which blocks share a step. How they are launched is not an input."""
+    answering: AnsweringConfig | None = None
+    """Settings for answers to held-out prompts at each evaluation during training. None: no prompts are answered."""
+    scoring: Scoring | None = None
+    """Metrics that score these answers."""
 
 
 class TrainPlan(BaseModel):

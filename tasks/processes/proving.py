@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from sft_core.errors import StageFailedError
 from sft_core.processes.launch import Launch
 from sft_core.registry.verification import VERIFICATION_FILE, Verification, VerificationPlan
+from sft_core.store.stages import REGISTER_MODEL
 from tasks.processes.launching import run_stored
 from tasks.processes.slots import gpu_slots
 
@@ -25,7 +26,7 @@ def prove(model_folder: Path, code_folder: Path, probe: Path, log: Path, process
     """
     with TemporaryDirectory() as work:
         plan = VerificationPlan(model_folder=model_folder.resolve(), probe=probe.resolve(), output_folder=Path(work))
-        with gpu_slots("register_model", processes.gpus_here):  # only for the verification: an upload needs no GPU
+        with gpu_slots(REGISTER_MODEL, processes.gpus_here):  # only for the verification: an upload needs no GPU
             run_stored("sft_core.registry.verification", plan, Path(work), log, code_folder.resolve(), processes)
         found = Verification.model_validate_json((Path(work) / VERIFICATION_FILE).read_bytes())
     if found.code_folder != code_folder.resolve():

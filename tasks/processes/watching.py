@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from sft_core.inspection.markdown import excerpt
 from sft_core.training import METRICS_FILE, START_FILE, TrainStart, whole_checkpoints
-from sft_core.training.news import News, Standing
+from sft_core.training.news import NewestMetrics, News
 from tasks.progress import StageProgress, logger
 from tasks.progress.pace import Pace, left_in_words
 
@@ -99,11 +99,11 @@ class TrainingWatch(_Watch):
     def __init__(self, work: Path, log: Path) -> None:
         super().__init__("training", "step", log)
         self._work, self._lines = work, Tail(work / METRICS_FILE)
-        self._standing, self._news, self._pace = Standing(), News(), Pace()
+        self._newest, self._news, self._pace = NewestMetrics(), News(), Pace()
         self._is_start_told = False
         for line in self._new_lines():
-            self._standing.add(line)
-        if self._standing.max_steps:
+            self._newest.add(line)
+        if self._newest.max_steps:
             self._tell_progress()
 
     def look(self) -> None:
@@ -112,7 +112,7 @@ class TrainingWatch(_Watch):
         self.tell_warnings()
         lines = list(self._new_lines())
         for line in lines:
-            self._standing.add(line)
+            self._newest.add(line)
             self._pace.add(line["time"], line["step"])
             if (message := self._news.of(line)) is not None:
                 self.logger.info(message)
@@ -136,12 +136,12 @@ class TrainingWatch(_Watch):
 
     def _tell_checkpoint(self) -> None:
         newest = max((checkpoint.manifest.step for checkpoint in whole_checkpoints(self._work)), default=None)
-        if newest is not None and self._news.is_new_checkpoint(newest, self._standing.max_steps):
+        if newest is not None and self._news.is_new_checkpoint(newest, self._newest.max_steps):
             self.logger.info("checkpoint at step %s", f"{newest:,}")
 
     def _tell_progress(self) -> None:
-        step, total = self._standing.step, self._standing.max_steps
-        words = ", ".join([self._standing.in_words(), *left_in_words(self._pace.seconds_left(total))])
+        step, total = self._newest.step, self._newest.max_steps
+        words = ", ".join([self._newest.in_words(), *left_in_words(self._pace.seconds_left(total))])
         self.progress.tell(step, total, 100.0 * step / max(total, 1), words)
 
 

@@ -3,20 +3,20 @@
 import functools
 from pathlib import Path
 
-from sft_core.processes.runtime import STAGES as ALL_STAGES
 from sft_core.store.closure import library_versions, own_code
 from sft_core.store.fingerprint import digest
+from sft_core.store.stages import EVALUATE_MODEL, PACK_SHARDS, SHARD_STAGES, TRAIN_MODEL
 
 PLACEMENT = "It decides keys, and computes nothing that is stored."
 PROJECT = Path(__file__).parents[2]
-STAGES = tuple(stage for stage in ALL_STAGES if stage not in ("report_data", "register_model"))
+SCORED_STAGES = (*SHARD_STAGES, PACK_SHARDS, TRAIN_MODEL, EVALUATE_MODEL)
 """The stages that affect the model or its scores."""
 
 
 @functools.cache
 def pipeline_code() -> str:
-    """Return a digest of the code that all `STAGES` can reach and of the versions of the libraries that it imports."""
-    closures = [own_code().closure(definition_of(stage)) for stage in STAGES]
+    """Return a digest of the code that `SCORED_STAGES` can reach and of the versions of the libraries it imports."""
+    closures = [own_code().closure(definition_of(stage)) for stage in SCORED_STAGES]
     libraries = library_versions({name for closure in closures for name in closure.libraries})
     return digest([libraries, [closure.digest for closure in closures]])
 

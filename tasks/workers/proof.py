@@ -22,11 +22,10 @@ import sft_core
 from sft_core.errors import RecipeError
 from sft_core.store.closure import library_versions, own_code
 from sft_core.store.fingerprint import digest
+from sft_core.store.stages import SHARD_STAGES
 from tasks.stages.codebase import definition_of
 
 PLACEMENT = "It decides where work is done."
-
-SHARD_STAGES = ("ingest_sources", "detect_formats", "gather_images", "render_chats", "tokenize_chats")
 
 
 def _code() -> str:

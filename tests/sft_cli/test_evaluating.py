@@ -8,7 +8,7 @@ from rich.console import Console
 
 from flows.reports.score_report import Comparison, ScoreReport
 from sft_cli.evaluating import show_gains, show_scores
-from sft_core.evaluation.gains import Gain
+from sft_core.evaluation.gains import ScoreGain
 
 LEDGER = {f"rows_{fate}": 25 for fate in ("in", "held_out", "trained", "rejected", "left_out")}
 
@@ -52,7 +52,7 @@ def test_each_score_stands_with_its_interval() -> None:
 
 
 def test_a_gain_has_a_sign_and_losses_over_other_tokens_have_none() -> None:
-    gains = {"eval_mean_token_accuracy": Gain(value=-0.25, low=-0.375, high=0.125, num_rows=20)}
+    gains = {"eval_mean_token_accuracy": ScoreGain(value=-0.25, low=-0.375, high=0.125, num_rows=20)}
     compared = Comparison(model=report(SCORES, {}), against=report({**SCORES, "eval_loss": 2.0}, {}), gains=gains)
     shown = lines(show_gains, compared)
     assert "eval_mean_token_accuracy 0.5000 0.5000 -0.2500 -0.3750 to +0.1250" in shown

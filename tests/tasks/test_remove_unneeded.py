@@ -49,7 +49,7 @@ class Home:
         return find_unneeded(keep_days, keep_runs, store=self.store)
 
     def going(self, keep_days: float = 0.0, keep_runs: int = 0) -> set[str]:
-        return {piece.key for piece in self.plan(keep_days, keep_runs).going if piece.kind == "artifact"}
+        return {entry.key for entry in self.plan(keep_days, keep_runs).going if entry.kind == "artifact"}
 
     def files(self, version: RegisteredVersion) -> Path:
         return self.folder / "artifacts" / "sft" / "models" / version.model_id
@@ -67,8 +67,8 @@ def test_registered_versions_and_their_aliases_keep_what_they_were_made_by(home:
     remembered = [home.registration(first, "1"), home.registration(second, "2")]
     home.tracker.registry.set_alias("kept", "champion", "2")
     plan = home.plan()
-    assert [piece.key for piece in plan.going] == [third.key]
-    assert {piece.kept_for for piece in plan.kept} == {"version kept/1", "version kept/2 @champion"}
+    assert [entry.key for entry in plan.going] == [third.key]
+    assert {entry.kept_for for entry in plan.kept} == {"version kept/1", "version kept/2 @champion"}
     home.tracker.client.delete_model_version("kept", "1")
     assert home.going() == {first.key, third.key, remembered[0].key}
     assert home.files(registered[0]).exists()
@@ -79,7 +79,7 @@ def test_a_registration_in_an_mlflow_that_was_not_asked_keeps_everything(home: H
     home.registration(trained, "1", "http://elsewhere")
     plan = home.plan()
     assert plan.going == ()
-    assert {piece.kept_for for piece in plan.kept} == {"registered in http://elsewhere, which was not queried"}
+    assert {entry.kept_for for entry in plan.kept} == {"registered in http://elsewhere, which was not queried"}
 
 
 def test_a_running_run_keeps_what_was_used_since_it_began_and_the_newest_keep_what_they_made(home: Home) -> None:
@@ -124,10 +124,10 @@ def test_files_of_deleted_runs_and_models_go_but_not_what_a_version_needs(home: 
         run_folder = home.folder / "artifacts" / "sft" / version.run_id / "artifacts"
         run_folder.mkdir(parents=True)
         (run_folder / "recipe.yaml").write_text("name: a")
-    assert not [piece for piece in home.plan(keep_days=1.0).going if piece.kind in ("model", "run")], "lately"
+    assert not [entry for entry in home.plan(keep_days=1.0).going if entry.kind in ("model", "run")], "lately"
     time.sleep(0.05)
     plan = home.plan()
-    gone = {piece.path.relative_to(home.folder / "artifacts" / "sft").as_posix() for piece in plan.going}
+    gone = {entry.path.relative_to(home.folder / "artifacts" / "sft").as_posix() for entry in plan.going}
     assert gone == {
         f"models/{of_deleted_run.model_id}",
         f"models/{deleted.model_id}",
@@ -158,7 +158,7 @@ def test_models_of_another_store_that_lie_in_the_same_folder_stay(
     time.sleep(0.05)
     assert home.plan().going == ()
     client.delete_run(run.info.run_id)
-    assert [piece.path.name for piece in home.plan().going] == [ours.model_id]
+    assert [entry.path.name for entry in home.plan().going] == [ours.model_id]
 
 
 def test_a_home_without_mlflow_keeps_what_was_used_lately(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_a_home_without_mlflow_keeps_what_was_used_lately(tmp_path: Path, monkey
     store = ArtifactStore(root=tmp_path)
     ref = store.build(plan_artifact("ingest_sources", "a", {}), lambda folder: StageOutcome())
     assert find_unneeded(1.0, 5, store=store).going == ()
-    assert [piece.key for piece in find_unneeded(0.0, 5, store=store).going] == [ref.key]
+    assert [entry.key for entry in find_unneeded(0.0, 5, store=store).going] == [ref.key]
     assert not (tmp_path / "mlflow.db").exists()
     assert remove_unneeded.fn(0.0, 5, True, store=store)[1] == []
     assert store.find(ref)

@@ -1,6 +1,6 @@
 """The report as a stage: made once, kept beside what it shows."""
 
-from sft_core.data.gate_result import GateResult
+from sft_core.data.gates import GateResult
 from sft_core.pretrained.reader import Reader
 from sft_core.pretrained.tokenizer import TokenizerRef
 from tasks.report_data import report_data, report_file, summary_of

@@ -11,9 +11,8 @@ from sft_core.data.chat.template import ChatTemplate, TemplateRefusedError
 from sft_core.pretrained.processor import ImageTokens
 from sft_core.store.ledger import Ledger, Rejection, count_reasons, read_rejections, write_rejections
 from sft_core.store.records import RENDERED, StageOutcome
+from sft_core.store.stages import RENDER_CHATS
 from sft_core.store.tables import read_table, write_arrow
-
-STAGE = "render_chats"
 
 
 def render(
@@ -64,7 +63,7 @@ def render(
 
 def _reject(row: pa.Table, source: str, reason: str) -> Rejection:
     (fields,) = row.to_pylist()
-    return Rejection.of(source, fields, STAGE, reason, fields["example"])
+    return Rejection.of(source, fields, RENDER_CHATS, reason, fields["example"])
 
 
 def _table(examples: pa.Table, rendered: list[RenderedRow]) -> pa.Table:

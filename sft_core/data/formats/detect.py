@@ -14,9 +14,9 @@ from sft_core.data.selection import select_rows
 from sft_core.data.transform import load_transform
 from sft_core.store.ledger import Ledger, Rejection, count_reasons, write_rejections
 from sft_core.store.records import EXAMPLES, ShardRef, StageOutcome
+from sft_core.store.stages import DETECT_FORMATS
 from sft_core.store.tables import read_table, write_arrow
 
-STAGE = "detect_formats"
 ROWS_AT_A_TIME = 1024
 """Number of rows that are Python objects at a time."""
 
@@ -44,7 +44,7 @@ def detect(config: FormatsConfig, shard: ShardRef, records: Path, folder: Path) 
             read = reader.read(record)
         except RowRejectedError as error:
             reason = str(error).encode("utf-8", "replace").decode()  # it may quote a name that is not Unicode
-            rejections.append(Rejection.of(shard.source, {"row": row, "line": line}, STAGE, reason, record))
+            rejections.append(Rejection.of(shard.source, {"row": row, "line": line}, DETECT_FORMATS, reason, record))
         else:
             if read is not None:
                 examples.append(((row, line), read))
@@ -53,7 +53,7 @@ def detect(config: FormatsConfig, shard: ShardRef, records: Path, folder: Path) 
     formats = Counter(read.format for _, read in examples)
     facts = {
         "source": shard.source,
-        **verdict_of(reader.claims, formats),
+        **verdict_of(reader.matches, formats),
         "rows_with_images": reader.num_with_images,
         "rows_with_image_files": reader.num_with_image_files,
     }

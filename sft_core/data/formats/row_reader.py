@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from sft_core.data.formats.claims import Claim, claim_of, why_unclaimed
 from sft_core.data.formats.config import FormatsConfig
 from sft_core.data.formats.dialects import Fields
 from sft_core.data.formats.example_json import encode_example, encode_images
 from sft_core.data.formats.identity import example_id_of, prompt_id_of
 from sft_core.data.formats.images import place_images
 from sft_core.data.formats.json_text import TOO_DEEP, decode
+from sft_core.data.formats.matching import DialectMatch, match_dialect, why_unmatched
 from sft_core.data.formats.rejection import RowRejectedError
 from sft_core.data.formats.split import split_of
 from sft_core.data.transform import Transform, TransformFailedError
@@ -38,7 +38,7 @@ class RowReader:
         self.config = config
         self.split = split
         self.transform = transform
-        self.claims: Counter[Claim] = Counter()
+        self.matches: Counter[DialectMatch] = Counter()
         self.num_with_images = 0
         self.num_with_image_files = 0
 
@@ -60,9 +60,9 @@ class RowReader:
             raise RowRejectedError(TOO_DEEP) from error
 
     def _read(self, fields: Fields) -> ReadRow:
-        claim, present = claim_row(fields, self.config)
-        self.claims[claim] += 1
-        example, shown = place_images(claim.dialect.convert(present), fields)
+        match, present = match_row(fields, self.config)
+        self.matches[match] += 1
+        example, shown = place_images(match.dialect.convert(present), fields)
         images = encode_images(shown)
         self.num_with_images += bool(shown)
         self.num_with_image_files += any(isinstance(image, str) for image in shown)
@@ -71,7 +71,7 @@ class RowReader:
         canonical = encode_example(example, sort_keys=True) if isinstance(example, Conversation) else written
         prompt_id = prompt_id_of(example, images)
         split = self.split or split_of(prompt_id, self.config.eval_fraction, self.config.split_seed)
-        return ReadRow(split, claim.dialect.name, example_id_of(canonical, images), prompt_id, written, images)
+        return ReadRow(split, match.dialect.name, example_id_of(canonical, images), prompt_id, written, images)
 
 
 def fields_of(value: Any, text_field: str) -> Fields:
@@ -85,7 +85,7 @@ def fields_of(value: Any, text_field: str) -> Fields:
     raise RowRejectedError("the row is neither an object of columns, nor text, nor a list")
 
 
-def claim_row(fields: Fields, config: FormatsConfig) -> tuple[Claim, Fields]:
+def match_row(fields: Fields, config: FormatsConfig) -> tuple[DialectMatch, Fields]:
     """Recognize one row's dialect, and return it with the row's columns that are not null.
 
     Raises:
@@ -94,10 +94,10 @@ def claim_row(fields: Fields, config: FormatsConfig) -> tuple[Claim, Fields]:
     present = {name: value for name, value in fields.items() if value is not None}
     if config.dataset_text_field != "text" and config.dataset_text_field in present:
         present["text"] = present.pop(config.dataset_text_field)
-    claim = claim_of(tuple(present), config.dataset_format)
-    if claim is None:
-        raise RowRejectedError(why_unclaimed(fields, present, config.dataset_format))
-    return claim, present
+    match = match_dialect(tuple(present), config.dataset_format)
+    if match is None:
+        raise RowRejectedError(why_unmatched(fields, present, config.dataset_format))
+    return match, present
 
 
 def _transformed(transform: Transform, fields: Fields) -> Any:

@@ -9,24 +9,24 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sft_core.data.formats.claims import Claim
 from sft_core.data.formats.dialects import DIALECTS
+from sft_core.data.formats.matching import DialectMatch
 
 Verdict = dict[str, dict[str, Any]]
 
 
-def verdict_of(claims: Mapping[Claim, int], formats: Mapping[str, int]) -> Verdict:
+def verdict_of(matches: Mapping[DialectMatch, int], formats: Mapping[str, int]) -> Verdict:
     """Summarize a shard.
 
     Args:
-        claims: Number of rows for each claim.
+        matches: Number of rows for each match.
         formats: Number of rows that became examples of each format.
     """
     columns: dict[str, Counter[str]] = {}
     considered: Counter[str] = Counter()
-    for claim, rows in claims.items():
-        columns.setdefault(claim.dialect.name, Counter())[claim.columns] += rows
-        considered.update(dict.fromkeys(claim.candidates, rows))
+    for match, rows in matches.items():
+        columns.setdefault(match.dialect.name, Counter())[match.columns] += rows
+        considered.update(dict.fromkeys(match.candidates, rows))
     return _plain(Counter(formats), columns, considered)
 
 

@@ -14,9 +14,9 @@ from sft_core.store.image_store import ImageStore, encode_images, identity_of_im
 from sft_core.store.ledger import Ledger, Rejection, count_reasons, read_rejections, write_rejections
 from sft_core.store.parts import parts_of_rows
 from sft_core.store.records import EXAMPLES, StageOutcome
+from sft_core.store.stages import GATHER_IMAGES
 from sft_core.store.tables import read_table, write_arrow
 
-STAGE = "gather_images"
 IDENTITIES = ("example_id", "prompt_id")
 Identities = npt.NDArray[np.uint64]
 """[rows] One identity of 64 bits for each row, or the bits of it that change."""
@@ -87,4 +87,4 @@ def _with_references(table: pa.Table, references: list[bytes | None], change: Id
 def _reject(row: pa.Table, source: str, error: ImageRefusedError) -> Rejection:
     """Reject a row. Its excerpt begins with the image's name, by which it can be found, and the decoder's message."""
     (fields,) = row.drop_columns(["images"]).to_pylist()
-    return Rejection.of(source, fields, STAGE, str(error), f"{error.image}{error.detail}: {fields['example']}")
+    return Rejection.of(source, fields, GATHER_IMAGES, str(error), f"{error.image}{error.detail}: {fields['example']}")

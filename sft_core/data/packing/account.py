@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from sft_core.data.block_plan import IntArray
 from sft_core.data.packing.choose import Choice
 from sft_core.data.token_rows import TokenRows
 from sft_core.store.ledger import Ledger, Rejection
+from sft_core.store.ragged import IntArray
 from sft_core.store.records import TOKENS
+from sft_core.store.stages import PACK_SHARDS
 from sft_core.store.tables import read_columns
 
-STAGE = "pack_shards"
 DUPLICATE = "exact duplicate of an earlier row"
 LEFT_OUT = "left out by a `repeat` below 1"
 
@@ -62,7 +62,7 @@ def rejections_of_choice(rows: TokenRows, choice: Choice, files: Sequence[str] |
                     source=rows.sources[shard],
                     row=int(rows.row[row]),
                     line=lines[row - int(rows.offsets[shard])].as_py(),
-                    stage=STAGE,
+                    stage=PACK_SHARDS,
                     reason=reason,
                     excerpt=equals.get(row, ""),
                     file=file,

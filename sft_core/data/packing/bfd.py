@@ -17,7 +17,7 @@ from collections import defaultdict, deque
 import numpy as np
 import numpy.typing as npt
 
-from sft_core.data.block_plan import IntArray
+from sft_core.store.ragged import IntArray
 
 
 def best_fit_decreasing(lengths: npt.ArrayLike, capacity: int) -> tuple[IntArray, IntArray]:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sft_core.data.block_plan import IntArray
+from sft_core.data.draw import is_drawn
 from sft_core.data.packing.config import PackingConfig
-from sft_core.data.packing.draw import is_drawn
 from sft_core.data.token_rows import UNKNOWN_ID, TokenRows
 from sft_core.errors import DataError
+from sft_core.store.ragged import IntArray
 
 REPEAT_SALT = 0x5265706561740001
 """Arbitrary fixed number that differs from the salts of other draws."""

@@ -3,10 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
-from sft_core.data.block_plan import BlockPlan, IntArray, offsets_of, ranges
+from sft_core.data.block_plan import BlockPlan
+from sft_core.data.draw import shuffled
 from sft_core.data.packing.bfd import best_fit_decreasing
 from sft_core.data.packing.config import PackingConfig
-from sft_core.data.packing.draw import shuffled
+from sft_core.store.ragged import IntArray, offsets_of, positions_of
 
 
 def plan_blocks(config: PackingConfig, split: str, lengths: npt.ArrayLike, capacity: int | None) -> BlockPlan:
@@ -52,7 +53,7 @@ def cut(tokens: IntArray, capacity: int) -> BlockPlan:
     """Split each row into parts that fit a block, and make each part a block: 11 tokens, capacity 8 → 8 + 3."""
     parts = -(-tokens // capacity)
     row = np.repeat(np.arange(len(tokens)), parts)
-    start = ranges(np.zeros_like(tokens), parts) * capacity
+    start = positions_of(0, parts) * capacity
     return BlockPlan(row, start, np.minimum(tokens[row] - start, capacity), np.arange(len(row) + 1))
 
 

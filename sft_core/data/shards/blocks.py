@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sft_core.data.block_plan import BlockPlan, IntArray, offsets_of, ranges
+from sft_core.data.block_plan import BlockPlan
 from sft_core.data.shards.columns import Columns
 from sft_core.data.shards.scatter import FlatColumns
+from sft_core.store.ragged import IntArray, offsets_of, positions_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,10 +61,10 @@ class FileBlocks:
     def batch(self, first: int, stop: int) -> Batch:
         """Return the blocks `first` to `stop - 1`."""
         own = slice(*self.plan.block_offsets[[first, stop]])
-        positions = ranges(self._starts[own], self.plan.tokens[own])
+        positions = positions_of(self._starts[own], self.plan.tokens[own])
         values = {name: self.values[name][positions] for name in self.columns.of_tokens}
         if self.columns.image_bytes is not None:
-            values["images"] = self.values["images"][ranges(self._image_starts[own], self._image_bytes[own])]
+            values["images"] = self.values["images"][positions_of(self._image_starts[own], self._image_bytes[own])]
         return Batch(self.plan.part(first, stop), self.columns, values)
 
 

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sft_core.data.block_plan import BlockPlan, IntArray, offsets_of
+from sft_core.data.block_plan import BlockPlan
 from sft_core.data.token_rows import TokenRows
 from sft_core.errors import RecipeError
+from sft_core.store.ragged import IntArray, offsets_of
 from sft_core.store.records import IGNORED_LABEL, TOKENS
 from sft_core.store.tables import read_columns
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sft_core.data.block_plan import offsets_of
 from sft_core.data.shards.blocks import Batch
 from sft_core.store.fingerprint import KEY_HEX_DIGITS
+from sft_core.store.ragged import offsets_of
 
 HASHED = (
     "input_ids",

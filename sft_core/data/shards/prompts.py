@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sft_core.data.block_plan import IntArray
 from sft_core.data.token_rows import TokenRows
+from sft_core.store.ragged import IntArray
 from sft_core.store.records import PROMPTS, RECORDS, TOKENS
 from sft_core.store.tables import read_columns, write_arrow
 

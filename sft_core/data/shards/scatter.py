@@ -17,9 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sft_core.data.block_plan import BlockPlan, IntArray, offsets_of, ranges
+from sft_core.data.block_plan import BlockPlan
 from sft_core.data.shards.columns import Columns
 from sft_core.data.token_rows import TokenRows
+from sft_core.store.ragged import IntArray, offsets_of, positions_of
 from sft_core.store.records import TOKENS
 from sft_core.store.tables import read_columns
 
@@ -97,8 +98,6 @@ def _by_shard(shard_of_piece: IntArray) -> Iterator[tuple[int, IntArray]]:
 
 @dataclass(frozen=True, slots=True)
 class _Shard:
-    """One shard in memory."""
-
     first_row: int
     offsets: IntArray
     """[rows + 1] Positions at which its rows begin in the columns of tokens."""
@@ -123,7 +122,7 @@ class _Shard:
     def gather(self, plan: BlockPlan, pieces: IntArray) -> FlatColumns:
         """Return the values of some pieces, one piece after the other."""
         own_rows = plan.row[pieces] - self.first_row
-        positions = ranges(self.offsets[own_rows] + plan.start[pieces], plan.tokens[pieces])
+        positions = positions_of(self.offsets[own_rows] + plan.start[pieces], plan.tokens[pieces])
         values = {name: column[positions] for name, column in self.of_tokens.items()}
         if self.images is None:
             return values

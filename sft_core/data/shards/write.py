@@ -11,13 +11,15 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from sft_core.data.block_plan import BlockPlan, IntArray
+from sft_core.data.block_plan import BlockPlan
 from sft_core.data.shards.blocks import FileBlocks
 from sft_core.data.shards.columns import TargetColumn, columns_of
 from sft_core.data.shards.count import BlockCounts
 from sft_core.data.shards.scatter import Buckets, scatter
-from sft_core.data.shards.segments import write_segments
-from sft_core.data.token_rows import TokenRows
+from sft_core.data.token_rows import UNKNOWN_ID, TokenRows
+from sft_core.store.ragged import IntArray
+from sft_core.store.records import SEGMENTS
+from sft_core.store.tables import write_arrow
 
 FILE_BYTES = 2**26
 """Bytes of ids, mask, weights and images in one file, all in memory while it is written: 13 M tokens of 5 bytes."""
@@ -107,3 +109,17 @@ def _describe(folder: Path, split: str, names: list[str], schema: pa.Schema, fin
         "_split": split,
     }
     (folder / "state.json").write_bytes(orjson.dumps(state, option=orjson.OPT_INDENT_2))
+
+
+def write_segments(path: Path, rows: TokenRows, plan: BlockPlan) -> None:
+    """Write the table of SEGMENTS: one line per piece, in the order of the plan."""
+    example_id = rows.example_id[plan.row]
+    columns = {
+        "block": np.repeat(np.arange(plan.num_blocks), plan.pieces_per_block),
+        "shard": rows.part_of(plan.row),
+        "row": rows.row[plan.row],
+        "example_id": pa.array(example_id, mask=example_id == UNKNOWN_ID),
+        "start": plan.start,
+        "tokens": plan.tokens,
+    }
+    write_arrow(path, pa.table([pa.array(columns[field.name]).cast(field.type) for field in SEGMENTS], SEGMENTS))

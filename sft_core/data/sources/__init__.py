@@ -29,13 +29,13 @@ from sft_core.data.sources.config import SourceSpec
 from sft_core.data.sources.group import Group
 from sft_core.data.sources.ingest import ingest
 from sft_core.data.sources.locate import LocatedSource, locate_sources
-from sft_core.data.sources.pieces import Piece
+from sft_core.data.sources.pieces import FilePiece
 
 __all__ = [
+    "FilePiece",
     "Group",
     "Ingested",
     "LocatedSource",
-    "Piece",
     "SourceSpec",
     "assemble",
     "ingest",

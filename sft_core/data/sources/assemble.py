@@ -14,7 +14,7 @@ from sft_core.data.selection import NUM_DRAWS, Hashes, draws, limit_of_fraction,
 from sft_core.data.sources.group import Group
 from sft_core.data.sources.ingest import ingest
 from sft_core.data.sources.locate import LocatedSource, no_row_error
-from sft_core.data.sources.pieces import Piece
+from sft_core.data.sources.pieces import FilePiece
 from sft_core.errors import DataError
 from sft_core.store.parts import Part
 from sft_core.store.records import Selection, ShardRef
@@ -76,7 +76,7 @@ def _assemble(source: LocatedSource, ingested: list[Ingested], root: Path) -> It
         numbers[file] += 1
 
 
-def _parts(piece: Piece | Group, shard: Mapping[str, Any]) -> tuple[Part, ...]:
+def _parts(piece: FilePiece | Group, shard: Mapping[str, Any]) -> tuple[Part, ...]:
     """Return which rows of a shard were read from which file; empty for a shard with the rows of only one file."""
     parts = shard.get("parts", [])
     starts = itertools.accumulate((rows for _, _, rows in parts), initial=parts[0][1] if parts else 0)

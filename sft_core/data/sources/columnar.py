@@ -20,7 +20,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sft_core.data.sources.pieces import Piece
+from sft_core.data.sources.pieces import FilePiece
 from sft_core.errors import DataError
 
 Row = tuple[int | None, Any, bytes | None]
@@ -31,12 +31,12 @@ BUFFER_BYTES = 1 << 20
 _FILE_MAGIC = b"ARROW1"
 
 
-def read_parquet(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
+def read_parquet(stream: IO[bytes], piece: FilePiece) -> Iterator[Row]:
     """Yield the rows of a Parquet file."""
     return _rows(_parquet_batches, stream, piece, "Parquet")
 
 
-def read_arrow(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
+def read_arrow(stream: IO[bytes], piece: FilePiece) -> Iterator[Row]:
     """Yield the rows of an Arrow IPC file, or of an Arrow IPC stream, as `datasets` saves it."""
     return _rows(_arrow_batches, stream, piece, "Arrow")
 
@@ -57,7 +57,7 @@ def _arrow_batches(source: IO[bytes]) -> Iterator[pa.RecordBatch]:
 
 
 def _rows(
-    batches: Callable[[IO[bytes]], Iterator[pa.RecordBatch]], stream: IO[bytes], piece: Piece, kind: str
+    batches: Callable[[IO[bytes]], Iterator[pa.RecordBatch]], stream: IO[bytes], piece: FilePiece, kind: str
 ) -> Iterator[Row]:
     try:
         for batch in batches(_seekable(stream, piece)):
@@ -71,7 +71,7 @@ def _rows(
         raise DataError(f"{piece.path}: expected a whole {kind} file, found: {error}") from error
 
 
-def _seekable(stream: IO[bytes], piece: Piece) -> IO[bytes]:
+def _seekable(stream: IO[bytes], piece: FilePiece) -> IO[bytes]:
     """Return a seekable stream, because both formats are read from their end; decompress to a temporary file first."""
     if piece.compression is None:
         return stream

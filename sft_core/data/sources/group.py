@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sft_core.data.sources.pieces import Piece
+from sft_core.data.sources.pieces import FilePiece
 
 FEWEST_FILES = 256
 """Number of files from which on a source is grouped. With fewer files, each has a piece of its own: their artifacts
@@ -32,7 +32,7 @@ DIGITS = 15
 class Group:
     """Consecutive whole files of a source that are read in the same way. A group is identified by their bytes."""
 
-    members: tuple[Piece, ...]
+    members: tuple[FilePiece, ...]
     """Two or more pieces, one for each file."""
 
     @property
@@ -46,7 +46,7 @@ class Group:
         return {**first, "content": [member.digest for member in self.members]}
 
 
-def group_files(files: Sequence[tuple[Piece, ...]]) -> tuple[Piece | Group, ...]:
+def group_files(files: Sequence[tuple[FilePiece, ...]]) -> tuple[FilePiece | Group, ...]:
     """Group consecutive small files of a source.
 
     Args:
@@ -60,8 +60,8 @@ def group_files(files: Sequence[tuple[Piece, ...]]) -> tuple[Piece | Group, ...]
     return tuple(_grouped(files))
 
 
-def _grouped(files: Sequence[tuple[Piece, ...]]) -> Iterator[Piece | Group]:
-    waiting: list[Piece] = []
+def _grouped(files: Sequence[tuple[FilePiece, ...]]) -> Iterator[FilePiece | Group]:
+    waiting: list[FilePiece] = []
     for pieces in files:
         is_small = len(pieces) == 1 and pieces[0].file_bytes < GROUP_BYTES
         if waiting and pieces and not (is_small and _is_read_alike(waiting[0], pieces[0])):
@@ -78,13 +78,13 @@ def _grouped(files: Sequence[tuple[Piece, ...]]) -> Iterator[Piece | Group]:
         yield _together(waiting)
 
 
-def _ends_group(piece: Piece) -> bool:
+def _ends_group(piece: FilePiece) -> bool:
     return int(piece.digest[:DIGITS], 16) % GROUP_BYTES < piece.file_bytes + FILE_BYTES
 
 
-def _is_read_alike(one: Piece, other: Piece) -> bool:
+def _is_read_alike(one: FilePiece, other: FilePiece) -> bool:
     return (one.file_format, one.compression) == (other.file_format, other.compression)
 
 
-def _together(pieces: list[Piece]) -> Piece | Group:
+def _together(pieces: list[FilePiece]) -> FilePiece | Group:
     return Group(tuple(pieces)) if len(pieces) > 1 else pieces[0]

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from sft_core.data.selection import hashes_of, row_digest
 from sft_core.data.sources.group import Group
-from sft_core.data.sources.pieces import Piece
+from sft_core.data.sources.pieces import FilePiece
 from sft_core.data.sources.readers import Row, read_rows
 from sft_core.data.sources.row_text import dump_row, rename_columns
 from sft_core.errors import DataError
@@ -28,7 +28,7 @@ BATCH_BYTES = 1 << 23
 MAX_COLUMNS_SEEN = 200
 
 
-def ingest(piece: Piece | Group, folder: Path) -> StageOutcome:
+def ingest(piece: FilePiece | Group, folder: Path) -> StageOutcome:
     """Read a piece or a group and write `records-<number>.arrow` (`RECORDS`) for each `shard_rows` rows into `folder`.
 
     Each has a `records-<number>.npy` next to it with the 64-bit hashes of its rows, from which a selection is drawn.
@@ -52,7 +52,7 @@ def ingest(piece: Piece | Group, folder: Path) -> StageOutcome:
     return StageOutcome(facts=facts, ledger=Ledger())
 
 
-def _records(piece: Piece, number: int, columns_seen: set[str]) -> Iterator[Record]:
+def _records(piece: FilePiece, number: int, columns_seen: set[str]) -> Iterator[Record]:
     row = piece.first_row - 1
     mapped = frozenset(piece.columns.values())
     rows: Iterable[Row] = itertools.islice(read_rows(piece), piece.range.rows if piece.range else None)

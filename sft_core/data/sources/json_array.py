@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from sft_core.data.sources.pieces import Piece
+from sft_core.data.sources.pieces import FilePiece
 from sft_core.data.sources.row_text import parse_row
 from sft_core.errors import DataError
 
@@ -27,7 +27,7 @@ _KINDS = {b"{": "an object", b'"': "a string", b"t": "a boolean", b"f": "a boole
 Row = tuple[int | None, Any, bytes | None]
 
 
-def read_json_array(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
+def read_json_array(stream: IO[bytes], piece: FilePiece) -> Iterator[Row]:
     """Yield (line on which it begins, value, JSON text) for each element.
 
     Raises:
@@ -48,7 +48,7 @@ class _Elements:
     `column` (from 0) are the position at which the last yielded element begins, including its leading blanks."""
 
     stream: IO[bytes]
-    piece: Piece
+    piece: FilePiece
     line: int = 1
     column: int = 0
     _buffer: bytes = b""

@@ -9,7 +9,7 @@ from sft_core.data.sources.config import SourceSpec
 from sft_core.data.sources.file_kind import compression_of, format_of, known_endings
 from sft_core.data.sources.find import find_files
 from sft_core.data.sources.group import Group, group_files
-from sft_core.data.sources.pieces import Piece, cut_file
+from sft_core.data.sources.pieces import FilePiece, cut_file
 from sft_core.data.transform import locate_transform
 from sft_core.errors import DataError, RecipeError
 from sft_core.store.file_digests import FileDigests, Remembered
@@ -23,7 +23,7 @@ class LocatedSource:
 
     spec: SourceSpec
     files: tuple[Path, ...]
-    pieces: tuple[Piece | Group, ...]
+    pieces: tuple[FilePiece | Group, ...]
     """Pieces of all files, in order. If the source has many files, small ones share a group."""
     commit: str | None = None
     """Commit of the data set, if it is from the Hub."""
@@ -86,7 +86,7 @@ def no_row_error(source: str, paths: tuple[Path, ...]) -> DataError:
     return DataError(f"source '{source}': no row in {named}{', …' if len(paths) > 5 else ''}")
 
 
-def _cut(path: Path, root: Path, spec: SourceSpec, digests: Remembered) -> tuple[Piece, ...]:
+def _cut(path: Path, root: Path, spec: SourceSpec, digests: Remembered) -> tuple[FilePiece, ...]:
     file_format = spec.file_format or format_of(path)
     if file_format is None:
         raise RecipeError(

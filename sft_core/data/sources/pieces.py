@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class FilePiece:
     """Rows of one file that are ingested together: `shard_rows` rows if rows are lines and the file is not compressed,
     else all rows.
 
@@ -49,7 +49,7 @@ class Piece:
         return f"{self.source}-{self.number:05d}"
 
     @property
-    def members(self) -> tuple["Piece", ...]:
+    def members(self) -> tuple["FilePiece", ...]:
         """The piece itself, so that it can be used like a group."""
         return (self,)
 
@@ -88,15 +88,15 @@ def cut_file(
     file_format: FileFormat,
     compression: Compression | None,
     digests: Remembered,
-) -> tuple[Piece, ...]:
+) -> tuple[FilePiece, ...]:
     """Cut one file into pieces and digest each, reading it only if it changed since the last time.
 
     Returns:
         The pieces in order; empty if all lines of the file are blank.
     """
 
-    def piece(number: int, digest: str, part: Range | None = None) -> Piece:
-        return Piece(
+    def piece(number: int, digest: str, part: Range | None = None) -> FilePiece:
+        return FilePiece(
             source=spec.source_name,
             number=number,
             path=path,

@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 from sft_core.data.sources.columnar import read_arrow, read_parquet
 from sft_core.data.sources.file_kind import FileFormat
 from sft_core.data.sources.json_array import read_json_array
-from sft_core.data.sources.pieces import Piece
+from sft_core.data.sources.pieces import FilePiece
 from sft_core.data.sources.row_text import parse_row
 from sft_core.data.sources.streams import open_piece, open_text
 from sft_core.errors import DataError
@@ -26,7 +26,7 @@ MAX_FIELD_CHARS = 1 << 30
 _OPENED = (b"[", b"{")
 
 
-def read_rows(piece: Piece) -> Iterator[Row]:
+def read_rows(piece: FilePiece) -> Iterator[Row]:
     """Yield the rows of a piece. If the piece is a part of a file, the rows after it are yielded as well.
 
     Raises:
@@ -37,7 +37,7 @@ def read_rows(piece: Piece) -> Iterator[Row]:
         yield from reader(cast(IO[bytes], stream), piece)
 
 
-def _read_jsonl(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
+def _read_jsonl(stream: IO[bytes], piece: FilePiece) -> Iterator[Row]:
     for line, content in enumerate(stream, piece.first_line):
         # strip the line break, or the error of an incomplete line would be reported for the next line
         if text := content.strip():
@@ -49,21 +49,21 @@ def _read_jsonl(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
             yield line, parse_row(text, piece, line), text
 
 
-def _read_txt(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
+def _read_txt(stream: IO[bytes], piece: FilePiece) -> Iterator[Row]:
     for line, content in enumerate(stream, piece.first_line):
         if content.strip():
             yield line, {"text": content.rstrip(b"\r\n").decode("utf-8")}, None
 
 
-def _read_csv(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
+def _read_csv(stream: IO[bytes], piece: FilePiece) -> Iterator[Row]:
     return _read_delimited(stream, piece, ",")
 
 
-def _read_tsv(stream: IO[bytes], piece: Piece) -> Iterator[Row]:
+def _read_tsv(stream: IO[bytes], piece: FilePiece) -> Iterator[Row]:
     return _read_delimited(stream, piece, "\t")
 
 
-def _read_delimited(stream: IO[bytes], piece: Piece, delimiter: str) -> Iterator[Row]:
+def _read_delimited(stream: IO[bytes], piece: FilePiece, delimiter: str) -> Iterator[Row]:
     csv.field_size_limit(MAX_FIELD_CHARS)
     text = io.TextIOWrapper(cast(io.BufferedReader, stream), encoding="utf-8", newline="")
     reader = csv.reader(text, strict=True, delimiter=delimiter)
@@ -85,13 +85,13 @@ def _read_delimited(stream: IO[bytes], piece: Piece, delimiter: str) -> Iterator
         ) from error
 
 
-def _check_header(names: Sequence[str], piece: Piece) -> None:
+def _check_header(names: Sequence[str], piece: FilePiece) -> None:
     doubled = sorted({name for name in names if list(names).count(name) > 1})
     if doubled:
         raise DataError(f"{piece.path}, line 1: expected a name of its own for each column, found {doubled} twice")
 
 
-READERS: dict[FileFormat, Callable[[IO[bytes], Piece], Iterator[Row]]] = {
+READERS: dict[FileFormat, Callable[[IO[bytes], FilePiece], Iterator[Row]]] = {
     "jsonl": _read_jsonl,
     "json": read_json_array,
     "csv": _read_csv,

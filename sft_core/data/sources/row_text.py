@@ -10,14 +10,14 @@ from typing import Any
 
 import orjson
 
-from sft_core.data.sources.pieces import Piece
+from sft_core.data.sources.pieces import FilePiece
 from sft_core.errors import DataError
 
 UNREADABLE = None
 """Value in place of that of a row that is kept although the fast parser cannot read it."""
 
 
-def parse_row(content: bytes, piece: Piece, line: int, columns_before: int = 0) -> Any:
+def parse_row(content: bytes, piece: FilePiece, line: int, columns_before: int = 0) -> Any:
     """Parse the JSON text of one row; return `UNREADABLE` if only the more lenient parser of Python accepts it.
 
     Args:

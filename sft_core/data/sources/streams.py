@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from sft_core.data.sources.cut import UTF8_BOM
 from sft_core.data.sources.file_kind import Compression
-from sft_core.data.sources.pieces import Piece
+from sft_core.data.sources.pieces import FilePiece
 from sft_core.errors import DataError
 
 Stream: TypeAlias = "io.BufferedReader[io.RawIOBase]"
@@ -42,7 +42,7 @@ DECOMPRESSORS: dict[Compression, Callable[[Path], Any]] = {
 
 
 @contextlib.contextmanager
-def open_piece(piece: Piece) -> Iterator[Stream]:
+def open_piece(piece: FilePiece) -> Iterator[Stream]:
     """Open a piece at its first byte, decompressed if its file is compressed.
 
     Raises:
@@ -59,7 +59,7 @@ def open_piece(piece: Piece) -> Iterator[Stream]:
 
 
 @contextlib.contextmanager
-def open_text(piece: Piece) -> Iterator[Stream]:
+def open_text(piece: FilePiece) -> Iterator[Stream]:
     """Open a piece of text after its byte order mark, and explain where it is not UTF-8.
 
     Raises:
@@ -84,7 +84,7 @@ _ADVICE = "convert the file to UTF-8"
 class _Decompressed(io.RawIOBase):
     """Decompressing stream that raises `DataError` for a broken archive."""
 
-    def __init__(self, piece: Piece) -> None:
+    def __init__(self, piece: FilePiece) -> None:
         self._piece = piece
         assert piece.compression is not None
         self._stream = cast(IO[bytes], DECOMPRESSORS[piece.compression](piece.path))
@@ -114,7 +114,7 @@ def _alternates_with_nul(head: bytes) -> bool:
     return len(head) >= 4 and any(not any(head[first::2]) and all(head[1 - first :: 2]) for first in (0, 1))
 
 
-def _not_utf8(piece: Piece) -> DataError:
+def _not_utf8(piece: FilePiece) -> DataError:
     with open_piece(piece) as stream:
         head = stream.peek(HEAD_BYTES)
         found = _first_bad_byte(stream)

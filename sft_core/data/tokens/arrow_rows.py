@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sft_core.data.tokens.rows import Bools, Ints, MaskedRows, Spans, TextRows, offsets_of
+from sft_core.data.tokens.rows import Bools, Ints, MaskedRows, Spans, TextRows
+from sft_core.store.ragged import offsets_of
 from sft_core.store.records import INDEX, TOKENS
 
 
@@ -130,5 +131,5 @@ def _weights(rows: MaskedRows) -> pa.Array:
     """Return the weights of the rows in which a target's weight is not 1; null for all other rows."""
     if rows.weights is None:
         return pa.nulls(len(rows), pa.list_(pa.float32()))
-    differs = np.concatenate([[0], np.cumsum(rows.weights != rows.loss_mask)])[rows.offsets]
+    differs = offsets_of(rows.weights != rows.loss_mask)[rows.offsets]
     return _lists(rows.offsets, rows.weights, np.diff(differs) == 0)

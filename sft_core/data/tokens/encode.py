@@ -112,23 +112,19 @@ class Encoder:
         """Return this encoder for a model that takes images: image tokens spelled in the data stay plain text."""
         return replace(self, exact=ExactEncoder(self.backend, frozenset(image_tokens.spellings)))
 
-    def encode(self, rows: TextRows, threads: int = 1) -> tuple[MaskedRows, EngineUse]:
+    def encode(self, rows: TextRows, threads: int = 1, is_open: bool = False) -> tuple[MaskedRows, EngineUse]:
         """Encode texts to ids and loss masks.
 
         Args:
             rows: Texts, their spans, and which of them get special tokens.
             threads: Number of threads; it does not change the result.
+            is_open: True to add no end token, for prompts to generate from.
 
         Returns:
             The rows, and the engine that encoded them.
         """
         bodies, use = self._encode_bodies(rows, threads)
-        return self.frame.around(bodies, rows), use
-
-    def encode_prompts(self, rows: TextRows, threads: int = 1) -> tuple[MaskedRows, EngineUse]:
-        """Encode prompts to generate from. They are encoded as in training, but no end token is added."""
-        bodies, use = self._encode_bodies(rows, threads)
-        return self.frame.around(bodies, rows, is_open=True), use
+        return self.frame.around(bodies, rows, is_open), use
 
     def _encode_bodies(self, rows: TextRows, threads: int) -> tuple[MaskedRows, EngineUse]:
         everything = np.arange(len(rows.texts))

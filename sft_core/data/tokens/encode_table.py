@@ -1,5 +1,6 @@
 """Encode every row of a `RENDERED` table, whether it is text or was already tokenized in the source."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from sft_core.data.tokens.encode import Encoder, EngineUse
 from sft_core.data.tokens.images import ShownImages, count_image_tokens
 from sft_core.data.tokens.rows import Bools, Ints, MaskedRows, Spans, TextRows
 from sft_core.pretrained.processor import ImageTokens
+from sft_core.store.ragged import offsets_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def encode_table(
         ]
         rows = MaskedRows.interleaved(parts)
     is_unknown = (rows.input_ids < 0) | (rows.input_ids >= encoder.vocabulary_size)
-    has_unknown_ids = np.diff(np.concatenate([[0], np.cumsum(is_unknown)])[rows.offsets]) > 0
+    has_unknown_ids = np.diff(offsets_of(is_unknown)[rows.offsets]) > 0
     if has_unknown_ids.any():
         rows = rows.gather(np.arange(len(rows)), lengths=np.where(has_unknown_ids, 0, rows.lengths))
     is_refused = expected < 0
@@ -82,13 +84,13 @@ def encode_prompts(
     literals = {
         row: [position for pair in zip(flat[::2], flat[1::2], strict=True) if pair[1] <= shared for position in pair]
         for row, flat in rows.literals.items()
-        if (shared := _num_shared(rows.texts[row], prompts[row]))
+        if (shared := len(os.path.commonprefix((rows.texts[row], prompts[row]))))  # noqa: RUF071  # of characters
     }
     texts = TextRows(prompts, Spans.none(), rows.wants_special_tokens, literals)
     expected = np.zeros(len(prompts), np.int64)
     if image_tokens:
         texts, expected = ShownImages.of(image_tokens, asked["images"]).expand(texts)
-    encoded, engine = encoder.encode_prompts(texts, threads)
+    encoded, engine = encoder.encode(texts, threads, is_open=True)
     found = count_image_tokens(encoded, image_tokens.ids) if image_tokens else expected
     ids = zip(numbers.tolist(), np.split(encoded.input_ids, encoded.offsets[1:-1]), found == expected, strict=False)
     return {row: own for row, own, is_whole in ids if is_whole}, engine
@@ -100,12 +102,6 @@ def _shown_texts(table: pa.Table, with_literals: bool, image_tokens: ImageTokens
         return text_rows(table, with_literals), np.zeros(len(table), np.int64)
     rows = text_rows(table, with_literals, image_tokens.spellings)
     return ShownImages.of(image_tokens, table["images"]).expand(rows)
-
-
-def _num_shared(text: str, prompt: str) -> int:
-    """Return the length of the longest common prefix of two texts."""
-    pairs = enumerate(zip(text, prompt, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(text), len(prompt)))
 
 
 def _only(table: pa.Table, chosen: Bools) -> pa.Table:

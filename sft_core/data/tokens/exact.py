@@ -21,7 +21,8 @@ from tokenizers import AddedToken, Encoding, Tokenizer
 
 from sft_core.data.tokens.added_tokens import longest_first
 from sft_core.data.tokens.masks import mark, ranges_by_offsets
-from sft_core.data.tokens.rows import MaskedRows, Spans, flat, offsets_of
+from sft_core.data.tokens.rows import MaskedRows, Spans, flat
+from sft_core.store.ragged import offsets_of
 
 NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 

@@ -23,7 +23,8 @@ import tiktoken
 from sft_core.data.tokens.added_tokens import AddedTokens
 from sft_core.data.tokens.byte_bpe import NO_ID, NotProvenError, prove_byte_bpe
 from sft_core.data.tokens.pretokens import pattern_of, unknown_characters
-from sft_core.data.tokens.rows import Bools, Ints, offsets_of
+from sft_core.data.tokens.rows import Bools, Ints
+from sft_core.store.ragged import offsets_of
 
 Ranks = npt.NDArray[np.uint32]
 
@@ -113,13 +114,13 @@ class FastEncoder:
         parts = [part for parts in parts_of_rows for part in parts]
         ranks = np.concatenate([_NOTHING, *parts])
         offsets = offsets_of([sum(map(len, parts)) for parts in parts_of_rows])
-        ends = np.cumsum(self.num_bytes[ranks])
-        row_ends = np.concatenate([[0], ends])[offsets]
+        edges = offsets_of(self.num_bytes[ranks])
+        row_ends = edges[offsets]
         text_bytes = [len(text) if text.isascii() else len(text.encode()) for text in texts]
         ids = self.ids[ranks]
-        num_lacking = np.diff(np.concatenate([[0], np.cumsum(ids == NO_ID)])[offsets])
+        num_lacking = np.diff(offsets_of(ids == NO_ID)[offsets])
         is_right = (np.diff(row_ends) == np.array(text_bytes, np.int64)) & (num_lacking == 0)
-        return ByteTokens(ids, ends, offsets, row_ends[:-1]), is_right
+        return ByteTokens(ids, edges[1:], offsets, row_ends[:-1]), is_right
 
     def _encode_all(self, texts: Sequence[str], threads: int) -> list[list[Ranks]]:
         if threads == 1:

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from sft_core.data.tokens.rows import Bools, Ints, MaskedRows, TextRows, offsets_of
+from sft_core.data.tokens.rows import Bools, Ints, MaskedRows, TextRows
+from sft_core.store.ragged import offsets_of, positions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def _with_room(bodies: MaskedRows, before: Ints, behind: Ints, is_weighted: bool
         is_weighted: True if the result has weights.
     """
     offsets = offsets_of(bodies.lengths + before + behind)
-    tokens = np.arange(len(bodies.input_ids)) + np.repeat(offsets[:-1] + before - bodies.offsets[:-1], bodies.lengths)
+    tokens = positions_of(offsets[:-1] + before, bodies.lengths)
     framed = MaskedRows(
         np.zeros(offsets[-1], np.int32),
         np.zeros(offsets[-1], np.uint8),

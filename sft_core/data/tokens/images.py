@@ -17,6 +17,7 @@ import pyarrow as pa
 from sft_core.data.tokens.rows import Bools, Ints, MaskedRows, Spans, TextRows
 from sft_core.pretrained.processor import ImageTokens, Size, VisionProcessor
 from sft_core.store.image_store import ImageRef, decode_images, encode_images
+from sft_core.store.ragged import offsets_of
 
 REFUSALS = (ValueError, ArithmeticError, LookupError, TypeError, RuntimeError)
 """Exceptions that processors raise for an image that they cannot take (such as one 300 times as wide as high)."""
@@ -63,8 +64,7 @@ class ShownImages:
 
 def count_image_tokens(rows: MaskedRows, ids: Sequence[int]) -> Ints:
     """[rows] Return the number of tokens whose embeddings the model replaces by those of an image."""
-    before = np.concatenate([[0], np.cumsum(np.isin(rows.input_ids, ids))])
-    return np.diff(before[rows.offsets])
+    return np.diff(offsets_of(np.isin(rows.input_ids, ids))[rows.offsets])
 
 
 def images_after_cut(images: pa.ChunkedArray, rows: MaskedRows, is_cut: Bools) -> pa.Array:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from tokenizers import Encoding
 
 from sft_core.data.tokens.rows import Ints, MaskedRows, Spans
+from sft_core.store.ragged import positions_of
 
 TokenRanges = tuple[Ints, Ints]
 """(first, stop): tokens [first, stop) of each span, [spans] each; empty if no token contains a character of the span.
@@ -65,8 +66,7 @@ def _positions(ranges: TokenRanges, values: npt.NDArray[Any]) -> tuple[Ints, npt
     """Return all tokens of some ranges, and for each the value of its range."""
     first, stop = ranges
     lengths = stop - first
-    tokens = np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)
-    return tokens, np.repeat(values, lengths)
+    return positions_of(first, lengths), np.repeat(values, lengths)
 
 
 def ranges_by_bytes(texts: Sequence[str], text_starts: Ints, token_ends: Ints, spans: Spans) -> TokenRanges:

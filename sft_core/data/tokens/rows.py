@@ -15,7 +15,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from sft_core.store.ragged import IntArray, offsets_of, positions_of
+
+Ints = IntArray
 Bools = npt.NDArray[np.bool_]
 
 
@@ -145,18 +147,17 @@ class MaskedRows:
     @property
     def num_targets(self) -> Ints:
         """[rows] number of targets after the shift by one: the first token of a row is never predicted."""
-        before = np.concatenate([[0], np.cumsum(self.loss_mask, dtype=np.int64)])
+        before = offsets_of(self.loss_mask)
         targets: Ints = before[self.offsets[1:]] - before[np.minimum(self.offsets[:-1] + 1, self.offsets[1:])]
         return targets
 
     def gather(self, rows: Ints, starts: Ints | int = 0, lengths: Ints | None = None) -> "MaskedRows":
         """Take `lengths[i]` tokens of row `rows[i]`, beginning at its token `starts[i]`; by default whole rows."""
         lengths = self.lengths[rows] if lengths is None else lengths
-        offsets = offsets_of(lengths)
-        tokens = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] + starts - offsets[:-1], lengths)
+        tokens = positions_of(self.offsets[:-1][rows] + starts, lengths)
         weights = None if self.weights is None else self.weights[tokens]
         images = None if self.images is None else self.images[tokens]
-        return MaskedRows(self.input_ids[tokens], self.loss_mask[tokens], offsets, weights, images)
+        return MaskedRows(self.input_ids[tokens], self.loss_mask[tokens], offsets_of(lengths), weights, images)
 
     def last(self, marked: Bools) -> Ints:
         """[rows] Return the position in the flat arrays of each row's last marked token; -1 if it has none."""
@@ -195,11 +196,6 @@ class MaskedRows:
     def images_or_none(self) -> npt.NDArray[np.int32]:
         """[tokens] Return the numbers of images, also if no row has images."""
         return np.zeros(len(self.input_ids), np.int32) if self.images is None else self.images
-
-
-def offsets_of(lengths: Sequence[int] | Ints) -> Ints:
-    """[rows + 1] Return the start of each row in flat arrays, and the end of the last one."""
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 
 
 def flat(rows: Sequence[Sequence[int]], dtype: type[Any]) -> npt.NDArray[Any]:

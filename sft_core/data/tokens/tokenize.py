@@ -21,9 +21,9 @@ from sft_core.pretrained.processor import ImageTokens
 from sft_core.pretrained.tokenizer import FrozenTokenizer, TokenizerRef
 from sft_core.store.ledger import Ledger, Rejection, count_reasons, read_rejections, write_rejections
 from sft_core.store.records import StageOutcome
+from sft_core.store.stages import TOKENIZE_CHATS
 from sft_core.store.tables import read_table, write_arrow
 
-STAGE = "tokenize_chats"
 UNEQUAL_MASK = "`input_ids` and the mask of its targets are not equally long"
 UNKNOWN_IDS = "a token id is not in the tokenizer's vocabulary"
 REFUSED_IMAGES = "the model's image processor refuses an image of this size"
@@ -133,7 +133,7 @@ def _rejections(source: str, table: pa.Table, reasons: Texts) -> list[Rejection]
     is_rejected = reasons != ""
     rows = table.filter(pa.array(is_rejected)).select(["row", "line", "text", "input_ids"]).to_pylist()
     return [
-        Rejection.of(source, row, STAGE, reason, _excerpt(row))
+        Rejection.of(source, row, TOKENIZE_CHATS, reason, _excerpt(row))
         for row, reason in zip(rows, reasons[is_rejected], strict=True)
     ]
 

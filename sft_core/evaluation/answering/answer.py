@@ -10,16 +10,14 @@ from accelerate.utils import set_seed
 from torch.distributed.tensor import DTensor
 
 from sft_core.errors import RecipeError
-from sft_core.evaluation.answering.answers import Answers, Measure, Value
-from sft_core.evaluation.answering.best import best_of, is_greater_better
+from sft_core.evaluation.answering.answers import Answers, Measure, Value, best_of, is_greater_better
 from sft_core.evaluation.answering.config import AnsweringConfig
 from sft_core.evaluation.answering.gen_kwargs import Setting, settings_of
 from sft_core.evaluation.answering.generate import InputsOf, generate
 from sft_core.evaluation.answering.measures import measure
 from sft_core.evaluation.answering.processes import gathered, on_first, rank_and_count, share_of
-from sft_core.evaluation.answering.prompts import Prompts, excess
+from sft_core.evaluation.answering.prompts import Asked, Prompts, cut_left, excess
 from sft_core.evaluation.answering.scoring import Scoring
-from sft_core.evaluation.answering.shown import Asked, cut_left
 from sft_core.modeling.pixels import PixelMaker
 from sft_core.pretrained.image_places import ImageReader
 from sft_core.store.image_store import ImageRef

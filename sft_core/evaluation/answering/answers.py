@@ -34,3 +34,20 @@ class Measure:
     """[answers] value of each; None if the metric has only one number for all."""
     is_mean: bool = True
     """True if the score is the mean of the values that are not None."""
+
+
+def is_greater_better(name: str) -> bool:
+    """Return True if a greater value of a metric is better.
+
+    This holds for all metrics but losses, whose names end with `loss`, as in transformers, or with `nll`.
+
+    Args:
+        name: Name of the metric, with or without the suffix of a setting.
+    """
+    return not name.partition("/")[0].endswith(("loss", "nll"))
+
+
+def best_of(measures: Sequence[Measure], greater_is_better: bool) -> Measure:
+    """Return the measure with the greatest or the least score; among equal ones the first."""
+    choose = max if greater_is_better else min
+    return choose(measures, key=lambda measure: measure.score)

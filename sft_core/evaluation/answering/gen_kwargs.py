@@ -8,12 +8,13 @@ trlX sweeps at most one argument, and names a score `name@temperature=0.5`. MLfl
 only letters, digits and `_-.:/ `.
 """
 
-import difflib
 import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from sft_core.errors import did_you_mean
 
 DEFAULTS: Mapping[str, Any] = {"max_new_tokens": 64}
 """Values of arguments that are not in `gen_kwargs`; all others come from the model's generation configuration."""
@@ -101,7 +102,8 @@ def check_gen_kwargs(gen_kwargs: Mapping[str, Any]) -> None:
         if name in REFUSED:
             raise ValueError(f"'{name}' is not supported: {REFUSED[name]}")
         if name not in GENERATE_ARGUMENTS:
-            raise ValueError(f"`generate` has no argument '{name}'{_did_you_mean(name)}")
+            hint = did_you_mean(name, sorted(GENERATE_ARGUMENTS | REFUSED.keys()))
+            raise ValueError(f"`generate` has no argument '{name}'{hint}")
         if _is_swept(name, value):
             _check_sweep(name, value, gen_kwargs)
         for one in value if _is_swept(name, value) else [value]:
@@ -129,8 +131,3 @@ def _label(value: Any) -> str:
     """Write a value in characters that MLflow allows in the name of a metric."""
     text = str(value).lower() if isinstance(value, bool) or value is None else str(value)
     return re.sub(r"[^\w.\-]", "_", text, flags=re.ASCII)
-
-
-def _did_you_mean(name: str) -> str:
-    close = difflib.get_close_matches(name, sorted(GENERATE_ARGUMENTS | REFUSED.keys()), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(GENERATE_ARGUMENTS))}"

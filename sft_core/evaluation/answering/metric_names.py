@@ -1,10 +1,11 @@
 """Names in `metrics`: built-in metrics, patterns, and functions of the user."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
+
+from sft_core.errors import did_you_mean
 
 BUILT_IN: Mapping[str, str | None] = {
     "exact_match": None,
@@ -47,10 +48,11 @@ class MetricNames:
             _check_pattern(pattern)
         for name in others:
             if "." not in name and ":" not in name:
-                raise ValueError(f"there is no metric '{name}'{_did_you_mean(name)}")
+                known = (*BUILT_IN, f"{PATTERN}PATTERN", "package.module.function")
+                raise ValueError(f"there is no metric '{name}'{did_you_mean(name, known)}")
         return cls(
             built_in=tuple(name for name in metrics if name in BUILT_IN),
-            patterns={_numbered("regex", number): pattern for number, pattern in enumerate(patterns, 1)},
+            patterns={"regex" if at == 1 else f"regex_{at}": pattern for at, pattern in enumerate(patterns, 1)},
             functions=tuple(_as_path(name) for name in others),
         )
 
@@ -71,18 +73,8 @@ def _as_path(name: str) -> str:
     return f"{module}.{function}" if colon and not module.endswith(".py") else name
 
 
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}_{number}"
-
-
 def _check_pattern(pattern: str) -> None:
     try:
         re.compile(pattern)
     except re.error as error:
         raise ValueError(f"'{PATTERN}{pattern}' is not a regular expression: {error}") from error
-
-
-def _did_you_mean(name: str) -> str:
-    known = (*BUILT_IN, f"{PATTERN}PATTERN", "package.module.function")
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"

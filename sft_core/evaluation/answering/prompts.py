@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from sft_core.errors import RecipeError
+from sft_core.pretrained.image_places import ImageReader
 from sft_core.store.image_store import ImageRef, decode_images
 from sft_core.store.records import PROMPTS
 from sft_core.store.tables import read_table
@@ -69,3 +70,25 @@ def excess(prompt_ids: list[list[int]], max_positions: int | None, max_new_token
             f"{max_positions} positions"
         )
     return [max(0, len(ids) - (max_positions - max_new_tokens)) for ids in prompt_ids]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Prompt as the model gets it, possibly truncated."""
+
+    ids: list[int]
+    images: list[ImageRef]
+
+
+def cut_left(reader: ImageReader, asked: Asked, num_tokens: int) -> Asked:
+    """Remove at least `num_tokens` tokens on the left, and the images that they belong to.
+
+    With some models the tokens of an image depend on the other images of the row. If the remaining images would need
+    other tokens than those in the prompt, more images are removed.
+    """
+    places = reader.places(asked.ids, asked.images)
+    num_lost = sum(place.start < num_tokens for place in places)
+    while reader.written(asked.images[num_lost:]) != reader.written(asked.images)[num_lost:]:
+        num_lost += 1
+    start = max([num_tokens, *(place.stop for place in places[:num_lost])])
+    return Asked(asked.ids[start:], asked.images[num_lost:])

@@ -8,20 +8,20 @@ anything else runs.
 """
 
 import dataclasses
-import difflib
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft_core.errors import RecipeError
+from sft_core.errors import RecipeError, did_you_mean
 from sft_core.evaluation.harness.config import LmEvalConfig
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
 
 PLACE = "evaluation.lm_eval"
+LISTS = f"; `lm-eval ls tasks` lists its tasks, and {PLACE}.include_path adds yours"
 NOT_OF_THE_TASK = ("tag", "group", "task_list")
 """Fields of a task's file that only assign it to tags and groups."""
 
@@ -134,7 +134,8 @@ def _add(found: Definitions, name: str, overrides: dict[str, Any]) -> list[str]:
     """Add all tasks and groups that a name refers to; return the leaf tasks."""
     entry = found.manager.task_index.get(name)
     if entry is None:
-        raise RecipeError(f"{PLACE}.tasks: lm-eval has no task '{name}'{_did_you_mean(name, found.manager)}")
+        hint = did_you_mean(name, found.manager.all_tasks, LISTS)
+        raise RecipeError(f"{PLACE}.tasks: lm-eval has no task '{name}'{hint}")
     if entry.kind.name == "TAG":
         return [task for member in sorted(entry.tags) for task in _add(found, member, overrides)]
     if _is_group(entry):
@@ -210,9 +211,3 @@ def _check_metric(name: str, metric: Mapping[str, Any], has_own_code: bool) -> N
             f"{PLACE}.tasks: '{name}' has a metric '{called}' that lm-eval would fetch as code from the Hub, which is "
             "not pinned; expected one of lm-eval's own, or a `!function`"
         )
-
-
-def _did_you_mean(name: str, manager: "TaskManager") -> str:
-    close = difflib.get_close_matches(name, manager.all_tasks, n=1, cutoff=0.6)
-    lists = f"; `lm-eval ls tasks` lists its tasks, and {PLACE}.include_path adds yours"
-    return f"; did you mean '{close[0]}'?" if close else lists

@@ -14,6 +14,7 @@ PLACEMENT = "It determines keys, and computes nothing that is stored."
 EFFECTS = ""
 """Name under which the top-level statements that bind no name are kept, such as a call that registers something."""
 MARK = "PLACEMENT"
+_NAMED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 Target = tuple[str, str]
@@ -84,7 +85,7 @@ def read_module(text: str, name: str, is_package: bool) -> Module:
         elif (reason := _mark_of(statement)) is not None:
             placement = reason
         else:
-            imports |= _imports_in(statement, package) if not _is_definition(statement) else {}
+            imports |= _imports_in(statement, package) if not isinstance(statement, _NAMED) else {}
             for bound in dict.fromkeys(_bound(statement)) or [EFFECTS]:
                 if bound != EFFECTS or not _says_nothing(statement):
                     statements.setdefault(bound, []).append(statement)
@@ -172,13 +173,9 @@ def _dotted(node: ast.AST) -> str | None:
 
 def _imported(statement: ast.Import | ast.ImportFrom, package: str) -> dict[str, Target]:
     if isinstance(statement, ast.Import):
-        return {
-            alias.asname or alias.name.partition(".")[0]: (
-                alias.name if alias.asname else alias.name.partition(".")[0],
-                "",
-            )
-            for alias in statement.names
-        }
+        tops = [alias.name.partition(".")[0] for alias in statement.names]
+        pairs = zip(statement.names, tops, strict=True)
+        return {alias.asname or top: (alias.name if alias.asname else top, "") for alias, top in pairs}
     module = statement.module or ""
     if statement.level:
         around = package.split(".")[: len(package.split(".")) - statement.level + 1]
@@ -192,10 +189,6 @@ def _imports_in(statement: ast.stmt, package: str) -> dict[str, Target]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             found |= _imported(node, package)
     return found
-
-
-def _is_definition(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
 
 
 def _is_for_type_checkers(statement: ast.stmt) -> bool:
@@ -220,19 +213,19 @@ def _mark_of(statement: ast.stmt) -> str | None:
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
     """Yield the names that a top-level statement binds, without those that it imports."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    if isinstance(statement, _NAMED):
         yield statement.name
         return
     for node in _outside_functions(statement):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        elif isinstance(node, _NAMED):
             yield node.name
 
 
 def _outside_functions(node: ast.AST) -> Iterable[ast.AST]:
     yield node
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda | ast.comprehension):
+    if isinstance(node, _NAMED | ast.Lambda | ast.comprehension):
         return
     if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
         return

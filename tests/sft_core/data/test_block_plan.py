@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sft_core.data.block_plan import BlockPlan, offsets_of, ranges
+from sft_core.data.block_plan import BlockPlan
 
 
 @pytest.fixture
@@ -38,9 +38,3 @@ def test_another_order_moves_blocks_with_all_their_pieces(plan: BlockPlan) -> No
 
 def test_positions_become_the_rows_of_a_list(plan: BlockPlan) -> None:
     assert plan.of_rows(np.array([10, 20, 30])).row.tolist() == [20, 10, 30, 30]
-
-
-def test_ranges_and_offsets() -> None:
-    assert ranges(np.array([7, 2, 5]), np.array([2, 3, 0])).tolist() == [7, 8, 2, 3, 4]
-    assert ranges(np.array([], np.int64), np.array([], np.int64)).tolist() == []
-    assert offsets_of(np.array([2, 3])).tolist() == [0, 2, 5]

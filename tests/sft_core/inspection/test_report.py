@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sft_core.data.gate_result import GateResult
+from sft_core.data.gates import GateResult
 from sft_core.inspection import RowTable, write_report
 from sft_core.inspection.charts import bins_of
 from sft_core.inspection.figures import figures_of

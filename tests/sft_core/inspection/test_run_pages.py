@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sft_core.evaluation.gains import Gain
+from sft_core.evaluation.gains import ScoreGain
 from sft_core.inspection.run_pages import (
     comparison_page,
     end_of_prompt,
@@ -75,7 +75,7 @@ def test_the_loss_is_a_picture_with_words() -> None:
 
 
 def test_a_comparison_has_the_gain_with_its_interval_where_rows_can_be_paired() -> None:
-    gains = {"f1": Gain(value=0.1, low=-0.02, high=0.2, num_rows=1200)}
+    gains = {"f1": ScoreGain(value=0.1, low=-0.02, high=0.2, num_rows=1200)}
     scores = ({"f1": 0.6, "bleu": 30.0, "own": 1.0}, {"f1": 0.5, "bleu": 28.0})
     page = comparison_page("sums/2", "sums/1", scores, gains)
     assert page.splitlines()[4:] == [

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from sft_core.data.gate_result import GateResult
+from sft_core.data.gates import GateResult
 from sft_core.inspection.figures import Figures, ReasonFigures, SourceFigures, SplitFigures
 from sft_core.inspection.summary import summary
 

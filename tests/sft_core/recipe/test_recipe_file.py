@@ -103,7 +103,7 @@ def test_anchors_and_merges_work(file: Path) -> None:
         ("training: {max_length: 1}", "training.max_length: unknown key; did you mean 'tokens.max_length'?"),
         (
             "tokens: {zzz: 1}",
-            "tokens.zzz: unknown key; known here: max_length, max_length_with_images, truncation_mode, "
+            "tokens.zzz: unknown key; known: max_length, max_length_with_images, truncation_mode, "
             "keep_end_token, eos_token, allow_special_tokens_in_content",
         ),
     ],

@@ -13,21 +13,11 @@ from hypothesis import strategies as st
 from sft_core.errors import RecipeError
 from sft_core.recipe import Recipe
 from sft_core.recipe.recipe_file import load_value, parse_as
-from sft_core.recipe.sweep import (
-    Base,
-    Range,
-    Space,
-    as_command,
-    as_sets,
-    best_of,
-    check_trials,
-    corners_of,
-    goal_of,
-    overrides_of,
-    parse_paths,
-    sweep_id,
-)
-from sft_core.recipe.tpe import Tpe
+from sft_core.recipe.sweep.goal import best_of, goal_of, sweep_id
+from sft_core.recipe.sweep.options import as_command, as_sets, parse_paths
+from sft_core.recipe.sweep.space import Space, SweepRange, corners_of, overrides_of
+from sft_core.recipe.sweep.tpe import Tpe
+from sft_core.recipe.sweep.trials import Base, check_trials
 
 RATE = "training.learning_rate"
 CONTENT: dict[str, Any] = {
@@ -79,7 +69,7 @@ def test_draws_are_those_of_the_seed_and_lie_where_they_must() -> None:
 
 @given(st.floats(1e-6, 1.0), st.floats(1.001, 1e4), st.integers(0, 2**32 - 1))
 def test_a_draw_never_leaves_its_range(low: float, factor: float, seed: int) -> None:
-    values = Range(low=low, high=low * factor, log=True)
+    values = SweepRange(low=low, high=low * factor, log=True)
     (drawn,) = overrides_of(Space(random={RATE: values}, num_trials=1, seed=seed))
     assert values.low <= drawn[RATE] <= values.high
 
@@ -134,7 +124,7 @@ def test_paths_are_read_as_people_write_them() -> None:
     assert parse_paths(["a.b=[x, null, true]"], "--grid", False) == {"a.b": ["x", None, True]}
     assert parse_paths(["a.b=[[1], [2]]"], "--grid", False) == {"a.b": [[1], [2]]}
     ranged = parse_paths([f"{RATE}={{low: 1e-5, high: 1e-3, log: true}}"], "--random", True)
-    assert space(random=ranged).paths[RATE] == Range(low=1e-5, high=1e-3, log=True)
+    assert space(random=ranged).paths[RATE] == SweepRange(low=1e-5, high=1e-3, log=True)
     with pytest.raises(RecipeError, match=r"--grid: expected PATH=a,b,…, found 'oops'"):
         parse_paths(["oops"], "--grid", False)
 

@@ -55,7 +55,7 @@ class Home:
         return plan_pruning(judge_store(self.store, Roots(**roots), since))
 
     def going(self, since: float = NOW, **roots: Any) -> set[str]:
-        return {piece.key for piece in self.plan(since, **roots).going}
+        return {entry.key for entry in self.plan(since, **roots).going}
 
 
 @pytest.fixture
@@ -71,9 +71,9 @@ def test_what_a_version_was_made_by_stays_with_all_behind_it_and_the_rest_goes(h
     both, only_a, only_b = home.records("one", "two"), home.records("one"), home.records("two")
     a, b = home.recipe("a", both, "one"), home.recipe("b", only_b, "two")
     plan = home.plan(keys={a["trained"].key: "version a/1"})
-    assert {piece.key for piece in plan.going} == keys(b) - keys(a)
-    assert {piece.kept_for for piece in plan.kept} == {"version a/1"}
-    assert {piece.key for piece in plan.kept} == keys(a) | {only_a.key}, "all records that hold its shards"
+    assert {entry.key for entry in plan.going} == keys(b) - keys(a)
+    assert {entry.kept_for for entry in plan.kept} == {"version a/1"}
+    assert {entry.key for entry in plan.kept} == keys(a) | {only_a.key}, "all records that hold its shards"
 
 
 def test_what_only_tells_of_others_stays_with_them_and_what_is_made_from_them_does_not(home: Home) -> None:
@@ -121,7 +121,7 @@ def test_what_goes_is_gone_and_what_stays_is_whole(home: Home) -> None:
     a, b = home.recipe("a", home.records("one"), "one"), home.recipe("b", home.records("two"), "two")
     plan = home.plan(keys={a["scores"].key: "version"})
     assert plan.total_freed >= 8 * 4096
-    assert all(remove(home.store, piece) for piece in plan.going)
+    assert all(remove(home.store, entry) for entry in plan.going)
     assert all(home.store.find(ref) for ref in a.values())
     assert not any(home.store.path(ref).exists() for ref in b.values())
     assert list((home.store.root / "unfinished").iterdir()) == []
@@ -132,20 +132,20 @@ def test_what_was_made_from_others_goes_before_them(home: Home) -> None:
     made = home.recipe("a", home.records("one"), "one")
     for age, ref in enumerate(made.values()):
         os.utime(home.store.path(ref) / MANIFEST, (LONG_AGO + age, LONG_AGO + age))
-    assert [piece.key for piece in home.plan().going] == [ref.key for ref in reversed(made.values())]
+    assert [entry.key for entry in home.plan().going] == [ref.key for ref in reversed(made.values())]
 
 
 def test_what_is_locked_or_was_used_since_it_was_looked_at_stays(home: Home) -> None:
     one, two, three = (home.make("detect_formats", name) for name in ("one", "two", "three"))
-    pieces = {piece.key: piece for piece in home.plan().going}
+    entries = {entry.key: entry for entry in home.plan().going}
     home.store.use(two)
     with home.store.lock(one.key):
-        assert not remove(home.store, pieces[one.key])
-    assert not remove(home.store, pieces[two.key])
-    assert remove(home.store, pieces[three.key])
+        assert not remove(home.store, entries[one.key])
+    assert not remove(home.store, entries[two.key])
+    assert remove(home.store, entries[three.key])
     assert home.store.find(one)
     assert home.store.find(two)
-    assert remove(home.store, pieces[one.key]), "nobody holds the lock any more"
+    assert remove(home.store, entries[one.key]), "nobody holds the lock any more"
 
 
 def test_an_interrupted_training_goes_unless_somebody_is_at_work_on_it(home: Home) -> None:
@@ -154,10 +154,10 @@ def test_an_interrupted_training_goes_unless_somebody_is_at_work_on_it(home: Hom
     (work / "checkpoints").mkdir(parents=True)
     (work / "checkpoints" / "weights").write_bytes(b"x" * 8192)
     with home.store.lock(key):
-        (piece,) = home.plan().kept
-        assert (piece.kind, piece.kept_for) == ("work", "somebody is at work on it")
+        (entry,) = home.plan().kept
+        assert (entry.kind, entry.kept_for) == ("work", "somebody is at work on it")
     plan = home.plan()
-    assert [(piece.kind, piece.path) for piece in plan.going] == [("work", work)]
+    assert [(entry.kind, entry.path) for entry in plan.going] == [("work", work)]
     assert plan.freed == (8192,)
     assert home.plan(time.time() - 60).going == (), "lately"
     with home.store.lock(key):
@@ -172,8 +172,8 @@ def test_what_killed_processes_and_downloads_left_goes(home: Home) -> None:
     for folder in (left, brought):
         folder.mkdir(parents=True)
     with home.store.lock("0" * 32):
-        assert [piece.path for piece in home.plan().going] == [brought]
-    assert {piece.path for piece in home.plan().going} == {left, brought}
+        assert [entry.path for entry in home.plan().going] == [brought]
+    assert {entry.path for entry in home.plan().going} == {left, brought}
 
 
 def test_what_runs_said_goes_when_it_is_old(home: Home) -> None:
@@ -182,10 +182,10 @@ def test_what_runs_said_goes_when_it_is_old(home: Home) -> None:
         file.parent.mkdir(parents=True)
         file.write_text("x" * 5000)
     plan = home.plan()
-    assert {(piece.kind, piece.path) for piece in plan.going} == {("log", said[0]), ("report", said[1])}
+    assert {(entry.kind, entry.path) for entry in plan.going} == {("log", said[0]), ("report", said[1])}
     assert plan.freed == (8192, 8192)
     assert home.plan(time.time() - 60).kept_by_reason()["made or used lately"]["files"] == 2
-    assert all(remove(home.store, piece) for piece in plan.going)
+    assert all(remove(home.store, entry) for entry in plan.going)
     assert not any(file.exists() for file in said)
 
 
@@ -234,18 +234,18 @@ def test_images_stay_as_long_as_data_that_stays_shows_them(home: Home) -> None:
     for path in images.folder.glob("*/*"):
         os.utime(path, (LONG_AGO - 1, LONG_AGO - 1))
     plan = home.plan(keys={first.key: "version a/1"})
-    going = [piece.path for piece in plan.going]
+    going = [entry.path for entry in plan.going]
     assert set(going) == {home.store.path(second), partial, *map(images.path, digests[2:])}
     assert going[0] == home.store.path(second), "what shows an image goes before it"
-    freed = {piece.path: size for piece, size in zip(plan.going, plan.freed, strict=True)}
+    freed = {entry.path: size for entry, size in zip(plan.going, plan.freed, strict=True)}
     assert all(freed[path] == path.stat().st_blocks * 512 > 0 for path in going[1:])
-    assert {piece.kept_for for piece in plan.kept} == {"version a/1"}
+    assert {entry.kept_for for entry in plan.kept} == {"version a/1"}
     kept = plan.kept_by_reason()["version a/1"]
     assert (kept["folders"], kept["files"]) == (1, 2)
     os.utime(images.path(digests[3]), (NOW, NOW))
-    taken_up = next(piece for piece in plan.going if piece.path == images.path(digests[3]))
+    taken_up = next(entry for entry in plan.going if entry.path == images.path(digests[3]))
     assert not remove(home.store, taken_up), "put again meanwhile"
-    assert [remove(home.store, piece) for piece in plan.going if piece is not taken_up] == [True] * 3
+    assert [remove(home.store, entry) for entry in plan.going if entry is not taken_up] == [True] * 3
     assert [images.has(digest) for digest in digests] == [True, True, False, True]
     assert home.plan(since=NOW - 1, keys={first.key: "version a/1"}).going == (), "lately"
 
@@ -256,8 +256,8 @@ def test_artifacts_of_another_version_go_once_they_are_old(tmp_path: Path) -> No
     manifest = home.store.path(ref) / MANIFEST
     manifest.write_text(manifest.read_text().replace('"form": 3', '"form": 2'))
     os.utime(manifest, (LONG_AGO, LONG_AGO))
-    (piece,) = home.plan().going
-    assert (piece.kind, piece.path) == ("artifact", home.store.path(ref))
+    (entry,) = home.plan().going
+    assert (entry.kind, entry.path) == ("artifact", home.store.path(ref))
     assert home.plan(since=LONG_AGO - 1).going == ()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sft_core.training.news import MESSAGES, News, Standing, describe
+from sft_core.training.news import MESSAGES, NewestMetrics, News, describe
 
 
 def training(num_steps: int, seconds_a_step: float, eval_steps: int) -> Iterator[dict[str, Any]]:
@@ -44,11 +44,11 @@ def test_a_checkpoint_is_told_once_and_seldom() -> None:
     assert not news.is_new_checkpoint(10_000, 10_000), "it was told"
 
 
-def test_a_standing_has_the_newest_of_each_number() -> None:
-    standing = Standing()
-    standing.add({"step": 50, "max_steps": 400, "time": 1.0, "eval_loss": 1.25, "epoch": 0.5})
-    standing.add({"step": 60, "max_steps": 400, "time": 2.0, "loss": 2.0, "epoch": 0.6, "tokens_per_second": 1234.5})
-    assert standing.in_words() == "step 60 of 400, epoch 0.60, loss 2, held-out loss 1.25, 1,234 tokens/s"
+def test_newest_metrics_are_the_newest_of_each_number() -> None:
+    newest = NewestMetrics()
+    newest.add({"step": 50, "max_steps": 400, "time": 1.0, "eval_loss": 1.25, "epoch": 0.5})
+    newest.add({"step": 60, "max_steps": 400, "time": 2.0, "loss": 2.0, "epoch": 0.6, "tokens_per_second": 1234.5})
+    assert newest.in_words() == "step 60 of 400, epoch 0.60, loss 2, held-out loss 1.25, 1,234 tokens/s"
 
 
 def test_what_a_line_has_not_is_left_out() -> None:

@@ -9,9 +9,10 @@ import pytest
 from pydantic import BaseModel
 
 from sft_core.errors import StageInterruptedError, StageTimeoutError
-from sft_core.processes.runtime import STAGES, RuntimeConfig
+from sft_core.processes.runtime import RuntimeConfig
 from sft_core.store.artifact import ArtifactStore, plan_artifact
 from sft_core.store.records import StageOutcome
+from sft_core.store.stages import STAGES
 from tasks import home
 from tasks.processes import deadlines, launching
 from tasks.processes.deadlines import clock_stopped, time_limit

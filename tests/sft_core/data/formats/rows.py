@@ -7,7 +7,7 @@ import pytest
 
 from sft_core.data.formats import FormatsConfig
 from sft_core.data.formats.rejection import RowRejectedError
-from sft_core.data.formats.row_reader import ReadRow, RowReader, claim_row, fields_of
+from sft_core.data.formats.row_reader import ReadRow, RowReader, fields_of, match_row
 from sft_core.store.records import Conversation, Example
 
 Fields = dict[str, Any]
@@ -49,5 +49,5 @@ def reason(row: Any, **config: Any) -> str:
 
 
 def _read(row: Any, config: FormatsConfig) -> tuple[str, Example]:
-    claim, present = claim_row(fields_of(row, config.dataset_text_field), config)
-    return claim.dialect.name, claim.dialect.convert(present)
+    match, present = match_row(fields_of(row, config.dataset_text_field), config)
+    return match.dialect.name, match.dialect.convert(present)

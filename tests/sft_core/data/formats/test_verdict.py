@@ -1,18 +1,18 @@
 """What a source was taken for, and why, summed over shards."""
 
 from sft_core.data.formats import describe_verdict, total_verdict
-from sft_core.data.formats.claims import Claim, claim_of
 from sft_core.data.formats.dialects import DIALECTS
+from sft_core.data.formats.matching import DialectMatch, match_dialect
 from sft_core.data.formats.verdict import verdict_of
 
 
-def claim(*columns: str) -> Claim:
-    found = claim_of(columns, "auto")
+def match(*columns: str) -> DialectMatch:
+    found = match_dialect(columns, "auto")
     assert found is not None
     return found
 
 
-CLAIMS = {claim("messages", "text"): 3, claim("messages", "id"): 1, claim("query", "response"): 2}
+MATCHES = {match("messages", "text"): 3, match("messages", "id"): 1, match("query", "response"): 2}
 VERDICT = {
     "formats": {"messages": 4, "question_answer": 1},
     "columns": {"messages": {"`messages`": 4}, "question_answer": {"`query`, `response`": 2}},
@@ -21,7 +21,7 @@ VERDICT = {
 
 
 def test_a_verdict_says_by_which_columns_and_what_else_fitted() -> None:
-    assert verdict_of(CLAIMS, {"question_answer": 1, "messages": 4}) == VERDICT
+    assert verdict_of(MATCHES, {"question_answer": 1, "messages": 4}) == VERDICT
 
 
 def test_verdicts_of_shards_add_up() -> None:

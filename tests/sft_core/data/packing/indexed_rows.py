@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sft_core.data.block_plan import offsets_of
 from sft_core.data.token_rows import TokenRows
+from sft_core.store.ragged import offsets_of
 
 
 def indexed_rows(

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 from datasets import load_from_disk
 
-from sft_core.data.block_plan import BlockPlan, offsets_of
+from sft_core.data.block_plan import BlockPlan
 from sft_core.data.shards import WrittenBlocks, write, write_blocks
 from sft_core.data.shards.columns import TargetColumn
 from sft_core.errors import RecipeError
+from sft_core.store.ragged import offsets_of
 from sft_core.store.records import IGNORED_LABEL, TOKENS
 from sft_core.store.tables import iterate_rows, write_arrow
 

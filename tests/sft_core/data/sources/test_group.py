@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sft_core.data.selection import select_rows
-from sft_core.data.sources import Group, Piece, group
+from sft_core.data.sources import FilePiece, Group, group
 from sft_core.data.sources.group import group_files
 from sft_core.errors import DataError
 from sft_core.store.fingerprint import digest
@@ -27,8 +27,8 @@ def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(group, name, value)
 
 
-def piece(number: int, num_bytes: int = 20, **changes: Any) -> Piece:
-    named = Piece(
+def piece(number: int, num_bytes: int = 20, **changes: Any) -> FilePiece:
+    named = FilePiece(
         source="s",
         number=0,
         path=Path(f"{number}.jsonl"),
@@ -43,11 +43,11 @@ def piece(number: int, num_bytes: int = 20, **changes: Any) -> Piece:
     return replace(named, **changes)
 
 
-def groups_of(pieces: list[Piece]) -> list[tuple[Piece, ...]]:
+def groups_of(pieces: list[FilePiece]) -> list[tuple[FilePiece, ...]]:
     return [one.members for one in group_files([(piece,) for piece in pieces])]
 
 
-def names_of(pieces: list[Piece]) -> set[tuple[str, ...]]:
+def names_of(pieces: list[FilePiece]) -> set[tuple[str, ...]]:
     return {tuple(member.file for member in members) for members in groups_of(pieces)}
 
 
@@ -92,7 +92,7 @@ def test_a_source_of_few_files_has_a_piece_for_each(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(group, "FEWEST_FILES", 4)
     for number in range(3):
         write(tmp_path / "in" / f"{number}.jsonl", as_jsonl([number]))
-    assert [isinstance(one, Piece) for one in locate(tmp_path / "in").pieces] == [True] * 3
+    assert [isinstance(one, FilePiece) for one in locate(tmp_path / "in").pieces] == [True] * 3
     monkeypatch.setattr(group, "FEWEST_FILES", 3)
     assert any(isinstance(one, Group) for one in locate(tmp_path / "in").pieces)
 

@@ -39,7 +39,7 @@ def encode(encoder: Encoder, text: str, spans: list[int], wants_special_tokens: 
 
 
 def prompt_ids(encoder: Encoder, text: str, wants_special_tokens: bool = True) -> list[int]:
-    return encoder.encode_prompts(TextRows.of([text], [[]], wants_special_tokens))[0][0].input_ids
+    return encoder.encode(TextRows.of([text], [[]], wants_special_tokens), is_open=True)[0][0].input_ids
 
 
 def learned(encoder: Encoder, text: str, spans: list[int], wants_special_tokens: bool = True) -> str:

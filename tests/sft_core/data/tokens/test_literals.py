@@ -91,7 +91,7 @@ def test_the_beginning_of_a_prompt_is_that_of_its_row(chat: Encoder) -> None:
     text = f"{USER}what is {END}?{USER}"
     literal = [text.index(END), text.index(END) + len(END)]
     rows = TextRows.of([text], [[]], False, literals={0: literal})
-    assert chat.encode_prompts(rows)[0][0].input_ids == encode(chat, text, [], literal).input_ids
+    assert chat.encode(rows, is_open=True)[0][0].input_ids == encode(chat, text, [], literal).input_ids
 
 
 @given(

@@ -9,7 +9,7 @@ import torch
 from sft_core.errors import RecipeError
 from sft_core.evaluation.answering import AnsweringConfig, Prompts, Scoring
 from sft_core.evaluation.answering.answer import Answering
-from sft_core.evaluation.answering.shown import Asked, cut_left
+from sft_core.evaluation.answering.prompts import Asked, cut_left
 from sft_core.pretrained.image_places import ImageReader
 from tests.vision_families import FAMILIES
 from tests.vision_models import SIZES, Seeing, seeing

@@ -8,9 +8,9 @@ import pytest
 
 from sft_core.store.closure import Codebase
 from sft_core.store.closure.messages import MESSAGE_CALLS
-from tasks.stages.codebase import PROJECT, STAGES, definition_of
+from sft_core.store.stages import STAGES
+from tasks.stages.codebase import PROJECT, definition_of
 
-ALL_STAGES = (*STAGES, "report_data", "register_model")
 NUM_EDITS, NUM_HARMLESS = 200, 50
 SEED = 20
 
@@ -21,11 +21,11 @@ def code() -> Codebase:
 
 
 def keys(code: Codebase) -> dict[str, str]:
-    return {stage: code.closure(definition_of(stage)).digest for stage in ALL_STAGES}
+    return {stage: code.closure(definition_of(stage)).digest for stage in STAGES}
 
 
 def changed_stages(before: dict[str, str], after: dict[str, str]) -> set[str]:
-    return {stage for stage in ALL_STAGES if before[stage] != after[stage]}
+    return {stage for stage in STAGES if before[stage] != after[stage]}
 
 
 def file_of(module: str) -> str:
@@ -36,7 +36,7 @@ def file_of(module: str) -> str:
 def functions(code: Codebase) -> dict[str, set[str]]:
     """`module:function` → the stages that reach it."""
     reached: dict[str, set[str]] = {}
-    for stage in ALL_STAGES:
+    for stage in STAGES:
         for node in code.closure(definition_of(stage)).definitions:
             reached.setdefault(node, set()).add(stage)
     return {node: stages for node, stages in reached.items() if not node.endswith(":")}
@@ -88,7 +88,7 @@ def harmless_edits(code: Codebase) -> Iterator[tuple[str, str]]:
         for message in _messages(tree):
             yield file, text.replace(message, f"other words {message}", 1)
             break
-    marked = {module for stage in ALL_STAGES for module in code.closure(definition_of(stage)).marked}
+    marked = {module for stage in STAGES for module in code.closure(definition_of(stage)).marked}
     for module in sorted(module for module in marked if ":" not in module):
         yield file_of(module), (PROJECT / file_of(module)).read_text() + "\nEDITED = 1\n"
 
@@ -122,8 +122,9 @@ def test_no_harmless_edit_changes_a_key(code: Codebase) -> None:
         ("tasks/tracking/companions.py", '"recipe.yaml"', '"the-recipe.yaml"', {"register_model"}),
         ("tasks/train_model.py", "rewind(work)", "rewind(work) or rewind(work)", {"train_model"}),
         ("sft_core/processes/subprocesses.py", "EXIT_INTERRUPTED = 1, 75", "EXIT_INTERRUPTED = 1, 76", set()),
+        ("sft_core/errors.py", "cutoff=0.5", "cutoff=0.7", set()),
     ],
-    ids=["another count", "another delay", "another name", "another training", "another exit code"],
+    ids=["another count", "another delay", "another name", "another training", "another exit code", "another hint"],
 )
 def test_edits_that_were_wrongly_judged_before(code: Codebase, file: str, old: str, new: str, stages: set[str]) -> None:
     text = (PROJECT / file).read_text()

@@ -11,7 +11,7 @@ _DISTINCT_ROWS_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class DialectMatch:
     """Dialect that a row's columns decide, the columns that decide it, and the other dialects that would fit."""
 
     dialect: Dialect
@@ -21,7 +21,7 @@ class Claim:
 
 
 @functools.lru_cache(maxsize=_DISTINCT_ROWS_REMEMBERED)
-def claim_of(columns: tuple[str, ...], dataset_format: str) -> Claim | None:
+def match_dialect(columns: tuple[str, ...], dataset_format: str) -> DialectMatch | None:
     """Find the dialect of a row; None if no dialect fits.
 
     Args:
@@ -38,10 +38,10 @@ def claim_of(columns: tuple[str, ...], dataset_format: str) -> Claim | None:
     if not fitting:
         return None
     dialect, alternative = fitting[0]
-    return Claim(dialect, quoted(alternative), tuple(dict.fromkeys(dialect.name for dialect, _ in fitting)))
+    return DialectMatch(dialect, quoted(alternative), tuple(dict.fromkeys(dialect.name for dialect, _ in fitting)))
 
 
-def why_unclaimed(fields: Fields, present: Fields, dataset_format: str) -> str:
+def why_unmatched(fields: Fields, present: Fields, dataset_format: str) -> str:
     """Return the reason why no dialect fits. It names what the row lacks for the alternative that comes closest, among
     those of which the row has some column."""
     candidates = [

@@ -5,11 +5,20 @@ for any division of the rows into shards.
 import numpy as np
 import numpy.typing as npt
 
-from sft_core.data.block_plan import IntArray
-from sft_core.data.mixing import mix
+from sft_core.store.ragged import IntArray
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 """2^64 divided by the golden ratio: the step of splitmix64 (Steele, Lea, Flood 2014)."""
+
+
+def mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Mix the bits of each value one-to-one, such that a change of one bit changes about half of the resulting bits.
+
+    The finalizer of splitmix64.
+    """
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 def splitmix64(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -4,9 +4,9 @@ from typing import Any, get_args
 
 import pytest
 
-from sft_core.data.formats.claims import claim_of
 from sft_core.data.formats.config import DatasetFormat
 from sft_core.data.formats.dialects import DIALECTS
+from sft_core.data.formats.matching import match_dialect
 from sft_core.store.records import Conversation, Example, TextExample, TokenExample
 from tests.sft_core.data.formats.rows import ANSWER, CALL, SYSTEM, USER, example_of, format_of, reason
 
@@ -92,10 +92,10 @@ def test_the_named_text_column_comes_before_one_called_text() -> None:
 
 
 def test_a_claim_names_the_columns_that_decided_and_all_formats_that_fit() -> None:
-    claim = claim_of(("id", "prompt", "completion", "text"), "auto")
-    assert claim is not None
-    assert (claim.dialect.name, claim.columns) == ("prompt_completion", "`prompt`, `completion`")
-    assert claim.candidates == ("prompt_completion", "text")
+    match = match_dialect(("id", "prompt", "completion", "text"), "auto")
+    assert match is not None
+    assert (match.dialect.name, match.columns) == ("prompt_completion", "`prompt`, `completion`")
+    assert match.candidates == ("prompt_completion", "text")
 
 
 @pytest.mark.parametrize(

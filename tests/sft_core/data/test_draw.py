@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sft_core.data.packing.draw import is_drawn, shuffled, splitmix64
+from sft_core.data.draw import is_drawn, shuffled, splitmix64
 
 NUMBERS = np.arange(100_000).astype(np.uint64)
 

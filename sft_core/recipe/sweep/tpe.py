@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sft_core.errors import RecipeError
-from sft_core.recipe.sweep import Overrides, Range, Space
+from sft_core.recipe.sweep.space import Overrides, Space, SweepRange
 from sft_core.registry.promotion import Direction
 
 STARTUP_SHARE = 3
@@ -52,7 +52,7 @@ class Tpe:
 
     def _overrides(self, drawn: dict[str, Any]) -> Overrides:
         return {
-            path: drawn[path] if isinstance(values, Range) else values[drawn[path]]
+            path: drawn[path] if isinstance(values, SweepRange) else values[drawn[path]]
             for path, values in self._space.paths.items()
         }
 
@@ -70,9 +70,9 @@ def import_optuna() -> Any:
     return optuna
 
 
-def _distribution(optuna: Any, values: list[Any] | Range) -> Any:
+def _distribution(optuna: Any, values: list[Any] | SweepRange) -> Any:
     """Return the distribution of a range, or of the positions in a list, as Optuna takes no lists or sections."""
-    if not isinstance(values, Range):
+    if not isinstance(values, SweepRange):
         return optuna.distributions.CategoricalDistribution(list(range(len(values))))
     if values.int:
         return optuna.distributions.IntDistribution(round(values.low), round(values.high), log=values.log)
