@@ -33,7 +33,7 @@ def load_recipe(path: Path | str, overrides: Mapping[str, Any] | None = None) ->
         UserError: if the recipe is invalid; the message has a line for each mistake, with a suggestion.
     """
     from sft_core.recipe.recipe_file import load_recipe as load
-    from sft_core.recipe.sweep import as_sets
+    from sft_core.recipe.sweep.options import as_sets
 
     return load(Path(path), as_sets(dict(overrides or {})))
 
