@@ -1,16 +1,13 @@
-"""Charts as inline SVG: a histogram, and one stacked bar."""
+"""Bins and axes of histograms; `templates/charts.html.jinja` draws them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from sft_core.inspection.markup import count, escaped, share
-
-WIDTH, HEIGHT, BASELINE, TOP = 600, 190, 162, 26
-LEFT, RIGHT = 58, 592
 NUM_BARS = 48
+NUM_GRIDLINES, NUM_TICKS = 3, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +22,34 @@ class Bins:
     """Largest value."""
 
     @property
+    def reach(self) -> float:
+        """Upper edge of the last bin."""
+        return float(self.edges[-1])
+
+    @property
+    def tallest(self) -> int:
+        """Number of values in the fullest bin, at least 1."""
+        return max(int(self.counts.max()), 1)
+
+    @property
     def is_cut(self) -> bool:
         """True if the last bin contains values beyond its upper edge."""
-        return self.largest > float(self.edges[-1])
+        return self.largest > self.reach
+
+    @property
+    def bars(self) -> Iterator[tuple[float, float, int]]:
+        """Lower edge, upper edge and count of each bin that is not empty."""
+        yield from (bar for bar in zip(self.edges[:-1], self.edges[1:], self.counts.tolist(), strict=True) if bar[2])
+
+    @property
+    def gridlines(self) -> list[float]:
+        """Round counts at which the vertical axis is marked."""
+        return _marks(self.tallest, NUM_GRIDLINES)[1:]
+
+    @property
+    def ticks(self) -> list[float]:
+        """Round values at which the horizontal axis is marked."""
+        return _marks(self.reach, NUM_TICKS)
 
 
 def bins_of(values: npt.NDArray[np.int64], limit: int | None) -> Bins:
@@ -47,87 +69,8 @@ def bins_of(values: npt.NDArray[np.int64], limit: int | None) -> Bins:
     return Bins(edges, counts, largest)
 
 
-def bars(bins: Bins, what: str, limit: int | None, limit_name: str) -> str:
-    """Draw a histogram of token counts, with a vertical line at a limit.
-
-    Args:
-        bins: The histogram.
-        what: Unit that is counted: `rows` or `blocks`.
-        limit: Position of the line in tokens; None draws no line.
-        limit_name: Label of the line.
-    """
-    reach = float(bins.edges[-1])
-    tallest = max(int(bins.counts.max()), 1)
-    step = (RIGHT - LEFT) / len(bins.counts)
-    lines = round_up(tallest / 3)
-    parts = [_gridline(lines * number, tallest) for number in range(1, int(tallest // lines) + 1)]
-    for number, rows in enumerate(bins.counts.tolist()):
-        height = (BASELINE - TOP) * rows / tallest
-        if not rows:
-            continue
-        height = max(height, 1.5)  # a bar of one row among a million stays visible
-        is_last = number == len(bins.counts) - 1 and bins.is_cut
-        upto = f"more, at most {bins.largest:,}" if is_last else f"{bins.edges[number + 1] - 1:,.0f}"
-        css = "over" if limit is not None and bins.edges[number] >= limit else "bar"
-        parts.append(
-            f'<rect class="{css}" x="{LEFT + number * step + 0.5:.1f}" y="{BASELINE - height:.1f}" '
-            f'width="{max(step - 1, 0.8):.1f}" height="{height:.1f}">'
-            f"<title>{bins.edges[number]:,.0f} to {upto} tokens: {rows:,} {what}</title></rect>"
-        )
-    parts += [_tick(value, reach) for value in _ticks(reach)]
-    parts.append(f'<text class="tick" x="{LEFT - 6}" y="12" text-anchor="end">{escaped(what)}</text>')
-    if limit is not None and limit <= reach:
-        parts.append(_limit_line(LEFT + (RIGHT - LEFT) * limit / reach, limit_name))
-    return (
-        f'<div class="wide"><svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="tokens of the {escaped(what)}">'
-        f'{"".join(parts)}<line class="axis" x1="{LEFT}" y1="{BASELINE}" x2="{RIGHT}" y2="{BASELINE}"/></svg></div>'
-    )
-
-
-def stacked(parts: Sequence[tuple[str, str, int]]) -> str:
-    """Draw one stacked bar, with a legend that lists the value and share of each part.
-
-    Args:
-        parts: Name, CSS class of the colour, and value of each part.
-    """
-    whole = sum(value for _, _, value in parts)
-    x, drawn = 0.0, []
-    for name, css, value in parts:
-        width = 100 * value / max(whole, 1)
-        title = f"<title>{escaped(name)}: {count(value)} ({share(value, whole)})</title>"
-        drawn.append(f'<rect class="{css}" x="{x:.3f}" y="0" width="{width:.3f}" height="10">{title}</rect>')
-        x += width
-    legend = "".join(
-        f'<li><i class="{css}"></i>{escaped(name)} <b>{count(value)}</b> <span>{share(value, whole)}</span></li>'
-        for name, css, value in parts
-    )
-    svg = f'<svg class="stack" viewBox="0 0 100 10" preserveAspectRatio="none" role="img">{"".join(drawn)}</svg>'
-    return f'{svg}<ul class="legend">{legend}</ul>'
-
-
-def _gridline(value: float, tallest: int) -> str:
-    y = BASELINE - (BASELINE - TOP) * value / tallest
-    line = f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{RIGHT}" y2="{y:.1f}"/>'
-    return f'{line}<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:,.0f}</text>'
-
-
-def _tick(value: float, reach: float) -> str:
-    x = LEFT + (RIGHT - LEFT) * value / reach
-    anchor = "start" if value == 0 else "end" if x > RIGHT - 20 else "middle"
-    return f'<text class="tick" x="{x:.1f}" y="{BASELINE + 16}" text-anchor="{anchor}">{value:,.0f}</text>'
-
-
-def _limit_line(x: float, name: str) -> str:
-    side = ("end", -5) if x > WIDTH / 2 else ("start", 5)
-    return (
-        f'<line class="limit" x1="{x:.1f}" y1="8" x2="{x:.1f}" y2="{BASELINE}"/>'
-        f'<text class="limit" x="{x + side[1]:.1f}" y="16" text-anchor="{side[0]}">{escaped(name)}</text>'
-    )
-
-
-def _ticks(reach: float) -> list[float]:
-    step = round_up(reach / 7)
+def _marks(reach: float, num_marks: int) -> list[float]:
+    step = round_up(reach / num_marks)
     return [step * number for number in range(int(reach // step) + 1)]
 
 

@@ -57,6 +57,11 @@ class SplitFigures:
     rows_per_block: npt.NDArray[np.int64]
     """Number of rows in each block, shape [blocks]."""
 
+    @property
+    def is_packed(self) -> bool:
+        """True if at least one block has several rows."""
+        return bool(self.rows_per_block.max(initial=1) > 1)
+
     def fill(self, block_tokens: int) -> float:
         """Return the share of the blocks' token capacity that is used, from 0 to 1."""
         return self.tokens / max(len(self.tokens_per_block) * block_tokens, 1)
@@ -90,6 +95,10 @@ class Figures:
     """Number of tokens of all kept rows after truncation."""
     rows_truncated: int
     max_length: int | None
+
+    def length_quantile(self, part: float) -> float:
+        """Return a quantile of the row lengths before truncation; 0.5 is the median and 1 the longest row."""
+        return float(np.quantile(self.whole_lengths, part))
 
 
 def figures_of(lineage: Lineage, table: RowTable) -> Figures:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from sft_core.errors import DataError, RecipeError
 from sft_core.inspection.lineage import Lineage, ShardLineage, read_columns
-from sft_core.inspection.pieces import Kind, Piece, TokenReader, with_images
+from sft_core.inspection.pieces import ImagePiece, Kind, Piece, TokenReader, with_images
 from sft_core.pretrained.image_places import ImagePlace, ImageReader
 from sft_core.pretrained.plain_tokenizer import PlainTokenizer
 from sft_core.pretrained.processor import ProcessorRef, load_processor
@@ -81,6 +81,17 @@ class RowView:
     """Reason for which this row was chosen."""
     images: tuple[ImageRef, ...] = ()
     """Images of the row."""
+
+    @property
+    def image_pieces(self) -> list[ImagePiece]:
+        """The pieces that are images; none if the tokens of the images were not located."""
+        return [piece for piece in self.pieces if isinstance(piece, ImagePiece)]
+
+    @property
+    def shown_images(self) -> list[tuple[ImageRef, int | None]]:
+        """Each image of the row with its number of tokens, or None where that is not known."""
+        located = [(piece.image, piece.num_tokens) for piece in self.image_pieces]
+        return [*located] or [(image, None) for image in self.images]
 
 
 def random_rows(table: RowTable, num_rows: int, seed: int) -> list[int]:

@@ -9,6 +9,7 @@ at all. Equal inputs give equal keys on every machine. Every row that enters a s
 
 - `stages`, `artifact`, `fingerprint`, `closure`: artifacts, and the keys under which they are found.
 - `records`, `tables`, `ragged`, `parts`, `ledger`: the rows that stages exchange, and the account of every row.
-- `file_digests`, `image_store`, `user_function`: files, images and functions, identified by their content.
+- `file_digests`, `image_store`, `user_function`, `templates`: files, images, functions and page templates, identified
+  by their content.
 - `durable`, `disk_use`, `occupancy`, `retention`: writing safely, and removing what is no longer needed.
 """

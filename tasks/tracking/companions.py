@@ -31,6 +31,8 @@ from tasks.tracking.provenance import RecipeText
 SERVING_MODULES = ("registry.serving", "registry.verification.run")
 """Modules of the stored code that are run."""
 CODE_FOLDER, WEIGHTS_FOLDER = "code", "model"
+NOT_SERVED = ("__pycache__", "*.html.jinja", "*.svg.jinja", "*.md.jinja", "*.css")
+"""Files of the package that a served model has no use for: the templates of pages, which only stages write."""
 TOLD_BY_TRAINING = ("is_merged", "num_tokens", "global_step", "num_parameters", "num_trained_parameters")
 EVIDENCE = (SCORED_ITEMS_FILE, INTERVALS_FILE)
 """Files of an evaluation that are stored with its scorecard, if they exist."""
@@ -107,9 +109,8 @@ def _base_folder(ref: ModelRef) -> Path | None:
 
 def write_runtime(folder: Path) -> None:
     """Write the code that serves the model and its requirements, each library in the version that is installed here."""
-    shutil.copytree(
-        PROJECT / "sft_core", folder / CODE_FOLDER / "sft_core", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    code = folder / CODE_FOLDER / "sft_core"
+    shutil.copytree(PROJECT / "sft_core", code, ignore=shutil.ignore_patterns(*NOT_SERVED))
     libraries = {name for module in SERVING_MODULES for name in libraries_of(module)}
     pins = [f"{name}=={importlib.metadata.version(name)}" for name in ("mlflow", *sorted(libraries))]
     (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")

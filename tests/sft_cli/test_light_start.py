@@ -24,6 +24,7 @@ HEAVY = {
     "pyarrow",
     "numpy",
     "huggingface_hub",
+    "jinja2",
     "sft_core.recipe",
 }
 COMMAND = f"""

@@ -17,7 +17,7 @@ def executed(folder: Path) -> dict[tuple[str, str, str], set[str]]:
     found: dict[tuple[str, str, str], set[str]] = {}
     for line in lines:
         stage, file, number, caller = line.split(" ")
-        called = (stage, _module(file), _definition_at(PROJECT / file, int(number)))
+        called = (stage, *_called_at(file, int(number)))
         found.setdefault(called, set()).add(_module(caller))
     return found
 
@@ -38,6 +38,14 @@ def escaped(folder: Path) -> list[str]:
         if not is_placement and f"{module}:{name}" not in code.closure(definition_of(stage)).definitions:
             missing.append(f"{stage}: {module}:{name}, called by {', '.join(sorted(callers))}")
     return missing
+
+
+def _called_at(file: str, line: int) -> tuple[str, str]:
+    """Module and definition of a function; package and file of a function that was compiled from a template."""
+    package, is_template, name = file.rpartition("/templates/")
+    if is_template and not file.endswith(".py"):
+        return _module(package), f"templates/{name}"
+    return _module(file), _definition_at(PROJECT / file, line)
 
 
 def _module(file: str) -> str:

@@ -23,6 +23,8 @@ These rules decide which code enters a key (which code counts):
   further.
 - A string constant that is the name of a project module, as in `launch("sft_core.training", …)`, is followed like an
   import of that module's `__main__`, or of the whole module if it has no `__main__`.
+- A string constant that is the name of a file in the folder `templates` next to the module counts with the text of that
+  template, and so do the templates that it names.
 
 A method is found with its class, so calls through an instance need no analysis of types: code with an instance got it
 from code that names the class, or names the class in an annotation. `tests/sft_core/closure/` compares the closures

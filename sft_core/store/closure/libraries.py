@@ -23,7 +23,8 @@ CARRIERS = frozenset(
     }
 )
 """Libraries that only check, transfer, show or download values. They compute no value that is written, so a new version
-changes no output."""
+changes no output. The exception is the metadata of model cards, which huggingface_hub formats: a new format is no
+reason to register a model again."""
 OPTIONAL = frozenset(
     {
         "apollo_torch",

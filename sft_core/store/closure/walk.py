@@ -1,6 +1,7 @@
 """Follow names from one function to all definitions that it can reach."""
 
 import functools
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,10 @@ PLACEMENT = "It determines keys, and computes nothing that is stored."
 PACKAGES = ("sft_core", "tasks")
 """Packages whose code counts. The packages above them only call it."""
 PLACEMENT_CLASS = "sft_core.store.fingerprint:Placement"
+TEMPLATES = "templates"
+"""Name of the folder, next to a module, with the templates that its code names."""
+_NAMED_FILE = re.compile(r'"(\w+(?:\.\w+)+)"')
+"""A file name in a template, as in `{% include "style.css" %}`."""
 _OWN_CODE = ("definitions.py", "messages.py")
 """Files whose code decides how a module is parsed; if they change, cached modules are parsed again."""
 
@@ -28,7 +33,7 @@ class Closure:
     """The code that one function can reach."""
 
     definitions: Mapping[str, str]
-    """`package.module:name` → digest of its code."""
+    """`package.module:name` → digest of its code; `package:templates/name` → digest of a template."""
     marked: tuple[str, ...]
     """Modules and classes that were reached but do not count, because they are marked as placement."""
     libraries: tuple[str, ...]
@@ -100,6 +105,10 @@ class Codebase:
         if name not in self._modules:
             self._modules[name] = self._read(name)
         return self._modules[name]
+
+    def template(self, package: str, name: str) -> str | None:
+        """Return the text of a file in the folder `templates` of a package; None if there is no such file."""
+        return self._text(f"{package.replace('.', '/')}/{TEMPLATES}/{name}")
 
     def is_placement(self, module: str, name: str) -> bool:
         """Return True for a class that inherits from `Placement`, directly or indirectly."""
@@ -175,6 +184,8 @@ class _Walk:
         self.definitions[node] = definition
         targets = [target for use in definition.uses for target in self._resolve(where, definition, use)]
         targets += [target for text in definition.texts for target in self._program(text)]
+        for text in definition.texts:
+            self._add_template(where.rpartition(".")[0], text)
         return [(where, EFFECTS), *targets]
 
     def is_placement(self, where: str, definition: Definition) -> bool:
@@ -234,6 +245,15 @@ class _Walk:
         """Yield the definitions that run if a string constant is the name of a module that is started or loaded."""
         program = f"{text}.__main__"
         yield from self._whole(program if self._code.module(program) is not None else text)
+
+    def _add_template(self, package: str, name: str) -> None:
+        """Add the template that a string constant names, if there is one, and the templates that it names itself."""
+        node, text = f"{package}:{TEMPLATES}/{name}", self._code.template(package, name)
+        if text is None or node in self.definitions:
+            return
+        self.definitions[node] = Definition(digest_bytes([text.encode("utf-8", "surrogatepass")]))
+        for other in _NAMED_FILE.findall(text):
+            self._add_template(package, other)
 
     def _add_library(self, module: str, is_typing: bool) -> None:
         top = module.partition(".")[0]

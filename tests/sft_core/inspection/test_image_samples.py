@@ -54,6 +54,16 @@ def test_the_page_shows_prompts_images_and_all_answers(tmp_path: Path) -> None:
     assert "<image>×4 <b>what 0?" in page.text
 
 
+def test_names_prompts_and_answers_are_escaped(tmp_path: Path) -> None:
+    store, script = ImageStore(tmp_path), "<script>alert('x')</script>"
+    texts = {"source": script, "prompt": script, "output": script, "reference": script, script: 1.0}
+    html = samples_page(script, [{**sample(0, [named(keep(store, 30, 20, 1), 4)]), **texts}], store)
+    assert html is not None
+    assert "<script" not in html
+    places = ["title", "heading", "source", "prompt", "answer", "expected answer", "name of a score"]
+    assert "".join(read(html).text).count(script) == len(places)
+
+
 def test_answers_to_texts_alone_need_no_page(tmp_path: Path) -> None:
     lines = [sample(0, []), {name: value for name, value in sample(1, []).items() if name != "images"}]
     assert samples_page("mine", lines[1:], ImageStore(tmp_path)) is None

@@ -1,16 +1,22 @@
 """The report page: whole, well-formed, small, and free of anything from elsewhere."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 
 from sft_core.data.gates import GateResult
 from sft_core.inspection import RowTable, write_report
 from sft_core.inspection.charts import bins_of
-from sft_core.inspection.figures import figures_of
+from sft_core.inspection.figures import ReasonFigures, figures_of
+from sft_core.inspection.page import page
+from sft_core.inspection.pieces import TokenPiece, TokenReader
+from sft_core.inspection.rendering import render
+from sft_core.inspection.rows import RowView
 from sft_core.pretrained.plain_tokenizer import PlainTokenizer
 from tests.sft_core.inspection.data_set import LONG_ROW, Prepared
 
@@ -82,7 +88,7 @@ def test_the_page_says_where_every_row_went(html: str) -> None:
 
 
 def test_the_page_has_the_verdict_of_each_gate(html: str) -> None:
-    text = "".join(read(html).text)
+    text = "".join("".join(read(html).text).split("\n"))
     assert "max_rejected_fractionof 50 rows are rejected2.00%50%✓ passed" in text
     assert "max_truncated_fractionof 9 tokens are cut off30.00%10%✗ failed" in text
 
@@ -118,16 +124,40 @@ def test_the_figures_add_up_to_the_ledger(prepared: Prepared) -> None:
     assert train.fill(64) == pytest.approx(train.tokens / (64 * len(train.tokens_per_block)))
 
 
-def test_long_rows_do_not_make_the_page_large(prepared: Prepared, plain: PlainTokenizer) -> None:
-    from sft_core.inspection.chips import row_card
-    from sft_core.inspection.pieces import TokenReader
-    from sft_core.inspection.rows import RowView
+def test_text_of_the_data_is_escaped_wherever_it_is_shown(prepared: Prepared, plain: PlainTokenizer) -> None:
+    script = "<script>alert('x')</script>\""
+    figures = figures_of(prepared.lineage, prepared.table)
+    rejected = {"source": script, "row": 1, "line": 2, "file": script, "excerpt": script}
+    shown = replace(
+        figures,
+        sources=(replace(figures.sources[0], name=script, files=(script,), formats={script: 1}),),
+        reasons=(ReasonFigures(script, script, 1, [rejected]),),
+    )
+    gate = GATES[1].model_copy(update={"name": script, "what": script})
+    piece = TokenPiece(7, script, "trained", False, part=1, parts=2)
+    view = RowView(script, script, 0, 1, "train", 1, 1, 0, (piece,), script)
+    html = page(script, shown, [gate], [view], [])
+    assert "<script" not in html
+    reader = read(html)
+    text = "".join(reader.text)
+    places = ["title", "heading", "source", "file", "format", "reason", "stage", "rejected source", "rejected file"]
+    places += ["excerpt", "failed gate", "gate", "what", "row source", "row file", "why", "token"]
+    assert text.count(script) == len(places)
+    assert ("b", "title", f"7 · 1 of 2 of {script}") in reader.attributes
 
+
+def test_a_name_that_a_template_does_not_get_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="'title' is undefined"):
+        render("samples.html.jinja")
+
+
+def test_long_rows_do_not_make_the_page_large(prepared: Prepared, plain: PlainTokenizer) -> None:
     kinds = ["context", "trained"] * 50_000
     pieces = tuple(TokenReader(plain).read([70] * 100_000, kinds, None))  # type: ignore[arg-type]
-    card = row_card(RowView("s", "f", 0, 1, "train", 100_000, 50_000, 0, pieces))
-    assert len(card) < 60_000
-    assert "… 99,520 more tokens …" in card
+    figures, view = figures_of(prepared.lineage, prepared.table), RowView("s", "f", 0, 1, "train", 100, 50, 0, pieces)
+    without, shown = (page("x", figures, [], [], views) for views in ([], [view]))
+    assert len(shown) - len(without) < 60_000
+    assert "… 99,520 more tokens …" in shown
 
 
 def test_a_histogram_counts_every_value_once() -> None:

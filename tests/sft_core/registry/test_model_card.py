@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 
 from sft_core.recipe import Recipe
 from sft_core.registry.image_facts import ImageFacts
@@ -39,10 +40,20 @@ def head(card: str) -> dict[str, Any]:
     return found
 
 
+def results(card: str) -> list[dict[str, Any]]:
+    [model] = head(card)["model-index"]
+    assert model["name"] == "mine"
+    found: list[dict[str, Any]] = model["results"]
+    return found
+
+
 def test_a_base_and_data_on_the_hub_are_named_in_the_head(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\ntags: [x]\n---\n# Base\n")
     card = model_card(replace(facts(sources=[{"path": "hf://datasets/org/data@main/x.jsonl"}]), base_folder=tmp_path))
-    assert head(card) == {
+    fields = head(card)
+    assert "model-index" in fields
+    del fields["model-index"]
+    assert fields == {
         "base_model": "org/base",
         "base_model_relation": "finetune",
         "license": "apache-2.0",
@@ -73,6 +84,29 @@ def test_scores_stand_beside_those_of_the_base() -> None:
     assert "| `eval_loss` | 2.5 | 0.5123 |" in card
     assert "| `exact_match` | – | 0.75 |" in card
     assert f"| train | 1,200 | 34,567 | `{'d' * 32}` |" in card
+
+
+def test_a_page_on_the_hub_shows_the_scores_of_the_trained_model() -> None:
+    scores = {"eval_loss": 0.5, "baseline_eval_loss": 2.5, "num_prompts": 4, "f1": float("nan")}
+    harness = {"lm_eval/gsm8k/exact_match/strict-match": 0.25}
+    splits = [DataSplit("train", "d" * 32, 1200, 34567), DataSplit("eval", "e" * 32, 100, 2000)]
+    card = model_card(replace(facts(), scores={**scores, **harness}, splits=splits))
+    on_rows, on_task = results(card)
+    assert on_rows == {
+        "task": {"type": "text-generation"},
+        "dataset": {"name": "held-out rows", "type": "unknown", "args": {"digest": "e" * 32, "rows": 100}},
+        "metrics": [{"name": "eval_loss", "type": "eval_loss", "value": 0.5}],
+    }
+    assert on_task["dataset"] == {"name": "gsm8k", "type": "lm_eval:gsm8k"}
+    [metric] = on_task["metrics"]
+    assert metric == {"name": "lm_eval/gsm8k/exact_match/strict-match", "type": "exact_match", "value": 0.25}
+    parsed = ModelCard(card)
+    assert [result.metric_value for result in parsed.data.eval_results or []] == [0.5, 0.25]
+    assert "# mine" in parsed.text
+
+
+def test_without_scores_there_is_no_index() -> None:
+    assert not {"model-index", "model_name"} & head(model_card(replace(facts(), scores={"num_prompts": 0}))).keys()
 
 
 @pytest.mark.parametrize(

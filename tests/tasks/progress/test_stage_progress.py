@@ -84,6 +84,7 @@ def test_a_server_that_hangs_holds_nothing_up(page: Page, monkeypatch: pytest.Mo
         told.tell(2, 4, 50.0, "step 2 of 4")
     assert not answered.is_set(), "the answer was waited for"
     hanging.set()
+    wait_for(lambda: all(thread.name != "training-progress" for thread in threading.enumerate()))
 
 
 def test_where_nothing_was_done_nothing_is_shown(page: Page) -> None:

@@ -66,6 +66,12 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_templates_of_pages_are_not_stored_and_those_of_chats_are(runtime: Path) -> None:
+    stored = {file.relative_to(runtime / "code") for file in (runtime / "code").rglob("*") if file.is_file()}
+    assert not [file for file in stored if file.parent.name == "templates" and file.parent.parent.name != "chat"]
+    assert Path("sft_core/data/chat/templates/chatml.jinja") in stored
+
+
 def hidden_modules(requirements: list[str]) -> list[str]:
     """Top-level modules of what is installed and neither required nor required by what is."""
     visible = closure([line.split("==")[0] for line in requirements])

@@ -123,8 +123,23 @@ def test_no_harmless_edit_changes_a_key(code: Codebase) -> None:
         ("tasks/train_model.py", "rewind(work)", "rewind(work) or rewind(work)", {"train_model"}),
         ("sft_core/processes/subprocesses.py", "EXIT_INTERRUPTED = 1, 75", "EXIT_INTERRUPTED = 1, 76", set()),
         ("sft_core/errors.py", "cutoff=0.5", "cutoff=0.7", set()),
+        ("sft_core/inspection/templates/report.html.jinja", "more files", "other files", {"report_data"}),
+        ("sft_core/inspection/templates/style.css", "margin: 0;", "margin: 1px;", {"report_data"}),
+        ("sft_core/inspection/templates/samples.html.jinja", "Samples", "The samples", set()),
+        ("sft_core/registry/templates/model_card.md.jinja", "## Recipe", "## The recipe", {"register_model"}),
     ],
-    ids=["another count", "another delay", "another name", "another training", "another exit code", "another hint"],
+    ids=[
+        "another count",
+        "another delay",
+        "another name",
+        "another training",
+        "another exit code",
+        "another hint",
+        "another page",
+        "another style",
+        "a page of a flow",
+        "another model card",
+    ],
 )
 def test_edits_that_were_wrongly_judged_before(code: Codebase, file: str, old: str, new: str, stages: set[str]) -> None:
     text = (PROJECT / file).read_text()

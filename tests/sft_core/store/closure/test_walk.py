@@ -151,6 +151,25 @@ def test_what_is_reached_counts_and_what_is_not_does_not() -> None:
         assert (edited.digest != closure().digest) is counts, old
 
 
+def test_a_template_counts_with_the_templates_that_it_names() -> None:
+    room = {
+        "__init__.py": "",
+        "page.py": 'TEMPLATE = "page.html.jinja"\ndef draw():\n    return TEMPLATE\n',
+        "templates/page.html.jinja": '<style>{% include "style.css" %}</style>{{ "missing.css" }}',
+        "templates/style.css": "b {}",
+        "templates/other.css": "i {}",
+    }
+    files = {"tasks__one": "from sft_core.room.page import draw\ndef stage():\n    return draw()\n"}
+    found = closure(room=room, **files)
+    assert {name for name in names(found) if "templates" in name} == {
+        "sft_core.room:templates/page.html.jinja",
+        "sft_core.room:templates/style.css",
+    }
+    for file, counts in [("page.html.jinja", True), ("style.css", True), ("other.css", False)]:
+        edited = {**room, f"templates/{file}": room[f"templates/{file}"] + " "}
+        assert (closure(room=edited, **files).digest != found.digest) is counts, file
+
+
 def test_a_missing_start_is_an_error() -> None:
     with pytest.raises(LookupError, match=r"tasks\.one:nothing"):
         closure("tasks.one:nothing")
