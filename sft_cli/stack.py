@@ -55,7 +55,7 @@ def up(
         front = Front(plan(_home(), host, port, mlflow_port, postgres), is_detached)
         try:
             with front.attended():
-                stack = front.until_up(current.notify)
+                stack = front.until_up((lambda _: None) if is_detached else current.notify)
                 if not is_detached:
                     _show_up(current, stack)
                     current.notify("Ctrl-C ends everything; runs in progress save a checkpoint first")
@@ -63,9 +63,9 @@ def up(
         except KeyboardInterrupt:
             if is_detached:
                 raise
-        else:
-            if is_detached:
-                _show_up(current, stack)
+            return
+        if is_detached:
+            _show_up(current, stack)
 
 
 def status(is_json: Json = False, is_debugging: Debug = False) -> None:
