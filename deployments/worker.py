@@ -12,12 +12,12 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 
 from deployments.environment import HEARTBEAT_ENVIRONMENT
 from deployments.stack.processes import PART_VARIABLE, TOKEN_VARIABLE, end_all, end_flow_runs
 from sft_core.processes.subprocesses import die_with_parent
+from sft_core.processes.waiting import wait_until
 from tasks.processes.launching import SECONDS_TO_SAVE
 
 SECONDS_OF_A_WORKER = 45.0
@@ -40,8 +40,7 @@ def work(pool: str) -> int:
         start_new_session=True,
         preexec_fn=partial(die_with_parent, signal.SIGTERM),
     )
-    while worker.poll() is None and not heard:
-        time.sleep(POLL_SECONDS)
+    wait_until(lambda: worker.poll() is not None or heard, every=POLL_SECONDS)
     end_flow_runs(token, SECONDS_TO_SAVE, lambda: len(heard) > 1, partial(print, file=sys.stderr, flush=True))
     if worker.poll() is None:
         worker.terminate()

@@ -50,29 +50,22 @@ def up(
 ) -> None:
     """Start Prefect, MLflow, two workers and all deployments on this machine; Ctrl-C shuts them down in order."""
     with session(is_json, is_debugging) as current:
-        from deployments.stack.front import Wishes, detach
+        from deployments.stack.front import Front, plan
 
-        home, wishes = _home(), Wishes(host, port, mlflow_port, postgres)
+        front = Front(plan(_home(), host, port, mlflow_port, postgres), is_detached)
+        try:
+            with front.attended():
+                stack = front.until_up((lambda _: None) if is_detached else current.notify)
+                if not is_detached:
+                    _show_up(current, stack)
+                    current.notify("Ctrl-C ends everything; runs in progress save a checkpoint first")
+                    front.until_ended(current.notify)
+        except KeyboardInterrupt:
+            if is_detached:
+                raise
+            return
         if is_detached:
-            _show_up(current, detach(home, wishes))
-        else:
-            _stay(current, home, wishes)
-
-
-def _stay(current: Session, home: Path, wishes: Any) -> None:
-    from deployments.stack.front import Front, plan
-
-    front = Front(plan(home, wishes))
-    try:
-        with front.passing_signals_on():
-            try:
-                _show_up(current, front.until_up(current.notify))
-            except KeyboardInterrupt:
-                return
-            current.notify("Ctrl-C ends everything; runs in progress save a checkpoint first")
-            front.until_ended(current.notify)
-    finally:
-        front.sweep()
+            _show_up(current, stack)
 
 
 def status(is_json: Json = False, is_debugging: Debug = False) -> None:

@@ -14,41 +14,33 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from deployments.stack.addresses import choose_port, public_name
-from deployments.stack.databases import Databases, in_home, on_postgres
+from deployments.stack.databases import in_home, on_postgres
 from deployments.stack.keeper import EXIT_TAKEN, SECONDS_OF_RUNS, STACK_LOG
 from deployments.stack.processes import TOKEN_VARIABLE, end_all, tell_owner
-from deployments.stack.services import Setting
+from deployments.stack.services import StackSetting
 from deployments.stack.shared_server import end_server
 from deployments.stack.state import Stack, is_kept, kept_stack, logs_folder, read_stack, stack_folder
 from sft_core.errors import RecipeError
-from tasks.processes.launching import python_path
+from sft_core.processes.subprocesses import python_path
+from sft_core.processes.waiting import wait_until
 from tasks.processes.owners import owner_tags, why_dead
+from tasks.processes.tail import Tail
 
 USUAL_PREFECT_PORT, USUAL_MLFLOW_PORT = 4200, 5000
-POLL_SECONDS = 0.1
-SECONDS_TO_DETACH = 360.0
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """Options of `sft up`."""
-
-    host: str = "127.0.0.1"
-    prefect_port: int | None = None
-    mlflow_port: int | None = None
-    postgres: str | None = None
 
 
 class StackFailedError(RuntimeError):
     """The stack did not start, or ended unexpectedly; the message ends with the log of the part that failed."""
 
 
-def plan(home: Path, wishes: Wishes) -> Setting:
-    """Choose addresses and databases.
+def plan(
+    home: Path, host: str, prefect_port: int | None, mlflow_port: int | None, postgres: str | None
+) -> StackSetting:
+    """Choose addresses and databases from the options of `sft up`.
 
     Ports that the user does not set are those of the state directory's last stack, so that links recorded by runs stay
     valid, or else the default ports of Prefect and MLflow. If such a port is not free, any free port is used.
@@ -57,24 +49,22 @@ def plan(home: Path, wishes: Wishes) -> Setting:
         RecipeError: if an address or database that the user asked for is not available, or a stack already runs for
             this state directory.
     """
-    refuse_second(home)
+    _refuse_second(home)
     end_server(home)  # two servers on one SQLite file block each other
     before = read_stack(home)
-    prefect, mlflow = (before.prefect_port, before.mlflow_port) if before else (USUAL_PREFECT_PORT, USUAL_MLFLOW_PORT)
-    ports = {
-        "prefect_port": choose_port(wishes.host, wishes.prefect_port, prefect, "--port"),
-        "mlflow_port": choose_port(wishes.host, wishes.mlflow_port, mlflow, "--mlflow-port"),
-    }
-    databases: Databases = on_postgres(wishes.postgres) if wishes.postgres else in_home(home)
-    return Setting(home=home, databases=databases, host=wishes.host, name=public_name(wishes.host), **ports)
+    usual = (before.prefect_port, before.mlflow_port) if before else (USUAL_PREFECT_PORT, USUAL_MLFLOW_PORT)
+    return StackSetting(
+        home=home,
+        prefect_port=choose_port(host, prefect_port, usual[0], "--port"),
+        mlflow_port=choose_port(host, mlflow_port, usual[1], "--mlflow-port"),
+        databases=on_postgres(postgres) if postgres else in_home(home),
+        host=host,
+        name=public_name(host),
+    )
 
 
-def refuse_second(home: Path) -> None:
-    """Check that no stack runs for a state directory.
-
-    Raises:
-        RecipeError: if a stack runs, with its process and addresses.
-    """
+def _refuse_second(home: Path) -> None:
+    """Raise a `RecipeError` if a stack runs for a state directory, with its process and addresses."""
     running = kept_stack(home)
     if running is not None:
         raise RecipeError(
@@ -87,23 +77,30 @@ def refuse_second(home: Path) -> None:
 
 
 class Front:
-    """The process of `sft up`, with the keeper that it starts; the keeper ends when this process ends."""
+    """The process of `sft up`, with the keeper that it starts."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: StackSetting, is_detached: bool) -> None:
+        """Start the keeper.
+
+        Args:
+            setting: Configuration of the stack.
+            is_detached: The keeper stays after the end of this process, once everything is up.
+        """
         self._home = setting.home
         self._token = secrets.token_hex(16)
-        self._read = 0
-        self._num_signals = 0
-        (logs_folder(self._home)).mkdir(parents=True, exist_ok=True)
-        self._keeper = subprocess.Popen(
-            [sys.executable, "-m", "deployments.stack.keeper"],
-            stdin=subprocess.PIPE,
-            stdout=(logs_folder(self._home) / "keeper.err").open("wb"),
-            stderr=subprocess.STDOUT,
-            env={**os.environ, TOKEN_VARIABLE: self._token, "PYTHONPATH": python_path()},
-            start_new_session=True,
-        )
-        message = {**asdict(setting), "home": str(self._home), "front": owner_tags()}
+        logs = logs_folder(self._home)
+        logs.mkdir(parents=True, exist_ok=True)
+        self._log, self._output = Tail(logs / STACK_LOG), logs / "keeper.err"
+        with self._output.open("wb") as output:
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-m", "deployments.stack.keeper"],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, TOKEN_VARIABLE: self._token, "PYTHONPATH": python_path()},
+                start_new_session=True,
+            )
+        message = {**asdict(setting), "home": str(self._home), "front": owner_tags(), "is_detached": is_detached}
         assert self._keeper.stdin is not None
         self._keeper.stdin.write(json.dumps(message).encode() + b"\n")
         self._keeper.stdin.flush()
@@ -115,16 +112,10 @@ class Front:
             KeyboardInterrupt: if the stack was asked to end before.
             StackFailedError: if the parts do not come up.
         """
-        while self._keeper.poll() is None:
-            stack = self._state()
-            if stack is not None and stack.phase == "running":
-                return stack
-            self._pass_log_on(notify)
-            time.sleep(POLL_SECONDS)
-        self._pass_log_on(notify)
-        if self._keeper.returncode == 0:
+        stack = self._wait(lambda stack: stack is not None and stack.phase == "running", notify)
+        if stack is None:
             raise KeyboardInterrupt
-        raise self._failure()
+        return stack
 
     def until_ended(self, notify: Callable[[str], None]) -> None:
         """Wait until the stack has ended, and pass on each line of its log.
@@ -132,98 +123,63 @@ class Front:
         Raises:
             StackFailedError: if it ended without being asked to.
         """
-        while self._keeper.poll() is None:
-            self._pass_log_on(notify)
-            time.sleep(POLL_SECONDS)
-        self._pass_log_on(notify)
-        if self._keeper.returncode != 0:
-            raise self._failure()
+        self._wait(lambda _: False, notify)
 
     @contextlib.contextmanager
-    def passing_signals_on(self) -> Iterator[None]:
-        """Pass Ctrl-C, SIGTERM and SIGHUP on to the keeper: the first ends the stack in order, the second at once."""
+    def attended(self) -> Iterator[None]:
+        """Pass signals on to the keeper; after an error, end it, and all processes that are left if it was killed.
+
+        The first Ctrl-C, SIGTERM or SIGHUP ends the stack in order, the second at once.
+        """
+        try:
+            with self._passing_signals_on():
+                yield
+        except BaseException:
+            self._keeper.send_signal(signal.SIGTERM)
+            self._keeper.wait()
+            end_all(self._token, SECONDS_OF_RUNS)
+            raise
+
+    @contextlib.contextmanager
+    def _passing_signals_on(self) -> Iterator[None]:
         heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, self._pass_on) for number in heard}
+        before = {
+            number: signal.signal(number, lambda *_: self._keeper.send_signal(signal.SIGTERM)) for number in heard
+        }
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def sweep(self) -> None:
-        """End the keeper, and all processes that are left if it was killed."""
-        self._keeper.send_signal(signal.SIGTERM)
-        self._keeper.wait()
-        end_all(self._token, SECONDS_OF_RUNS)
+    def _wait(self, is_enough: Callable[[Stack | None], bool], notify: Callable[[str], None]) -> Stack | None:
+        """Wait for a state of the stack, and return it; None if the stack was asked to end before."""
 
-    def _pass_on(self, number: int, frame: object) -> None:
-        self._num_signals += 1
-        self._keeper.send_signal(signal.SIGTERM)
+        def look() -> bool:
+            is_over = self._keeper.poll() is not None  # before its last lines are read
+            stack = self._state()
+            for line in self._log.lines() if stack else ():
+                notify(line.decode(errors="replace"))
+            return is_over or is_enough(stack)
+
+        wait_until(look)
+        code = self._keeper.poll()
+        if code:
+            raise self._failure(code)
+        return self._state() if code is None else None
 
     def _state(self) -> Stack | None:
         stack = read_stack(self._home)
         return stack if stack is not None and stack.token == self._token else None
 
-    def _pass_log_on(self, notify: Callable[[str], None]) -> None:
-        if self._state() is None:
-            return
-        with (logs_folder(self._home) / STACK_LOG).open("rb") as log:
-            log.seek(self._read)
-            lines = log.read()
-        whole = lines[: lines.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.decode(errors="replace").splitlines():
-            notify(line)
-
-    def _failure(self) -> Exception:
-        code, stack = self._keeper.returncode, self._state()
+    def _failure(self, code: int) -> Exception:
+        stack = self._state()
         if code == EXIT_TAKEN:
             return RecipeError(f"another process was first to start a stack in {self._home}; `sft status` shows it")
         if stack is not None and stack.error:
             return StackFailedError(stack.error)
-        output = (logs_folder(self._home) / "keeper.err").read_text(errors="replace").splitlines()
+        output = self._output.read_text(errors="replace").splitlines()
         return StackFailedError("\n".join([f"the keeper of the stack ended with exit code {code}", *output[-10:]]))
-
-
-def detach(home: Path, wishes: Wishes) -> Stack:
-    """Run `sft up` in the background, and wait until all parts are up.
-
-    Raises:
-        RecipeError: as `plan`.
-        StackFailedError: if the stack does not come up.
-    """
-    refuse_second(home)
-    logs_folder(home).mkdir(parents=True, exist_ok=True)
-    options = {"--host": wishes.host, "--port": wishes.prefect_port, "--mlflow-port": wishes.mlflow_port}
-    arguments = [str(word) for name, value in options.items() if value is not None for word in (name, value)]
-    postgres = {"SFT_POSTGRES": wishes.postgres} if wishes.postgres else {}
-    log = logs_folder(home) / "up.log"
-    with log.open("wb") as output:
-        front = subprocess.Popen(
-            [sys.executable, "-m", "sft_cli.main", "up", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **postgres, "SFT_HOME": str(home), "PYTHONPATH": python_path()},
-            start_new_session=True,
-        )
-    deadline = time.monotonic() + SECONDS_TO_DETACH
-    began = time.time()
-    try:
-        while front.poll() is None and time.monotonic() < deadline:
-            stack = kept_stack(home)
-            if stack is not None and stack.started_at >= began and stack.phase == "running":
-                return stack
-            time.sleep(POLL_SECONDS)
-    except BaseException:
-        front.send_signal(signal.SIGTERM)
-        front.wait()
-        raise
-    failed = read_stack(home)
-    if failed is not None and failed.started_at >= began and failed.error:
-        raise StackFailedError(failed.error)
-    message = "\n".join(line.removeprefix("sft: ") for line in log.read_text(errors="replace").strip().splitlines())
-    raise (RecipeError if front.returncode == 2 else StackFailedError)(message or "the stack did not come up")
 
 
 def bring_down(home: Path, seconds: float = SECONDS_OF_RUNS + 60.0) -> Stack | None:
@@ -243,11 +199,9 @@ def bring_down(home: Path, seconds: float = SECONDS_OF_RUNS + 60.0) -> Stack | N
             f"the stack runs as process {running.owner['sft.pid']} on {running.owner['sft.host']}, and cannot be ended "
             "from here; call `sft down` there"
         )
-    deadline = time.monotonic() + seconds
-    while is_kept(home) or why_dead(running.front, time.time()) is None:
-        if time.monotonic() > deadline:
-            raise StackFailedError(f"the stack has not ended in {seconds:.0f} s; see {logs_folder(home) / STACK_LOG}")
-        time.sleep(POLL_SECONDS)
+    processes = (running.owner, running.front)
+    if not wait_until(lambda: all(why_dead(one, time.time()) for one in processes), seconds):
+        raise StackFailedError(f"the stack has not ended in {seconds:.0f} s; see {logs_folder(home) / STACK_LOG}")
     return running
 
 

@@ -1,18 +1,20 @@
 """The processes of a stack, identified by an environment variable that their descendants inherit.
 
-A process is inspected and signalled through one descriptor (pidfd_open(2)), so that a process id that the kernel has
-reused in the meantime is never signalled.
+Before psutil sends a signal, it compares the start time of the process, so that a process id that the kernel has reused
+in the meantime is never signalled.
 """
 
 import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from tasks.processes.owners import why_dead
+import psutil
+
+from sft_core.processes.waiting import wait_until
+from tasks.processes.owners import is_local, why_dead
 
 TOKEN_VARIABLE = "SFT_STACK_TOKEN"
 PART_VARIABLE = "SFT_STACK_PART"
@@ -26,7 +28,7 @@ POLL_SECONDS = 0.2
 class Marked:
     """A running process of a stack."""
 
-    pid: int
+    process: psutil.Process
     environment: dict[str, str]
     command: str
 
@@ -43,20 +45,29 @@ class Marked:
 
 def marked(token: str) -> list[Marked]:
     """List all running processes of a stack except this one."""
-    pids = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
-    return [found for pid in pids if pid != os.getpid() and (found := _read(pid, token))]
+    return [
+        Marked(process, environment, " ".join(process.info["cmdline"] or ()))
+        for process in psutil.process_iter(["environ", "cmdline"])
+        if (environment := process.info["environ"] or {}).get(TOKEN_VARIABLE) == token and process.pid != os.getpid()
+    ]
 
 
-def tell(processes: list[Marked], number: int, token: str) -> None:
-    """Send a signal to each process that still runs and belongs to the stack."""
-    for process in processes:
-        with contextlib.suppress(OSError), _descriptor(process.pid) as descriptor:
-            if _read(process.pid, token):
-                signal.pidfd_send_signal(descriptor, number)
+def is_marked(pid: int, token: str) -> bool:
+    """Return True if a process runs and belongs to the stack."""
+    with contextlib.suppress(psutil.Error):
+        return bool(psutil.Process(pid).environ().get(TOKEN_VARIABLE) == token)
+    return False
+
+
+def tell(processes: list[Marked], number: int) -> None:
+    """Send a signal to each process that still runs."""
+    for one in processes:
+        with contextlib.suppress(psutil.Error):
+            one.process.send_signal(number)
 
 
 def tell_owner(owner: dict[str, str], number: int) -> bool:
-    """Send a signal to a process, if the process with this id is still the one that was described.
+    """Send a signal to a process of this machine, if the process with this id is still the one that was described.
 
     Args:
         owner: Description of the process, as returned by `tasks.processes.owners.owner_tags`.
@@ -65,14 +76,12 @@ def tell_owner(owner: dict[str, str], number: int) -> bool:
     Returns:
         True if the signal was sent.
     """
-    try:
-        with _descriptor(int(owner["sft.pid"])) as descriptor:
-            if why_dead(owner, time.time()) is not None:
-                return False
-            signal.pidfd_send_signal(descriptor, number)
-    except ProcessLookupError:
-        return False
-    return True
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(int(owner["sft.pid"]))
+        if is_local(owner) and why_dead(owner, time.time()) is None:
+            process.send_signal(number)
+            return True
+    return False
 
 
 def end_flow_runs(
@@ -89,17 +98,16 @@ def end_flow_runs(
         is_hurried: Called repeatedly; if it returns True, flow runs are killed at once.
         say: Called with each progress message.
     """
-    asked: set[int] = set()
+    asked: set[psutil.Process] = set()
     deadline = time.monotonic() + seconds
     while runs := [one for one in marked(token) if one.is_flow_run]:
-        new = [run for run in runs if run.pid not in asked]
-        if new:
+        if new := [run for run in runs if run.process not in asked]:
             say(f"flow runs that are asked to end: {len(new)}; training saves a checkpoint")
-            tell(new, signal.SIGTERM, token)
-            asked |= {run.pid for run in new}
+            tell(new, signal.SIGTERM)
+            asked |= {run.process for run in new}
         if is_hurried() or time.monotonic() > deadline:
             say(f"flow runs that are ended at once: {len(runs)}")
-            tell(runs, signal.SIGKILL, token)
+            tell(runs, signal.SIGKILL)
             return
         time.sleep(POLL_SECONDS)
 
@@ -112,31 +120,6 @@ def end_all(token: str, seconds_to_save: float) -> None:
         seconds_to_save: Maximum time that flow runs may take.
     """
     end_flow_runs(token, seconds_to_save, lambda: False)
-    for number, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-        deadline = time.monotonic() + seconds
-        tell(marked(token), number, token)
-        while marked(token) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-
-
-@contextlib.contextmanager
-def _descriptor(pid: int) -> Iterator[int]:
-    descriptor = os.pidfd_open(pid)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _read(pid: int, token: str) -> Marked | None:
-    """Read a process; None if it does not belong to the stack, or has ended."""
-    folder = Path("/proc") / str(pid)
-    try:
-        variables = (folder / "environ").read_bytes()
-        if f"{TOKEN_VARIABLE}={token}\0".encode() not in variables:
-            return None
-        command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return None
-    pairs = (line.partition("=") for line in variables.decode(errors="replace").split("\0") if "=" in line)
-    return Marked(pid, {name: value for name, _, value in pairs}, command)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        tell(marked(token), number)
+        wait_until(lambda: not marked(token), 5.0, POLL_SECONDS)

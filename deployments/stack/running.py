@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from deployments.stack.processes import PART_VARIABLE, TOKEN_VARIABLE
-from deployments.stack.services import CHECKOUT, Service
-from deployments.stack.state import Health, Part
-from sft_core.processes.subprocesses import die_with_parent
+from deployments.stack.services import Service
+from deployments.stack.state import Health, StackPart
+from sft_core.processes.subprocesses import CHECKOUT, die_with_parent
+from sft_core.processes.waiting import wait_until
 
 LAST_LINES = 25
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
@@ -62,21 +63,21 @@ class RunningPart:
         return before != self.is_healthy
 
     @property
-    def has_died(self) -> bool:
-        """True if the part was started and its process has ended."""
-        return self.process is not None and self.process.poll() is not None
+    def exit_code(self) -> int | None:
+        """Exit code of the process; None while it runs, and before its start."""
+        return self.process.poll() if self.process else None
 
     @property
-    def exit_code(self) -> int | None:
-        """Exit code of the process that has ended; None before."""
-        return self.process.poll() if self.process else None
+    def pid(self) -> int | None:
+        """Id of the process while it runs."""
+        return self.process.pid if self.process and self.process.poll() is None else None
 
     def plan_restart(self) -> float:
         """Reset the part after its process ended; return the pause before its next start in seconds.
 
         The pause doubles each time, up to 60 s.
         """
-        if time.time() - self.started_at >= SECONDS_OF_A_GOOD_START:
+        if not self._is_young():
             self._pause = FIRST_PAUSE_SECONDS
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE_SECONDS)
         self.process, self.is_healthy = None, False
@@ -84,23 +85,18 @@ class RunningPart:
         self.may_start_at = time.time() + pause
         return pause
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the part's process group."""
-        if self.process is not None and self.process.poll() is None:
-            os.killpg(self.process.pid, number)
-
     def last_words(self) -> str:
         """Return the last 25 lines of the part's log, indented."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(f"    {line}" for line in lines[-LAST_LINES:])
 
-    def described(self) -> Part:
+    def described(self) -> StackPart:
         """Return the part's description for the state file."""
-        return Part(
+        return StackPart(
             name=self.service.name,
             log=str(self.log),
             health=self._health(),
-            pid=self.process.pid if self.process and self.process.poll() is None else None,
+            pid=self.pid,
             num_restarts=self.num_restarts,
         )
 
@@ -111,7 +107,7 @@ class RunningPart:
             return "restarting" if self.num_restarts else "waiting"
         if self.is_healthy:
             return "healthy"
-        return "ended" if self.has_died else "starting" if self._is_young() else "not answering"
+        return "ended" if self.pid is None else "starting" if self._is_young() else "not answering"
 
     def _is_young(self) -> bool:
         return time.time() - self.started_at < SECONDS_OF_A_GOOD_START
@@ -119,10 +115,8 @@ class RunningPart:
 
 def end_parts(parts: list[RunningPart]) -> None:
     """Send SIGTERM to the process groups of some parts, wait, and send SIGKILL to those that still run."""
-    alive = [part for part in parts if part.process is not None]
+    seconds = max((part.service.seconds_to_end for part in parts if part.pid), default=0.0)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for part in alive:
-            part.signal(number)
-        deadline = time.monotonic() + max((part.service.seconds_to_end for part in alive), default=0.0)
-        while any(not part.has_died for part in alive) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        for pid in [part.pid for part in parts if part.pid]:
+            os.killpg(pid, number)
+        wait_until(lambda: not any(part.pid for part in parts), seconds, 0.05)

@@ -21,9 +21,8 @@ from deployments.environment import HEARTBEAT_ENVIRONMENT, SERVER_ENVIRONMENT
 from deployments.names import CPU_POOL, GPU_POOL
 from deployments.stack.addresses import answers, ask, url
 from deployments.stack.databases import Databases
-from tasks.processes.launching import python_path
+from sft_core.processes.subprocesses import CHECKOUT, python_path
 
-CHECKOUT = Path(__file__).parents[2]
 ARTIFACTS = "mlflow-artifacts"
 """Folder of MLflow's artifacts below the state directory. The `sft` command uses the same folder without a stack."""
 PREFECT_SERVER, MLFLOW_SERVER, DEPLOY = "prefect-server", "mlflow-server", "deploy"
@@ -36,7 +35,7 @@ DAYS_OF_FLOW_RUNS = 180
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class StackSetting:
     """Configuration that all parts of one stack share."""
 
     home: Path
@@ -71,10 +70,10 @@ class Service:
     name: str
     command: list[str]
     environment: Mapping[str, str]
-    is_startable: Callable[[], bool]
-    """Returns True if everything that the part needs is available."""
     is_healthy: Callable[[float], bool]
     """Returns True if the part works. The argument is the time of its start in seconds since 1970."""
+    is_startable: Callable[[], bool] = lambda: True
+    """Returns True if everything that the part needs is available."""
     is_server: bool = False
     """True for a server, whose end also ends the stack."""
     is_task: bool = False
@@ -83,12 +82,12 @@ class Service:
     """Time between SIGTERM and SIGKILL."""
 
 
-def services(setting: Setting) -> list[Service]:
+def services(setting: StackSetting) -> list[Service]:
     """Return the parts of a stack, in display order."""
     return [_prefect_server(setting), _mlflow_server(setting), _deploy(setting), *_workers(setting)]
 
 
-def _prefect_server(setting: Setting) -> Service:
+def _prefect_server(setting: StackSetting) -> Service:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", setting.host]
     return Service(
         PREFECT_SERVER,
@@ -105,13 +104,12 @@ def _prefect_server(setting: Setting) -> Service:
             "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(DAYS_OF_FLOW_RUNS * 86_400),
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         },
-        is_startable=lambda: True,
-        is_healthy=lambda _: _answers(f"{setting.prefect_url}/api/health", True),
+        is_healthy=lambda _: answers(f"{setting.prefect_url}/api/health"),
         is_server=True,
     )
 
 
-def _mlflow_server(setting: Setting) -> Service:
+def _mlflow_server(setting: StackSetting) -> Service:
     return Service(
         MLFLOW_SERVER,
         [sys.executable, "-m", "mlflow", "server"],
@@ -127,13 +125,12 @@ def _mlflow_server(setting: Setting) -> Service:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             **_allowed(setting),
         },
-        is_startable=lambda: True,
-        is_healthy=lambda _: _answers(f"{setting.mlflow_url}/health", "OK"),
+        is_healthy=lambda _: answers(f"{setting.mlflow_url}/health"),
         is_server=True,
     )
 
 
-def _allowed(setting: Setting) -> dict[str, str]:
+def _allowed(setting: StackSetting) -> dict[str, str]:
     """Return the host names that MLflow accepts; by default it accepts only local names and private networks."""
     if setting.name in ("127.0.0.1", "localhost", "::1"):
         return {}
@@ -145,18 +142,18 @@ def _allowed(setting: Setting) -> dict[str, str]:
     }
 
 
-def _deploy(setting: Setting) -> Service:
+def _deploy(setting: StackSetting) -> Service:
     return Service(
         DEPLOY,
         [sys.executable, "-c", DEPLOY_CODE, str(CHECKOUT), str(setting.made)],
         {**_shared(setting), **_of_a_client(setting)},
-        is_startable=lambda: _answers(f"{setting.prefect_url}/api/health", True),
+        is_startable=partial(answers, f"{setting.prefect_url}/api/health"),
         is_healthy=lambda _: False,  # it is done when its process has ended
         is_task=True,
     )
 
 
-def _workers(setting: Setting) -> Iterable[Service]:
+def _workers(setting: StackSetting) -> Iterable[Service]:
     for name, pool in WORKERS.items():
         pool_url = f"{setting.prefect_url}/api/work_pools/{pool}"
         words = ["--pool", pool, "--type", "process", "--name", name]
@@ -175,7 +172,7 @@ def _workers(setting: Setting) -> Iterable[Service]:
         )
 
 
-def _of_a_client(setting: Setting) -> dict[str, str]:
+def _of_a_client(setting: StackSetting) -> dict[str, str]:
     return {
         "PREFECT_API_URL": f"{setting.prefect_url}/api",
         "PREFECT_UI_URL": setting.prefect_url,
@@ -185,7 +182,7 @@ def _of_a_client(setting: Setting) -> dict[str, str]:
     }
 
 
-def _shared(setting: Setting) -> dict[str, str]:
+def _shared(setting: StackSetting) -> dict[str, str]:
     """Return the environment of every part: that of the command, without the addresses of other servers, plus
     settings that all parts share."""
     clean = {name: value for name, value in os.environ.items() if name not in _OTHER_SERVERS}
@@ -218,10 +215,3 @@ def is_polling(pool_url: str, worker: str, since: float) -> bool:
 
 def _seconds(moment: str | None) -> float:
     return datetime.fromisoformat(moment).timestamp() if moment else 0.0
-
-
-def _answers(address: str, expected: object) -> bool:
-    try:
-        return bool(ask(address) == expected)
-    except OSError:
-        return False

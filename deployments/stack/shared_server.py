@@ -19,22 +19,24 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from deployments.environment import SHARED_SERVER_ENVIRONMENT
 from deployments.stack.addresses import answers
-from deployments.stack.processes import TOKEN_VARIABLE, marked, tell
+from deployments.stack.processes import TOKEN_VARIABLE, is_marked, marked, tell
 from deployments.stack.shared_server_state import (
-    JOIN_SECONDS,
     SharedServer,
+    forget_server,
     is_used,
     lock_file,
     read_server,
     server_folder,
-    try_lock,
 )
+from sft_core.processes.subprocesses import python_path
+from sft_core.processes.waiting import wait_until
+from sft_core.store.locks import open_lock, try_lock
 
 IDLE_VARIABLE = "SFT_PREFECT_IDLE_SECONDS"
 """Seconds without any command after which the server ends; with `off`, each command starts a server for itself."""
@@ -44,10 +46,11 @@ IDLE_SECONDS = 300.0
 START_SECONDS, HEALTH_SECONDS, END_SECONDS = 120.0, 5.0, 10.0
 HEALTH_ATTEMPTS = 3
 """Number of health checks. More than one, because a busy server may not answer within `HEALTH_SECONDS`."""
+JOIN_SECONDS = 2.0
+"""Time for which a command tries to get the lock, which the server holds briefly whenever it checks for users."""
 POLL_SECONDS = 0.05
-CHECKOUT = Path(__file__).parents[2]
-_joined: list[int] = []
-"""Descriptors of the locks that this process holds until it ends."""
+_joined: list[IO[bytes]] = []
+"""Locks that this process holds until it ends."""
 
 
 def idle_seconds(environment: Mapping[str, str]) -> float | None:
@@ -71,10 +74,10 @@ def join_server(home: Path) -> SharedServer | None:
     if idle is None:
         return None
     server_folder(home).mkdir(parents=True, exist_ok=True)
-    with _starting(home) as is_mine:
-        if not is_mine:
-            return None
-        return _join_running(home) or _start(home, idle)
+    with open_lock(server_folder(home) / "start.lock") as lock:
+        if wait_until(lambda: try_lock(lock, fcntl.LOCK_EX), START_SECONDS, POLL_SECONDS):
+            return _join_running(home) or _start(home, idle)
+    return None
 
 
 def end_server(home: Path) -> SharedServer | None:
@@ -84,45 +87,50 @@ def end_server(home: Path) -> SharedServer | None:
         The server that was ended, or that still runs because a command uses it; None if no server ran.
     """
     server = read_server(home)
-    if server is None:
-        return None
-    if not is_used(home, server):
-        _end(home, server)
+    if server is not None and not is_used(home, server):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            tell(marked(server.token), number)
+            wait_until(lambda: not is_marked(server.pid, server.token), END_SECONDS, POLL_SECONDS)
+        forget_server(home, server.token)
     return server
 
 
 def running_server(home: Path) -> SharedServer | None:
     """Return the server of a state directory; None if its process does not run."""
     server = read_server(home)
-    return server if server is not None and _is_alive(server) else None
+    return server if server is not None and is_marked(server.pid, server.token) else None
 
 
 def _join_running(home: Path) -> SharedServer | None:
     server = read_server(home)
     if server is None:
         return None
-    descriptor = _take_part(home, server.token)
-    if descriptor is None:
-        return None
-    if read_server(home) == server:
-        for _ in range(HEALTH_ATTEMPTS):
-            if answers(f"{server.api}/health", HEALTH_SECONDS):
-                _joined.append(descriptor)
-                return server
-            if not _is_alive(server):
-                break
-    os.close(descriptor)
-    if not is_used(home, server):
-        _end(home, server)
+    with contextlib.suppress(FileNotFoundError):  # without its lock file, it has ended
+        lock = open_lock(lock_file(home, server.token), is_made=False)
+        is_joined = wait_until(lambda: try_lock(lock, fcntl.LOCK_SH), JOIN_SECONDS, POLL_SECONDS)
+        if is_joined and read_server(home) == server and _answers(server):
+            _joined.append(lock)
+            return server
+        lock.close()
+        if is_joined:
+            end_server(home)
     return None
+
+
+def _answers(server: SharedServer) -> bool:
+    return any(
+        answers(f"{server.api}/health", HEALTH_SECONDS)
+        for _ in range(HEALTH_ATTEMPTS)
+        if is_marked(server.pid, server.token)
+    )
 
 
 def _start(home: Path, idle: float) -> SharedServer | None:
     """Start a server and wait until it answers. The lock is taken before the start, so the server never finds itself
     unused."""
     token = secrets.token_hex(16)
-    descriptor = os.open(lock_file(home, token), os.O_RDWR | os.O_CREAT, 0o600)
-    try_lock(descriptor, fcntl.LOCK_SH)
+    lock = open_lock(lock_file(home, token))
+    try_lock(lock, fcntl.LOCK_SH)
     with (server_folder(home) / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "deployments.stack.shared_server_process", str(home)],
@@ -133,69 +141,26 @@ def _start(home: Path, idle: float) -> SharedServer | None:
             cwd="/",  # its working directory must not block an unmount
             start_new_session=True,
         )
-    deadline = time.monotonic() + START_SECONDS
+
+    def started() -> SharedServer | None:
+        server = read_server(home)
+        return server if server is not None and server.token == token else None
+
     try:
-        while process.poll() is None and time.monotonic() < deadline:
-            server = read_server(home)
-            if server is not None and server.token == token:
-                _joined.append(descriptor)
-                return server
-            time.sleep(POLL_SECONDS)
+        wait_until(lambda: started() or process.poll() is not None, START_SECONDS, POLL_SECONDS)
+        if server := started():
+            _joined.append(lock)
+            return server
     except BaseException:  # interrupted during the start: no other command uses the server yet
         process.kill()
         raise
     process.kill()
     process.wait()
-    os.close(descriptor)
-    lock_file(home, token).unlink(missing_ok=True)
+    lock.close()
+    forget_server(home, token)
     return None
 
 
 def _environment(home: Path) -> dict[str, str]:
-    path = os.pathsep.join(part for part in (str(CHECKOUT), os.environ.get("PYTHONPATH", "")) if part)
     clean = {name: value for name, value in os.environ.items() if name not in ("PREFECT_API_URL", "PREFECT_API_KEY")}
-    return {**clean, "PREFECT_HOME": str(home / "prefect"), "PYTHONPATH": path, **SHARED_SERVER_ENVIRONMENT}
-
-
-def _take_part(home: Path, token: str) -> int | None:
-    """Hold a server's lock as one of its users; None if the server is about to end, or has ended."""
-    try:
-        descriptor = os.open(lock_file(home, token), os.O_RDWR)
-    except OSError:
-        return None
-    if try_lock(descriptor, fcntl.LOCK_SH, JOIN_SECONDS):
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-@contextlib.contextmanager
-def _starting(home: Path) -> Iterator[bool]:
-    """Hold the lock for finding and starting a server; yields False if another command holds it for too long."""
-    descriptor = os.open(server_folder(home) / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        yield try_lock(descriptor, fcntl.LOCK_EX, START_SECONDS)
-    finally:
-        os.close(descriptor)
-
-
-def _is_alive(server: SharedServer) -> bool:
-    return any(process.pid == server.pid for process in marked(server.token))
-
-
-def _end(home: Path, server: SharedServer) -> None:
-    """Send SIGTERM to a server's process, SIGKILL if it does not end, and remove its files."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + END_SECONDS
-        tell(marked(server.token), number, server.token)
-        while _is_alive(server) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-    forget(home, server.token)
-
-
-def forget(home: Path, token: str) -> None:
-    """Remove the files of a server; `state.json` only if it describes this server."""
-    found = read_server(home)
-    if found is not None and found.token == token:
-        (server_folder(home) / "state.json").unlink(missing_ok=True)
-    lock_file(home, token).unlink(missing_ok=True)
+    return {**clean, "PREFECT_HOME": str(home / "prefect"), "PYTHONPATH": python_path(), **SHARED_SERVER_ENVIRONMENT}

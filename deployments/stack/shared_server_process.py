@@ -20,22 +20,22 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import psutil
 
 from deployments.stack.prefect_database import make_database
 from deployments.stack.processes import TOKEN_VARIABLE
-from deployments.stack.shared_server import IDLE_VARIABLE, WATCHED_VARIABLE, forget
+from deployments.stack.shared_server import IDLE_VARIABLE, WATCHED_VARIABLE
 from deployments.stack.shared_server_state import (
     SharedServer,
+    forget_server,
     lock_file,
     read_server,
     server_folder,
-    try_lock,
     write_server,
 )
-
-if TYPE_CHECKING:
-    import uvicorn
+from sft_core.processes.waiting import wait_until
+from sft_core.store.locks import try_lock
 
 CHECK_SECONDS = 0.5
 SHUTDOWN_SECONDS = 5
@@ -47,13 +47,13 @@ class Wanted:
 
     def __init__(self, home: Path, token: str, idle_seconds: float, watched: int | None = None) -> None:
         self._home, self._token, self._idle_seconds = home, token, idle_seconds
-        self._lock = os.open(lock_file(home, token), os.O_RDWR)
-        self._watched = None if watched is None else os.pidfd_open(watched)
+        self._lock = os.open(lock_file(home, token), os.O_RDWR)  # never closed, so that it is held to the end
+        self._watched = None if watched is None else psutil.Process(watched)
         self._used_at = time.monotonic()
 
     def is_over(self) -> bool:
         """Return True if the server has to end. The lock stays held from then on, so that no command can join."""
-        if not server_folder(self._home).is_dir() or self._has_watched_ended():
+        if not server_folder(self._home).is_dir() or (self._watched and not self._watched.is_running()):
             return True
         if not try_lock(self._lock, fcntl.LOCK_EX):
             self._used_at = time.monotonic()
@@ -64,20 +64,6 @@ class Wanted:
             return True
         fcntl.flock(self._lock, fcntl.LOCK_UN)
         return False
-
-    def _has_watched_ended(self) -> bool:
-        if self._watched is None:
-            return False
-        import select
-
-        return bool(select.select([self._watched], [], [], 0)[0])
-
-
-def end_when_over(server: "uvicorn.Server", wanted: Wanted) -> None:
-    """Stop a server when it is no longer needed."""
-    while not wanted.is_over():
-        time.sleep(CHECK_SECONDS)
-    server.should_exit = True
 
 
 def serve(home: Path, token: str, idle_seconds: float, watched: int | None) -> None:
@@ -98,21 +84,17 @@ def serve(home: Path, token: str, idle_seconds: float, watched: int | None) -> N
     server = uvicorn.Server(config)
 
     def announce() -> None:
-        while not server.started:
-            if server.should_exit:
-                return
-            time.sleep(0.02)
-        write_server(
-            home,
-            SharedServer(url=url, pid=os.getpid(), token=token, started_at=time.time(), idle_seconds=idle_seconds),
-        )
-        end_when_over(server, wanted)
+        wait_until(lambda: server.started or server.should_exit, every=0.02)
+        if server.started:
+            write_server(home, SharedServer(url=url, pid=os.getpid(), token=token, idle_seconds=idle_seconds))
+            wait_until(wanted.is_over, every=CHECK_SECONDS)
+            server.should_exit = True
 
     threading.Thread(target=announce, name="wanted", daemon=True).start()
     try:
         server.run(sockets=[listener])
     finally:
-        forget(home, token)
+        forget_server(home, token)
 
 
 def main() -> None:

@@ -9,17 +9,12 @@ A lock file is a better sign of use than a list of process ids: the kernel relea
 however it ends. The server takes its own lock exclusively when it is about to end; from then on no command can join it.
 """
 
-import fcntl
-import os
-import time
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from sft_core.store.durable import write_whole
-
-JOIN_SECONDS = 2.0
-"""Time for which a command tries to get the lock, which the server holds briefly whenever it checks for users."""
+from sft_core.store.locks import is_locked
 
 
 class SharedServer(BaseModel):
@@ -31,8 +26,6 @@ class SharedServer(BaseModel):
     token: str
     """Value of `SFT_STACK_TOKEN` in the environment of its process. It identifies the process even if the id is
     reused."""
-    started_at: float
-    """Start time in seconds since 1970."""
     idle_seconds: float
     """Time without any command after which the server ends."""
 
@@ -71,27 +64,14 @@ def write_server(home: Path, server: SharedServer) -> None:
     write_whole(state_file(home), server.model_dump_json(indent=1).encode(), mode=0o600)
 
 
-def try_lock(descriptor: int, kind: int, seconds: float = 0.0) -> bool:
-    """Take a file lock (`fcntl.LOCK_SH` or `fcntl.LOCK_EX`); return False if it is still held after some seconds."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.02)
-        else:
-            return True
+def forget_server(home: Path, token: str) -> None:
+    """Remove the files of a server; `state.json` only if it describes this server."""
+    found = read_server(home)
+    if found is not None and found.token == token:
+        state_file(home).unlink(missing_ok=True)
+    lock_file(home, token).unlink(missing_ok=True)
 
 
 def is_used(home: Path, server: SharedServer) -> bool:
-    """True if a command holds the server's lock, or if the server is about to end."""
-    try:
-        descriptor = os.open(lock_file(home, server.token), os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        return not try_lock(descriptor, fcntl.LOCK_EX)
-    finally:
-        os.close(descriptor)
+    """Return True if a command holds the server's lock, or if the server is about to end."""
+    return is_locked(lock_file(home, server.token))

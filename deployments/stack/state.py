@@ -10,21 +10,21 @@ checking process ids, which may be reused.
 
 import contextlib
 import fcntl
-import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from sft_core.processes.waiting import wait_until
 from sft_core.store.durable import write_whole
+from sft_core.store.locks import is_locked, open_lock, try_lock
 
 Health = Literal["waiting", "starting", "healthy", "not answering", "restarting", "done", "ended"]
 Phase = Literal["starting", "running", "ending", "ended"]
 
 
-class Part(BaseModel):
+class StackPart(BaseModel):
     """A process of the stack, and its health."""
 
     name: str
@@ -35,7 +35,7 @@ class Part(BaseModel):
 
 
 class Stack(BaseModel):
-    """Description of a stack, as its keeper last wrote it."""
+    """Description of a stack, which its keeper updates."""
 
     token: str
     """Value of `SFT_STACK_TOKEN` in the environment of all its processes."""
@@ -45,7 +45,7 @@ class Stack(BaseModel):
     """The process of `sft up` that started the keeper."""
     started_at: float
     """Start time in seconds since 1970."""
-    phase: Phase
+    phase: Phase = "starting"
     prefect_url: str
     """URL of Prefect's UI; the API is below `/api`."""
     mlflow_url: str
@@ -56,7 +56,7 @@ class Stack(BaseModel):
     store: str
     """Name that identifies MLflow's database, independent of the server's address."""
     seconds_to_ready: float | None = None
-    parts: list[Part] = []
+    parts: list[StackPart] = []
     deployments: list[str] = []
     paused_pools: list[str] = []
     """Work pools that the keeper paused, so that no new run starts while the stack ends."""
@@ -94,14 +94,7 @@ def write_stack(home: Path, stack: Stack) -> None:
 
 def is_kept(home: Path) -> bool:
     """Return True if a keeper runs."""
-    try:
-        with (stack_folder(home) / "lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return is_locked(stack_folder(home) / "lock", fcntl.LOCK_SH)
 
 
 def kept_stack(home: Path) -> Stack | None:
@@ -116,19 +109,5 @@ def keeping(home: Path, patience_seconds: float = 2.0) -> Iterator[bool]:
     Commands that check for a keeper hold the lock briefly, so the attempt is repeated for some seconds.
     """
     stack_folder(home).mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(stack_folder(home) / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + patience_seconds
-    try:
-        while not (is_mine := _take(descriptor)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield is_mine
-    finally:
-        os.close(descriptor)
-
-
-def _take(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    with open_lock(stack_folder(home) / "lock") as lock:
+        yield wait_until(lambda: try_lock(lock, fcntl.LOCK_EX), patience_seconds)

@@ -12,6 +12,7 @@ is not inherited, so each process in the chain sets it for itself.
 import contextlib
 import ctypes
 import functools
+import importlib
 import os
 import select
 import shutil
@@ -20,13 +21,14 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 from sft_core.errors import StageInterruptedError, UserError
 from sft_core.processes.garbage import uncollected
 
 PLACEMENT = "It starts and ends processes, and reports how they ended."
+CHECKOUT = Path(__file__).parents[2]
+"""Folder of this project's packages."""
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 MISTAKE_FILE = "mistake.txt"
@@ -35,6 +37,11 @@ FAILURE_FILE = "failure.txt"
 LISTENING_FOLDER = "listening"
 EXIT_FAILURE, EXIT_INTERRUPTED = 1, 75
 """Exit codes of a child process. 75 is EX_TEMPFAIL of sysexits.h: try again."""
+
+
+def python_path() -> str:
+    """Return a `PYTHONPATH` with which a child imports this checkout's code, whatever its working directory."""
+    return os.pathsep.join(part for part in (str(CHECKOUT), os.environ.get("PYTHONPATH", "")) if part)
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
@@ -62,20 +69,21 @@ def _end_after(process: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def run_child(load: Callable[[], Callable[[Path], None]]) -> None:
+def run_child(module: str) -> None:
     """Run the work of `python -m <package> <plan.json>`, and write how it ended to a file next to the plan.
 
     A failure is also printed to stderr, and so reaches the log. The exit code is 1 after a failure and 75 after an
     interruption.
 
     Args:
-        load: Imports the function that does the work and returns it; this takes seconds if it needs torch.
+        module: Name of the module whose function `main` does the work. It is imported here, which may fail, and takes
+            seconds if it needs torch. Callers write it as a string literal, so that its code counts in cache keys.
     """
     die_with_parent()
     plan = Path(sys.argv[1])
     try:
-        work = uncollected(load)
-        work(plan)
+        program = uncollected(lambda: importlib.import_module(module))
+        program.main(plan)
     except UserError as error:
         _leave_word(plan, MISTAKE_FILE, str(error))
     except StageInterruptedError as error:

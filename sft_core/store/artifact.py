@@ -329,11 +329,14 @@ class ArtifactStore(BaseModel, Placement):
             name: An artifact's key, or the name of another task that only one process may do at a time.
             mode: `fcntl.LOCK_NB` raises `BlockingIOError` instead of waiting.
         """
-        locks = self.root / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with (locks / f"{name}.lock").open("w") as lock:
+        self.lock_file(name).parent.mkdir(parents=True, exist_ok=True)
+        with self.lock_file(name).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | mode)
             yield
+
+    def lock_file(self, name: str) -> Path:
+        """Return the path of the file that is locked while a lock is held."""
+        return self.root / "locks" / f"{name}.lock"
 
     def _make(self, plan: Plan, write: Callable[[Path], StageOutcome]) -> ArtifactRef:
         started = time.time()

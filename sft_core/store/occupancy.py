@@ -9,6 +9,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from sft_core.store.locks import is_locked
+
 PLACEMENT = "It records which processes use a state directory."
 _FOLDER = Path("locks") / "at-work"
 _held: dict[Path, int] = {}
@@ -36,17 +38,8 @@ def at_work_since(root: Path) -> float | None:
     for file in (root / _FOLDER).glob("*.lock"):
         with contextlib.suppress(FileNotFoundError):
             began = file.stat().st_mtime
-            if _is_held(file):
+            if is_locked(file):
                 times.append(began)
             else:
                 file.unlink()
     return min(times, default=None)
-
-
-def _is_held(file: Path) -> bool:
-    with file.open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False

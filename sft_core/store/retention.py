@@ -31,6 +31,7 @@ from pydantic import ValidationError
 from sft_core.store.artifact import FOLDER_KEY_DIGITS, MANIFEST, ArtifactStore, Manifest
 from sft_core.store.disk_use import bytes_freed, bytes_taken, last_change
 from sft_core.store.image_store import ImageStore, read_digests
+from sft_core.store.locks import is_locked
 from sft_core.store.stages import EVALUATE_MODEL, GATHER_IMAGES, INGEST_SOURCES, REPORT_DATA
 
 RESULTS = frozenset({REPORT_DATA, EVALUATE_MODEL})
@@ -289,7 +290,7 @@ def _unfinished(store: ArtifactStore, used_since: float) -> Iterator[StoreEntry]
                 key = folder.suffix[1:] if kind == "unfinished" else folder.name[-FOLDER_KEY_DIGITS:]
                 used_at = last_change(folder)
                 reason = "made or used lately" if used_at >= used_since else None
-                if kind != "download" and any(_is_locked(store, name) for name in _lock_names(store, key)):
+                if kind != "download" and any(is_locked(store.lock_file(name)) for name in _lock_names(store, key)):
                     reason = "somebody is at work on it"
                 yield StoreEntry(kind, folder, used_at, "" if kind == "download" else key, reason, why[kind])
 
@@ -308,14 +309,6 @@ def _outputs_of_runs(store: ArtifactStore, used_since: float) -> Iterator[StoreE
 def _lock_names(store: ArtifactStore, key: str) -> list[str]:
     """Return the names of the locks of an artifact, given its key or only the first digits of it."""
     return sorted(lock.stem for lock in (store.root / "locks").glob(f"{key}*.lock")) if key else []
-
-
-def _is_locked(store: ArtifactStore, name: str) -> bool:
-    try:
-        with store.lock(name, fcntl.LOCK_NB):
-            return False
-    except BlockingIOError:
-        return True
 
 
 def _used_at(folder: Path) -> float:

@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from sft_core.processes.launch import Launch, read_launch
-from sft_core.processes.subprocesses import die_with_parent, forget_endings, request_end
+from sft_core.processes.subprocesses import die_with_parent, forget_endings, python_path, request_end
 from sft_core.recipe import Recipe
 from sft_core.training.requirements import check_requirements
 from tasks.home import is_by_worker
@@ -167,12 +167,6 @@ def _invitation(program: str, plan_path: Path, processes: Launch) -> str:
     """Return the commands to run on the other machines, as text for the head of the log."""
     commands = [shlex.join(command(program, plan_path, processes, rank)) for rank in range(1, processes.num_machines)]
     return "".join(f"machine {rank} joins with: {text}\n" for rank, text in enumerate(commands, start=1))
-
-
-def python_path() -> str:
-    """Return a `PYTHONPATH` with which a child imports this checkout's code, whatever its working directory."""
-    root = str(Path(__file__).parents[2])
-    return os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
 
 
 def _environment(processes: Launch) -> dict[str, str]:

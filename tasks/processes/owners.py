@@ -49,6 +49,11 @@ def is_this_process(tags: Mapping[str, str]) -> bool:
     return all(tags.get(name) == value for name, value in mine.items() if name != HEARTBEAT_TAG)
 
 
+def is_local(tags: Mapping[str, str]) -> bool:
+    """Return True if the owner is on this host, in this boot and pid namespace, where its process id is valid."""
+    return tags.get("sft.host") == socket.gethostname() and tags.get("sft.kernel") == _kernel()
+
+
 def why_dead(tags: Mapping[str, str], heard_of: float) -> str | None:
     """Decide whether the owner that a run's tags name is dead.
 
@@ -63,7 +68,7 @@ def why_dead(tags: Mapping[str, str], heard_of: float) -> str | None:
     silent = time.time() - heard_of
     if host != socket.gethostname():
         return _silence(f"host {host}", silent, SILENT_SECONDS_OF_A_HOST)
-    if tags.get("sft.kernel") != _kernel():
+    if not is_local(tags):
         return _silence(f"host {host} before its last boot", silent, SILENT_SECONDS_OF_A_RESTART)
     started = _process_start(int(pid)) if pid.isdecimal() else None
     if started is None:
@@ -85,6 +90,8 @@ def _kernel() -> str:
 
 def _process_start(pid: int) -> str | None:
     """Return the clock ticks from the boot to the start of a process (field 22 of proc(5) stat).
+
+    psutil reports this time only as seconds since 1970, which change with the clock of the machine.
 
     Returns:
         None if there is no such process, or only a zombie that its parent has not yet waited for.

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from sft_core.inspection.markdown import excerpt
 from sft_core.training import METRICS_FILE, START_FILE, TrainStart, whole_checkpoints
 from sft_core.training.news import NewestMetrics, News
+from tasks.processes.tail import Tail
 from tasks.progress import StageProgress, logger
 from tasks.progress.pace import Pace, left_in_words
 
@@ -26,27 +27,6 @@ WARNING = re.compile(r"\bWARNING\b|Warning: |^W\d{4} ")
 """Matches warnings of Python, transformers and torch."""
 MAX_WARNINGS = 20
 WARNING_CHARS = 500
-
-
-class Tail:
-    """Reader of the lines that are appended to a file; an incomplete last line is returned once it is complete."""
-
-    def __init__(self, path: Path, from_end: bool = False) -> None:
-        self._path = path
-        self._offset = path.stat().st_size if from_end and path.exists() else 0
-
-    def lines(self) -> list[bytes]:
-        """Read the lines that are new since the last call."""
-        if not self._path.exists():
-            return []
-        with self._path.open("rb") as file:
-            if self._path.stat().st_size < self._offset:  # truncated to the lines up to a checkpoint
-                self._offset = 0
-            file.seek(self._offset)
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return whole.splitlines()
 
 
 class _Watch:

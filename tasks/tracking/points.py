@@ -8,6 +8,8 @@ import orjson
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
+from tasks.processes.tail import appended_lines
+
 PLACEMENT = "It forwards metrics that the trainer wrote."
 
 BATCH = 500
@@ -40,17 +42,9 @@ class Points:
         Raises:
             MlflowException: if MLflow does not accept them; the next call sends them again.
         """
-        if not path.exists():
-            return
-        offset = self._offsets.get(path, 0)
-        with path.open("rb") as file:
-            if path.stat().st_size < offset:  # truncated to a checkpoint, from which training resumed
-                offset = 0
-            file.seek(offset)
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        self.send([point for line in whole.splitlines() for point in _points(orjson.loads(line))])
-        self._offsets[path] = offset + len(whole)
+        lines, offset = appended_lines(path, self._offsets.get(path, 0))
+        self.send([point for line in lines for point in _points(orjson.loads(line))])
+        self._offsets[path] = offset
 
     def send(self, points: Sequence[Metric]) -> None:
         """Send points, which are ordered by step, except for those that the run already has."""

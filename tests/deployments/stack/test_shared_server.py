@@ -46,7 +46,7 @@ sys.stdin.read()
 
 
 def described(token: str, pid: int = 1) -> SharedServer:
-    return SharedServer(url="http://127.0.0.1:9", pid=pid, token=token, started_at=time.time(), idle_seconds=60)
+    return SharedServer(url="http://127.0.0.1:9", pid=pid, token=token, idle_seconds=60)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from deployments.stack.addresses import choose_port, public_name, url
 from deployments.stack.databases import Databases, in_home, make_missing, on_postgres
 from deployments.stack.embedded import use_stack
-from deployments.stack.services import Setting, services
+from deployments.stack.services import StackSetting, services
 from deployments.stack.state import Stack, is_kept, keeping, kept_stack, read_stack, stack_folder, write_stack
 from sft_core.errors import RecipeError
 from tasks.processes.owners import owner_tags
@@ -49,8 +49,8 @@ def some_stack(**fields: object) -> Stack:
     return Stack.model_validate({**words, **ports, **fields})
 
 
-def setting(home: Path, name: str = "127.0.0.1") -> Setting:
-    return Setting(home=home, databases=in_home(home), host="0.0.0.0", name=name, prefect_port=1, mlflow_port=2)
+def setting(home: Path, name: str = "127.0.0.1") -> StackSetting:
+    return StackSetting(home=home, databases=in_home(home), host="0.0.0.0", name=name, prefect_port=1, mlflow_port=2)
 
 
 def test_a_usual_port_that_is_taken_is_replaced_and_a_wanted_one_is_refused(taken: int) -> None:
@@ -90,7 +90,7 @@ def test_what_is_no_postgresql_is_refused() -> None:
 
 def test_no_command_shows_a_password(tmp_path: Path) -> None:
     secret = Databases("postgresql+asyncpg://u:secret@h/prefect", "postgresql+psycopg://u:secret@h/mlflow", "s", "w")
-    made = services(Setting(tmp_path, secret, "127.0.0.1", "127.0.0.1", 1, 2))
+    made = services(StackSetting(tmp_path, secret, "127.0.0.1", "127.0.0.1", 1, 2))
     assert not any("secret" in word for service in made for word in service.command)
     assert sum("secret" in str(service.environment) for service in made) == 2, "only the servers are told"
 

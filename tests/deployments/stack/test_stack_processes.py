@@ -29,7 +29,7 @@ def token() -> Iterator[str]:
     made = secrets.token_hex(8)
     yield made
     for process in marked(made):
-        os.kill(process.pid, signal.SIGKILL)
+        process.process.kill()
 
 
 def start(token: str, code: str, file: Path, engine: str = "prefect.engine") -> "subprocess.Popen[bytes]":
@@ -46,7 +46,7 @@ def test_only_processes_with_the_token_are_of_the_stack(token: str, tmp_path: Pa
     others = start(token[::-1] + "0", SAVES, tmp_path / "others")
     try:
         (found,) = marked(token)
-        assert (found.pid, found.part, found.is_flow_run) == (ours.pid, "worker-gpu", True)
+        assert (found.process.pid, found.part, found.is_flow_run) == (ours.pid, "worker-gpu", True)
     finally:
         others.kill()
         others.wait(60)
@@ -89,10 +89,18 @@ def test_a_process_that_got_the_number_of_another_is_left_alone(token: str, tmp_
     (was,) = marked(token)
     ours.kill()
     ours.wait(60)
-    tell([type(was)(stranger.pid, was.environment, was.command)], signal.SIGKILL, token)
+    was.process._pid = stranger.pid  # as if the kernel had used the number again
+    tell([was], signal.SIGKILL)
     owner = {**owner_tags(), "sft.pid": str(stranger.pid)}
     assert not tell_owner(owner, signal.SIGKILL)
     assert not tell_owner({**owner, "sft.pid": str(ours.pid)}, signal.SIGKILL)
     assert stranger.poll() is None
     stranger.kill()
     stranger.wait(60)
+
+
+def test_the_number_of_a_process_on_another_machine_is_none_of_ours() -> None:
+    harmless = signal.SIGCONT
+    assert tell_owner(owner_tags(), harmless)
+    assert not tell_owner({**owner_tags(), "sft.host": "elsewhere"}, harmless)
+    assert not tell_owner({**owner_tags(), "sft.kernel": "before the last boot"}, harmless)

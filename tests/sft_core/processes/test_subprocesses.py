@@ -1,6 +1,7 @@
 """A process that is to end in order is asked once, however its parent ends; a child leaves word of how it ended, also
 where what it is made of cannot be imported."""
 
+import os
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from sft_core.processes.subprocesses import EXIT_FAILURE, FAILURE_FILE
 
+PROJECT = Path(__file__).parents[3]
 PARENT = """
 import subprocess, sys, threading, time
 for _ in range(20):
@@ -33,17 +35,15 @@ with open(sys.argv[1], "w") as file:
 ROOM = """
 from sft_core.processes.subprocesses import run_child
 
-def load():
-    {imported}
-    return lambda plan: plan.write_text("done")
-
-run_child(load)
+run_child("room")
 """
 
 
 def run_room(plan: Path, imported: str = "") -> int:
-    script = ROOM.format(imported=imported)
-    return subprocess.run([sys.executable, "-c", script, plan], stderr=subprocess.DEVNULL, timeout=120).returncode
+    (plan.parent / "room.py").write_text(f"{imported}\ndef main(plan):\n    plan.write_text('done')\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(plan.parent), str(PROJECT)])}
+    command = [sys.executable, "-c", ROOM, str(plan)]
+    return subprocess.run(command, stderr=subprocess.DEVNULL, env=environment, timeout=120).returncode
 
 
 def test_what_cannot_be_imported_is_told(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from jinja2 import UndefinedError
 
 from sft_core.store.templates import templates_of
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(("kind", "shown"), [("html", "&lt;b&gt;"), ("svg", "&lt;b&gt;"), ("md", "<b>")])

@@ -10,7 +10,6 @@ from typing import Any
 from accelerate.state import AcceleratorState, DistributedType, PartialState
 
 from sft_core.processes.subprocesses import run_child
-from sft_core.training.run import main
 
 ENVIRONMENT = {
     "ACCELERATE_USE_FSDP": "true",
@@ -39,4 +38,4 @@ def shard_on_cpu() -> None:
 
 if __name__ == "__main__":
     shard_on_cpu()
-    run_child(lambda: main)
+    run_child("sft_core.training.run")

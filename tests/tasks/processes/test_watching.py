@@ -9,7 +9,7 @@ import pytest
 
 from sft_core.training import METRICS_FILE, START_FILE, TrainStart
 from tasks.processes import watching
-from tasks.processes.watching import EvaluationWatch, Tail, TrainingWatch
+from tasks.processes.watching import EvaluationWatch, TrainingWatch
 
 START = TrainStart(
     device="H100",
@@ -152,12 +152,3 @@ def test_what_there_is_none_of_is_not_told(tmp_path: Path, log: Log) -> None:
     with EvaluationWatch(tmp_path / "progress.jsonl", tmp_path / "eval.log", num_models=1) as watch:
         watch.update()
         assert (watch.progress.percent, watch.progress.words) == (50.0, "trained model: 1 of 2 batches")
-
-
-def test_a_file_that_is_cut_back_is_read_anew(tmp_path: Path) -> None:
-    file = tmp_path / "lines"
-    file.write_text("a\nb\nc")
-    tail = Tail(file)
-    assert tail.lines() == [b"a", b"b"]
-    file.write_text("d\n")
-    assert tail.lines() == [b"d"]
