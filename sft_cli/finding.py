@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from flows.queries.find_row import RowSeen
     from tasks.tracking.lookup.difference import Difference
     from tasks.tracking.lookup.history import RunFacts
-    from tasks.tracking.lookup.models import Measured, Origin
+    from tasks.tracking.lookup.models import ScoredModel, Origin
     from tasks.tracking.lookup.sources import FileUse
 
 SHORT = 8
@@ -21,14 +21,14 @@ FILES_SHOWN = 10
 PURPOSES = {"train": "training", "eval": "held out", None: "training, a share held out by content"}
 
 
-def show_best(console: Console, metric: str, digest: str, models: "Sequence[Measured]") -> None:
+def show_best(console: Console, metric: str, digest: str, models: "Sequence[ScoredModel]") -> None:
     """Print the models that a metric was measured for on one data set, best first."""
     console.print(Text(f"{metric} on the data {digest}", style="bold"))
     rows = [[model.uri, f"{model.value:.6g}", ", ".join(model.aliases), model.run_id[:SHORT]] for model in models]
     _print_table(console, ["model", metric, "aliases", "run"], rows)
 
 
-def show_data_sets(console: Console, metric: str, found: "dict[str, list[Measured]]") -> None:
+def show_data_sets(console: Console, metric: str, found: "dict[str, list[ScoredModel]]") -> None:
     """Print the data sets that a metric was measured on; values on different data cannot be compared."""
     if not found:
         console.print(f"no model has a metric called {metric}")

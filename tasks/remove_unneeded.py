@@ -96,6 +96,6 @@ def _remove(store: ArtifactStore, piece: Piece) -> bool:
     if piece.kind not in ("model", "run"):
         return remove(store, piece)
     if piece.kind == "model" and piece.key:
-        needed.delete_model(open_client(store.root), piece.key)
+        open_client(store.root).delete_logged_model(piece.key)
     shutil.rmtree(piece.path, ignore_errors=True)
     return not piece.path.exists()
