@@ -9,6 +9,7 @@ from sft_core.processes.runtime import RuntimeConfig
 from tasks.home import open_store
 from tasks.roll_back_version import roll_back_version
 from tasks.tracking import open_registry
+from tasks.tracking.addresses import version_uri
 
 
 class Restored(BaseModel):
@@ -38,4 +39,4 @@ def roll_back_model(name: str, reason: str | None = None, runtime: RuntimeConfig
     aliases = registry.aliases(name)
     words = f"champion again, in the place of version {done.taken_back}" + (f": {reason}" if reason else "")
     show_promotion(version_link(registry.tracking_uri, name, done.champion), words, None, aliases)
-    return Restored(model_uri=f"models:/{name}/{done.champion}", taken_back=done.taken_back, aliases=aliases)
+    return Restored(model_uri=version_uri(name, done.champion), taken_back=done.taken_back, aliases=aliases)

@@ -176,7 +176,7 @@ def _answer_once(current: Session, talk: Talk, text: str) -> None:
     answer = talk.ask(text, (lambda _: None) if current.is_json else _write)
     if not current.is_json:
         _write("\n")
-    current.emit({"status": "completed", "prompt": text, "answer": answer, "device": talk.model.device})
+    current.emit({"prompt": text, "answer": answer, "device": talk.model.device})
 
 
 def _load(current: Session, reference: str, is_debugging: bool) -> "ChatModel":

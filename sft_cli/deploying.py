@@ -47,10 +47,9 @@ def deploy(
         import deployments.deploying as deploying
 
         done = deploying.deploy(checkout, is_pruning, notify)
-        show_deployed(Console(soft_wrap=True, highlight=False), done, is_pruning)
+        _show(current.console, done, is_pruning)
         current.emit(
             {
-                "status": "completed",
                 "deployments": done.deployments,
                 "automations": done.automations,
                 "removed" if is_pruning else "left": done.left,
@@ -58,13 +57,12 @@ def deploy(
         )
 
 
-def show_deployed(console: Console, done: "Deployed", is_pruning: bool) -> None:
-    """Print deployments and automations, and the deployments that the catalogue no longer has."""
+def _show(console: Console, done: "Deployed", is_pruning: bool) -> None:
     for name in done.deployments:
-        console.print(f"deployed   {name}", markup=False)
+        console.print(f"deployed   {name}")
     for name in done.automations:
-        console.print(f"automation {name}", markup=False)
+        console.print(f"automation {name}")
     for name in done.left:
         words = "removed    " if is_pruning else "left       "
         hint = "" if is_pruning else " (no longer in the catalogue; --prune removes it)"
-        console.print(f"{words}{name}{hint}", markup=False)
+        console.print(f"{words}{name}{hint}")

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 
 from sft_cli.options import Debug, Json, Overrides
+from sft_cli.printing import cell, heading, print_table
 from sft_cli.session import session
 
 if TYPE_CHECKING:
@@ -42,17 +42,16 @@ def evaluate(
         from sft_core.recipe.held_out import held_out_recipe
 
         rows = held_out_recipe(model, data or [], recipe, overrides or [], current.notify)
-        current.start_prefect(current.open_home(rows.runtime))
+        current.start_prefect(rows.runtime)
         from flows.score_model import compare_models, score_model
 
-        console = Console(soft_wrap=True, highlight=False)
         if against is None:
             report = score_model(model, rows)
-            show_scores(console, report)
+            show_scores(current.console, report)
             current.emit(report.model_dump(mode="json"))
         else:
             compared = compare_models(model, against, rows)
-            show_gains(console, compared)
+            show_gains(current.console, compared)
             current.emit(compared.model_dump(mode="json"))
 
 
@@ -60,28 +59,22 @@ def show_scores(console: Console, report: "ScoreReport") -> None:
     """Print scores with their intervals, and the places of the details."""
     from sft_core.inspection.run_pages import interval
 
-    console.print(f"\n[bold]{report.name}[/bold]  {report.model}")
-    table = Table(Column("score", no_wrap=True), "value", "95 % interval", box=None, padding=(0, 2))
-    for name, value in _scores(report):
-        table.add_row(name, f"{value:.4f}", interval(report.intervals, name, ".4f"))
-    console.print(table)
+    console.print(heading(f"\n{report.name}", f"  {report.model}"))
+    rows = [[name, f"{value:.4f}", interval(report.intervals, name, ".4f")] for name, value in _scores(report)]
+    print_table(console, ["score", "value", "95 % interval"], rows)
     _show_places(console, report)
 
 
 def show_gains(console: Console, compared: "Comparison") -> None:
     """Print the scores of both models, and the gain with its interval."""
     model, against = compared.model, compared.against
-    console.print(f"\n[bold]{model.name}[/bold]  {model.model}, against {against.model}")
-    columns = ("score", "against", "model", "gain", "95 % interval")
-    table = Table(*(Column(name, no_wrap=True) for name in columns), box=None, padding=(0, 1))
+    console.print(heading(f"\n{model.name}", f"  {model.model}, against {against.model}"))
+    rows = []
     for name, value in _scores(model):
-        gain = compared.gains.get(name)
-        cells = ("–", "–")
-        if gain is not None:
-            cells = (f"{gain.value:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}")
-        before = against.scorecard.get(name)
-        table.add_row(name, "–" if before is None else f"{before:.4f}", f"{value:.4f}", *cells)
-    console.print(table)
+        before, gain = against.scorecard.get(name), compared.gains.get(name)
+        cells = ["–", "–"] if gain is None else [f"{gain.value:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}"]
+        rows.append([name, cell(before, ".4f"), f"{value:.4f}", *cells])
+    print_table(console, ["score", "against", "model", "gain", "95 % interval"], rows)
     if "eval_loss" in model.scorecard and "eval_loss" not in compared.gains:
         console.print("the models tokenize the rows differently: losses per token are not compared", style="dim")
     for report in (model, against):

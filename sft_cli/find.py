@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from sft_cli.options import Debug, Json
 from sft_cli.session import Session, session
 from sft_core.errors import RecipeError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tasks.tracking.lookup.history import History
 
 app = typer.Typer(
@@ -46,15 +47,15 @@ def best(
         from tasks.tracking.lookup.models import choose_data, measured_by
 
         found = measured_by(history, metric, name, less_is_better(metric) if is_most is None else not is_most)
-        result = {"status": "completed", "metric": metric}
         if data is None:
             show_data_sets(console, metric, found)
             sets = {digest: [asdict(model) for model in models] for digest, models in found.items()}
-            current.emit({**result, "data_sets": sets})
+            current.emit({"metric": metric, "data_sets": sets})
         else:
             digest = choose_data(found, data)
             show_best(console, metric, digest, found[digest])
-            current.emit({**result, "data": digest, "models": [asdict(model) for model in found[digest]]})
+            models = [asdict(model) for model in found[digest]]
+            current.emit({"metric": metric, "data": digest, "models": models})
 
 
 @app.command()
@@ -84,7 +85,7 @@ def runs(
         same = [digest is not None and run.tags.get(RECIPE_DIGEST) == digest for run in found]
         show_runs(console, found, same)
         listed = [{**run.summary, "is_same_recipe": is_same} for run, is_same in zip(found, same, strict=True)]
-        current.emit({"status": "completed", "runs": listed})
+        current.emit({"runs": listed})
 
 
 @app.command()
@@ -110,7 +111,7 @@ def origin(
             console.out(found.recipe, end="", highlight=False)
         else:
             show_origin(console, found)
-        current.emit({"status": "completed", **found.as_result()})
+        current.emit(found.as_result())
 
 
 @app.command()
@@ -128,7 +129,7 @@ def file(
         uses = uses_of(history, digest, path)
         show_uses(console, path, digest, uses)
         listed = [{**asdict(use), "run": use.run.summary} for use in uses]
-        current.emit({"status": "completed", "digest": digest, "uses": listed})
+        current.emit({"digest": digest, "uses": listed})
 
 
 @app.command()
@@ -156,7 +157,7 @@ def row(
         else:
             seen = find_row(history, history.run(run), before, number)
         show_rows_seen(console, name, seen)
-        current.emit({"status": "completed", "seen": [one.as_result() for one in seen]})
+        current.emit({"seen": [one.as_result() for one in seen]})
 
 
 @app.command()
@@ -168,12 +169,11 @@ def difference(first: Run, second: Run, is_json: Json = False, is_debugging: Deb
 
         found = difference_of(history, history.run(first), history.run(second))
         show_difference(console, found)
-        current.emit({"status": "completed", **found.as_result()})
+        current.emit(found.as_result())
 
 
 @contextmanager
-def _asked(is_json: bool, is_debugging: bool) -> Iterator[tuple[Session, "History", Console]]:
-    """Open a session with the MLflow tracking store."""
+def _asked(is_json: bool, is_debugging: bool) -> Iterator[tuple[Session, "History", "Console"]]:
     with session(is_json, is_debugging) as current:
         home = current.open_home()
         from tasks.tracking.lean import without_pandas
@@ -181,4 +181,4 @@ def _asked(is_json: bool, is_debugging: bool) -> Iterator[tuple[Session, "Histor
         with without_pandas():
             from tasks.tracking.lookup.history import open_history
 
-        yield current, open_history(home), Console(soft_wrap=True, highlight=False)
+        yield current, open_history(home), current.console

@@ -3,17 +3,19 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.text import Text
+
+from sft_cli.printing import cell, heading, print_table
 
 if TYPE_CHECKING:
     from flows.queries.find_row import RowSeen
     from tasks.tracking.lookup.difference import Difference
     from tasks.tracking.lookup.history import RunFacts
-    from tasks.tracking.lookup.models import Measured, Origin
+    from tasks.tracking.lookup.models import Origin, ScoredModel
     from tasks.tracking.lookup.sources import FileUse
 
 SHORT = 8
@@ -21,21 +23,21 @@ FILES_SHOWN = 10
 PURPOSES = {"train": "training", "eval": "held out", None: "training, a share held out by content"}
 
 
-def show_best(console: Console, metric: str, digest: str, models: "Sequence[Measured]") -> None:
+def show_best(console: Console, metric: str, digest: str, models: "Sequence[ScoredModel]") -> None:
     """Print the models that a metric was measured for on one data set, best first."""
-    console.print(Text(f"{metric} on the data {digest}", style="bold"))
+    console.print(f"{metric} on the data {digest}", style="bold")
     rows = [[model.uri, f"{model.value:.6g}", ", ".join(model.aliases), model.run_id[:SHORT]] for model in models]
-    _print_table(console, ["model", metric, "aliases", "run"], rows)
+    print_table(console, ["model", metric, "aliases", "run"], rows)
 
 
-def show_data_sets(console: Console, metric: str, found: "dict[str, list[Measured]]") -> None:
+def show_data_sets(console: Console, metric: str, found: "dict[str, list[ScoredModel]]") -> None:
     """Print the data sets that a metric was measured on; values on different data cannot be compared."""
     if not found:
         console.print(f"no model has a metric called {metric}")
         return
-    console.print(Text(f"{metric} was measured on {len(found)} data sets; --data DIGEST ranks the models of one"))
+    console.print(f"{metric} was measured on {len(found)} data sets; --data DIGEST ranks the models of one")
     rows = [[digest, str(len(own)), f"{own[0].value:.6g}", own[0].uri] for digest, own in found.items()]
-    _print_table(console, ["data", "models", "best", "its model"], rows)
+    print_table(console, ["data", "models", "best", "its model"], rows)
 
 
 def show_runs(console: Console, runs: "Sequence[RunFacts]", is_same_recipe: Sequence[bool]) -> None:
@@ -57,16 +59,16 @@ def show_runs(console: Console, runs: "Sequence[RunFacts]", is_same_recipe: Sequ
         for run, is_same in zip(runs, is_same_recipe, strict=True)
     ]
     columns = ["run", "recipe", "status", "started", "took", "score", "train data", "eval data", "commit"]
-    _print_table(console, columns, rows)
+    print_table(console, columns, rows)
     if any(is_same_recipe):
-        console.print(Text("= every field as in the recipe file", style="dim"))
+        console.print("= every field as in the recipe file", style="dim")
 
 
 def show_origin(console: Console, origin: "Origin") -> None:
     """Print what a model was made from, and its scores."""
     run = origin.run
     names = ", ".join(" @".join([version.uri, *version.aliases]) for version in origin.versions) or "not registered"
-    console.print(Text(f"\n{names}", style="bold").append(f"  {origin.model_id}", style="not bold dim"))
+    console.print(heading(f"\n{names}", details=f"  {origin.model_id}"))
     lines = {
         "verdict": origin.verdict,
         "run": f"{run.run_id}  {run.status}, {_when(run.started)}, took {_how_long(run.seconds)}",
@@ -90,7 +92,7 @@ def show_origin(console: Console, origin: "Origin") -> None:
 
 def show_uses(console: Console, path: Path, digest: str, uses: "Sequence[FileUse]") -> None:
     """Print the runs that read a file."""
-    console.print(Text(str(path), style="bold").append(f"  {digest}", style="not bold dim"))
+    console.print(heading(str(path), details=f"  {digest}"))
     if not uses:
         console.print("no run read a file with this content, and no run read this path")
         return
@@ -110,7 +112,7 @@ def show_uses(console: Console, path: Path, digest: str, uses: "Sequence[FileUse
         for use in uses
     ]
     columns = ["run", "recipe", "status", "started", "source", "for", "digest", "path then"]
-    _print_table(console, columns, rows)
+    print_table(console, columns, rows)
 
 
 def show_rows_seen(console: Console, name: str, seen: "Sequence[RowSeen]") -> None:
@@ -119,22 +121,20 @@ def show_rows_seen(console: Console, name: str, seen: "Sequence[RowSeen]") -> No
         console.print(f"{name}: no run read a file with this content")
     for one in seen:
         models = ", ".join(one.models) or "no model"
-        heading = Text(f"\n{one.run.run_id[:SHORT]} {one.run.recipe}", style="bold")
-        console.print(heading.append(f"  {one.run.status}, {_when(one.run.started)}; {models}", style="not bold"))
-        console.print(Text(f"  {one.source} ({one.file}): {one.fate}" + (f", {one.reason}" if one.reason else "")))
+        facts = f"  {one.run.status}, {_when(one.run.started)}; {models}"
+        console.print(heading(f"\n{one.run.run_id[:SHORT]} {one.run.recipe}", facts))
+        console.print(f"  {one.source} ({one.file}): {one.fate}" + (f", {one.reason}" if one.reason else ""))
         if not one.traces:
-            console.print(Text("  the artifacts of this run are not on this machine: no details", style="dim"))
+            console.print("  the artifacts of this run are not on this machine: no details", style="dim")
         for trace in one.traces[:FILES_SHOWN]:
-            console.print(Text(f"      row {trace.row:,}: {trace.excerpt}", style="dim"))
+            console.print(f"      row {trace.row:,}: {trace.excerpt}", style="dim")
             for image in trace.images:
-                console.print(Text(f"      {image.in_words()}", style="dim"))
+                console.print(f"      {image.in_words()}", style="dim")
             for place in trace.places:
                 steps = one.steps.get(place.block, []) if place.split == "train" else []
                 console.print(
-                    Text(
-                        f"      {place.split} block {place.block} from position {place.position:,}, "
-                        f"{place.tokens:,} tokens{_steps(steps)}"
-                    )
+                    f"      {place.split} block {place.block} from position {place.position:,}, "
+                    f"{place.tokens:,} tokens{_steps(steps)}"
                 )
 
 
@@ -148,7 +148,7 @@ def show_difference(console: Console, found: "Difference") -> None:
             continue
         rows = [[name, _value(first), _value(second)] for name, (first, second) in pairs.items()]
         console.print()
-        _print_table(console, [title, *runs], rows)
+        print_table(console, [title, *runs], rows)
     for change in found.sources[:FILES_SHOWN]:
         _line(console, "source", f"{change.source} {change.file}: {change.change}")
     if len(found.sources) > FILES_SHOWN:
@@ -165,17 +165,9 @@ def _show_files(console: Console, origin: "Origin") -> None:
         _line(console, "", f"and {len(origin.files) - FILES_SHOWN:,} more; --json lists all")
 
 
-def _print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table at its full width: names and digests are not truncated, so that they can be copied."""
-    widths = [max(len(row[number]) for row in (columns, *rows)) for number in range(len(columns))]
-    for row in (columns, *rows):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        console.print(Text(line, style="bold" if row is columns else ""))
-
-
 def _line(console: Console, name: str, text: str | None) -> None:
     if text:
-        console.print(Text(f"{name:<16} {text}"))
+        console.print(f"{name:<16} {text}")
 
 
 def _when(seconds: float) -> str:
@@ -183,10 +175,7 @@ def _when(seconds: float) -> str:
 
 
 def _how_long(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
+    return "–" if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
 def _commit(run: "RunFacts", short: int | None = None) -> str:
@@ -202,6 +191,4 @@ def _steps(steps: Sequence[int]) -> str:
 
 
 def _value(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return cell(value, ".6g") if isinstance(value, float) else cell(value)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from sft_cli import deploying, evaluating, find, planning, promoting, pruning, retraining, stack, sweeping
 from sft_cli.chat import chat
@@ -73,7 +72,7 @@ def run(
         from sft_cli.summary import show_run
 
         report = sft(parsed)
-        show_run(Console(soft_wrap=True, highlight=False), report, parsed.runtime.home_folder(os.environ))
+        show_run(current.console, report, parsed.runtime.home_folder(os.environ))
         current.emit(report.model_dump(mode="json"))
 
 
@@ -93,7 +92,7 @@ def prepare(
         from sft_cli.summary import show_data
 
         data = prepare_data(parsed)
-        show_data(Console(soft_wrap=True, highlight=False), data)
+        show_data(current.console, data)
         current.emit(data.as_result())
 
 
@@ -118,7 +117,7 @@ def check(
 
         check_training(parsed)
         data = prepare(parsed)
-        console = Console(soft_wrap=True, highlight=False)
+        console = current.console
         show_sources(console, open_prepared(parsed, data), data.verdicts, rows)
         console.print()
         show_data(console, data)
@@ -150,8 +149,8 @@ def show(
 
         data = _open(current, target, overrides)
         views = choose_rows(data, row, rows, is_worst, seed)
-        show_rows(Console(soft_wrap=True, highlight=False), views)
-        current.emit({"status": "completed", "rows": [dataclasses.asdict(view) for view in views]})
+        show_rows(current.console, views)
+        current.emit({"rows": [dataclasses.asdict(view) for view in views]})
 
 
 @app.command()
@@ -174,7 +173,7 @@ def trace(
 
         question = Question(block, split, step, row, line)
         data = _open(current, target, overrides)
-        current.emit({"status": "completed", **answer(Console(soft_wrap=True, highlight=False), data, question)})
+        current.emit(answer(current.console, data, question))
 
 
 app.command()(planning.plan)

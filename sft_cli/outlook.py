@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
+from sft_cli.printing import size
 from sft_core.recipe.forecast import Forecast, Memory
 
 
 def show_forecast(console: Console, forecast: Forecast, home: Path) -> None:
     """Print the forecast of a training: steps, evaluation, disk and memory, with its assumptions."""
     for line in _lines(forecast, home):
-        console.print(Text(line))
+        console.print(line)
     for assumption in forecast.assumptions:
-        console.print(Text(f"          · {assumption}", style="dim"))
+        console.print(f"          · {assumption}", style="dim")
 
 
 def as_result(forecast: Forecast) -> dict[str, Any]:
@@ -53,11 +53,3 @@ def _parameters(forecast: Forecast) -> str:
 
 def _millions(number: int) -> str:
     return f"{number / 1e9:.2f}B" if number >= 1e9 else f"{number / 1e6:.1f}M"
-
-
-def size(num_bytes: float) -> str:
-    """Format a number of bytes with a unit, in powers of ten."""
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if num_bytes >= factor:
-            return f"{num_bytes / factor:.1f} {unit}"
-    return f"{num_bytes:.0f} bytes"

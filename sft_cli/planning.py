@@ -1,6 +1,6 @@
 """`sft plan`: show what a run would do, without running it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sft_cli.options import Debug, Json, Overrides, RecipePath
 from sft_cli.session import Session, session
@@ -23,19 +23,17 @@ def plan(recipe: RecipePath, overrides: Overrides = None, is_json: Json = False,
 def show_plan(current: Session, recipe: "Recipe") -> None:
     """Plan all stages of a run, and print for each whether it is reused or would run."""
     current.open_home(recipe.runtime)
-    from rich.console import Console
-
     from flows.queries.plan_run import plan_run
 
     stages = plan_run(recipe)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = current.console
     width = max(len(one.stage) for one in stages)
     for one in stages:
         console.print(f"{one.stage:<{width}}  {_state(one)}")
         for change in _changes(one):
             console.print(f"{'':<{width}}    {change}")
     console.print(f"\n{_in_words(stages)}")
-    current.emit(_as_result(stages))
+    current.emit({"stages": [one.as_json() for one in stages]})
 
 
 def _state(one: "StagePlan") -> str:
@@ -65,7 +63,3 @@ def _in_words(stages: "list[StagePlan]") -> str:
     known = [one.seconds for one in running if one.seconds is not None]
     time = f" It took {in_words(sum(known))} before." if known else " How long it takes is not known yet."
     return f"Would run: {', '.join(one.stage for one in running)}.{time}" if running else ""
-
-
-def _as_result(stages: "list[StagePlan]") -> dict[str, Any]:
-    return {"status": "completed", "stages": [one.as_json() for one in stages]}

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sft_cli.options import Debug, Json
-from sft_cli.session import session
+from sft_cli.session import Session, session
 
 
 def promote(
@@ -27,17 +26,15 @@ def promote(
 ) -> None:
     """Judge a registered version by the gate, and make it champion if it passes."""
     with session(is_json, is_debugging) as current:
-        from sft_core.processes.runtime import RuntimeConfig
-
-        parsed = None if recipe is None else current.read(recipe)
-        runtime = RuntimeConfig() if parsed is None else parsed.runtime
-        current.start_prefect(current.open_home(runtime))
+        gate, runtime = None, None
+        if recipe is not None:
+            parsed = current.read(recipe)
+            gate, runtime = parsed.registry.gate, parsed.runtime
+        current.start_prefect(runtime)
         from flows.promote_model import promote_model
 
-        done = promote_model(model, None if parsed is None else parsed.registry.gate, force, runtime)
-        console = Console(soft_wrap=True, highlight=False)
-        console.print(f"{done.model_uri}  {done.verdict}", markup=False)
-        show_aliases(console, done.aliases)
+        done = promote_model(model, gate, force, runtime)
+        _show(current, f"{done.model_uri}  {done.verdict}", done.aliases)
         current.emit(done.model_dump(mode="json"))
 
 
@@ -51,19 +48,17 @@ def rollback(
 ) -> None:
     """Make the version that was champion before the present one champion again."""
     with session(is_json, is_debugging) as current:
-        from sft_core.processes.runtime import RuntimeConfig
-
-        runtime = RuntimeConfig()
-        current.start_prefect(current.open_home(runtime))
+        current.start_prefect()
         from flows.roll_back_model import roll_back_model
 
-        done = roll_back_model(name, reason, runtime)
-        console = Console(soft_wrap=True, highlight=False)
-        console.print(f"{done.model_uri} is champion again, instead of version {done.taken_back}", markup=False)
-        show_aliases(console, done.aliases)
+        done = roll_back_model(name, reason)
+        text = f"{done.model_uri} is champion again, instead of version {done.taken_back}"
+        _show(current, text, done.aliases)
         current.emit(done.model_dump(mode="json"))
 
 
-def show_aliases(console: Console, aliases: dict[str, str]) -> None:
-    """Print the version of each alias."""
-    console.print("  " + ", ".join(f"{alias} = version {version}" for alias, version in sorted(aliases.items())))
+def _show(current: Session, text: str, aliases: dict[str, str]) -> None:
+    current.console.print(text)
+    current.console.print(
+        "  " + ", ".join(f"{alias} = version {version}" for alias, version in sorted(aliases.items()))
+    )

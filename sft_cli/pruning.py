@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from sft_cli.options import Debug, Json
+from sft_cli.printing import print_table, size
 from sft_cli.session import session
 
 if TYPE_CHECKING:
@@ -30,14 +30,11 @@ def prune(
 ) -> None:
     """Show what is no longer needed in the state directory and, with --yes, remove it."""
     with session(is_json, is_debugging) as current:
-        from sft_core.processes.runtime import RuntimeConfig
-
-        runtime = RuntimeConfig()
-        current.start_prefect(current.open_home(runtime))
+        current.start_prefect()
         from flows.prune_home import prune_home
 
-        done = prune_home(keep_days, keep_runs, not is_confirmed, runtime)
-        show_pruned(Console(soft_wrap=True, highlight=False), done)
+        done = prune_home(keep_days, keep_runs, not is_confirmed)
+        show_pruned(current.console, done)
         current.emit(done.model_dump(mode="json"))
 
 
@@ -45,33 +42,23 @@ def show_pruned(console: Console, done: "Pruned") -> None:
     """Print what is removed, why the rest stays, and the total."""
     from sft_core.store.retention import FILES
 
-    table = Table("goes", "frees", "last used", "why", box=None, padding=(0, 2))
     largest = sorted(done.going, key=lambda one: -one["bytes"])
-    for one in largest[:SHOWN]:
-        days = (time.time() - one["used_at"]) / 86_400
-        table.add_row(one["path"], _bytes(one["bytes"]), f"{days:,.1f} days ago", one["why"])
-    if done.going:
-        console.print(table)
+    rows = [
+        [one["path"], size(one["bytes"]), f"{(time.time() - one['used_at']) / 86_400:,.1f} days ago", one["why"]]
+        for one in largest[:SHOWN]
+    ]
+    if rows:
+        print_table(console, ["goes", "frees", "last used", "why"], rows)
     if len(largest) > SHOWN:
         console.print(f"… and {len(largest) - SHOWN:,} smaller ones")
     for reason, kept in done.kept.items():
-        console.print(
-            f"stays  {_counted(kept['folders'], kept['files'])}, {_bytes(kept['bytes'])}: {reason}", markup=False
-        )
+        console.print(f"stays  {_counted(kept['folders'], kept['files'])}, {size(kept['bytes'])}: {reason}")
     for path in done.skipped:
-        console.print(f"stayed {path}: a run started to use it in the meantime", markup=False)
+        console.print(f"stayed {path}: a run started to use it in the meantime")
     verb = "would be freed; --yes removes it" if done.is_dry_run else "freed"
     files = sum(one["kind"] in FILES for one in done.going)
-    console.print(f"{_bytes(done.freed_bytes)} in {_counted(len(done.going) - files, files)} {verb}")
+    console.print(f"{size(done.freed_bytes)} in {_counted(len(done.going) - files, files)} {verb}")
 
 
 def _counted(folders: int, files: int) -> str:
     return f"{folders:,} folders" + (f" and {files:,} files" if files else "")
-
-
-def _bytes(number: float) -> str:
-    for unit in ("B", "KB", "MB"):
-        if number < 1000:
-            return f"{number:,.0f} {unit}" if unit == "B" else f"{number:,.1f} {unit}"
-        number /= 1000
-    return f"{number:,.1f} GB"

@@ -1,14 +1,14 @@
 """`sft retrain` and `sft diff`: show what changed, and train again if the change counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from sft_cli.options import Debug, Json, Overrides, RecipePath
+from sft_cli.printing import cell, print_table
 from sft_cli.session import session
 from sft_cli.sweeping import TrainOn
 from sft_core.errors import RecipeError
@@ -45,12 +45,12 @@ def retrain(
 
         state = retrain_on_change(str(recipe), overrides, kinds, is_dry_run, train_on or "", return_state=True)
         found = cast("Retrained", state.result())
-        console = Console(soft_wrap=True, highlight=False)
-        console.print(Text(found.message, style="bold"))
+        console = current.console
+        console.print(found.message, style="bold")
         for line in found.changes:
-            console.print(Text(f"  {line}"))
+            console.print(f"  {line}")
         for line in found.ignored:
-            console.print(Text(f"  {line} (does not count)", style="dim"))
+            console.print(f"  {line} (does not count)", style="dim")
         if found.difference is not None:
             show_difference(console, found.difference)
         current.emit(found.model_dump(mode="json"))
@@ -64,21 +64,21 @@ def diff(before: Folder, after: Folder, is_json: Json = False, is_debugging: Deb
 
         lineages = [lineage_of(*find_dataset(folder)[:2]) for folder in (before, after)]
         found = {"by_row": True, **difference_of(*lineages).as_json()}
-        show_difference(Console(soft_wrap=True, highlight=False), found)
-        current.emit({"status": "completed", **found})
+        show_difference(current.console, found)
+        current.emit(found)
 
 
 def show_difference(console: Console, found: Mapping[str, Any]) -> None:
     """Print `data_difference.json`, without the numbers that are equal."""
     if not found["by_row"]:
-        console.print(Text(f"rows cannot be compared: {found['why']}", style="dim"))
+        console.print(f"rows cannot be compared: {found['why']}", style="dim")
     else:
         names = ("source", "before", "after", *COUNTS)
-        rows = [[name, *one["rows"], *(one[kind] for kind in COUNTS)] for name, one in found["sources"].items()]
-        _print_table(console, names, rows)
+        rows = [_cells(name, *one["rows"], *(one[kind] for kind in COUNTS)) for name, one in found["sources"].items()]
+        print_table(console, names, rows)
         for name, one in found["sources"].items():
             for kind, places in one["examples"].items():
-                console.print(Text(f"  {name}, {kind}: {', '.join(places)}", style="dim"))
+                console.print(f"  {name}, {kind}: {', '.join(places)}", style="dim")
     pairs = {(split, name): pair for split, facts in found["splits"].items() for name, pair in facts.items()}
     for split, (before, after) in found.get("lengths", {}).items():
         pairs |= {
@@ -87,22 +87,16 @@ def show_difference(console: Console, found: Mapping[str, Any]) -> None:
         }
     for kind in ("formats", "rejected"):
         pairs |= {(kind, name): pair for name, pair in found.get(kind, {}).items()}
-    unequal = [[*names, before, after] for names, (before, after) in pairs.items() if before != after]
+    unequal = [_cells(*names, before, after) for names, (before, after) in pairs.items() if before != after]
     if unequal:
         console.print()
-        _print_table(console, ("", "", "before", "after"), unequal)
-    console.print(Text("the same tokens in the same order" if found["is_same"] else "not the same tokens"))
+        print_table(console, ("", "", "before", "after"), unequal)
+    console.print("the same tokens in the same order" if found["is_same"] else "not the same tokens")
 
 
-def _print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    cells = [list(columns), *([_cell(value) for value in row] for row in rows)]
-    widths = [max(len(row[number]) for row in cells) for number in range(len(columns))]
-    for row in cells:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        console.print(Text(line, style="bold" if row is cells[0] else ""))
+def _cells(*values: Any) -> list[str]:
+    return [_cell(value) for value in values]
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return cell(value, ",.4g" if isinstance(value, float) else "," if isinstance(value, int) else "")

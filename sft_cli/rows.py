@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flows.queries.open_data import OpenData
+from sft_cli.printing import heading
 from sft_core.data.formats import Verdict, describe_verdict
 from sft_core.errors import RecipeError
 from sft_core.inspection import (
@@ -62,7 +63,7 @@ def show_sources(console: Console, data: OpenData, verdicts: dict[str, Verdict],
     chosen = first_rows(data.lineage, table, rows_each)
     for source in figures_of(data.lineage, table).sources:
         verdict = describe_verdict(verdicts[source.name], source.rows_rejected)
-        console.print(f"\n[bold]{source.name}[/bold]  {verdict}")
+        console.print(heading(f"\n{source.name}", f"  {verdict}"))
         for view in _view(data, table, chosen[source.name], {}):
             console.print(_header(view))
             _print_tokens(console, view)
@@ -93,10 +94,10 @@ def _header(view: RowView) -> Text:
     counts = f"{view.num_tokens:,} tokens, {view.num_trained:,} trained"
     lost = f", {view.num_cut:,} cut off" if view.num_cut else ""
     split = "trained" if view.split == "train" else "held out"
-    header = Text(f"\n{view.source}", style="bold").append(f" {where} ({split}): {counts}{lost}", style="not bold")
+    header = heading(f"\n{view.source}", f" {where} ({split}): {counts}{lost}")
     if view.why:
-        header.append(f"  {view.why}", style="not bold yellow")
-    return header.append(f"  {view.file}", style="not bold dim")
+        header.append(f"  {view.why}", style="yellow")
+    return header.append(f"  {view.file}", style="dim")
 
 
 def _has_colours(console: Console) -> bool:

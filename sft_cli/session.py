@@ -22,6 +22,8 @@ from sft_core.errors import RecipeError, StageInterruptedError, TrackerAwayError
 from sft_core.processes.subprocesses import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from sft_core.processes.runtime import RuntimeConfig
     from sft_core.recipe import Recipe
 
@@ -38,24 +40,30 @@ class Session:
     stdout: TextIO
     """The real standard output. With `--json`, all other output goes to standard error."""
 
+    @property
+    def console(self) -> "Console":
+        """Console for what people read; with `--json`, it writes to standard error."""
+        from sft_cli.printing import plain_console
+
+        return plain_console()
+
     def read(self, recipe: Path, overrides: Sequence[str] | None = None) -> "Recipe":
         """Read a recipe file, and print a notice for each field that is accepted under another library's name."""
         from sft_core.recipe.recipe_file import load_recipe
 
         return load_recipe(recipe, overrides or [], self.notify)
 
-    def check_inputs(self, recipe: "Recipe") -> Path:
-        """Open the state directory, and check that the inputs exist before any work; return the state directory."""
+    def check_inputs(self, recipe: "Recipe") -> None:
+        """Open the state directory, and check that the inputs exist before any work."""
         from sft_core.recipe.inputs import locate_inputs
         from sft_core.store.file_digests import FileDigests
 
-        home = self.open_home(recipe.runtime)
-        locate_inputs(recipe, FileDigests.below(home))
-        return home
+        locate_inputs(recipe, FileDigests.below(self.open_home(recipe.runtime)))
 
     def prepare(self, recipe: "Recipe") -> None:
         """Check the inputs, and choose a Prefect server for the flow that follows."""
-        self.start_prefect(self.check_inputs(recipe))
+        self.check_inputs(recipe)
+        self.start_prefect(recipe.runtime)
 
     def open_home(self, runtime: "RuntimeConfig | None" = None) -> Path:
         """Set the environment that Prefect and MLflow read when they are imported; return the state directory."""
@@ -73,8 +81,9 @@ class Session:
             ) from error
         return home
 
-    def start_prefect(self, home: Path) -> None:
-        """Choose a Prefect server for the flow that follows, before Prefect is imported."""
+    def start_prefect(self, runtime: "RuntimeConfig | None" = None) -> None:
+        """Open the state directory, and choose a Prefect server for the flow that follows."""
+        home = self.open_home(runtime)
         from deployments.stack.embedded import use_shared_server
 
         use_shared_server(home)
@@ -84,11 +93,11 @@ class Session:
         sys.stderr.write(f"sft: {notice}\n")
 
     def emit(self, result: dict[str, Any]) -> None:
-        """Write the result as one line of JSON, if `--json` is set."""
+        """Write the result as one line of JSON, if `--json` is set; its status is `completed` if it has no other."""
         if self.is_json:
             import orjson
 
-            self.stdout.write(orjson.dumps(result, default=str).decode() + "\n")
+            self.stdout.write(orjson.dumps({"status": "completed", **result}, default=str).decode() + "\n")
             self.stdout.flush()
 
 

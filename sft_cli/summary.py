@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Column, Table
 
+from sft_cli.printing import cell, heading, print_table
 from sft_core.inspection.run_pages import interval
+from tasks.progress.pace import in_words
 
 if TYPE_CHECKING:
     from flows.preparation import PreparedData
@@ -19,15 +20,14 @@ NOT_COMPARED = ("eval_entropy", "eval_perplexity", "num_prompts", "num_prompts_c
 
 def show_run(console: Console, report: "RunReport", home: Path) -> None:
     """Print model, scores, ledger, stages, and the addresses of the run."""
-    console.print(
-        f"\n[bold]{report.recipe}[/bold]  {'champion' if report.is_champion else 'registered'}: {report.model_uri}"
-    )
+    became = "champion" if report.is_champion else "registered"
+    console.print(heading(f"\n{report.recipe}", f"  {became}: {report.model_uri}"))
     console.print(f"  {report.verdict}", style="dim")
     if report.resumed_from is not None:
         console.print(f"  training was resumed from step {report.resumed_from:,}", style="dim")
     scores = _scores(report.scorecard, report.intervals)
-    if scores.row_count:
-        console.print(scores)
+    if scores:
+        print_table(console, ["score", "before", "after training", "95 % interval"], scores)
     console.print(f"training  {_training(report.training)}")
     show_ledger(console, report.ledger)
     console.print(f"stages    {_stages(report.stages)}")
@@ -69,30 +69,26 @@ def show_data(console: Console, data: "PreparedData") -> None:
     console.print(f"report    {data.report}")
 
 
-def _scores(scorecard: dict[str, float], intervals: dict[str, dict[str, float]]) -> Table:
-    """Build the table of scores: scores of answers, per-setting scores (with `/` in the name), then `eval_` scores."""
-    columns = (Column(name, no_wrap=True) for name in ("score", "before", "after training", "95 % interval"))
-    table = Table(*columns, box=None, padding=(0, 2), title_justify="left")
+def _scores(scorecard: dict[str, float], intervals: dict[str, dict[str, float]]) -> list[list[str]]:
+    """Return rows of a table: scores of answers, per-setting scores (with `/` in the name), then `eval_` scores."""
+    rows = []
     names = [name for name in scorecard if not name.startswith("baseline_") and name not in NOT_COMPARED]
     for name in sorted(names, key=lambda name: (name.startswith("eval_"), "/" in name)):
-        before = scorecard.get(f"baseline_{name}")
-        shown = "–" if before is None else f"{before:.4f}"
-        table.add_row(name, shown, f"{scorecard[name]:.4f}", interval(intervals, name, ".4f"))
-    return table
+        before, after = cell(scorecard.get(f"baseline_{name}"), ".4f"), f"{scorecard[name]:.4f}"
+        rows.append([name, before, after, interval(intervals, name, ".4f")])
+    return rows
 
 
 def _training(training: dict[str, Any]) -> str:
-    """Describe a training: steps, tokens, time, trained parameters and attention implementation."""
     layout = ", without padding" if training["padding_free"] else ""
     trained, parameters = training["num_trained_parameters"], training["num_parameters"]
     return (
-        f"{training['global_step']:,} steps over {training['num_tokens']:,} tokens in {training['seconds']:,.0f} s; "
+        f"{training['global_step']:,} steps over {training['num_tokens']:,} tokens in {in_words(training['seconds'])}; "
         f"{trained:,} of {parameters:,} parameters trained; attention {training['attn_implementation']}{layout}"
     )
 
 
 def _stages(stages: dict[str, str]) -> str:
-    """List the stages that were executed and those that were cached."""
     by_state = {state: [stage for stage, found in stages.items() if found == state] for state in ("executed", "cached")}
     return "; ".join(f"{state}: {', '.join(names)}" for state, names in by_state.items() if names)
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from sft_cli.options import Debug, Json, Overrides, RecipePath
+from sft_cli.printing import cell, print_table
 from sft_cli.session import session
 from sft_core.errors import RecipeError
 
@@ -69,7 +69,7 @@ def sweep(
         space = parse_as(Space, {**tried, "num_trials": trials, "seed": seed}, "sft sweep")
         base = Base.read(str(recipe), overrides or [], current.notify)
         parsed = check_trials(base, corners_of(space)[:1], current.check_inputs)
-        current.start_prefect(current.open_home(parsed[0].runtime))
+        current.start_prefect(parsed[0].runtime)
         from flows.sweep import sweep as run_sweep
 
         report = run_sweep(
@@ -83,25 +83,22 @@ def sweep(
             max_parallel=max_parallel,
             train_on=train_on or "",
         )
-        show_sweep(Console(soft_wrap=True, highlight=False), report)
+        show_sweep(current.console, report)
         current.emit(report.model_dump(mode="json"))
 
 
 def show_sweep(console: Console, report: "SweepReport") -> None:
     """Print the trials in order, and the best one."""
     columns = ["", "trial", report.metric, "95 % interval", "seconds", "run", "overrides"]
-    rows = [columns, *(_cells(trial, trial.number == report.best.number) for trial in report.trials)]
-    widths = [max(len(row[number]) for row in rows) for number in range(len(columns))]
-    for row in rows:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        console.print(Text(line, style="bold" if row is columns or row[0] else ""))
+    is_best = [trial.number == report.best.number for trial in report.trials]
+    print_table(console, columns, list(map(_cells, report.trials, is_best)), bold_row=is_best.index(True))
     for trial in report.trials:
         if trial.error:
-            console.print(Text(f"trial {trial.number} failed: {trial.error}", style="dim"))
+            console.print(f"trial {trial.number} failed: {trial.error}", style="dim")
     champion = "champion" if report.is_champion else "not champion"
-    console.print(Text(f"\nbest      {report.best.model_uri}, {champion}: {report.verdict}"))
-    console.print(Text(f"again     {report.command}"))
-    console.print(Text(f"table     {report.table}"))
+    console.print(f"\nbest      {report.best.model_uri}, {champion}: {report.verdict}")
+    console.print(f"again     {report.command}")
+    console.print(f"table     {report.table}")
 
 
 def _cells(trial: "Trial", is_best: bool) -> list[str]:
@@ -113,7 +110,7 @@ def _cells(trial: "Trial", is_best: bool) -> list[str]:
         str(trial.number),
         "failed" if trial.score is None else f"{trial.score:.4g}",
         interval,
-        "–" if trial.seconds is None else f"{trial.seconds:.1f}",
+        cell(trial.seconds, ".1f"),
         (trial.mlflow_run_id or "–")[:8],
         " ".join(as_sets(trial.overrides)),
     ]

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flows.queries.open_data import OpenData, batches_of
+from sft_cli.printing import heading
 from sft_cli.rows import parse_name
 from sft_core.errors import RecipeError
 from sft_core.inspection import RowTrace, SegmentTrace, trace_blocks, trace_line, trace_row
@@ -40,7 +41,7 @@ def answer(console: Console, data: OpenData, question: Question) -> dict[str, An
     split = question.split if question.step is None else "train"
     if question.step is not None:
         shown = " ".join(str(batch) for batch in batches)
-        console.print(Text(f"step {question.step} trains on the blocks {shown}"))
+        console.print(f"step {question.step} trains on the blocks {shown}")
     segments = trace_blocks(data.lineage, split, list(itertools.chain.from_iterable(batches)))
     _print_segments(console, segments)
     result = {"segments": [asdict(segment) for segment in segments]}
@@ -57,30 +58,27 @@ def _print_segments(console: Console, segments: list[SegmentTrace]) -> None:
     for (split, block), parts in itertools.groupby(segments, key=lambda segment: (segment.split, segment.block)):
         found = list(parts)
         total = sum(segment.tokens for segment in found)
-        heading = f"\n{split} block {block}"
-        console.print(Text(heading, style="bold").append(f"  {total:,} tokens of {len(found)} rows", style="not bold"))
+        console.print(heading(f"\n{split} block {block}", f"  {total:,} tokens of {len(found)} rows"))
         for segment in found:
             console.print(_place(segment))
-            console.print(Text(f"      {segment.excerpt}", style="dim"))
+            console.print(f"      {segment.excerpt}", style="dim")
             for image in segment.images:
-                console.print(Text(f"      {image.in_words()}", style="dim"))
+                console.print(f"      {image.in_words()}", style="dim")
 
 
 def _place(segment: SegmentTrace) -> Text:
     line = f" (line {segment.line:,})" if segment.line is not None else ""
     stop = segment.start + segment.tokens
-    return Text(f"  {segment.source} row {segment.row:,}{line}: tokens {segment.start:,} to {stop:,}").append(
-        f"  {segment.file}", style="dim"
-    )
+    place = f"  {segment.source} row {segment.row:,}{line}: tokens {segment.start:,} to {stop:,}"
+    return heading("", place, f"  {segment.file}")
 
 
 def _print_row(console: Console, trace: RowTrace) -> None:
     line = f" (line {trace.line:,})" if trace.line is not None else ""
-    heading = Text(f"\n{trace.source} row {trace.row:,}{line}", style="bold")
-    console.print(heading.append(f"  {trace.fate}", style="not bold").append(f"  {trace.file}", style="not bold dim"))
-    console.print(Text(f"      {trace.excerpt}", style="dim"))
+    console.print(heading(f"\n{trace.source} row {trace.row:,}{line}", f"  {trace.fate}", f"  {trace.file}"))
+    console.print(f"      {trace.excerpt}", style="dim")
     for text in _steps(trace):
-        console.print(Text(f"  {text}"))
+        console.print(f"  {text}")
 
 
 def _steps(trace: RowTrace) -> list[str]:

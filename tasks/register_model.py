@@ -20,8 +20,9 @@ from tasks.promote_version import comparable_by, judge
 from tasks.stages import stage
 from tasks.stages.run_context import RunContext
 from tasks.tracking import Tracker, log_model
+from tasks.tracking.addresses import version_uri
 from tasks.tracking.checkpoints import log_checkpoints
-from tasks.tracking.companions import companions_of
+from tasks.tracking.companion_files import companion_files_of
 from tasks.tracking.provenance import RecipeText
 from tasks.workers import Work
 
@@ -40,7 +41,7 @@ class ModelVersion(BaseModel):
     @property
     def uri(self) -> str:
         """Address by which MLflow loads the version."""
-        return f"models:/{self.name}/{self.version}"
+        return version_uri(self.name, self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def _register(
     store, run = context.store, context.tracked
     scores = store.manifest(scorecard).facts["scorecard"]
     splits = store.manifest(dataset).facts["splits"]
-    companions = companions_of(recipe, model_name, store, trained, scorecard, dataset)
+    companions = companion_files_of(recipe, model_name, store, trained, scorecard, dataset)
     made_from = {f"sft.artifact.{ref.stage}": ref.key for ref in (trained, scorecard, dataset)}
     tags = {
         "sft.scorecard": json.dumps(scores),

@@ -97,6 +97,6 @@ def _remove(store: ArtifactStore, entry: StoreEntry) -> bool:
     if entry.kind not in ("model", "run"):
         return remove(store, entry)
     if entry.kind == "model" and entry.key:
-        needed.delete_model(open_client(store.root), entry.key)
+        open_client(store.root).delete_logged_model(entry.key)
     shutil.rmtree(entry.path, ignore_errors=True)
     return not entry.path.exists()

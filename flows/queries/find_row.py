@@ -11,7 +11,7 @@ from flows.queries.open_data import OpenData, open_folder, steps_of
 from sft_core.errors import RecipeError
 from sft_core.inspection import RowTrace, trace_line, trace_row
 from sft_core.store.stages import PACK_SHARDS, TRAIN_MODEL
-from tasks.tracking.lookup.history import History, RunFacts, VersionFacts
+from tasks.tracking.lookup.history import History, RunFacts
 from tasks.tracking.lookup.models import artifact_folders
 from tasks.tracking.lookup.sources import digest_of, uses_of
 from tasks.tracking.tags import ARTIFACT, HOME
@@ -83,9 +83,7 @@ class _Look:
 
     def __init__(self, history: History, row: int | None, line: int | None) -> None:
         self._history, self._row, self._line = history, row, line
-        self._versions: dict[str, list[VersionFacts]] = {}
-        for version in history.versions():
-            self._versions.setdefault(version.model_id, []).append(version)
+        self._versions = history.versions_by_model()
         self._traced: dict[tuple[str, str, str], list[RowTrace] | None] = {}
 
     def seen(self, run: RunFacts, source: str, file: str) -> RowSeen:

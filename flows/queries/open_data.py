@@ -10,7 +10,6 @@ from sft_core.pretrained.processor import ProcessorRef
 from sft_core.pretrained.tokenizer import TokenizerRef
 from sft_core.processes.launch import read_launch
 from sft_core.recipe import Recipe
-from sft_core.store.artifact import ArtifactStore, Manifest
 from sft_core.store.stages import TRAIN_MODEL
 from sft_core.training import MODEL_FOLDER, TrainingConfig, TrainPlan, batches_of_step, steps_of_block
 
@@ -56,7 +55,8 @@ def open_folder(folder: Path) -> OpenData:
     """
     store, dataset, manifest = find_dataset(folder)
     lineage = lineage_of(store, dataset)
-    trained = _training_behind(store, manifest)
+    is_training = manifest.ref.stage == TRAIN_MODEL
+    trained = manifest if is_training else find_behind(store, manifest, TRAIN_MODEL)
     if trained is None:
         return OpenData(lineage, None, None, 1)
     path = store.path(trained.ref)
@@ -95,9 +95,3 @@ def steps_of(data: OpenData, block: int) -> list[int]:
     return steps_of_block(
         data.training, num_blocks, data.num_processes, block, lambda: data.lineage.block_lengths("train")
     )
-
-
-def _training_behind(store: ArtifactStore, manifest: Manifest) -> Manifest | None:
-    if manifest.ref.stage == TRAIN_MODEL:
-        return manifest
-    return find_behind(store, manifest, TRAIN_MODEL)

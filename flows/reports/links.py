@@ -8,6 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from sft_core.inspection import REPORT_FILE
 from tasks.tracking import TrackedRun
+from tasks.tracking.addresses import version_uri
 from tasks.tracking.provenance import prefect_page
 
 TRAINING_VIEW = "workflowType=machine_learning"
@@ -55,7 +56,7 @@ def link_run(run: TrackedRun) -> None:
 def version_link(tracking_uri: str, name: str, version: str) -> str:
     """Return Markdown that names a registered version, with a link if MLflow has a server."""
     server = _server(tracking_uri)
-    uri = f"models:/{name}/{version}"  # Prefect renders no code inside a link
+    uri = version_uri(name, version)  # Prefect renders no code inside a link
     return f"`{uri}`" if server is None else f"[{uri}]({server}/#/models/{name}/versions/{version})"
 
 

@@ -11,49 +11,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tasks.tracking.evaluations import record_evaluation
-    from tasks.tracking.lineage import log_origin, log_stages
-    from tasks.tracking.logged_models import log_checkpoint, log_model
-    from tasks.tracking.model_references import FoundModel, find_model
-    from tasks.tracking.registry import RegisteredVersion, Registry, open_registry
-    from tasks.tracking.tracked_run import TrackedRun
-    from tasks.tracking.tracker import Tracker, open_tracker
+    from tasks.tracking.evaluations import record_evaluation as record_evaluation
+    from tasks.tracking.lineage import log_origin as log_origin
+    from tasks.tracking.lineage import log_stages as log_stages
+    from tasks.tracking.logged_models import log_checkpoint as log_checkpoint
+    from tasks.tracking.logged_models import log_model as log_model
+    from tasks.tracking.model_references import FoundModel as FoundModel
+    from tasks.tracking.model_references import find_model as find_model
+    from tasks.tracking.registry import Registry as Registry
+    from tasks.tracking.registry import open_registry as open_registry
+    from tasks.tracking.tracked_run import TrackedRun as TrackedRun
+    from tasks.tracking.tracker import Tracker as Tracker
+    from tasks.tracking.tracker import open_tracker as open_tracker
+    from tasks.tracking.versions import RegisteredVersion as RegisteredVersion
 
-_MODULES = {
-    "FoundModel": "model_references",
-    "RegisteredVersion": "registry",
-    "Registry": "registry",
-    "TrackedRun": "tracked_run",
-    "Tracker": "tracker",
-    "find_model": "model_references",
-    "log_checkpoint": "logged_models",
-    "log_model": "logged_models",
-    "log_origin": "lineage",
-    "log_stages": "lineage",
-    "open_registry": "registry",
-    "open_tracker": "tracker",
-    "record_evaluation": "evaluations",
+_NAMES = {
+    "evaluations": ("record_evaluation",),
+    "lineage": ("log_origin", "log_stages"),
+    "logged_models": ("log_checkpoint", "log_model"),
+    "model_references": ("FoundModel", "find_model"),
+    "registry": ("Registry", "open_registry"),
+    "tracked_run": ("TrackedRun",),
+    "tracker": ("Tracker", "open_tracker"),
+    "versions": ("RegisteredVersion",),
 }
-
-__all__ = [
-    "FoundModel",
-    "RegisteredVersion",
-    "Registry",
-    "TrackedRun",
-    "Tracker",
-    "find_model",
-    "log_checkpoint",
-    "log_model",
-    "log_origin",
-    "log_stages",
-    "open_registry",
-    "open_tracker",
-    "record_evaluation",
-]
+"""Module → the names that it exports here."""
 
 
 def __getattr__(name: str) -> Any:
     """Import an exported name at its first use (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    for module, names in _NAMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

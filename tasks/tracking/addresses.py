@@ -35,6 +35,11 @@ def parse_model(reference: str) -> ModelAddress | None:
     return next((ModelAddress(**match.groupdict()) for match in matches if match), None)
 
 
+def version_uri(name: str, version: str) -> str:
+    """Return the address by which MLflow loads a version of a registered model."""
+    return f"models:/{name}/{version}"
+
+
 def local_path(uri: str) -> Path | None:
     """Return the folder of an artifact address on this machine; None for an address of a remote store."""
     location = urlparse(uri)

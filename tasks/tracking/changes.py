@@ -13,9 +13,8 @@ from sft_core.pretrained.model import locate_model
 from sft_core.recipe import Recipe
 from sft_core.recipe.inputs import locate_inputs
 from sft_core.store.file_digests import FileDigests
-from sft_core.store.fingerprint import digest
 from tasks.stages.codebase import pipeline_code
-from tasks.tracking.lineage import recipe_digest
+from tasks.tracking.lineage import input_digests, recipe_digest
 from tasks.tracking.lookup.difference import SourceChange, changed_files
 from tasks.tracking.lookup.history import History, RunFacts
 from tasks.tracking.lookup.sources import recorded_files
@@ -93,11 +92,7 @@ def _changed_data(
 ) -> tuple[list[str], list[SourceChange]]:
     inputs, model = locate_inputs(recipe, digests), locate_model(recipe.model, digests)
     files = source_files(inputs.sources, digests)
-    now = {
-        "sft.model_digest": model.content_digest,
-        "sft.input_tokenizer_digest": inputs.tokenizer.content_digest,
-        "sft.input_template_digest": digest(inputs.template),
-    }
+    now = input_digests(inputs, model)
     others = [
         f"{label} ({_short(run.tags, name, now)})" for name, label in NAMED.items() if run.tags.get(name) != now[name]
     ]

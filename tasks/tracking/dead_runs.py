@@ -6,7 +6,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tasks.processes.owners import HEARTBEAT_TAG, is_this_process, why_dead
-from tasks.tracking.claims import claim, on_run
+from tasks.tracking.paging import all_pages
+from tasks.tracking.tag_lock import on_run, tag_lock
 
 CLOSED_TAG = "sft.closed"
 """Tag with the reason why another process closed the run."""
@@ -24,20 +25,14 @@ def close_dead_runs(client: MlflowClient, experiment_id: str, open_here: Set[str
         experiment_id: Id of the experiment.
         open_here: Ids of the runs that this process works on.
     """
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], "attributes.status = 'RUNNING'", page_token=token)
-        for run in page:
-            if _why_dead(run, open_here) is not None:
-                _close(client, run.info.run_id, open_here)
-        token = page.token
-        if not token:
-            return
+    for run in all_pages(client.search_runs, [experiment_id], "attributes.status = 'RUNNING'"):
+        if _why_dead(run, open_here) is not None:
+            _close(client, run.info.run_id, open_here)
 
 
 def _close(client: MlflowClient, run_id: str, open_here: Set[str]) -> None:
     """Close a run, unless another process closed it at the same time and has already resumed it."""
-    with claim(on_run(client, run_id)):
+    with tag_lock(on_run(client, run_id)):
         run = client.get_run(run_id)
         why = _why_dead(run, open_here)
         if run.info.status == "RUNNING" and why is not None:

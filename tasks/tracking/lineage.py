@@ -12,14 +12,11 @@ read.
 """
 
 import itertools
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mlflow.data.dataset_source_registry import resolve_dataset_source
-from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import DatasetInput, InputTag, RunTag
+from mlflow.entities import DatasetInput, RunTag
 
 from sft_core.data.sources.source_files import SourceFile, digest_of_files, source_files
 from sft_core.pretrained.model import ModelRef
@@ -40,7 +37,7 @@ from tasks.tracking.tags import (
     SOURCES_LISTED,
     TAG_CHARS,
 )
-from tasks.tracking.tracked_run import TrackedRun
+from tasks.tracking.tracked_run import TrackedRun, dataset_input
 
 FILES_LISTED = 32
 """Number of files of one source up to which each file is an input."""
@@ -75,9 +72,7 @@ def log_origin(
     tags = {
         RECIPE_DIGEST: recipe_digest(recipe),
         CODE_DIGEST: pipeline_code(),
-        "sft.model_digest": model.content_digest,
-        "sft.input_tokenizer_digest": inputs.tokenizer.content_digest,
-        "sft.input_template_digest": digest(inputs.template),
+        **input_digests(inputs, model),
         HOME: str(home),
         SOURCES_LISTED: "all" if all(len(own) <= FILES_LISTED for own in by_source.values()) else "some",
         SOURCES_DIGEST: digest_of_files(files),
@@ -86,6 +81,15 @@ def log_origin(
     commits["sft.model_commit"] = model.commit
     all_tags = {**{name: value for name, value in commits.items() if value}, **tags}
     run.post(lambda: _write(run, files, entries, all_tags))
+
+
+def input_digests(inputs: DataInputs, model: ModelRef) -> dict[str, str]:
+    """Return the tags of a run with the digests of its model, tokenizer and chat template."""
+    return {
+        "sft.model_digest": model.content_digest,
+        "sft.input_tokenizer_digest": inputs.tokenizer.content_digest,
+        "sft.input_template_digest": digest(inputs.template),
+    }
 
 
 def log_stages(run: TrackedRun, keys: Mapping[str, str]) -> None:
@@ -127,10 +131,6 @@ def _input(files: Sequence[SourceFile], split: str | None) -> DatasetInput:
     an experiment that read the same bytes under the same name.
     """
     first, is_one = files[0], len(files) == 1
-    with warnings.catch_warnings():  # MLflow registers its own local source twice, and warns about it
-        warnings.simplefilter("ignore")
-        place = resolve_dataset_source(first.path if is_one else str(Path(first.path).parent))
-    dataset = MetaDataset(place, name=first.source, digest=first.digest if is_one else digest_of_files(files))
     tags = {
         CONTEXT: SOURCE,
         "files": str(len(files)),
@@ -139,6 +139,9 @@ def _input(files: Sequence[SourceFile], split: str | None) -> DatasetInput:
         "num_bytes": str(sum(file.num_bytes for file in files)),
         "split": split or "",
     }
-    return DatasetInput(
-        dataset._to_mlflow_entity(), [InputTag(name, value[-TAG_CHARS:]) for name, value in tags.items() if value]
+    return dataset_input(
+        first.path if is_one else str(Path(first.path).parent),
+        first.source,
+        first.digest if is_one else digest_of_files(files),
+        {name: value[-TAG_CHARS:] for name, value in tags.items() if value},
     )

@@ -12,16 +12,49 @@ import shutil
 from collections.abc import Iterator, Set
 from pathlib import Path
 
-from mlflow import MlflowClient
+from mlflow import MlflowClient, artifacts
 from mlflow.entities import LoggedModel
+from mlflow.exceptions import MlflowException
 
 from sft_core.errors import StageFailedError
 from tasks.tracking.addresses import local_path
+
+RECIPE_FILE = "recipe.yaml"
+"""Name of the file with the recipe, in a run and in a logged model."""
 
 
 def local_folder(model: LoggedModel) -> Path | None:
     """Return the folder with a logged model's files on this machine; None if they are in a remote store."""
     return local_path(str(model.artifact_location))
+
+
+def companion_file(client: MlflowClient, model_id: str, name: str, downloads: Path) -> Path | None:
+    """Find a single file of a logged model, and download it if it is not on this machine.
+
+    Args:
+        client: Client of the store with the model.
+        model_id: Id of the logged model.
+        name: Name of the file.
+        downloads: Folder for downloads.
+
+    Returns:
+        The local path; None if there is no such file, or if the model was deleted.
+    """
+    try:
+        model = client.get_logged_model(model_id)
+        here = local_folder(model)
+        if here is not None:
+            return here / name if (here / name).exists() else None
+        if name not in {item.path for item in client.list_logged_model_artifacts(model_id)}:
+            return None
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    folder = downloads / model_id
+    folder.mkdir(parents=True, exist_ok=True)
+    # MLflow would read models:/<id>/<file> as the address of a registered model
+    return Path(artifacts.download_artifacts(artifact_uri=f"{model.artifact_location}/{name}", dst_path=str(folder)))
 
 
 def store_folder(client: MlflowClient, model: LoggedModel, folder: Path, below: str, left_out: Set[str]) -> None:
@@ -41,8 +74,7 @@ def store_folder(client: MlflowClient, model: LoggedModel, folder: Path, below: 
     if not stored:  # in one call, because MLflow then uploads several files in parallel
         client.log_model_artifacts(model.model_id, str(folder), below)
         return
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = file.relative_to(folder).as_posix()
+    for name, file in _files(folder):
         if name not in left_out and stored.get(f"{below}/{name}") != file.stat().st_size:
             client.log_model_artifact(model.model_id, str(file), f"{below}/{name}".rpartition("/")[0])
 
@@ -59,9 +91,8 @@ def link_folder(folder: Path, target: Path, left_out: Set[str]) -> bool:
         True if all links were made; if links are not possible, the target folder is removed.
     """
     try:
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            name = file.relative_to(folder)
-            if name.as_posix() not in left_out:
+        for name, file in _files(folder):
+            if name not in left_out:
                 _link(file.resolve(), target / name)
     except OSError:  # another file system, or one without hard links
         with contextlib.suppress(FileNotFoundError):
@@ -89,16 +120,20 @@ def check_stored(client: MlflowClient, model_id: str, folders: dict[str, Path]) 
         StageFailedError: if a file is missing or has another size; the message names the first one.
     """
     expected = {
-        (Path(below) / file.relative_to(folder)).as_posix(): file.stat().st_size
+        (Path(below) / name).as_posix(): file.stat().st_size
         for below, folder in folders.items()
-        for file in folder.rglob("*")
-        if file.is_file()
+        for name, file in _files(folder)
     }
     found = dict(_stored(client, model_id, None))
     for name, num_bytes in expected.items():
         if found.get(name) != num_bytes:
             has = f"{found[name]:,}" if name in found else "none"
             raise StageFailedError(f"{model_id}: expected {num_bytes:,} bytes of {name} in MLflow's store, found {has}")
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """Return all files below a folder, each with its relative path."""
+    return [(path.relative_to(folder).as_posix(), path) for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
 def _stored(client: MlflowClient, model_id: str, path: str | None) -> Iterator[tuple[str, int]]:

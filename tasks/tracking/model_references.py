@@ -24,8 +24,6 @@ class FoundModel:
 
     folder: Path
     """Folder with weights, configuration and tokenizer that `from_pretrained` can load."""
-    companions: Path | None
-    """Folder with `MLmodel`, recipe and scores; None for a plain folder and for a checkpoint."""
     model_id: str | None
     """Id of the logged model; None for a plain folder."""
     run_id: str | None
@@ -64,8 +62,7 @@ def find_model(client: MlflowClient, reference: str, downloads: Path) -> FoundMo
     model = logged_model(client, reference)
     if CHECKPOINT_TAG in model.tags:
         return _checkpoint(model)
-    companions = _local(model, downloads)
-    return FoundModel(companions / "model", companions, str(model.model_id), model.source_run_id)
+    return FoundModel(_local(model, downloads) / "model", str(model.model_id), model.source_run_id)
 
 
 def _plain_folder(reference: str) -> FoundModel | None:
@@ -75,7 +72,7 @@ def _plain_folder(reference: str) -> FoundModel | None:
     folder = path / "model" if _is_model(path / "model") else path
     if not _is_model(folder):
         raise RecipeError(f"model '{reference}': {EXPECTED}; found a folder without config.json")
-    return FoundModel(folder.resolve(), None, None, None)
+    return FoundModel(folder.resolve(), None, None)
 
 
 def _is_model(folder: Path) -> bool:
@@ -87,7 +84,7 @@ def _checkpoint(model: LoggedModel) -> FoundModel:
     folder = Path(model.tags[CHECKPOINT_TAG])
     if not _is_model(folder):
         raise RecipeError(f"model '{model.name}' ({model.model_id}): its checkpoint is no longer at {folder}")
-    return FoundModel(folder, None, str(model.model_id), model.source_run_id)
+    return FoundModel(folder, str(model.model_id), model.source_run_id)
 
 
 def logged_model(client: MlflowClient, reference: str) -> LoggedModel:
@@ -104,11 +101,12 @@ def logged_model(client: MlflowClient, reference: str) -> LoggedModel:
             return _of_run(client, address.run_id)
         if address.model_id:
             return client.get_logged_model(address.model_id)
-        if address.scheme and address.alias:
-            version = client.get_model_version_by_alias(address.name, address.alias)
-            return client.get_logged_model(model_id_of(str(version.source)))
-        if address.scheme and address.version:
-            version = client.get_model_version(address.name, address.version)
+        if address.scheme and (address.alias or address.version):
+            version = (
+                client.get_model_version_by_alias(address.name, address.alias)
+                if address.alias
+                else client.get_model_version(address.name, address.version)
+            )
             return client.get_logged_model(model_id_of(str(version.source)))
     except MlflowException as error:
         if is_outage(error):

@@ -13,8 +13,9 @@ from mlflow.exceptions import MlflowException
 from tasks.processes.owners import why_dead
 from tasks.tracking.addresses import local_path
 from tasks.tracking.dead_runs import heard_of
-from tasks.tracking.registry import Registry
+from tasks.tracking.paging import all_pages
 from tasks.tracking.tags import ARTIFACT
+from tasks.tracking.versions import registered_versions
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _PAGE = 1000
@@ -54,13 +55,8 @@ def what_is_needed(client: MlflowClient, keep_runs: int) -> Needed:
     """
     keys: dict[str, str] = {}
     versions: dict[tuple[str, str], str] = {}
-    registry = Registry(client)
-    aliases: dict[str, dict[str, str]] = {}
-    for version in registry.versions():
-        if version.name not in aliases:
-            aliases[version.name] = registry.aliases(version.name)
-        called = "".join(f" @{alias}" for alias, number in aliases[version.name].items() if number == version.version)
-        name = f"version {version.name}/{version.version}{called}"
+    for version in registered_versions(client):
+        name = " @".join([f"version {version.name}/{version.version}", *version.aliases])
         versions[version.name, version.version] = name
         keys |= dict.fromkeys(_keys(version.tags), name)
     flow_runs: dict[str, str] = {}
@@ -82,12 +78,14 @@ def leftovers(client: MlflowClient, own: Path | None) -> list[Leftover]:
         own: Folder with files of this store only; None if there is no such folder. In other folders, a model that this
             store does not have may belong to another store (several databases can share one `mlruns`), and is kept.
     """
-    versions = Registry(client).versions()
+    versions = registered_versions(client)
     models, runs = {version.model_id for version in versions}, {version.run_id for version in versions}
     experiments = list(client.search_experiments(view_type=ViewType.ALL))
     deleted = {
         str(run.info.run_id): local_path(run.info.artifact_uri)
-        for run in _runs(client, [one.experiment_id for one in experiments], "", ViewType.DELETED_ONLY)
+        for run in all_pages(
+            client.search_runs, [one.experiment_id for one in experiments], "", ViewType.DELETED_ONLY, _PAGE
+        )
     }
     of_runs = [
         Leftover("run", folder, f"run {run_id[:8]} was deleted")
@@ -101,11 +99,6 @@ def leftovers(client: MlflowClient, own: Path | None) -> list[Leftover]:
         why = None if folder.name in models else _why_gone(client, folder.name, deleted.keys(), is_own)
         of_models += [Leftover("model", folder, *why)] if why else []
     return [*of_runs, *of_models]
-
-
-def delete_model(client: MlflowClient, model_id: str) -> None:
-    """Delete a logged model in MLflow, but not its files."""
-    client.delete_logged_model(model_id)
 
 
 def _why_gone(
@@ -125,7 +118,7 @@ def _why_gone(
 def _living_runs(client: MlflowClient, keep_runs: int) -> Iterator[tuple[Run, str]]:
     """Yield the runs that may be running and the newest runs, each with a description of why it is kept."""
     experiments = [one.experiment_id for one in client.search_experiments(view_type=ViewType.ALL)]
-    for run in _runs(client, experiments, "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY):
+    for run in all_pages(client.search_runs, experiments, "attributes.status = 'RUNNING'", max_results=_PAGE):
         if "sft.host" not in run.data.tags or why_dead(run.data.tags, heard_of(run)) is None:
             yield run, f"run {run.info.run_id[:8]} is running"
     if keep_runs:
@@ -134,16 +127,5 @@ def _living_runs(client: MlflowClient, keep_runs: int) -> Iterator[tuple[Run, st
             yield run, f"run {run.info.run_id[:8]} is one of the newest {keep_runs}"
 
 
-def _runs(client: MlflowClient, experiments: list[str], query: str, view: int) -> Iterator[Run]:
-    token = None
-    while True:
-        page = client.search_runs(experiments, query, view, max_results=_PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
 def _keys(tags: Mapping[str, str]) -> list[str]:
-    """Return the keys of artifacts in the tags of a run or a version."""
     return [key for name, value in tags.items() if name.startswith(ARTIFACT) for key in _KEY.findall(value)]

@@ -6,6 +6,7 @@ from typing import Any
 from mlflow.entities import RunTag
 
 from tasks.tracking.lookup.history import History, RunFacts
+from tasks.tracking.paging import all_pages
 from tasks.tracking.sweeps import KIND, SWEEP
 
 A_PAGE = 20
@@ -21,24 +22,18 @@ def newest_finished(history: History, recipe: str, experiment: str) -> RunFacts 
         recipe: Name of the recipe.
         experiment: Name of the experiment.
     """
-    client = history.client
-    found = client.get_experiment_by_name(experiment)
-    token: str | None = None
-    while found is not None:
-        page = client.search_runs(
-            [found.experiment_id],
-            f"tags.`sft.recipe` = '{recipe}' AND attributes.status = 'FINISHED'",
-            max_results=A_PAGE,
-            order_by=["attributes.start_time DESC"],
-            page_token=token,
-        )
-        for run in page:
-            if KIND not in run.data.tags and SWEEP not in run.data.tags:
-                return RunFacts.of(run)
-        token = page.token
-        if not token:
-            break
-    return None
+    found = history.client.get_experiment_by_name(experiment)
+    if found is None:
+        return None
+    newest_first = all_pages(
+        history.client.search_runs,
+        [found.experiment_id],
+        f"tags.`sft.recipe` = '{recipe}' AND attributes.status = 'FINISHED'",
+        max_results=A_PAGE,
+        order_by=["attributes.start_time DESC"],
+    )
+    ordinary = (run for run in newest_first if KIND not in run.data.tags and SWEEP not in run.data.tags)
+    return next(map(RunFacts.of, ordinary), None)
 
 
 def log_difference(history: History, run_id: str, earlier: str | None, difference: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -160,13 +161,10 @@ def recipe_params(recipe: Recipe) -> dict[str, str]:
     return {name: value[:PARAM_CHARS] for name, value in params.items()}
 
 
-def _flat(fields: dict[str, Any]) -> list[tuple[str, Any]]:
+def _flat(fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Flatten one level of nesting (`registry.gate`), which becomes part of the name."""
-    flat: list[tuple[str, Any]] = []
     for name, value in fields.items():
-        flat += (
-            [(f"{name}/{inner}", item) for inner, item in value.items()]
-            if isinstance(value, dict) and value
-            else [(name, value)]
-        )
-    return flat
+        if isinstance(value, dict) and value:
+            yield from ((f"{name}/{inner}", item) for inner, item in value.items())
+        else:
+            yield name, value

@@ -1,7 +1,7 @@
 """Registered models: versions, aliases, tags.
 
 MLflow has no operation that moves an alias only if it has not been moved meanwhile. `Registry.move` implements one: it
-holds a claim (`claims.py`), which keeps other processes out, while it reads the aliases and sets them. The record of a
+holds a lock (`tag_lock.py`), which keeps other processes out, while it reads the aliases and sets them. The record of a
 move is written before the aliases. So a process that reads an alias also finds the record of its move, and after an
 interruption the aliases are still as they were.
 """
@@ -10,13 +10,11 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from sft_core.errors import RecipeError, StageFailedError
@@ -25,30 +23,16 @@ from sft_core.registry.promotion import CHAMPION
 from sft_core.store.artifact import ArtifactStore
 from sft_core.store.tables import read_table
 from tasks.tracking.addresses import model_id_of, parse_model
-from tasks.tracking.claims import claim, on_model
-from tasks.tracking.companion_files import RECIPE_FILE, companion_file
+from tasks.tracking.model_files import RECIPE_FILE, companion_file
 from tasks.tracking.outbox import is_outage
 from tasks.tracking.stores import open_client
+from tasks.tracking.tag_lock import on_model, tag_lock
+from tasks.tracking.versions import RegisteredVersion
 
 EXPECTED = "expected NAME/VERSION, NAME@ALIAS, NAME for its newest version, each with or without `models:/`, or a run"
 VERDICT_FILE = "verdict.json"
-
-
-@dataclass(frozen=True, slots=True)
-class RegisteredVersion:
-    """Version of a registered model."""
-
-    name: str
-    version: str
-    tags: Mapping[str, str]
-    run_id: str
-    model_id: str
-    """Id of its logged model."""
-
-    @property
-    def uri(self) -> str:
-        """Address by which MLflow loads the version."""
-        return f"models:/{self.name}/{self.version}"
+Record = Mapping[str, Mapping[str, str | None]]
+"""Version → tags that are set on it; None removes a tag."""
 
 
 class Registry:
@@ -84,21 +68,12 @@ class Registry:
             RecipeError: if there is no such version.
         """
         try:
-            return _read(self._client.get_model_version(name, version))
+            found = self._client.get_model_version(name, version)
         except MlflowException as error:
             if is_outage(error):
                 raise
             raise RecipeError(f"model '{name}/{version}': not found in MLflow: {error.message}") from error
-
-    def versions(self) -> list[RegisteredVersion]:
-        """Return all versions of all models."""
-        found, token = [], None
-        while True:
-            page = self._client.search_model_versions(max_results=1000, page_token=token)
-            found += [_read(version) for version in page]
-            token = page.token
-            if not token:
-                return found
+        return RegisteredVersion.of(found, found.aliases)
 
     def find_version(self, reference: str) -> RegisteredVersion:
         """Find a version by a reference (`EXPECTED`); for a run, the newest version that it registered.
@@ -113,7 +88,8 @@ class Registry:
             found = self._client.search_model_versions(f"run_id = '{address.run_id}'")
             if not found:
                 raise RecipeError(f"model '{reference}': no version was registered by this run; {EXPECTED}")
-            return _read(max(found, key=lambda version: int(version.version)))
+            newest = max(found, key=lambda version: int(version.version))
+            return self.version(str(newest.name), str(newest.version))
         name, alias = str(address.name), address.alias
         number = address.version or (self.aliases(name).get(alias) if alias else self._newest(name))
         if number is None:
@@ -144,7 +120,7 @@ class Registry:
         name: str,
         champion: str | None,
         aliases: Mapping[str, str | None],
-        record: Mapping[str, Mapping[str, str | None]] | None = None,
+        record: Record | None = None,
     ) -> bool:
         """Move aliases, in the given order, if the champion is still the expected one.
 
@@ -152,36 +128,49 @@ class Registry:
             name: Name of the registered model.
             champion: The version that is expected to be champion now; None if no champion is expected.
             aliases: Alias → its new version; None removes the alias.
-            record: Version → tags that record the move, as in `tag_version`.
+            record: Tags that record the move.
 
         Returns:
-            True if the aliases were moved; False if the champion is another version by now, or if the claim was lost
-            before the first alias was moved.
+            True if the aliases were moved; False if the champion is another version by now, or if the lock was lost
+            before the first alias was moved. Then all tags are as they were before the call.
 
         Raises:
             StageFailedError: if other processes may have moved the aliases at the same time, because this process was
                 stopped for long.
         """
-        with claim(on_model(self._client, name)) as held:
+        record = record or {}
+        with tag_lock(on_model(self._client, name)) as is_held:
             present = self.aliases(name)
             if present.get(CHAMPION) != champion:
                 return False
-            for version, tags in (record or {}).items():
+            before = {version: self._tags(name, version) for version in record}
+            for version, tags in record.items():
                 self.tag_version(name, version, tags)
-            if not held.is_held():
+            if not is_held():
+                self._take_back(name, record, before)
                 return False
             for alias, target in aliases.items():
                 if target is not None:
                     self.set_alias(name, alias, target)
                 elif alias in present:
                     self._client.delete_registered_model_alias(name, alias)
-            if not held.is_held():
+            if not is_held():
                 raise StageFailedError(
                     f"the aliases of '{name}' were moved, but not alone: this process was stopped for so long that "
                     f"others could move them meanwhile; expected {dict(aliases)}, found {self.aliases(name)}: look at "
                     "them, and use `sft promote` or `sft rollback` if they are not what they should be"
                 )
             return True
+
+    def _take_back(self, name: str, record: Record, before: Mapping[str, Mapping[str, str]]) -> None:
+        """Restore the tags that a record changed, except those that another process has changed since."""
+        for version, tags in record.items():
+            now, earlier = self._tags(name, version), before[version]
+            ours = [key for key, value in tags.items() if now.get(key) == value != earlier.get(key)]
+            self.tag_version(name, version, {key: earlier.get(key) for key in ours})
+
+    def _tags(self, name: str, version: str) -> dict[str, str]:
+        return dict(self._client.get_model_version(name, version).tags)
 
     def tag_version(self, name: str, version: str, tags: Mapping[str, str | None]) -> None:
         """Add tags to a version; None removes one."""
@@ -225,13 +214,3 @@ def open_registry(store: ArtifactStore) -> Registry:
         RecipeError: if neither exists.
     """
     return Registry(open_client(store.root))
-
-
-def _read(found: ModelVersion) -> RegisteredVersion:
-    return RegisteredVersion(
-        name=str(found.name),
-        version=str(found.version),
-        tags=dict(found.tags),
-        run_id=str(found.run_id),
-        model_id=model_id_of(str(found.source)),
-    )

@@ -30,6 +30,7 @@ from tasks.processes.owners import HEARTBEAT_SECONDS, heartbeat
 from tasks.progress import tell
 from tasks.tracking.outbox import Call, Outbox, is_outage
 from tasks.tracking.points import Points
+from tasks.tracking.tags import CONTEXT
 
 T = TypeVar("T")
 TICK_SECONDS = 1.0
@@ -41,6 +42,14 @@ LOG_BYTES = 4_000_000
 """Maximum size of a failed process's log that is logged as an artifact."""
 SAME_SCORE = 1e-6
 """Largest relative difference between two measurements of one model, whose sums are rounded in different orders."""
+
+
+def dataset_input(path: str, name: str, digest: str, tags: Mapping[str, str]) -> DatasetInput:
+    """Return a dataset input of a run, for a file or a folder."""
+    with warnings.catch_warnings():  # MLflow registers its own local source twice, and warns about it
+        warnings.simplefilter("ignore")
+        dataset = MetaDataset(resolve_dataset_source(path), name=name, digest=digest)
+    return DatasetInput(dataset._to_mlflow_entity(), [InputTag(key, value) for key, value in tags.items()])
 
 
 class TrackedRun(Placement):
@@ -172,17 +181,10 @@ class TrackedRun(Placement):
         """Log the data set: an input for each split, with its content digest, rows and tokens; the ledger; and the
         rejected rows."""
         inputs = []
-        with warnings.catch_warnings():  # MLflow registers its own local source twice, and warns about it
-            warnings.simplefilter("ignore")
-            sources = {split: resolve_dataset_source(str(folder / split)) for split in splits}
         for split, facts in splits.items():
-            dataset = MetaDataset(sources[split], name=f"{name}-{split}", digest=facts["digest"])
-            context = {"train": "training", "eval": "eval"}[split]
-            tags = [
-                InputTag("mlflow.data.context", context),
-                *(InputTag(key, str(facts[key])) for key in ("rows", "tokens", "blocks")),
-            ]
-            inputs.append(DatasetInput(dataset._to_mlflow_entity(), tags))
+            counts = {key: str(facts[key]) for key in ("rows", "tokens", "blocks")}
+            tags = {CONTEXT: {"train": "training", "eval": "eval"}[split], **counts}
+            inputs.append(dataset_input(str(folder / split), f"{name}-{split}", facts["digest"], tags))
         self._outbox.post(lambda: self.client.log_inputs(self.run_id, inputs))
         if not self.is_finished:
             self._outbox.post(lambda: self.client.log_dict(self.run_id, ledger.flat(), "ledger.json"))

@@ -15,12 +15,13 @@ from sft_core.recipe import Recipe
 from sft_core.recipe.run_names import run_name
 from sft_core.store.artifact import ArtifactStore
 from tasks.progress import tell
-from tasks.tracking.claims import claim, on_run
 from tasks.tracking.dead_runs import CLOSED_TAG, close_dead_runs
+from tasks.tracking.model_files import RECIPE_FILE
 from tasks.tracking.outbox import is_outage
 from tasks.tracking.provenance import RecipeText, environment, origin_tags, recipe_params
 from tasks.tracking.registry import Registry
 from tasks.tracking.stores import connect, store_behind, tracking_uri_of
+from tasks.tracking.tag_lock import on_run, tag_lock
 from tasks.tracking.tracked_run import PATIENCE_SECONDS, TrackedRun
 
 RUN_KEY = "sft.run_key"
@@ -150,7 +151,7 @@ class Tracker:
         """Resume a run that is neither running nor finished; return the status that it had before."""
         if run.info.status in ("RUNNING", "FINISHED"):
             return str(run.info.status)
-        with claim(on_run(self.client, run.info.run_id)):
+        with tag_lock(on_run(self.client, run.info.run_id)):
             found = self.client.get_run(run.info.run_id)
             if found.info.status not in ("RUNNING", "FINISHED"):
                 self._begin(recipe, found)
@@ -172,7 +173,7 @@ class Tracker:
         params = [Param(name, value) for name, value in recipe_params(recipe).items() if name not in data.params]
         for start in range(0, len(params), PARAMS_A_CALL):
             self.client.log_batch(run_id, params=params[start : start + PARAMS_A_CALL])
-        self.client.log_text(run_id, RecipeText(recipe).yaml, "recipe.yaml")
+        self.client.log_text(run_id, RecipeText(recipe).yaml, RECIPE_FILE)
         self.client.log_dict(run_id, environment(), "environment.json")
 
 

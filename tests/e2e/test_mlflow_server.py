@@ -72,7 +72,7 @@ def test_the_model_and_its_evidence_lie_behind_the_server(team: Team, tmp_path: 
     assert str(model.artifact_location).startswith("mlflow-artifacts:/")
     assert model.tags["sft.verified"]
 
-    from tasks.tracking.companion_files import companion_file
+    from tasks.tracking.model_files import companion_file
     from tasks.tracking.stores import connect
 
     for name in ("recipe.yaml", "scorecard.json", "scored_items.arrow", "intervals.json", "verdict.json"):

@@ -4,10 +4,9 @@ import io
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from flows.reports.score_report import Comparison, ScoreReport
 from sft_cli.evaluating import show_gains, show_scores
+from sft_cli.printing import plain_console
 from sft_core.evaluation.gains import ScoreGain
 
 LEDGER = {f"rows_{fate}": 25 for fate in ("in", "held_out", "trained", "rejected", "left_out")}
@@ -36,7 +35,7 @@ def report(scorecard: dict[str, float], intervals: dict[str, dict[str, float]]) 
 
 def lines(show: Any, what: Any) -> list[str]:
     out = io.StringIO()
-    show(Console(file=out, soft_wrap=True, highlight=False, width=80), what)
+    show(plain_console(file=out, width=80), what)
     return [" ".join(line.split()) for line in out.getvalue().splitlines()]
 
 

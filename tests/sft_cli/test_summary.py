@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from flows.reports.run_report import RunReport
+from sft_cli.printing import plain_console
 from sft_cli.summary import show_run
 
 LEDGER = {
@@ -52,7 +52,7 @@ def shown(
         stages={"train_model": "executed"},
     )
     out = io.StringIO()
-    show_run(Console(file=out, soft_wrap=True, highlight=False, width=200), report, Path("home"))
+    show_run(plain_console(file=out, width=200), report, Path("home"))
     return [" ".join(line.split()) for line in out.getvalue().splitlines()]
 
 

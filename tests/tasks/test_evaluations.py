@@ -54,7 +54,7 @@ def test_a_logged_model_gets_the_scores_with_the_rows_they_are_of(tracker: Track
 
 def test_a_plain_folder_is_named_by_its_place(tracker: Tracker, tmp_path: Path) -> None:
     with tracker.run(RECIPE, "of a folder") as run:
-        record(run, FoundModel(tmp_path, None, None, None))
+        record(run, FoundModel(tmp_path, None, None))
     kept = tracker.client.get_run(run.run_id)
     assert (kept.data.tags["sft.kind"], kept.data.tags["sft.model_folder"]) == ("evaluation", str(tmp_path))
     assert "sft.model_id" not in kept.data.tags

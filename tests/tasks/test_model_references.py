@@ -41,8 +41,7 @@ def test_all_names_lead_to_it(tracker: Tracker, logged: tuple[str, str], tmp_pat
     found = find_model(tracker.client, reference.format(run=run_id, model=model_id), tmp_path)
     assert (found.model_id, found.run_id) == (model_id, run_id)
     assert (found.folder / "config.json").exists()
-    assert found.companions is not None
-    assert (found.companions / "MLmodel").exists()
+    assert (found.folder.parent / "MLmodel").exists()
     assert not list(tmp_path.iterdir()), "what lies on this machine is not copied"
 
 
@@ -51,7 +50,7 @@ def test_all_names_lead_to_it(tracker: Tracker, logged: tuple[str, str], tmp_pat
 def test_a_folder_is_a_model_or_holds_one(tracker: Tracker, tmp_path: Path, below: str, config: str) -> None:
     (tmp_path / below).mkdir(exist_ok=True)
     (tmp_path / below / config).write_text("{}")
-    assert find_model(tracker.client, str(tmp_path), tmp_path) == FoundModel(tmp_path / below, None, None, None)
+    assert find_model(tracker.client, str(tmp_path), tmp_path) == FoundModel(tmp_path / below, None, None)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import math
 import multiprocessing
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from tasks import promote_version
 from tasks.processes.owners import owner_tags
 from tasks.promote_version import judge
 from tasks.roll_back_version import RollBack, roll_back_version
-from tasks.tracking import RegisteredVersion, Tracker, claims
+from tasks.tracking import RegisteredVersion, Tracker, tag_lock
+from tasks.tracking.versions import registered_versions
 from tests.fresh_mlflow import open_sqlite
 from tests.tasks.registered import NAME, register
 
@@ -63,7 +65,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(database: Path) -> Home:
     home = Home(database)
-    if any(version.name == NAME for version in home.tracker.registry.versions()):
+    if registered_versions(home.tracker.client, NAME):
         home.tracker.client.delete_registered_model(NAME)
     return home
 
@@ -258,16 +260,16 @@ def test_two_processes_that_promote_at_once_lose_none(home: Home, tmp_path: Path
     over = home.tags("3")["sft.promoted_over"]
     assert home.aliases["previous"] == over
     assert over == "2" if "sft.promoted_over" in home.tags("2") else home.aliases["challenger"] == "2"
-    assert not [tag for tag in home.tracker.client.get_registered_model(NAME).tags if tag.startswith(claims.CLAIM)]
+    assert not [tag for tag in home.tracker.client.get_registered_model(NAME).tags if tag.startswith(tag_lock.LOCK_TAG)]
 
 
-def test_only_one_at_a_time_is_within_a_claim(home: Home) -> None:
+def test_only_one_at_a_time_holds_a_lock(home: Home) -> None:
     home.add(2.5)
     inside, most = 0, 0
 
     def enter() -> None:
         nonlocal inside, most
-        with claims.claim(claims.on_model(home.tracker.client, NAME)):
+        with tag_lock.tag_lock(tag_lock.on_model(home.tracker.client, NAME)):
             inside += 1
             most = max(most, inside)
             time.sleep(0.05)
@@ -281,40 +283,40 @@ def test_only_one_at_a_time_is_within_a_claim(home: Home) -> None:
     assert most == 1
 
 
-def leave_a_claim(home: Home, **owner: str) -> None:
+def leave_a_lock(home: Home, **owner: str) -> None:
     left = json.dumps({**owner_tags(), **owner})
-    home.tracker.client.set_registered_model_tag(NAME, claims.CLAIM + "left", left)
+    home.tracker.client.set_registered_model_tag(NAME, tag_lock.LOCK_TAG + "left", left)
 
 
-def test_a_claim_of_a_dead_process_keeps_nobody_out(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "LEASE_SECONDS", 2 * claims.PATIENCE_SECONDS)  # it is not waited for
+def test_a_lock_of_a_dead_process_keeps_nobody_out(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tag_lock, "LEASE_SECONDS", 2 * tag_lock.PATIENCE_SECONDS)  # it is not waited for
     home.add(2.5)
-    leave_a_claim(home, **{"sft.pid": "999999999"})
-    with claims.claim(claims.on_model(home.tracker.client, NAME)):
+    leave_a_lock(home, **{"sft.pid": "999999999"})
+    with tag_lock.tag_lock(tag_lock.on_model(home.tracker.client, NAME)):
         pass
     assert not home.tracker.client.get_registered_model(NAME).tags
 
 
-def test_a_claim_from_elsewhere_counts_as_long_as_it_is_seen_to_be_young(
+def test_a_lock_from_elsewhere_counts_as_long_as_it_is_seen_to_be_young(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the clock over there says: its heartbeat is of 1970 here."""
     home.add(2.5)
-    leave_a_claim(home, **{"sft.host": "elsewhere", "sft.heartbeat": "0"})
-    monkeypatch.setattr(claims, "PATIENCE_SECONDS", 0.5)
+    leave_a_lock(home, **{"sft.host": "elsewhere", "sft.heartbeat": "0"})
+    monkeypatch.setattr(tag_lock, "PATIENCE_SECONDS", 0.5)
     with (
-        pytest.raises(RuntimeError, match=r"stays claimed by others: process \d+ on host elsewhere"),
-        claims.claim(claims.on_model(home.tracker.client, NAME)),
+        pytest.raises(RuntimeError, match=r"stays locked by others: process \d+ on host elsewhere"),
+        tag_lock.tag_lock(tag_lock.on_model(home.tracker.client, NAME)),
     ):
         raise AssertionError
-    monkeypatch.setattr(claims, "PATIENCE_SECONDS", 60)
-    monkeypatch.setattr(claims, "LEASE_SECONDS", 0.5)
-    with claims.claim(claims.on_model(home.tracker.client, NAME)):
+    monkeypatch.setattr(tag_lock, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(tag_lock, "LEASE_SECONDS", 0.5)
+    with tag_lock.tag_lock(tag_lock.on_model(home.tracker.client, NAME)):
         pass
 
 
-def test_aliases_do_not_move_under_a_claim_that_was_lost(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when the process was stopped for longer than its claim counts: before the move, or in its middle."""
+def test_aliases_do_not_move_under_a_lock_that_was_lost(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the process was stopped for longer than its lock counts: before the move, or in its middle."""
     home.judge(home.add(2.5))
     home.add(2.4)
     registry, client = home.tracker.registry, home.tracker.client
@@ -331,6 +333,31 @@ def test_aliases_do_not_move_under_a_claim_that_was_lost(home: Home, monkeypatch
         patch.setattr(registry, "set_alias", lambda *_: lose())
         with pytest.raises(StageFailedError, match=r"but not alone: .* expected .*'2'.* found .*'1'"):
             registry.move(NAME, "1", {"champion": "2"})
+
+
+def test_a_record_is_taken_back_if_the_lock_was_lost_after_it_was_written(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a version that lost would have the tags of a champion, or the champion those of a roll-back."""
+    home.judge(home.add(2.5))
+    home.add(2.4, old="before", taken="before")
+    registry, client = home.tracker.registry, home.tracker.client
+    before, write = home.tags("2"), registry.tag_version
+
+    def write_and_lose(name: str, version: str, tags: Mapping[str, str | None]) -> None:
+        write(name, version, tags)
+        for tag in client.get_registered_model(NAME).tags:
+            client.delete_registered_model_tag(NAME, tag)
+        client.set_model_version_tag(NAME, version, "taken", "by another process")
+        monkeypatch.setattr(registry, "tag_version", write)
+
+    monkeypatch.setattr(registry, "tag_version", write_and_lose)
+    record = {"2": {"new": "ours", "old": None, "taken": "ours"}}
+    assert not registry.move(NAME, "1", {"champion": "2"}, record)
+    assert home.tags("2") == {**before, "taken": "by another process"}
+    assert home.aliases == {"champion": "1"}
+    assert registry.move(NAME, "1", {"champion": "2"}, record)
+    assert "old" not in home.tags("2")
 
 
 def test_a_promotion_that_was_cut_short_is_made_by_the_next_call(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

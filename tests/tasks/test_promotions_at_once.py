@@ -73,4 +73,4 @@ def test_promotions_at_once_leave_one_chain_with_every_verdict(server_uri: str, 
     for number, own in tags.items():
         kept_back = own["sft.verdict"].startswith("kept back: eval_loss")
         assert kept_back is (number not in chain), (number, own["sft.verdict"])
-    assert not tracker.client.get_registered_model(name).tags, "no claim is left"
+    assert not tracker.client.get_registered_model(name).tags, "no lock is left"

@@ -8,7 +8,7 @@ import pytest
 from sft_core.recipe import Recipe
 from tasks.processes.owners import owner_tags
 from tasks.tracking import Tracker
-from tasks.tracking.claims import CLAIM
+from tasks.tracking.tag_lock import LOCK_TAG
 
 RECIPE = Recipe(name="r", model={"path": "m"}, sources=[{"path": "x.jsonl"}])
 LEFT = ("KILLED", "RUNNING")
@@ -53,7 +53,7 @@ def test_one_of_two_starts_goes_on_in_the_run_and_the_other_gets_its_own(tracker
         for mine in map(client.get_run, both):
             assert mine.info.status == "FINISHED"
             assert mine.data.params["training/learning_rate"]
-            assert not [tag for tag in mine.data.tags if tag.startswith(CLAIM)]
+            assert not [tag for tag in mine.data.tags if tag.startswith(LOCK_TAG)]
 
 
 def test_a_start_beside_another_says_so(tracker: Tracker, capsys: pytest.CaptureFixture[str]) -> None:

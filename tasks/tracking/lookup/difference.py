@@ -86,12 +86,11 @@ def _data(run: RunFacts) -> dict[str, Any]:
 def changed_files(first: Sequence[SourceFile], second: Sequence[SourceFile]) -> list[SourceChange]:
     """List the files that differ; files of two runs correspond if they have the same source and the same name in it."""
     before, after = ({(file.source, file.file): file.digest for file in files} for files in (first, second))
-    names = {
-        **{place: "removed" for place in before if place not in after},
-        **{place: "added" for place in after if place not in before},
-        **{place: "changed" for place in after if place in before and before[place] != after[place]},
-    }
-    return [SourceChange(source, file, change) for (source, file), change in sorted(names.items())]
+    return [
+        SourceChange(*name, "added" if name not in before else "removed" if name not in after else "changed")
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
 
 
 def _scores(history: History, run: RunFacts) -> dict[str, float]:

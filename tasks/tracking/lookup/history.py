@@ -5,7 +5,7 @@ Searches are paged and return many runs at a time; no method requests runs one b
 
 import gc
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +18,13 @@ from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
 
 from sft_core.errors import RecipeError
-from tasks.tracking.addresses import model_id_of
 from tasks.tracking.model_references import logged_model
+from tasks.tracking.paging import all_pages
 from tasks.tracking.stores import open_client, tracking_uri_of
 from tasks.tracking.tags import CONTEXT, SOURCE
+from tasks.tracking.versions import RegisteredVersion, registered_versions
 
-RUNS_A_PAGE, OTHERS_A_PAGE = 1000, 100
+A_PAGE = 1000
 OURS = "tags.`sft.recipe` LIKE '%'"
 """Search condition that selects the runs of this project on a shared server."""
 RECIPE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
@@ -128,23 +129,6 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class VersionFacts:
-    """Facts of one version of a registered model."""
-
-    name: str
-    version: str
-    aliases: list[str]
-    model_id: str
-    run_id: str
-    tags: dict[str, str] = field(repr=False)
-
-    @property
-    def uri(self) -> str:
-        """Address by which MLflow loads the version."""
-        return f"models:/{self.name}/{self.version}"
-
-
-@dataclass(frozen=True, slots=True)
 class History:
     """Read-only access to all runs and models of one MLflow store."""
 
@@ -157,10 +141,8 @@ class History:
         """Return the runs of this project that meet a condition in MLflow's search syntax, newest first."""
         experiments = self._experiments()
         condition = " AND ".join(part for part in (OURS, condition) if part)
-        found = _all(
-            lambda token: self.client.search_runs(
-                experiments, condition, max_results=RUNS_A_PAGE, order_by=["start_time DESC"], page_token=token
-            )
+        found = all_pages(
+            self.client.search_runs, experiments, condition, max_results=A_PAGE, order_by=["start_time DESC"]
         )
         with _uncollected():
             return [RunFacts.of(run) for run in found] if experiments else []
@@ -194,36 +176,15 @@ class History:
     def models(self, condition: str | None = None) -> list[LoggedModel]:
         """Return all logged models whose upload finished (status READY)."""
         experiments = self._experiments()
-        found = _all(
-            lambda token: self.client.search_logged_models(
-                experiments, condition, max_results=OTHERS_A_PAGE, page_token=token
-            )
-        )
+        found = all_pages(self.client.search_logged_models, experiments, condition)
         return [model for model in found if model.status == "READY"] if experiments else []
 
-    def versions(self, name: str | None = None) -> list[VersionFacts]:
-        """Return all versions of all registered models, or of one."""
-        condition = None if name is None else f"name = '{name}'"
-        named = _all(
-            lambda token: self.client.search_registered_models(condition, max_results=OTHERS_A_PAGE, page_token=token)
-        )
-        aliases = {model.name: dict(model.aliases) for model in named}
-        found = _all(
-            lambda token: self.client.search_model_versions(condition, max_results=RUNS_A_PAGE, page_token=token)
-        )
-        return [
-            VersionFacts(
-                name=version.name,
-                version=str(version.version),
-                aliases=sorted(
-                    alias for alias, of in aliases.get(version.name, {}).items() if str(of) == str(version.version)
-                ),
-                model_id=model_id_of(str(version.source)),
-                run_id=str(version.run_id),
-                tags=dict(version.tags),
-            )
-            for version in found
-        ]
+    def versions_by_model(self, name: str | None = None) -> dict[str, list[RegisteredVersion]]:
+        """Return id of a logged model → its versions, of all registered models or of one."""
+        found: dict[str, list[RegisteredVersion]] = {}
+        for version in registered_versions(self.client, name):
+            found.setdefault(version.model_id, []).append(version)
+        return found
 
     def text(self, run_id: str, name: str) -> str | None:
         """Return the text of a run's artifact; None if it does not exist or its store cannot be reached."""
@@ -239,7 +200,7 @@ class History:
         return None if text is None else orjson.loads(text)
 
     def _experiments(self) -> list[str]:
-        found = _all(lambda token: self.client.search_experiments(max_results=RUNS_A_PAGE, page_token=token))
+        found = all_pages(self.client.search_experiments, max_results=A_PAGE)
         return [str(experiment.experiment_id) for experiment in found]
 
 
@@ -286,17 +247,6 @@ def _uncollected() -> Iterator[None]:
     finally:
         if is_on:
             gc.enable()
-
-
-def _all(page_of: Callable[[str | None], Any]) -> Iterator[Any]:
-    """Yield every item of every page."""
-    token: str | None = None
-    while True:
-        page: Sequence[Any] = page_of(token)
-        yield from page
-        token = getattr(page, "token", None)
-        if not token:
-            return
 
 
 def _source(dataset: Any, labels: dict[str, str]) -> SourceFacts:

@@ -9,11 +9,14 @@ from typing import Any
 
 from mlflow.entities import LoggedModel
 
+from sft_core.data.sources.source_files import SourceFile
 from sft_core.errors import RecipeError
 from sft_core.store.file_digests import FileDigests
-from tasks.tracking.lookup.history import History, RunFacts, VersionFacts
+from tasks.tracking.lookup.history import History, RunFacts
 from tasks.tracking.lookup.sources import recorded_files
+from tasks.tracking.model_files import RECIPE_FILE
 from tasks.tracking.tags import ARTIFACT, HOME
+from tasks.tracking.versions import RegisteredVersion
 
 INFINITE = sys.float_info.max
 """Value that MLflow stores for infinity."""
@@ -22,7 +25,7 @@ GROUP_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ScoredModel:
     """Value of one metric of one model on one data set."""
 
     model_id: str
@@ -34,7 +37,7 @@ class Measured:
     value: float
 
 
-def measured_by(history: History, metric: str, name: str | None, is_less_better: bool) -> dict[str, list[Measured]]:
+def measured_by(history: History, metric: str, name: str | None, is_less_better: bool) -> dict[str, list[ScoredModel]]:
     """Return data digest → all models for which a metric was measured on that data, the best first.
 
     The value is taken from the scorecard that a model was registered with, and from metrics that were logged on the
@@ -46,17 +49,15 @@ def measured_by(history: History, metric: str, name: str | None, is_less_better:
         name: Name of a registered model; None includes all models.
         is_less_better: True if smaller values are better.
     """
-    by_model: dict[str, list[VersionFacts]] = {}
-    for version in history.versions(name):
-        by_model.setdefault(version.model_id, []).append(version)
-    found: dict[str, list[Measured]] = {}
+    by_model = history.versions_by_model(name)
+    found: dict[str, list[ScoredModel]] = {}
     for model in history.models():
         versions = by_model.get(str(model.model_id), [])
         if name is not None and not versions:
             continue
         for digest, value in _values(model, metric).items():
             found.setdefault(digest, []).append(
-                Measured(
+                ScoredModel(
                     model_id=str(model.model_id),
                     uri=versions[0].uri if versions else f"models:/{model.model_id}",
                     aliases=sorted({alias for version in versions for alias in version.aliases}),
@@ -81,7 +82,7 @@ def _values(model: LoggedModel, metric: str) -> dict[str, float]:
     return {digest: value for digest, value in values.items() if abs(value) < INFINITE}
 
 
-def choose_data(found: dict[str, list[Measured]], digest: str) -> str:
+def choose_data(found: dict[str, list[ScoredModel]], digest: str) -> str:
     """Return the complete digest for given first digits.
 
     Raises:
@@ -95,14 +96,9 @@ def choose_data(found: dict[str, list[Measured]], digest: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class FileNow:
+class FileNow(SourceFile):
     """Source file of a run, and its present state."""
 
-    source: str
-    file: str
-    path: str
-    digest: str
-    num_bytes: int
     state: str
     """`unchanged`, `changed` or `not here`."""
 
@@ -112,7 +108,7 @@ class Origin:
     """Everything that a model was made from."""
 
     model_id: str
-    versions: list[VersionFacts]
+    versions: list[RegisteredVersion]
     run: RunFacts
     scores: dict[str, float]
     verdict: str | None
@@ -146,7 +142,7 @@ def origin_of(history: History, reference: str) -> Origin:
     """
     model = history.model(reference)
     model_id, run = str(model.model_id), history.run(str(model.source_run_id))
-    versions = [version for version in history.versions() if version.model_id == model_id]
+    versions = history.versions_by_model().get(model_id, [])
     tags = dict(model.tags)
     base = {
         "init": run.params.get("model/init"),
@@ -164,7 +160,7 @@ def origin_of(history: History, reference: str) -> Origin:
         base={name: value for name, value in base.items() if value and value != "None"},
         prefect=run.tags.get("prefect.flow_run_url") or run.tags.get("prefect.flow_run_id"),
         artifacts=artifact_folders(history, {**_artifact_tags(tags), **_artifact_tags(run.tags)}, run.tags.get(HOME)),
-        recipe=history.text(run.run_id, "recipe.yaml"),
+        recipe=history.text(run.run_id, RECIPE_FILE),
     )
 
 
@@ -209,12 +205,10 @@ def _places(stage: Path, key: str) -> Iterator[Path]:
 def _files_now(history: History, run: RunFacts) -> Iterator[FileNow]:
     digests = FileDigests.below(history.home)
     for file in recorded_files(history, run):
-        yield FileNow(
-            file.source, file.file, file.path, file.digest, file.num_bytes, _state(Path(file.path), file, digests)
-        )
+        yield FileNow(**asdict(file), state=_state(Path(file.path), file, digests))
 
 
-def _state(path: Path, file: Any, digests: FileDigests) -> str:
+def _state(path: Path, file: SourceFile, digests: FileDigests) -> str:
     """Return the present state of a file; it is read only if its size is unchanged and its digest is not cached."""
     if not path.is_file():
         return "not here"

@@ -119,7 +119,7 @@ def test_no_harmless_edit_changes_a_key(code: Codebase) -> None:
     [
         ("sft_core/data/pack.py", '"tokens": written.tokens,', '"tokens": 2 * written.tokens,', {"pack_shards"}),
         ("sft_core/processes/hiccups.py", "DELAYS = (1.0, 4.0)", "DELAYS = (1.0, 5.0)", set()),
-        ("tasks/tracking/companions.py", '"recipe.yaml"', '"the-recipe.yaml"', {"register_model"}),
+        ("tasks/tracking/companion_files.py", '"scorecard.json"', '"the-scorecard.json"', {"register_model"}),
         ("tasks/train_model.py", "rewind(work)", "rewind(work) or rewind(work)", {"train_model"}),
         ("sft_core/processes/subprocesses.py", "EXIT_INTERRUPTED = 1, 75", "EXIT_INTERRUPTED = 1, 76", set()),
         ("sft_core/errors.py", "cutoff=0.5", "cutoff=0.7", set()),

@@ -1,4 +1,4 @@
-"""What lies beside the weights is enough to answer: the code and the libraries that are named, and no others."""
+"""The files that are stored with the weights are enough to answer: the named code and libraries, and no others."""
 
 import importlib.metadata
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.tracking.companions import write_runtime
+from tasks.tracking.companion_files import write_runtime
 from tests.sft_core.modeling.tiny_models import tiny_model, tiny_tokenizer
 
 pytestmark = pytest.mark.slow
