@@ -97,7 +97,7 @@ class Front:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, TOKEN_VARIABLE: self._token, "PYTHONPATH": python_path()},
+                env={**os.environ, TOKEN_VARIABLE: self._token, "PYTHONPATH": python_path(os.environ)},
                 start_new_session=True,
             )
         message = {**asdict(setting), "home": str(self._home), "front": owner_tags(), "is_detached": is_detached}

@@ -189,7 +189,7 @@ def _shared(setting: StackSetting) -> dict[str, str]:
     return {
         **clean,
         "SFT_HOME": str(setting.home),
-        "PYTHONPATH": python_path(),
+        "PYTHONPATH": python_path(os.environ),
         "PREFECT_HOME": str(setting.home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",

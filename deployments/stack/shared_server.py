@@ -163,4 +163,9 @@ def _start(home: Path, idle: float) -> SharedServer | None:
 
 def _environment(home: Path) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if name not in ("PREFECT_API_URL", "PREFECT_API_KEY")}
-    return {**clean, "PREFECT_HOME": str(home / "prefect"), "PYTHONPATH": python_path(), **SHARED_SERVER_ENVIRONMENT}
+    return {
+        **clean,
+        "PREFECT_HOME": str(home / "prefect"),
+        "PYTHONPATH": python_path(os.environ),
+        **SHARED_SERVER_ENVIRONMENT,
+    }

@@ -21,6 +21,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 from sft_core.errors import StageInterruptedError, UserError
@@ -39,9 +40,9 @@ EXIT_FAILURE, EXIT_INTERRUPTED = 1, 75
 """Exit codes of a child process. 75 is EX_TEMPFAIL of sysexits.h: try again."""
 
 
-def python_path() -> str:
-    """Return a `PYTHONPATH` with which a child imports this checkout's code, whatever its working directory."""
-    return os.pathsep.join(part for part in (str(CHECKOUT), os.environ.get("PYTHONPATH", "")) if part)
+def python_path(environment: Mapping[str, str]) -> str:
+    """Return an environment's `PYTHONPATH`, extended so that a child imports this code from any working directory."""
+    return os.pathsep.join(part for part in (str(CHECKOUT), environment.get("PYTHONPATH", "")) if part)
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:

@@ -183,7 +183,7 @@ def _environment(processes: Launch) -> dict[str, str]:
         **inherited,
         **(UNLAUNCHED if processes.is_plain else {}),
         **gpus,
-        "PYTHONPATH": python_path(),
+        "PYTHONPATH": python_path(os.environ),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }

@@ -52,7 +52,7 @@ def test_another_loss_is_told_with_the_first_step_that_differs(
     text = trainer.read_text()
     assert "loss = found.loss / denominator" in text
     trainer.write_text(text.replace("loss = found.loss / denominator", "loss = 1.001 * found.loss / denominator"))
-    monkeypatch.setattr("tasks.processes.launching.python_path", lambda: str(code))
+    monkeypatch.setattr("tasks.processes.launching.python_path", lambda _: str(code))
     monkeypatch.chdir(code)  # `python -m` looks there first
     with pytest.raises(RecipeError, match=r"--accept-code train_model: step 2: .* was .* with the earlier code"):
         replayed()
