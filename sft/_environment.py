@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft_core.errors import RecipeError
-
 if TYPE_CHECKING:
     from sft_core.processes.runtime import RuntimeConfig
     from sft_core.recipe import Recipe
@@ -29,13 +27,7 @@ def open_home(runtime: "RuntimeConfig | None" = None) -> Path:
     from sft_core.processes.runtime import RuntimeConfig
 
     home = (runtime or RuntimeConfig()).home_folder(os.environ)
-    try:
-        configure(home, is_debugging=False)
-    except OSError as error:
-        raise RecipeError(
-            f"runtime.home: expected a folder that can be made and written to, found '{home}': {error.strerror}; "
-            "set runtime.home or SFT_HOME to another folder"
-        ) from error
+    configure(home, is_debugging=False)
     return home
 
 

@@ -9,7 +9,7 @@ NAMES = ("quickstart", "quickstart.yaml")
 
 
 def quickstart(folder: Path | str = ".") -> Path:
-    """Copy the quickstart recipe, its chats and its tokenizer to `recipes/` below a folder.
+    """Copy the quickstart recipe, its chats and its tokenizer to `recipes/` below a folder (`sft init`).
 
         >>> sft.quickstart()
         PosixPath('recipes/quickstart.yaml')

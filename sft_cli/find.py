@@ -147,9 +147,9 @@ def row(
 ) -> None:
     """List the runs and models that saw a source line: trained on, held out, rejected or not selected, and where."""
     with _asked(is_json, is_debugging) as (current, history, console):
+        from flows.queries.choose_rows import parse_name
         from flows.queries.find_row import find_line, find_row
         from sft_cli.finding import show_rows_seen
-        from sft_cli.rows import parse_name
 
         before, number = parse_name("sft find row", name)
         if run is None:

@@ -1,5 +1,5 @@
-"""The commands: run, plan, prepare, check, show, trace, evaluate, find, promote, rollback, prune, sweep, retrain, diff,
-deploy, up, status, down, chat.
+"""The commands: init, run, plan, prepare, check, show, trace, evaluate, find, promote, rollback, prune, sweep, retrain,
+diff, deploy, up, status, down, chat.
 
 Exit codes: 0 success; 2 an error in recipe or data, reported in a line or two; 1 an internal failure; 75 the trainer
 was asked to end or MLflow does not answer, and running the same command again resumes; 130 interrupted; 143 terminated.
@@ -49,6 +49,23 @@ AcceptCode = Annotated[
     ),
 ]
 Rows = Annotated[int, typer.Option("--rows", min=0, help="Number of sample rows to show of each source.")]
+
+
+@app.command()
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[FOLDER]", help="Folder in which the recipe will be run.")
+    ] = Path(),
+    is_json: Json = False,
+    is_debugging: Debug = False,
+) -> None:
+    """Copy the quickstart recipe and its data to recipes/ of a folder; files that exist are kept."""
+    with session(is_json, is_debugging) as current:
+        from sft import quickstart
+
+        recipe = quickstart(folder)
+        current.notify(f"run it from {folder.resolve()} with: sft run {recipe.relative_to(folder)}")
+        current.emit({"recipe": str(recipe)})
 
 
 @app.command()
@@ -108,22 +125,18 @@ def check(
     with session(is_json, is_debugging) as current:
         parsed = current.read(recipe, overrides)
         current.check_inputs(parsed)
-        from flows.preparation import prepare
-        from flows.queries.forecast_run import check_training, forecast_run
-        from flows.queries.open_data import open_prepared
+        from flows.queries.check_recipe import check_recipe
         from sft_cli.outlook import as_result, show_forecast
         from sft_cli.rows import show_sources
         from sft_cli.summary import show_data
 
-        check_training(parsed)
-        data = prepare(parsed)
+        checked = check_recipe(parsed, rows)
         console = current.console
-        show_sources(console, open_prepared(parsed, data), data.verdicts, rows)
+        show_sources(console, checked.formats, checked.rows)
         console.print()
-        show_data(console, data)
-        forecast = forecast_run(parsed, data)
-        show_forecast(console, forecast, parsed.runtime.home_folder(os.environ))
-        current.emit({**data.as_result(), "forecast": as_result(forecast)})
+        show_data(console, checked.data)
+        show_forecast(console, checked.forecast, parsed.runtime.home_folder(os.environ))
+        current.emit({**checked.data.as_result(), "forecast": as_result(checked.forecast)})
 
 
 @app.command()
@@ -145,7 +158,8 @@ def show(
     If the argument is a recipe, its data is prepared first.
     """
     with session(is_json, is_debugging) as current:
-        from sft_cli.rows import choose_rows, show_rows
+        from flows.queries.choose_rows import choose_rows
+        from sft_cli.rows import show_rows
 
         data = _open(current, target, overrides)
         views = choose_rows(data, row, rows, is_worst, seed)

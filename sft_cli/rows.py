@@ -1,31 +1,13 @@
 """Rows token by token in a terminal: in colours, or with marks where there are no colours."""
 
 import itertools
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from flows.queries.open_data import OpenData
 from sft_cli.printing import heading
-from sft_core.data.formats import Verdict, describe_verdict
-from sft_core.errors import RecipeError
-from sft_core.inspection import (
-    Gap,
-    ImagePiece,
-    Piece,
-    RowTable,
-    RowView,
-    figures_of,
-    first_rows,
-    harmless,
-    label,
-    named_rows,
-    random_rows,
-    shortened,
-    view_rows,
-    worst_rows,
-)
-from sft_core.pretrained.plain_tokenizer import plain_tokenizer
+from sft_core.inspection import Gap, ImagePiece, Piece, RowView, harmless, label, shortened
 
 STYLES = {
     "trained": ("white on #1d4f91", "white on #2f6db8"),
@@ -34,22 +16,9 @@ STYLES = {
 }
 """Two shades of each kind, so that adjacent tokens can be distinguished."""
 MARKS = {"trained": "⟦{}⟧", "context": "{}", "cut": "⟪{}⟫"}
-WORST_KINDS = 3
 
 
-def choose_rows(data: OpenData, name: str | None, num_rows: int, is_worst: bool, seed: int) -> list[RowView]:
-    """Choose the rows to show: those with a name `SOURCE:ROW`, the worst, or some at random."""
-    table = RowTable.read(data.lineage)
-    if name is not None:
-        source, row = parse_name("--row", name)
-        return _view(data, table, named_rows(data.lineage, table, source, row), {})
-    if is_worst:
-        why = dict(itertools.islice(worst_rows(table, -(-num_rows // WORST_KINDS)).items(), num_rows))
-        return _view(data, table, list(why), why)
-    return _view(data, table, random_rows(table, num_rows, seed), {})
-
-
-def show_rows(console: Console, views: list[RowView]) -> None:
+def show_rows(console: Console, views: Sequence[RowView]) -> None:
     """Print rows under a legend."""
     console.print(_legend(console))
     for view in views:
@@ -57,36 +26,13 @@ def show_rows(console: Console, views: list[RowView]) -> None:
         _print_tokens(console, view)
 
 
-def show_sources(console: Console, data: OpenData, verdicts: dict[str, Verdict], rows_each: int) -> None:
+def show_sources(console: Console, formats: Mapping[str, str], rows: Mapping[str, Sequence[RowView]]) -> None:
     """Print the detected format of each source, and its first rows."""
-    table = RowTable.read(data.lineage)
-    chosen = first_rows(data.lineage, table, rows_each)
-    for source in figures_of(data.lineage, table).sources:
-        verdict = describe_verdict(verdicts[source.name], source.rows_rejected)
-        console.print(heading(f"\n{source.name}", f"  {verdict}"))
-        for view in _view(data, table, chosen[source.name], {}):
+    for source, verdict in formats.items():
+        console.print(heading(f"\n{source}", f"  {verdict}"))
+        for view in rows[source]:
             console.print(_header(view))
             _print_tokens(console, view)
-
-
-def parse_name(option: str, name: str) -> tuple[str, int]:
-    """Split `gsm8k:12` into name and number.
-
-    Raises:
-        RecipeError: if the text does not end with a colon and a number.
-    """
-    before, _, number = name.rpartition(":")
-    if not before or not number.isdecimal():
-        raise RecipeError(f"{option}: expected a name and a number, such as gsm8k:12; found '{name}'")
-    return before, int(number)
-
-
-def _view(data: OpenData, table: RowTable, positions: list[int], why: dict[int, str]) -> list[RowView]:
-    if data.tokenizer is None:
-        raise RecipeError(
-            "a data set has token ids but no tokenizer to decode them; name the recipe, or the folder of a training run"
-        )
-    return view_rows(data.lineage, table, plain_tokenizer(data.tokenizer), positions, why, data.processor)
 
 
 def _header(view: RowView) -> Text:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from sft_core.errors import RecipeError, StageInterruptedError, TrackerAwayError, UserError
+from sft_core.errors import StageInterruptedError, TrackerAwayError, UserError
 from sft_core.processes.subprocesses import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -70,15 +70,8 @@ class Session:
         from deployments.stack.embedded import configure
         from sft_core.processes.runtime import RuntimeConfig
 
-        runtime = runtime or RuntimeConfig()
-        home = runtime.home_folder(os.environ)
-        try:
-            configure(home, self.is_debugging)
-        except OSError as error:
-            raise RecipeError(
-                f"runtime.home: expected a folder that can be made and written to, found '{home}': {error.strerror}; "
-                "set runtime.home or SFT_HOME to another folder"
-            ) from error
+        home = (runtime or RuntimeConfig()).home_folder(os.environ)
+        configure(home, self.is_debugging)
         return home
 
     def start_prefect(self, runtime: "RuntimeConfig | None" = None) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from flows.queries.choose_rows import parse_name
 from flows.queries.open_data import OpenData, batches_of
 from sft_cli.printing import heading
-from sft_cli.rows import parse_name
 from sft_core.errors import RecipeError
 from sft_core.inspection import RowTrace, SegmentTrace, trace_blocks, trace_line, trace_row
 

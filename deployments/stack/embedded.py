@@ -14,6 +14,7 @@ from deployments.environment import HEARTBEAT_ENVIRONMENT
 from deployments.stack.addresses import answers
 from deployments.stack.shared_server import join_server
 from deployments.stack.state import Stack, kept_stack
+from sft_core.errors import RecipeError
 from tasks.processes.servers import ADDRESS_VARIABLE
 
 STACK_VARIABLE = "SFT_STACK"
@@ -26,8 +27,17 @@ def configure(home: Path, is_debugging: bool) -> None:
     Args:
         home: The state directory.
         is_debugging: Show Prefect's logs on the console.
+
+    Raises:
+        RecipeError: if the state directory cannot be made.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(
+            f"runtime.home: expected a folder that can be made and written to, found '{home}': {error.strerror}; "
+            "set runtime.home or SFT_HOME to another folder"
+        ) from error
     use_stack(home)
     defaults = {
         "DO_NOT_TRACK": "1",

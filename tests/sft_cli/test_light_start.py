@@ -53,7 +53,9 @@ def loaded(home: Path, *words: str) -> set[str]:
     return set(line.split()[1:])
 
 
-@pytest.mark.parametrize("words", [["--help"], ["find", "--help"], ["run", "--help"], ["status"], ["status", "--json"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["find", "--help"], ["run", "--help"], ["status"], ["status", "--json"], ["init"]]
+)
 def test_help_and_status_load_no_library(tmp_path: Path, words: list[str]) -> None:
     assert loaded(tmp_path, *words) == set()
     assert not (tmp_path / "prefect").exists()
