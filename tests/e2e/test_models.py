@@ -98,7 +98,12 @@ def test_it_is_a_plain_folder_as_vllm_loads_it(stored: Path) -> None:
 
 def test_its_card_tells_data_scores_and_how_to_load_it(report: dict[str, Any], stored: Path) -> None:
     _, head, card = (stored / "model/README.md").read_text().split("---\n", 2)
-    assert yaml.safe_load(head) == {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["sft"]}
+    metadata = yaml.safe_load(head)
+    (index,) = metadata.pop("model-index")
+    assert metadata == {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["sft"]}
+    assert index["name"] == "sums"
+    scores = {score["type"]: score["value"] for result in index["results"] for score in result["metrics"]}
+    assert scores["eval_loss"] == pytest.approx(report["scorecard"]["eval_loss"])
     manifest = json.loads((Path(report["artifacts"]["pack_shards"]) / "manifest.json").read_text())
     for split in manifest["facts"]["splits"].values():
         assert f"| {split['rows']:,} | {split['tokens']:,} | `{split['digest']}` |" in card
