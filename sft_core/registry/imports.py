@@ -1,31 +1,30 @@
-"""Libraries that a module of this package needs, directly or through the modules of this package that it imports."""
+"""Libraries that modules of this package need, directly or through the modules of this package that they import."""
 
 import ast
 import functools
 import importlib.metadata
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 PACKAGE = "sft_core"
 PACKAGE_ROOT = Path(__file__).parents[1]
 
 
-def libraries_of(module: str, root: Path = PACKAGE_ROOT) -> list[str]:
-    """List the installed distributions that a module of this package can import, directly or transitively.
+def libraries_of(*modules: str) -> list[str]:
+    """List the installed distributions that modules of this package can import, directly or transitively.
 
     Imports inside functions count. Distributions that are not installed are skipped: they are optional, and not needed
     in this environment.
 
     Args:
-        module: Dotted name of the module below the package, for example `registry.serving`.
-        root: Folder of the package.
+        modules: Dotted names of the modules below the package, for example `registry.serving`.
 
     Returns:
         Names of distributions, sorted.
     """
     by_module = _distributions()
-    return sorted({name for imported in foreign_modules(module, root) for name in by_module.get(imported, [])})
+    return sorted({name for imported in foreign_modules(modules, PACKAGE_ROOT) for name in by_module.get(imported, [])})
 
 
 @functools.cache
@@ -34,9 +33,9 @@ def _distributions() -> Mapping[str, list[str]]:
     return importlib.metadata.packages_distributions()
 
 
-def foreign_modules(module: str, root: Path = PACKAGE_ROOT) -> set[str]:
-    """Return the third-party top-level modules that a module imports, directly or transitively."""
-    pending, seen, foreign = [module], set[Path](), set[str]()
+def foreign_modules(modules: Sequence[str], root: Path) -> set[str]:
+    """Return the third-party top-level modules that modules of a package import, directly or transitively."""
+    pending, seen, foreign = [*modules], set[Path](), set[str]()
     while pending:
         for file in _files_of(pending.pop(), root) - seen:
             seen.add(file)

@@ -112,8 +112,8 @@ def write_runtime(folder: Path) -> None:
     """Write the code that serves the model and its requirements, each library in the version that is installed here."""
     code = folder / CODE_FOLDER / "sft_core"
     shutil.copytree(PROJECT / "sft_core", code, ignore=shutil.ignore_patterns(*NOT_SERVED))
-    libraries = {name for module in SERVING_MODULES for name in libraries_of(module)}
-    pins = [f"{name}=={importlib.metadata.version(name)}" for name in ("mlflow", *sorted(libraries))]
+    libraries = libraries_of(*SERVING_MODULES)
+    pins = [f"{name}=={importlib.metadata.version(name)}" for name in ("mlflow", *libraries)]
     (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
     environment = {
         "python": platform.python_version(),

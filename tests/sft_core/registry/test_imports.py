@@ -13,7 +13,7 @@ def test_imports_are_followed_through_our_own_modules_into_functions_and_package
     (tmp_path / "room" / "inner.py").write_text("def x():\n    import deep.below\n")
     (tmp_path / "other.py").write_text("from far.away import y\nimport sft_core.start\n")
     (tmp_path / "apart.py").write_text("import unseen\n")
-    assert foreign_modules("start", tmp_path) == {"deep", "far"}
+    assert foreign_modules(["start"], tmp_path) == {"deep", "far"}
 
 
 def test_what_answers_requests_needs_what_it_is_known_to_need() -> None:
