@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft._environment import check_inputs, open_home
-
 if TYPE_CHECKING:
     from flows.queries.open_data import OpenData
     from sft_core.inspection import RowView
@@ -107,6 +105,8 @@ def load_model(model: Path | str) -> "ChatModel":
     Raises:
         UserError: if there is no such model.
     """
+    from deployments.stack.embedded import open_home
+
     home = open_home()
     from sft_core.registry.serving import ChatModel
     from tasks.tracking.model_references import open_model
@@ -119,11 +119,15 @@ def _open(target: "Recipe | Path | str") -> "OpenData":
 
     if isinstance(target, Path | str):
         return open_folder(Path(target))
+    from deployments.stack.embedded import check_inputs
+
     check_inputs(target)
     return open_recipe(target)
 
 
 def _history() -> "History":
+    from deployments.stack.embedded import open_home
+
     home = open_home()
     from tasks.tracking.lookup.history import open_history
 

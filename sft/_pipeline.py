@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft._environment import check_inputs, open_home, start_flow
+from sft._environment import start_flow
 
 if TYPE_CHECKING:
     from flows.preparation import PreparedData
@@ -48,6 +48,8 @@ def plan(recipe: "Recipe") -> "list[StagePlan]":
     Raises:
         UserError: if something would stop the run, such as a missing input.
     """
+    from deployments.stack.embedded import open_home
+
     open_home(recipe.runtime)
     from flows.queries.plan_run import plan_run
 
@@ -74,6 +76,8 @@ def check(recipe: "Recipe", rows: int = 2) -> "CheckedRecipe":
     Raises:
         UserError: if something would stop the run, such as a missing input or a gate that fails.
     """
+    from deployments.stack.embedded import check_inputs
+
     check_inputs(recipe)
     from flows.queries.check_recipe import check_recipe
 

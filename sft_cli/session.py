@@ -53,12 +53,11 @@ class Session:
 
         return load_recipe(recipe, overrides or [], self.notify)
 
-    def check_inputs(self, recipe: "Recipe") -> None:
-        """Open the state directory, and check that the inputs exist before any work."""
-        from sft_core.recipe.inputs import locate_inputs
-        from sft_core.store.file_digests import FileDigests
+    def check_inputs(self, recipe: "Recipe") -> Path:
+        """Open the state directory, and check that the inputs exist before any work; return the directory."""
+        from deployments.stack.embedded import check_inputs
 
-        locate_inputs(recipe, FileDigests.below(self.open_home(recipe.runtime)))
+        return check_inputs(recipe, self.is_debugging)
 
     def prepare(self, recipe: "Recipe") -> None:
         """Check the inputs, and choose a Prefect server for the flow that follows."""
@@ -67,12 +66,9 @@ class Session:
 
     def open_home(self, runtime: "RuntimeConfig | None" = None) -> Path:
         """Set the environment that Prefect and MLflow read when they are imported; return the state directory."""
-        from deployments.stack.embedded import configure
-        from sft_core.processes.runtime import RuntimeConfig
+        from deployments.stack.embedded import open_home
 
-        home = (runtime or RuntimeConfig()).home_folder(os.environ)
-        configure(home, self.is_debugging)
-        return home
+        return open_home(runtime, self.is_debugging)
 
     def start_prefect(self, runtime: "RuntimeConfig | None" = None) -> None:
         """Open the state directory, and choose a Prefect server for the flow that follows."""

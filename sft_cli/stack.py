@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from sft_cli.options import Debug, Json
@@ -14,6 +13,8 @@ from sft_cli.session import FAILURE, Session, session
 from sft_core.errors import RecipeError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from deployments.stack.state import Stack
 
 SHOWN_RUNS = 10
@@ -74,16 +75,16 @@ def status(is_json: Json = False, is_debugging: Debug = False) -> None:
     with session(is_json, is_debugging) as current:
         from deployments.stack.state import kept_stack, read_stack
 
-        home, console = _home(), Console(soft_wrap=True, highlight=False)
+        home, console = _home(), current.console
         stack = kept_stack(home)
         if stack is None:
             left = read_stack(home)
             was_killed = left is not None and left.phase != "ended"
             hint = "; one was killed, and `sft down` or `sft up` removes what it left" if was_killed else ""
-            console.print(f"no stack runs for {home}{hint}; `sft up` starts one", markup=False)
+            console.print(f"no stack runs for {home}{hint}; `sft up` starts one")
             server = _shared_server(home)
             if server is not None:
-                console.print(_in_words(server), markup=False)
+                console.print(_in_words(server))
             current.emit({"status": "down", "home": str(home), "was_killed": was_killed, "prefect_server": server})
             return
         from deployments.stack.work import work_of
@@ -104,20 +105,20 @@ def down(is_json: Json = False, is_debugging: Debug = False) -> None:
         from deployments.stack.shared_server import end_server
         from deployments.stack.state import is_kept
 
-        home, console = _home(), Console(soft_wrap=True, highlight=False)
+        home, console = _home(), current.console
         if is_kept(home):
             current.notify("ending; runs in progress save a checkpoint first")
         began = time.monotonic()
         ended = bring_down(home)
         seconds = time.monotonic() - began
         message = f"no stack ran for {home}" if ended is None else f"the stack for {home} has ended ({seconds:.1f} s)"
-        console.print(message, markup=False)
+        console.print(message)
         was_shared = end_server(home)
         server = _shared_server(home)
         if server is not None:
-            console.print(_in_words(server), markup=False)
+            console.print(_in_words(server))
         elif was_shared is not None:
-            console.print(f"the Prefect server that commands of {home} shared has ended", markup=False)
+            console.print(f"the Prefect server that commands of {home} shared has ended")
         result = {"status": "down", "home": str(home), "was_running": ended is not None}
         current.emit({**result, "prefect_server_ended": was_shared is not None and server is None})
 
@@ -154,11 +155,11 @@ def _home() -> Path:
 
 
 def _show_up(current: Session, stack: "Stack") -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    console = current.console
     show_stack(console, stack, _home())
     for what, is_one in (("deployments", True), ("automations", False)):
         names = [name for name in stack.deployments if ("/" in name) == is_one]
-        console.print(f"{what}: {', '.join(names)}", markup=False)
+        console.print(f"{what}: {', '.join(names)}")
     console.print(f"to train a recipe: {stack.prefect_url}/deployments, a deployment of run-recipe, Run, Custom run")
     current.emit(as_result(stack, _home()))
 
@@ -179,7 +180,7 @@ def as_result(stack: "Stack", home: Path) -> dict[str, Any]:
     }
 
 
-def show_stack(console: Console, stack: "Stack", home: Path) -> None:
+def show_stack(console: "Console", stack: "Stack", home: Path) -> None:
     """Print the addresses of a stack and the state of its parts."""
     from deployments.stack.state import logs_folder
 
@@ -201,7 +202,7 @@ def show_stack(console: Console, stack: "Stack", home: Path) -> None:
     console.print()
 
 
-def show_work(console: Console, work: dict[str, Any]) -> None:
+def show_work(console: "Console", work: dict[str, Any]) -> None:
     """Print the runs in progress, and the runs that wait in each work pool."""
     for kind, words in (("running", "running"), ("waiting", "waiting")):
         runs = work[kind]
@@ -209,6 +210,6 @@ def show_work(console: Console, work: dict[str, Any]) -> None:
         for run in runs:
             pools[run["pool"] or "no pool"] = pools.get(run["pool"] or "no pool", 0) + 1
         counts = ", ".join(f"{count:,} in {pool}" for pool, count in sorted(pools.items())) or "none"
-        console.print(f"{words}: {counts}", markup=False)
+        console.print(f"{words}: {counts}")
         for run in runs[:SHOWN_RUNS]:
-            console.print(f"  {run['name']}  {run['state']}  {run['since']}  {run['url']}", markup=False)
+            console.print(f"  {run['name']}  {run['state']}  {run['since']}  {run['url']}")

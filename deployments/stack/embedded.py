@@ -9,16 +9,50 @@ that are already set are not changed.
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deployments.environment import HEARTBEAT_ENVIRONMENT
 from deployments.stack.addresses import answers
 from deployments.stack.shared_server import join_server
 from deployments.stack.state import Stack, kept_stack
 from sft_core.errors import RecipeError
+from sft_core.processes.runtime import RuntimeConfig
 from tasks.processes.servers import ADDRESS_VARIABLE
+
+if TYPE_CHECKING:
+    from sft_core.recipe import Recipe
 
 STACK_VARIABLE = "SFT_STACK"
 """Environment variable; with `off`, a command does not use the stack."""
+
+
+def open_home(runtime: RuntimeConfig | None = None, is_debugging: bool = False) -> Path:
+    """Make the state directory, and set the environment of a command; return the directory.
+
+    Args:
+        runtime: The `runtime` section of a recipe; None uses `$SFT_HOME`, else `.sft`.
+        is_debugging: Show Prefect's logs on the console.
+
+    Raises:
+        RecipeError: if the state directory cannot be made.
+    """
+    home = (runtime or RuntimeConfig()).home_folder(os.environ)
+    configure(home, is_debugging)
+    return home
+
+
+def check_inputs(recipe: "Recipe", is_debugging: bool = False) -> Path:
+    """Open the state directory of a recipe, and check that its inputs exist before any work; return the directory.
+
+    Raises:
+        UserError: if an input is missing.
+    """
+    from sft_core.recipe.inputs import locate_inputs
+    from sft_core.store.file_digests import FileDigests
+
+    home = open_home(recipe.runtime, is_debugging)
+    locate_inputs(recipe, FileDigests.below(home))
+    return home
 
 
 def configure(home: Path, is_debugging: bool) -> None:

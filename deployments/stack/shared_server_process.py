@@ -13,13 +13,13 @@ and checks twice a second whether it is still needed:
 """
 
 import fcntl
-import gc
 import os
 import socket
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -34,6 +34,7 @@ from deployments.stack.shared_server_state import (
     server_folder,
     write_server,
 )
+from sft_core.processes.garbage import uncollected
 from sft_core.processes.waiting import wait_until
 from sft_core.store.locks import try_lock
 
@@ -73,13 +74,9 @@ def serve(home: Path, token: str, idle_seconds: float, watched: int | None) -> N
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     if "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in os.environ:
         make_database(home / "prefect")
-    gc.disable()  # imports create a million objects that are never freed
+    app = uncollected(_new_app)
     import uvicorn
-    from prefect.server.api.server import create_app
 
-    app = create_app()
-    gc.freeze()
-    gc.enable()
     config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=SHUTDOWN_SECONDS)
     server = uvicorn.Server(config)
 
@@ -95,6 +92,12 @@ def serve(home: Path, token: str, idle_seconds: float, watched: int | None) -> N
         server.run(sockets=[listener])
     finally:
         forget_server(home, token)
+
+
+def _new_app() -> Any:
+    from prefect.server.api.server import create_app
+
+    return create_app()
 
 
 def main() -> None:

@@ -32,11 +32,11 @@ def mixed(values: npt.NDArray[np.integer], salt: int) -> npt.NDArray[np.uint64]:
 
 
 def is_drawn(values: npt.NDArray[np.uint64], share: npt.NDArray[np.float64], salt: int) -> npt.NDArray[np.bool_]:
-    """[values] Return True for a random share of the values.
+    """Return True for each value that is drawn, [values].
 
     Args:
-        values: [values] the values.
-        share: [values] probability of each value, from 0 to 1.
+        values: [values]
+        share: [values] Probability with which each value is drawn, from 0 to 1.
         salt: Seed of the draw.
     """
     return (mixed(values, salt) >> np.uint64(11)) * 2.0**-53 < share

@@ -31,7 +31,7 @@ def files_beside_run(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationInputs:
-    """How a model is measured; all of it is in the key of an evaluation."""
+    """Settings of the evaluation of a model; all of them are in the key of an evaluation."""
 
     config: EvaluationConfig
     """The `evaluation` section."""
